@@ -1,0 +1,127 @@
+/**
+ * What a session and its agent say to each other, inside the tunnel's frames (see frames.ts).
+ * Payloads are JSON. Everything here arrives from a foreign process: it is parsed by the
+ * `parse…` functions of parse.ts before anyone believes it.
+ *
+ * A ByteString holds one byte in each char (latin1): file names and environment values
+ * of Linux are bytes, not text.
+ */
+
+export type ByteString = string;
+
+/** `address` is an IP literal, never a name. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What an OPEN frame says of its stream. */
+export type StreamHeader =
+  /** session → agent: a TCP connection that leaves from the target's network namespace. `host`: an IP literal. */
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  /** session → agent: a connected UDP socket in the target's namespace. Its datagrams are DATAGRAM frames. */
+  | { readonly kind: "udp"; readonly host: string; readonly port: number }
+  /** session → agent: the content of one regular file. Opened answers with its FileStat; EFBIG beyond `limitBytes`. */
+  | { readonly kind: "file"; readonly path: ByteString; readonly limitBytes: number }
+  /** agent → session: a stolen connection. `client` is its true peer, `local` the address it was sent to. */
+  | { readonly kind: "incoming"; readonly client: Endpoint; readonly local: Endpoint };
+
+/** What OPENED (the answer to OPEN) says. */
+export type StreamOpened =
+  /** `local`: the address in the target's namespace; `peer`: whom it is connected to. */
+  | { readonly kind: "tcp" | "udp"; readonly local: Endpoint; readonly peer: Endpoint }
+  | { readonly kind: "file"; readonly stat: FileStat }
+  | { readonly kind: "incoming" };
+
+/** statx(2)'s fields. Times are decimal nanoseconds since the epoch (beyond 2^53). */
+export interface FileStat {
+  /** File type and permission bits, as st_mode. */
+  readonly mode: number;
+  readonly size: number;
+  readonly ino: string;
+  readonly dev: string;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: string;
+  readonly blksize: number;
+  readonly blocks: number;
+  readonly atimeNs: string;
+  readonly mtimeNs: string;
+  readonly ctimeNs: string;
+}
+
+/** What an agent knows of its target; asked once, at the start of a session. */
+export interface TargetDescription {
+  readonly hostname: ByteString;
+  /** Addresses of the target's network namespace, loopback left out; the first is the pod's own. */
+  readonly addresses: readonly string[];
+  /** The main process's environment as the kernel shows it, in its order. Secret: never logged. */
+  readonly environment: readonly (readonly [name: ByteString, value: ByteString])[];
+  readonly uid: number;
+  readonly gid: number;
+  /** What this agent cannot do here, in words: `{ incoming: "nft: Operation not permitted" }`. */
+  readonly missing: Readonly<Partial<Record<"incoming" | "files" | "environment", string>>>;
+}
+
+/** Requests of a session to its agent: parameters and result by method. */
+export interface AgentMethods {
+  readonly describe: { params: Record<string, never>; result: TargetDescription };
+  /** lstat(2) when `follow` is false. Paths are absolute and resolved inside the target's root. */
+  readonly "file.stat": { params: { path: ByteString; follow: boolean }; result: FileStat };
+  readonly "file.readlink": { params: { path: ByteString }; result: { target: ByteString } };
+  /** access(2) with the target's ids; `mode` of R_OK, W_OK, X_OK. Fails with the errno. */
+  readonly "file.access": {
+    params: { path: ByteString; mode: number };
+    result: Record<string, never>;
+  };
+  /** From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. Idempotent. */
+  readonly "incoming.steal": { params: { port: number }; result: Record<string, never> };
+  /** From its answer on, new connections reach the pod; open ones live on. */
+  readonly "incoming.release": { params: { port: number }; result: Record<string, never> };
+  /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
+  readonly pause: { params: Record<string, never>; result: Record<string, never> };
+  readonly resume: { params: Record<string, never>; result: Record<string, never> };
+  /** The session ends: its rules are gone when the answer comes. An agent without sessions then ends itself. */
+  readonly end: { params: Record<string, never>; result: Record<string, never> };
+}
+export type AgentMethod = keyof AgentMethods;
+
+/** What an agent tells without being asked. */
+export type AgentNotice =
+  /** The target's main process has ended. `detail` for people. */
+  | { readonly kind: "target-gone"; readonly detail: string }
+  /** A port is no longer stolen although nobody released it. */
+  | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string };
+
+/** Failures that cross the tunnel keep their errno name; `detail` is for people and holds no secrets. */
+export interface WireError {
+  readonly errno: string;
+  readonly detail: string;
+}
+
+/** First frame of the agent, sent as soon as a connection is accepted. */
+export interface AgentHello {
+  readonly role: "agent";
+  /** The oldest and newest protocol it speaks. */
+  readonly versions: readonly [number, number];
+  readonly build: string;
+  /** 32 random bytes, base64. */
+  readonly nonce: string;
+  readonly features: readonly string[];
+}
+
+/**
+ * First frame of the session, in answer to AgentHello; further frames may follow at once.
+ * `signature`: Ed25519, base64, over the UTF-8 text
+ * "inpod-hello\n" + version + "\n" + agent nonce + "\n" + session nonce + "\n" + sessionId.
+ */
+export interface SessionHello {
+  readonly role: "session";
+  readonly version: number;
+  readonly build: string;
+  readonly sessionId: string;
+  readonly nonce: string;
+  readonly signature: string;
+  readonly features: readonly string[];
+}

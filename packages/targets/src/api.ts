@@ -1,0 +1,37 @@
+/**
+ * A place beside a target where an agent runs, however it got there. The session needs
+ * nothing but `dial`.
+ */
+import type { Duplex } from "node:stream";
+
+export interface AgentOptions {
+  /** Ed25519 public key, raw 32 bytes in base64: who may speak with the agent. Never a secret. */
+  readonly publicKey: string;
+  readonly sessionId: string;
+  readonly startupTimeoutMs: number;
+  /** Without any session for this long the agent ends itself. */
+  readonly idleTimeoutMs: number;
+  /** The agent waits this long for its first session. */
+  readonly communicationTimeoutMs: number;
+  readonly signal: AbortSignal;
+  /** One line of progress for people: "job/inpod-x created". */
+  readonly onProgress: (step: string) => void;
+}
+
+export interface PlacedAgent {
+  /** For people: `job/inpod-k3x beside pod/orders in namespace "shop"`. */
+  readonly name: string;
+  /** A new byte stream to the agent; back pressure and half-close as in any Duplex. Rejects when there is no agent any more. */
+  dial(signal: AbortSignal): Promise<Duplex>;
+  /** Why no agent will answer any more; resolves at most once. */
+  readonly gone: Promise<string>;
+  /** Ends the agent and removes all that was made for it. Idempotent, within 5 s; never throws for what is gone already. */
+  remove(): Promise<void>;
+}
+
+/** Environment of the container as its spec has it (Kubernetes), for when the process has none of its own. */
+export interface Target {
+  /** "pod/orders-7d4f/container/app" or "process/1234". */
+  readonly name: string;
+  place(options: AgentOptions): Promise<PlacedAgent>;
+}

@@ -1,0 +1,76 @@
+/**
+ * Builds what we ship into dist/: the CLI, the agent, and the C programs beside them.
+ * A part whose sources are not newer than its output is left alone.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+process.chdir(root);
+mkdirSync("dist", { recursive: true });
+
+const newest = (paths: string[]): number =>
+  Math.max(0, ...paths.map((path) => statSync(path).mtimeMs));
+const under = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+const isStale = (output: string, sources: string[]): boolean =>
+  !existsSync(output) || statSync(output).mtimeMs < newest(sources);
+
+const self = "scripts/build.ts";
+const scripts = [...new Set(readdirSync("packages"))]
+  .filter((name) => existsSync(`packages/${name}/src`))
+  .flatMap((name) => under(`packages/${name}/src`))
+  .concat(self, "package-lock.json");
+
+for (const [entry, output] of [
+  ["packages/cli/src/main.ts", "dist/cli.js"],
+  ["packages/agent/src/main.ts", "dist/agent.js"],
+] as const) {
+  if (!existsSync(entry) || !isStale(output, scripts)) continue;
+  await build({
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "esm",
+    sourcemap: true,
+    legalComments: "linked",
+    // CommonJS dependencies call require() for Node's own modules.
+    banner: {
+      js: "import { createRequire as __inpodRequire } from 'node:module'; const require = __inpodRequire(import.meta.url);",
+    },
+    entryPoints: [entry],
+    outfile: output,
+  });
+}
+
+const warnings = "-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden".split(" ");
+// Node-API is stable across Node versions: one compiler call, no node-gyp, one binary for all.
+const addon = [
+  ...warnings,
+  "-shared",
+  "-fPIC",
+  "-pthread",
+  "-Inode_modules/node-api-headers/include",
+];
+const program = [...warnings, "-static"];
+for (const { output, folder, sources, flags } of [
+  { output: "dist/tap.node", folder: "packages/tap/native", sources: "addon", flags: addon },
+  { output: "dist/inpod-launch", folder: "packages/tap/native", sources: "launch", flags: program },
+  { output: "dist/inpod-keeper", folder: "packages/tap/native", sources: "keeper", flags: program },
+  { output: "dist/inpod-enter", folder: "packages/agent/native", sources: "enter", flags: program },
+]) {
+  const main = join(folder, sources);
+  if (!existsSync(main)) continue;
+  if (!isStale(output, [...under(folder), self])) continue;
+  const files = under(main).filter((path) => path.endsWith(".c"));
+  // Written aside and renamed: a running program's file cannot be overwritten.
+  execFileSync("cc", [...flags, `-I${folder}`, "-o", `${output}.new`, ...files], {
+    stdio: "inherit",
+  });
+  renameSync(`${output}.new`, output);
+}
