@@ -82,6 +82,6 @@ const withoutComments = (file: string, text: string): string =>
   text.replace(
     /\.(ya?ml|toml)$/i.test(file)
       ? /(?<=^|\s)#.*$/gm
-      : /(?<=^|[\s,{}[\]])(\/\/.*$|\/\*[^]*?\*\/)/gm,
+      : /(?<=^|[\s,{}[\]])(\/\/.*$|\/\*[\s\S]*?\*\/)/gm,
     (comment) => comment.replace(/[^\n]/g, " "),
   );
