@@ -10,7 +10,7 @@ export interface Progress {
   begin(step: string): void;
   /** What the running step is at, for a long one: "image is being pulled". */
   detail(text: string): void;
-  /** A line of its own that leaves the running step's line alone. */
+  /** A line of its own, written as it is, that leaves the running step's line alone. */
   say(line: string): void;
   done(): void;
   failed(): void;
@@ -63,7 +63,7 @@ export function createProgress(
     },
     say(line) {
       const isOpen = isLive && step !== undefined;
-      stderr.write(`${isOpen ? ERASE_LINE : ""}${printable(line)}\n`);
+      stderr.write(`${isOpen ? ERASE_LINE : ""}${line}\n`);
       if (isOpen) stderr.write(`${dim("…")} ${shown}`);
     },
     done,
