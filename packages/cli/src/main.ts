@@ -68,6 +68,12 @@ function fail(error: unknown): void {
   process.exitCode = exitCodeOf(error);
 }
 
+// A bug outside of any wait of ours; what the cluster still has ends itself (agent.idle_timeout).
+process.on("uncaughtException", (error) => {
+  fail(error);
+  process.exit();
+});
+
 try {
   const result = await main(process.argv.slice(2));
   if ("signal" in result) endBy(result.signal);

@@ -2,7 +2,8 @@ import { distance } from "fastest-levenshtein";
 
 /** The known word that somebody who wrote `wanted` most likely meant; undefined when none is near. */
 export function nearest(wanted: string, known: Iterable<string>): string | undefined {
-  const limit = Math.max(1, Math.floor(wanted.length / 3));
+  // Two neighbours swapped count as two; in a word of three letters that would be nearly everything.
+  const limit = wanted.length <= 3 ? 1 : Math.max(2, Math.floor(wanted.length / 3));
   let best: string | undefined;
   let least = limit + 1;
   for (const word of known) {
