@@ -49,8 +49,10 @@ export function parseArguments(argv: readonly string[]): Arguments {
     .exitOverride()
     .configureOutput(output)
     .showSuggestionAfterError(false)
-    .argument("[command]")
-    .action((name?: string) => {
+    .argument("[command...]")
+    // What follows an unknown command is its own: the command is the mistake.
+    .passThroughOptions()
+    .action(([name]: string[]) => {
       throw name === undefined ? noCommandOfOurs() : unknownCommand(name);
     });
   const exec = execCommand().copyInheritedSettings(program);
