@@ -44,3 +44,17 @@ test("an error is on stderr, in three kinds of lines, with the exit code of its 
   assert.equal(inpod("exec", "-t", "pod/a", "--", "/").status, 126);
   assert.equal(inpod("exec", "--", "true").status, 2);
 });
+
+test("inpod ends by the signal that ended the command, whoever listens to it, and by its code where Node keeps the signal", () => {
+  const module = new URL("../src/end-by-signal.ts", import.meta.url).href;
+  const end = (signal: string) => {
+    const script = `import { endBy } from "${module}"; process.on("${signal}", () => {}); endBy("${signal}");`;
+    const argv = ["--import", loader, "--input-type=module", "--eval", script];
+    const { status, signal: endedBy } = spawnSync(process.execPath, argv, { timeout: 30_000 });
+    return [status, endedBy];
+  };
+  assert.deepEqual(end("SIGTERM"), [null, "SIGTERM"]);
+  assert.deepEqual(end("SIGINT"), [null, "SIGINT"]);
+  assert.deepEqual(end("SIGPIPE"), [128 + 13, null]);
+  assert.deepEqual(end("SIGUSR1"), [128 + 10, null]);
+});
