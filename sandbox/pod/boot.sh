@@ -93,7 +93,7 @@ cat "$here/ca.crt" >$account/ca.crt
 
 printf '{"shop": "corner", "currency": "EUR"}\n' >app/settings.json
 truncate -s 5M app/large.bin
-cat "$here/server.js" >app/server.js
+cat "$here/server.cjs" >app/server.js
 # Another owner needs a second uid, and an ordinary user's namespace has one.
 (umask 077 && echo "for uid 4242 only" >app/other-users-secret)
 chown 4242:4242 app/other-users-secret 2>/dev/null || rm app/other-users-secret

@@ -6,6 +6,7 @@ import net from "node:net";
 const HEADER_BYTES = 12;
 const UDP_LIMIT_BYTES = 512;
 const TCP_IDLE_MS = 10_000;
+const RECORD_BYTES = 16;
 const TTL_SECONDS = 5;
 const TYPE_A = 1;
 const CLASS_IN = 1;
@@ -22,7 +23,7 @@ const NAME_OF_QUESTION = 0xc00c;
 /**
  * @param {Buffer} query one message without TCP's length prefix
  * @param {Readonly<Record<string, readonly string[]>>} records lower-case name without the last dot → IPv4 addresses
- * @param {number} limitBytes beyond it the answer has the TC bit and no records
+ * @param {number} limitBytes beyond it the answer has the TC bit and the records that fit
  * @returns {Buffer | undefined} undefined: no query at all, stay silent
  */
 export function answer(query, records, limitBytes) {
@@ -34,7 +35,9 @@ export function answer(query, records, limitBytes) {
   const asked = question.type === TYPE_A && question.class === CLASS_IN ? addresses : [];
   const whole = message(query, RCODE.noError, 0, question, asked);
   if (whole.length <= limitBytes) return whole;
-  return message(query, RCODE.noError, FLAGS.truncated, question, []);
+  // As usual servers do, what fits is sent: musl before 1.2.4 takes it and never asks over TCP.
+  const fitting = Math.floor((limitBytes - HEADER_BYTES - question.wire.length) / RECORD_BYTES);
+  return message(query, RCODE.noError, FLAGS.truncated, question, asked.slice(0, fitting));
 }
 
 function parseQuestion(query) {
@@ -70,7 +73,7 @@ function message(query, rcode, flags, question, addresses) {
   header.writeUInt16BE(addresses.length, 6);
   const parts = [header, ...(question === undefined ? [] : [question.wire])];
   for (const address of addresses) {
-    const record = Buffer.alloc(16); // u16 name · u16 type · u16 class · u32 ttl · u16 length · 4 bytes
+    const record = Buffer.alloc(RECORD_BYTES); // u16 name · u16 type · u16 class · u32 ttl · u16 length · 4 bytes
     record.writeUInt16BE(NAME_OF_QUESTION, 0);
     record.writeUInt16BE(TYPE_A, 2);
     record.writeUInt16BE(CLASS_IN, 4);

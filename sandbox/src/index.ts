@@ -9,7 +9,8 @@
  * namespaces, and the kernel ends all of it when the starting process ends, however that happens.
  */
 import { type ChildProcess, execFile, type SpawnOptions, spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { chmod, copyFile, readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { promisify } from "node:util";
 import {
   type ClientConnection,
@@ -30,6 +31,7 @@ export type {
 export { ClientError } from "./client.ts";
 export { NAMES, NETWORK, POD_ENVIRONMENT, POD_FILES } from "./network.ts";
 export type { NamespaceMember } from "./processes.ts";
+export { buildWitness, type Witness, type WitnessName, witnessNames } from "./witness.ts";
 
 export interface SandboxOptions {
   /** Ids of the pod's main process. Default 0; others need real root. */
@@ -58,6 +60,8 @@ export interface Sandbox {
    * this sandbox. It dies with the caller's main thread and at stop().
    */
   inLaptop(argv: readonly string[], options?: SpawnOptions): ChildProcess;
+  /** Copies a file to /tmp of the pod, executable for all. Its path in the pod. */
+  copyIntoPod(path: string): Promise<string>;
   /** `nft list ruleset` in the pod's network namespace; "" when it is empty. */
   ruleset(): Promise<string>;
   /** Everything that is in the pod's pid or network namespace, its main process included. */
@@ -140,6 +144,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     inLaptop: (argv, spawnOptions = {}) =>
       run(enter(pids.laptop, ["--net"], [`PATH=${pathOf(spawnOptions)}`, ...argv]), spawnOptions),
 
+    copyIntoPod: async (path) => {
+      const inside = `/tmp/${basename(path)}`;
+      await copyFile(path, `/proc/${pids.pod}/root${inside}`);
+      await chmod(`/proc/${pids.pod}/root${inside}`, 0o755);
+      return inside;
+    },
     ruleset: async () => {
       const argv = ["--target", String(pids.pod), ...user, "--net", "nft", "list", "ruleset"];
       const { stdout } = await promisify(execFile)("nsenter", argv, {

@@ -46,7 +46,7 @@ export const NAMES = {
   large: `large.${SEARCH}`,
 } as const;
 
-/** Bytes of RDATA and the like: 16 a record, so 60 records are 960 bytes. */
+/** Each is 16 bytes of the answer. */
 const LARGE_NAME_RECORDS = 60;
 
 export const RECORDS: Readonly<Record<string, readonly string[]>> = {
