@@ -12,7 +12,8 @@ import type { ByteString } from "@inpod/protocol";
  *
  * What does not: anything that is a script for an interpreter (tsc, npm, webpack, mvn, gradle,
  * rake). Its process is `node` or `java`, and by that name the user's server would be skipped
- * too. Nor shells: their children are judged anyway, but what they do themselves may be meant.
+ * too. Nor what may serve the user's page or reach the cluster for him (esbuild --serve, ssh), nor
+ * names that somebody's server may well have (vet, pack). Nor shells: their children are judged anyway, but what they do themselves may be meant.
  * `skip_processes` names more.
  */
 export const BUILD_TOOLS: readonly string[] = [
@@ -23,19 +24,19 @@ export const BUILD_TOOLS: readonly string[] = [
   ...["c++", "g++", "c89", "c99", "cpp", "cc1plus", "lto1", "lto-wrapper", "clang", "clang++"],
   ...["clangd", "lld", "ld.lld", "ld.bfd", "ld.gold", "mold", "ccache", "sccache"],
   ...["ar", "ranlib", "nm", "strip", "objcopy", "objdump", "pkg-config"],
-  ...["make", "gmake", "cmake", "ninja", "meson", "ctest", "bear"],
+  ...["make", "gmake", "cmake", "ninja", "meson", "ctest"],
   // Go: what its own driver runs from GOROOT/pkg/tool, and what developers run around it
-  ...["vet", "cover", "buildid", "pack", "gofmt", "gopls", "reflex", "CompileDaemon"],
+  ...["buildid", "gofmt", "gopls", "CompileDaemon"],
   // Rust; `cargo` and `rustc` are argv[0] of rustup's one executable
   ...["rustup", "rustdoc", "rustfmt", "rust-analyzer", "rust-lld", "clippy-driver", "cargo-clippy"],
-  ...["bacon", "watchexec"],
+  ...["watchexec"],
   // git's helpers, which its own commands run: they fetch through the developer's network
-  ...["git-remote-http", "git-remote-https", "git-lfs", "ssh"],
+  ...["git-remote-http", "git-remote-https", "git-lfs"],
   // JDK programs that are executables of their own; `java` is the user's program
   ...["javac", "javap", "jar", "jlink", "jspawnhelper"],
   // Debuggers; what they debug is judged by itself
-  ...["gdb", "gdbserver", "lldb", "lldb-server", "rr"],
-  ...["swiftc", "swift-build", "ghc", "zig", "nvcc", "protoc", "esbuild"],
+  ...["gdb", "gdbserver", "lldb", "lldb-server"],
+  ...["swiftc", "swift-build", "ghc", "zig", "nvcc", "protoc"],
 ];
 
 export interface SkipConfig {
