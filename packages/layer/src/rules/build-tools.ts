@@ -12,9 +12,9 @@ import type { ByteString } from "@inpod/protocol";
  *
  * What does not: anything that is a script for an interpreter (tsc, npm, webpack, mvn, gradle,
  * rake). Its process is `node` or `java`, and by that name the user's server would be skipped
- * too. Nor what may serve the user's page or reach the cluster for him (esbuild --serve, ssh), nor
- * names that somebody's server may well have (vet, pack). Nor shells: their children are judged anyway, but what they do themselves may be meant.
- * `skip_processes` names more.
+ * too. Nor what may serve the user's page or reach the cluster for them (esbuild --serve, ssh),
+ * nor names that somebody's server may well have (vet, pack). Nor shells: their children are
+ * judged anyway, but what they do themselves may be meant. `skip_processes` names more.
  */
 export const BUILD_TOOLS: readonly string[] = [
   // mirrord's list
