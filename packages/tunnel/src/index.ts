@@ -1,0 +1,2 @@
+/** The tunnel between a session and its agent. */
+export type * from "./api.ts";
