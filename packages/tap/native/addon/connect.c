@@ -1,0 +1,126 @@
+/*
+ * Non-blocking connects. The process's socket is left in a real SYN_SENT towards a loopback listener whose
+ * accept queue is full (the kernel drops its SYN), until the agent has an answer:
+ *  - success: a socket of ours, bound to the same port as that listener, connects to the waiting one: a TCP
+ *    simultaneous open (RFC 9293, section 3.5). It becomes the relay's end.
+ *  - failure: connect(AF_UNSPEC) on the process's own socket, which wakes its epoll; the true errno
+ *    is put in where the program asks for SO_ERROR.
+ */
+#include "tap.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+static uint16_t full_port;
+
+uint16_t connect_full_port(void) { return full_port; }
+
+static struct sockaddr_in v4_loopback(uint16_t port) {
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+}
+static struct sockaddr_in6 v6_loopback(uint16_t port) {
+  return (struct sockaddr_in6){
+      .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+}
+
+static int reusable_socket(int domain) {
+  int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1;
+  if (fd < 0) return -errno;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (domain == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  return fd;
+}
+
+/* A listener with a queue of one, and the connection that fills it for ever. */
+static int make_full(int domain, const struct sockaddr *address, socklen_t length, uint16_t *port) {
+  int fd = reusable_socket(domain);
+  if (fd < 0) return fd;
+  struct sockaddr_storage bound;
+  socklen_t bound_length = sizeof bound;
+  if (bind(fd, address, length) != 0 || listen(fd, 0) != 0 ||
+      getsockname(fd, (struct sockaddr *)&bound, &bound_length) != 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  int filler = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (filler < 0) return -errno;
+  connect(filler, (struct sockaddr *)&bound, bound_length); /* stays for the life of the process */
+  *port = address_port(&bound);
+  return 0;
+}
+
+int connect_complete(uint16_t user_port, bool v6only) {
+  int fd = reusable_socket(v6only ? AF_INET6 : AF_INET);
+  if (fd < 0) return fd;
+  struct sockaddr_in from4 = v4_loopback(full_port), to4 = v4_loopback(user_port);
+  struct sockaddr_in6 from6 = v6_loopback(full_port), to6 = v6_loopback(user_port);
+  int failed = v6only ? bind(fd, (struct sockaddr *)&from6, sizeof from6)
+                      : bind(fd, (struct sockaddr *)&from4, sizeof from4);
+  if (!failed)
+    failed = v6only ? connect(fd, (struct sockaddr *)&to6, sizeof to6)
+                    : connect(fd, (struct sockaddr *)&to4, sizeof to4);
+  if (failed && errno != EINPROGRESS) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+
+/* One made-up connect: whether this kernel does all of it (gVisor may not). */
+static bool probe(void) {
+  int user = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  struct sockaddr_in to = v4_loopback(full_port);
+  struct sockaddr_storage local;
+  socklen_t length = sizeof local;
+  bool works = user >= 0 && connect(user, (struct sockaddr *)&to, sizeof to) < 0 && errno == EINPROGRESS;
+  struct pollfd waiting = {user, POLLOUT, 0};
+  works = works && poll(&waiting, 1, 1) == 0 && getsockname(user, (struct sockaddr *)&local, &length) == 0;
+  int ours = works ? connect_complete(address_port(&local), false) : -1;
+  works = works && ours >= 0 && poll(&waiting, 1, 200) == 1 && !(waiting.revents & (POLLERR | POLLHUP));
+  if (user >= 0) close(user);
+  if (ours >= 0) close(ours);
+  return works;
+}
+
+uint16_t connect_prepare(void) {
+  struct sockaddr_in v4 = v4_loopback(0);
+  if (make_full(AF_INET, (struct sockaddr *)&v4, sizeof v4, &full_port) != 0) return full_port = 0;
+  struct sockaddr_in6 v6 = v6_loopback(full_port);
+  uint16_t same;
+  make_full(AF_INET6, (struct sockaddr *)&v6, sizeof v6, &same); /* no IPv6 here: no such sockets either */
+  if (!probe()) full_port = 0;
+  return full_port;
+}
+
+int connect_pending(struct op *op) {
+  struct sockaddr_storage to;
+  socklen_t length = address_loopback(op, full_port, &to);
+  return connect(op->socket, (struct sockaddr *)&to, length) ? -errno : 0;
+}
+
+void connect_fail(pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error) {
+  struct cookie_entry entry = {.cookie = cookie, .pending = true, .error = error};
+  cookie_update(cookie, &entry);
+  uint64_t found = 0;
+  socklen_t length = sizeof found;
+  int copy = process_get_fd(tgid, fd);
+  if (copy >= 0) getsockopt(copy, SOL_SOCKET, SO_COOKIE, &found, &length);
+  if (found == cookie) {
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    connect(copy, &none, sizeof none);
+  } else {
+    /* Moved by dup2 or closed: complete it, and reset it at once (SO_LINGER 0). */
+    int ours = connect_complete(user_port, v6only);
+    if (ours >= 0) {
+      struct linger reset = {1, 0};
+      setsockopt(ours, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      close(ours);
+    }
+  }
+  if (copy >= 0) close(copy);
+}

@@ -1,0 +1,49 @@
+#include "tap.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum { PAGE = 4096 };
+
+ssize_t memory_read(pid_t tid, uint64_t address, void *into, size_t length) {
+  struct iovec local = {into, length}, remote = {(void *)(uintptr_t)address, length};
+  ssize_t got = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+  return got < 0 ? -errno : got;
+}
+
+/* Page by page: the string may end just before an unmapped page. */
+ssize_t memory_read_string(pid_t tid, uint64_t address, char *into, size_t size) {
+  size_t length = 0;
+  while (length < size) {
+    size_t chunk = PAGE - (size_t)(address % PAGE);
+    if (length == 0 && chunk > 256) chunk = 256;
+    if (chunk > size - length) chunk = size - length;
+    ssize_t got = memory_read(tid, address, into + length, chunk);
+    if (got <= 0) return got < 0 ? got : -EFAULT;
+    char *end = memchr(into + length, 0, (size_t)got);
+    if (end) return end - into;
+    length += (size_t)got;
+    address += (uint64_t)got;
+  }
+  return -ENAMETOOLONG;
+}
+
+int memory_write(pid_t tid, uint64_t address, const void *from, size_t length) {
+  if (length == 0) return 0;
+  struct iovec local = {(void *)(uintptr_t)from, length}, remote = {(void *)(uintptr_t)address, length};
+  ssize_t put = process_vm_writev(tid, &local, 1, &remote, 1, 0);
+  if (put < 0) return -errno;
+  return (size_t)put == length ? 0 : -EFAULT;
+}
+
+int memory_write_address(pid_t tid, uint64_t address, uint64_t length_address,
+                         const struct sockaddr_storage *from, socklen_t length) {
+  if (!address) return 0;
+  int32_t room = 0;
+  if (memory_read(tid, length_address, &room, sizeof room) != sizeof room) return -EFAULT;
+  if (room < 0) return -EINVAL;
+  size_t copied = (socklen_t)room < length ? (size_t)room : length;
+  int failed = memory_write(tid, address, from, copied);
+  int32_t whole = (int32_t)length;
+  return failed ? failed : memory_write(tid, length_address, &whole, sizeof whole);
+}

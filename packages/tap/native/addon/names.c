@@ -1,0 +1,81 @@
+/* What the user's sockets are really connected to: getsockname, getpeername and accept tell this. */
+#include "tap.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORTS = 65536, COOKIES = 16384, PROBES = 16 };
+
+static struct name *tables[3][PORTS];
+static pthread_rwlock_t names_rwlock = PTHREAD_RWLOCK_INITIALIZER;
+
+void names_lock(void) { pthread_rwlock_wrlock(&names_rwlock); }
+void names_unlock(void) { pthread_rwlock_unlock(&names_rwlock); }
+
+void names_set_locked(enum name_table table, uint16_t port, const struct name *name) {
+  struct name **slot = &tables[table][port];
+  if (!name) {
+    free(*slot);
+    *slot = NULL;
+    return;
+  }
+  if (!*slot) *slot = malloc(sizeof **slot);
+  if (*slot) **slot = *name;
+}
+
+bool names_get(enum name_table table, uint16_t port, struct name *into) {
+  pthread_rwlock_rdlock(&names_rwlock);
+  bool found = tables[table][port] != NULL;
+  if (found) *into = *tables[table][port];
+  pthread_rwlock_unlock(&names_rwlock);
+  return found;
+}
+
+/*
+ * Sockets are known by SO_COOKIE, which survives dup, fork and SCM_RIGHTS and is never given out twice.
+ * Closing is not seen, so the table forgets: of the PROBES places of a cookie the oldest is taken.
+ */
+struct place {
+  struct cookie_entry entry;
+  uint64_t age;
+};
+static struct place places[COOKIES];
+static uint64_t ages;
+static pthread_rwlock_t cookies_rwlock = PTHREAD_RWLOCK_INITIALIZER;
+
+static struct place *find_locked(uint64_t cookie, bool make) {
+  struct place *oldest = NULL;
+  uint64_t hash = cookie * 0x9e3779b97f4a7c15u >> 40;
+  for (unsigned i = 0; i < PROBES; i++) {
+    struct place *place = &places[(hash + i) % COOKIES];
+    if (place->entry.cookie == cookie && place->age) return place;
+    /* A listener lives long; it is not forgotten for a thousand look-ups of names. */
+    if (!oldest || (oldest->entry.bound && !place->entry.bound) ||
+        (oldest->entry.bound == place->entry.bound && place->age < oldest->age))
+      oldest = place;
+  }
+  return make ? oldest : NULL;
+}
+
+void cookie_update(uint64_t cookie, const struct cookie_entry *entry) {
+  pthread_rwlock_wrlock(&cookies_rwlock);
+  struct place *place = find_locked(cookie, true);
+  place->entry = *entry;
+  place->entry.cookie = cookie;
+  place->age = ++ages;
+  pthread_rwlock_unlock(&cookies_rwlock);
+}
+
+bool cookie_get(uint64_t cookie, struct cookie_entry *into) {
+  pthread_rwlock_rdlock(&cookies_rwlock);
+  struct place *place = find_locked(cookie, false);
+  if (place) *into = place->entry;
+  pthread_rwlock_unlock(&cookies_rwlock);
+  return place != NULL;
+}
+
+void cookie_forget(uint64_t cookie) {
+  pthread_rwlock_wrlock(&cookies_rwlock);
+  struct place *place = find_locked(cookie, false);
+  if (place) memset(place, 0, sizeof *place);
+  pthread_rwlock_unlock(&cookies_rwlock);
+}

@@ -1,0 +1,232 @@
+#include "tap.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  SLOTS = 8192,
+  BUCKETS = 1024,
+  SWEEP_MS = 50,
+  KEEP_MS = 5000, /* how long the answer of an interrupted call waits for its restart */
+};
+
+static struct op *slots[SLOTS];
+static int free_slots[SLOTS], free_count = -1;
+static struct op *buckets[BUCKETS];
+static int held_count;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t some_held = PTHREAD_COND_INITIALIZER;
+
+int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int notification_reply(int listener, uint64_t id, int64_t value, int error) {
+  struct seccomp_notif_resp answer = {.id = id, .val = error ? 0 : value, .error = -error};
+  return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
+}
+
+int notification_continue(int listener, uint64_t id) {
+  struct seccomp_notif_resp answer = {.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+  return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
+}
+
+uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * SLOTS + op->slot; }
+
+static unsigned bucket_of(pid_t tid) { return (unsigned)tid % BUCKETS; }
+
+static void release_locked(struct op *op) {
+  struct op **link = &buckets[bucket_of(op->tid)];
+  while (*link && *link != op) link = &(*link)->next;
+  if (*link) *link = op->next;
+  /* epoll forgets a descriptor only with its last duplicate, and the process has one. */
+  if (op->watched) sockets_unwatch(op->socket);
+  if (op->socket >= 0) close(op->socket);
+  free(op->path);
+  free(op->payload);
+  uint32_t slot = op->slot, generation = op->generation;
+  memset(op, 0, sizeof *op);
+  op->slot = slot;
+  op->generation = generation + 1;
+  op->socket = -1;
+  free_slots[free_count++] = (int)slot;
+  held_count--;
+}
+
+/*
+ * A signal cancels a notification; when the handler returns, the kernel makes the same call again as a new
+ * one. It joins the op that is still in flight (or finished unheard), else an interval timer shorter than
+ * a connect would start a new connection for ever.
+ */
+static bool join_locked(const struct seccomp_notif *notif, int listener) {
+  for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
+    if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
+    if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
+    statistics.joined++;
+    if (!op->finished) {
+      op->id = notif->id;
+      return true;
+    }
+    notification_reply(listener, notif->id, op->value, op->error);
+    release_locked(op);
+    return true;
+  }
+  return false;
+}
+
+struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, bool *joined) {
+  struct op *op = NULL;
+  *joined = false;
+  pthread_mutex_lock(&mutex);
+  if (free_count < 0)
+    for (free_count = 0; free_count < SLOTS; free_count++) free_slots[free_count] = SLOTS - 1 - free_count;
+  if (join_locked(notif, listener)) {
+    *joined = true;
+  } else if (free_count > 0) {
+    int slot = free_slots[--free_count];
+    if (!slots[slot]) {
+      slots[slot] = calloc(1, sizeof **slots);
+      if (!slots[slot]) abort();
+      slots[slot]->slot = (uint32_t)slot;
+      slots[slot]->generation = 1;
+    }
+    op = slots[slot];
+    op->held = op->claimed = true;
+    op->id = notif->id;
+    op->listener = listener;
+    op->tid = (pid_t)notif->pid;
+    op->tgid = tgid;
+    op->nr = notif->data.nr;
+    memcpy(op->args, notif->data.args, sizeof op->args);
+    op->socket = -1;
+    op->next = buckets[bucket_of(op->tid)];
+    buckets[bucket_of(op->tid)] = op;
+    if (held_count++ == 0) pthread_cond_signal(&some_held);
+  }
+  pthread_mutex_unlock(&mutex);
+  return op;
+}
+
+struct op *op_claim(uint64_t token) {
+  pthread_mutex_lock(&mutex);
+  struct op *op = slots[token % SLOTS];
+  if (op && op->held && !op->claimed && !op->finished && op->generation == token / SLOTS) op->claimed = true;
+  else op = NULL;
+  pthread_mutex_unlock(&mutex);
+  return op;
+}
+
+uint64_t op_unclaim(struct op *op) {
+  pthread_mutex_lock(&mutex);
+  uint64_t token = op_token(op);
+  op->claimed = false;
+  pthread_mutex_unlock(&mutex);
+  return token;
+}
+
+enum how { REPLY, CONTINUE, INJECT };
+
+/* Answers whichever notification the call has by now: it may be restarted while we answer. */
+static int answer(struct op *op, enum how how, int64_t value, int error, int fd, bool cloexec) {
+  for (;;) {
+    uint64_t id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST);
+    int result;
+    if (how == REPLY) {
+      result = notification_reply(op->listener, id, value, error);
+    } else if (how == CONTINUE) {
+      result = notification_continue(op->listener, id);
+    } else {
+      struct seccomp_notif_addfd add = {.id = id,
+                                        .srcfd = (uint32_t)fd,
+                                        .newfd_flags = cloexec ? O_CLOEXEC : 0,
+                                        .flags = SECCOMP_ADDFD_FLAG_SEND};
+      result = ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+      if (result < 0) result = -errno;
+    }
+    pthread_mutex_lock(&mutex);
+    if (result == -ENOENT && op->id != id) {
+      pthread_mutex_unlock(&mutex);
+      continue;
+    }
+    if (result == -ENOENT && how == REPLY && op->keep_result) {
+      op->finished = true;
+      op->claimed = false;
+      op->value = value;
+      op->error = error;
+      op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
+    } else if (result != -ENOENT || how != INJECT) {
+      if (how != INJECT || result >= 0) release_locked(op);
+    }
+    pthread_mutex_unlock(&mutex);
+    return result;
+  }
+}
+
+int op_reply(struct op *op, int64_t value, int error) { return answer(op, REPLY, value, error, -1, false); }
+int op_continue(struct op *op) { return answer(op, CONTINUE, 0, 0, -1, false); }
+
+int op_inject(struct op *op, int fd, bool cloexec) {
+  int result = answer(op, INJECT, 0, 0, fd, cloexec);
+  if (result >= 0) close(fd);
+  return result;
+}
+
+void op_drop(struct op *op) {
+  pthread_mutex_lock(&mutex);
+  release_locked(op);
+  pthread_mutex_unlock(&mutex);
+}
+
+bool op_is_valid(const struct op *op) {
+  uint64_t id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST);
+  return ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+void op_set_deadline(struct op *op, int64_t ms, int default_error) {
+  op->default_error = default_error;
+  op->deadline_ns = now_ns() + ms * 1000000;
+}
+
+static void sweep_one(struct op *op, int64_t now) {
+  if (op->claimed) return;
+  if (op->finished) {
+    if (now >= op->deadline_ns) release_locked(op);
+    return;
+  }
+  /* A wait that a signal has ended: let go of the duplicate at once, it would keep the port bound. */
+  if (op->waiting && !op_is_valid(op)) {
+    release_locked(op);
+    return;
+  }
+  if (op->deadline_ns && now >= op->deadline_ns) {
+    if (op->default_error) notification_reply(op->listener, op->id, 0, op->default_error);
+    else notification_continue(op->listener, op->id);
+    release_locked(op);
+  }
+}
+
+static void *sweeper(void *unused) {
+  (void)unused;
+  for (;;) {
+    pthread_mutex_lock(&mutex);
+    while (held_count == 0) pthread_cond_wait(&some_held, &mutex);
+    int64_t now = now_ns();
+    for (int i = 0, left = held_count; i < SLOTS && left > 0; i++)
+      if (slots[i] && slots[i]->held) {
+        left--;
+        sweep_one(slots[i], now);
+      }
+    pthread_mutex_unlock(&mutex);
+    struct timespec tick = {0, SWEEP_MS * 1000000L};
+    nanosleep(&tick, NULL);
+  }
+  return NULL;
+}
+
+void op_start_sweeper(void) { thread_start(sweeper, NULL); }

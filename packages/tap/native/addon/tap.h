@@ -1,0 +1,212 @@
+/*
+ * The tap's native side: threads that receive trapped calls, tables that decide what needs no TypeScript,
+ * and the answers. Policy is in the tables; TypeScript fills them (../../src/index.ts).
+ *
+ * Rules of the house:
+ *  - receiving threads never block: what may wait goes to the pool or to epoll;
+ *  - only pool threads write the user's memory, and the JS thread never touches it;
+ *  - every call that is held has a deadline and a default answer;
+ *  - after acting on a call it is never continued natively.
+ */
+#pragma once
+#define _GNU_SOURCE
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* ---- op.c: a trapped call from its notification to its answer ---- */
+
+enum op_kind { OP_CONNECT = 1, OP_BIND, OP_LISTEN, OP_SENDTO, OP_PATH, OP_NATIVE };
+
+struct op {
+  uint64_t id; /* of the notification; another one after the call was interrupted and restarted */
+  int listener;
+  pid_t tid, tgid;
+  int nr;
+  uint64_t args[6];
+  uint32_t slot, generation;
+  bool held;
+  bool claimed;  /* one thread is at work on it: nobody else may answer or free it */
+  bool finished; /* answered while nobody waited; kept for the restarted call */
+  enum op_kind kind;
+  int64_t deadline_ns;  /* CLOCK_MONOTONIC; 0: none */
+  int default_error;    /* answer at the deadline; 0: continue natively */
+  int64_t value;        /* of a finished op, kept for the restarted call */
+  int error;
+  bool keep_result;     /* whether it acted, so that a restarted call must get the same answer */
+  bool waiting;         /* for its socket to become readable */
+  bool watched;         /* registered in epoll */
+  /* sockets: a duplicate of the process's own, or -1 */
+  int socket;
+  uint64_t cookie;
+  int domain, type, protocol;
+  bool nonblocking, v6only;
+  struct sockaddr_storage address;
+  socklen_t address_length;
+  uint8_t *payload;
+  size_t payload_length;
+  /* paths */
+  char *path;
+  int flags, operation, rule;
+  struct op *next;
+};
+
+int64_t now_ns(void);
+/* A new op for a notification, or NULL: table full, or the call has joined an op in flight. */
+struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, bool *joined);
+uint64_t op_token(const struct op *op);
+/* Makes the op of a token the caller's alone; NULL when it was answered, has expired, or is another's. */
+struct op *op_claim(uint64_t token);
+/* Gives a claimed op back to whoever claims it next (op_new returns a claimed one). Its token, for that. */
+uint64_t op_unclaim(struct op *op);
+/* These take a claimed op. Answers and frees. -ENOENT: nobody waits any more. `error` is a positive errno. */
+int op_reply(struct op *op, int64_t value, int error);
+int op_continue(struct op *op);
+/* Installs `fd` in the process as the call's result; closes our `fd`. -ENOENT leaves `fd` open and the op alive. */
+int op_inject(struct op *op, int fd, bool cloexec);
+/* Frees without an answer (nobody waits). */
+void op_drop(struct op *op);
+bool op_is_valid(const struct op *op);
+void op_set_deadline(struct op *op, int64_t ms, int default_error);
+void op_start_sweeper(void);
+int notification_continue(int listener, uint64_t id);
+int notification_reply(int listener, uint64_t id, int64_t value, int error);
+
+/* ---- pool.c: threads that may block ---- */
+
+/* Runs `run(argument)` on a pool thread; at most 256 at once, the rest queue. */
+void pool_run(void (*run)(void *), void *argument);
+int thread_start(void *(*run)(void *), void *argument);
+
+/* ---- memory.c: the user's memory ---- */
+
+/* Bytes read (may be short at an unmapped page), or -errno. */
+ssize_t memory_read(pid_t tid, uint64_t address, void *into, size_t length);
+ssize_t memory_read_string(pid_t tid, uint64_t address, char *into, size_t size);
+/* Pool threads only. 0 or -errno. */
+int memory_write(pid_t tid, uint64_t address, const void *from, size_t length);
+/* As the kernel's move_addr_to_user: value-result length, truncated copy. Pool threads only. */
+int memory_write_address(pid_t tid, uint64_t address, uint64_t length_address,
+                         const struct sockaddr_storage *from, socklen_t length);
+
+/* ---- process.c: who calls ---- */
+
+/* The process of a thread, or 0 when it is gone. */
+pid_t process_of(pid_t tid);
+/* Whether the tap leaves this process alone (skip_build_tools, skip_processes); cached until its next exec. */
+bool process_is_skipped(pid_t tid, pid_t tgid);
+void process_executes(pid_t tid);
+/* A duplicate of the process's descriptor, or -errno. */
+int process_get_fd(pid_t tgid, int fd);
+void process_set_skips(char **names, size_t count);
+
+/* ---- paths.c: whose path is it ---- */
+
+enum path_operation { PATH_READ = 1, PATH_WRITE = 2, PATH_LOOKUP = 4 };
+enum path_verdict { VERDICT_LOCAL, VERDICT_ASK, VERDICT_NOT_FOUND };
+enum path_match { MATCH_EXACT, MATCH_TREE, MATCH_PREFIX, MATCH_SUFFIX, MATCH_CONTAINS, MATCH_SHARED_OBJECT, MATCH_ASK };
+
+struct path_rule {
+  enum path_match match;
+  int operations; /* mask of path_operation */
+  enum path_verdict verdict;
+  size_t length;
+  char text[]; /* lower case */
+};
+
+void paths_set_rules(struct path_rule **rules, size_t count);
+/* Fills op->path, flags, operation. VERDICT_LOCAL when it cannot be told. */
+enum path_verdict paths_decide(struct op *op);
+bool paths_is_path_call(int nr);
+enum path_verdict paths_match(char *path, size_t length, int operation, int *rule);
+size_t paths_normalise(char *path);
+
+/* ---- sockets.c and names.c: what is known of sockets ---- */
+
+struct name {
+  struct sockaddr_storage local, peer;
+};
+struct cookie_entry {
+  uint64_t cookie;
+  bool bound, udp, pending;
+  struct sockaddr_storage requested;
+  int error;
+};
+
+enum name_table { NAME_OUTGOING, NAME_INCOMING, NAME_UDP };
+void names_lock(void);
+void names_unlock(void);
+/* NULL removes. Call names_lock() around connect + set where somebody could look in between. */
+void names_set_locked(enum name_table table, uint16_t port, const struct name *name);
+bool names_get(enum name_table table, uint16_t port, struct name *into);
+void cookie_update(uint64_t cookie, const struct cookie_entry *entry);
+bool cookie_get(uint64_t cookie, struct cookie_entry *into);
+void cookie_forget(uint64_t cookie);
+
+/* Loopback of the socket's own family: 127.0.0.1, ::ffff:127.0.0.1 or ::1. */
+socklen_t address_loopback(const struct op *op, uint16_t port, struct sockaddr_storage *into);
+/* `from` in the form that a socket of `domain` sees (IPv4 becomes ::ffff:… on AF_INET6). */
+socklen_t address_for_domain(int domain, const struct sockaddr_storage *from, struct sockaddr_storage *into);
+uint16_t address_port(const struct sockaddr_storage *address);
+bool address_is_loopback(const struct sockaddr_storage *address);
+
+/* Fills op->socket, cookie, domain, type, … from descriptor `fd` of the process. 0 or -errno. */
+int socket_describe(struct op *op, int fd);
+void sockets_start_waiter(void);
+void sockets_unwatch(int fd);
+/* connect(2) to nscd's socket says ENOENT: it would answer with the developer's names. */
+void sockets_hide_nscd(bool hide);
+/* Ports (of the developer's machine) to which loopback connects stay native. */
+void sockets_set_native_port(uint16_t port, bool native);
+void sockets_set_relay(uint16_t relay_port);
+/* The full listener for connects in progress (connect.c); 0 when the probe failed. */
+uint16_t connect_prepare(void);
+uint16_t connect_full_port(void);
+int connect_pending(struct op *op);
+int connect_complete(uint16_t user_port, bool v6only);
+void connect_fail(pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error);
+
+/* Each handles one trapped call from a receiving thread; true: it was taken care of (the op may be gone). */
+bool handle_connect(struct op *op);
+bool handle_bind(struct op *op);
+bool handle_listen(struct op *op);
+bool handle_accept(struct op *op);
+bool handle_names(struct op *op);
+bool handle_sendto(struct op *op);
+bool handle_recvfrom(struct op *op);
+bool handle_socket_error(struct op *op);
+void handle_uname(struct op *op);
+void uname_set(const char *nodename);
+
+/* ---- files.c: answers of path calls ---- */
+
+enum { STAT_FIELDS = 13 };
+struct stat_answer {
+  struct op *op;
+  uint64_t fields[STAT_FIELDS];
+};
+void answer_stat(struct op *op, const uint64_t fields[STAT_FIELDS]);
+void answer_readlink(struct op *op, const void *target, size_t length);
+
+/* ---- receive.c ---- */
+
+/* Starts receiving on a listener; ends by itself when no process of the tree is left. */
+int receive_start(int listener, int threads);
+struct tap_statistics {
+  uint64_t received, continued, to_javascript, joined;
+};
+extern struct tap_statistics statistics;
+
+/* ---- module.c: towards JavaScript; callable from any thread ---- */
+
+/* Gives the op to JavaScript, which claims it by its token. */
+void emit_op(struct op *op);
+void emit_end(void);
+/* The process's socket (port `local_port`) was connected to the relay, or was not. */
+void emit_relayed(uint64_t token, uint16_t local_port, int error);
+void emit_program(pid_t tgid, const char *executable, bool skipped);

@@ -1,0 +1,135 @@
+/*
+ * The seccomp filter: which calls of the user's process stop and wait for inpod (seccomp(2), seccomp_unotify(2)).
+ * Only control-plane calls are here; reading, writing and polling never stop. What cannot concern
+ * inpod by its arguments alone is let through in BPF, because a stop costs some 8 microseconds.
+ */
+#pragma once
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+#define FILTER_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define FILTER_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "inpod's tap knows x86-64 and arm64"
+#endif
+
+/* What the launcher is asked to trap. Kept in step with FilterGroup in src/launch.ts. */
+enum filter_group {
+  FILTER_NETWORK = 1,
+  FILTER_FILES = 2,
+  FILTER_HOSTNAME = 4,
+};
+
+enum { FILTER_MAX = 256, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38 };
+
+struct filter {
+  struct sock_filter code[FILTER_MAX];
+  unsigned short length;
+};
+
+static void filter_add(struct filter *f, uint16_t code, uint8_t jump_true, uint8_t jump_false, uint32_t k) {
+  if (f->length < FILTER_MAX) f->code[f->length++] = (struct sock_filter){code, jump_true, jump_false, k};
+}
+
+static void filter_load(struct filter *f, size_t offset) {
+  filter_add(f, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
+}
+static void filter_return(struct filter *f, uint32_t action) { filter_add(f, BPF_RET | BPF_K, 0, 0, action); }
+static void filter_if_equal(struct filter *f, uint32_t value, uint8_t skip_true, uint8_t skip_false) {
+  filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, skip_true, skip_false, value);
+}
+
+/* Both supported architectures are little-endian: the low half of an argument comes first. */
+static size_t filter_low(int argument) { return offsetof(struct seccomp_data, args) + 8 * (size_t)argument; }
+static size_t filter_high(int argument) { return filter_low(argument) + 4; }
+
+static void filter_trap(struct filter *f, long nr) {
+  filter_if_equal(f, (uint32_t)nr, 0, 1);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+}
+
+/* Traps `nr` only when its pointer argument is not NULL. */
+static void filter_trap_pointer(struct filter *f, long nr, int argument) {
+  filter_if_equal(f, (uint32_t)nr, 0, 6);
+  filter_load(f, filter_low(argument));
+  filter_if_equal(f, 0, 0, 2);
+  filter_load(f, filter_high(argument));
+  filter_if_equal(f, 0, 1, 0);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+/* glibc's fstat(fd) is newfstatat(fd, "", …, AT_EMPTY_PATH): no path, so nothing to decide. */
+static void filter_trap_unless_empty_path(struct filter *f, long nr, int flags_argument) {
+  filter_if_equal(f, (uint32_t)nr, 0, 4);
+  filter_load(f, filter_low(flags_argument));
+  filter_add(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, FILTER_AT_EMPTY_PATH);
+  filter_return(f, SECCOMP_RET_ALLOW);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+}
+
+/* getsockopt(fd, SOL_SOCKET, SO_ERROR, …): how programs ask for the verdict of a non-blocking connect. */
+static void filter_trap_socket_error(struct filter *f) {
+  filter_if_equal(f, (uint32_t)__NR_getsockopt, 0, 6);
+  filter_load(f, filter_low(1));
+  filter_if_equal(f, 1 /* SOL_SOCKET */, 0, 3);
+  filter_load(f, filter_low(2));
+  filter_if_equal(f, 4 /* SO_ERROR */, 0, 1);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+static void filter_build(struct filter *f, unsigned groups) {
+  f->length = 0;
+  filter_load(f, offsetof(struct seccomp_data, arch));
+  filter_if_equal(f, FILTER_ARCH, 1, 0);
+  filter_return(f, SECCOMP_RET_ALLOW); /* 32-bit programs are not intercepted (docs: limits) */
+  filter_load(f, offsetof(struct seccomp_data, nr));
+#if defined(__x86_64__)
+  /* The x32 table shares the architecture number; nobody uses it, and it would be a way past the tap. */
+  filter_add(f, BPF_JMP | BPF_JGE | BPF_K, 0, 1, 0x40000000);
+  filter_return(f, SECCOMP_RET_ERRNO | FILTER_ENOSYS);
+#endif
+  /* Marks the process as changed: who is tapped is decided anew for each program. */
+  filter_trap(f, __NR_execve);
+  filter_trap(f, __NR_execveat);
+  if (groups & FILTER_FILES) {
+    filter_trap(f, __NR_openat);
+    filter_trap(f, __NR_openat2);
+    filter_trap_unless_empty_path(f, __NR_newfstatat, 3);
+    filter_trap_unless_empty_path(f, __NR_statx, 2);
+    filter_trap(f, __NR_faccessat);
+    filter_trap(f, __NR_faccessat2);
+    filter_trap(f, __NR_readlinkat);
+#if defined(__x86_64__)
+    filter_trap(f, __NR_open);
+    filter_trap(f, __NR_stat);
+    filter_trap(f, __NR_lstat);
+    filter_trap(f, __NR_access);
+    filter_trap(f, __NR_readlink);
+#endif
+  }
+  if (groups & FILTER_HOSTNAME) filter_trap(f, __NR_uname);
+  if (groups & FILTER_NETWORK) {
+    filter_trap(f, __NR_connect);
+    filter_trap(f, __NR_bind);
+    filter_trap(f, __NR_listen);
+    filter_trap_pointer(f, __NR_accept, 1);
+    filter_trap_pointer(f, __NR_accept4, 1);
+    filter_trap(f, __NR_getsockname);
+    filter_trap(f, __NR_getpeername);
+    filter_trap_pointer(f, __NR_sendto, 4);
+    filter_trap_pointer(f, __NR_recvfrom, 4);
+    filter_trap_socket_error(f);
+    /* Rings would connect and accept past the tap; every user of them falls back. */
+    filter_if_equal(f, (uint32_t)__NR_io_uring_setup, 0, 1);
+    filter_return(f, SECCOMP_RET_ERRNO | FILTER_ENOSYS);
+  }
+  filter_return(f, SECCOMP_RET_ALLOW);
+}

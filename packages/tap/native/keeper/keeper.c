@@ -1,0 +1,95 @@
+/*
+ * inpod-keeper MODE MARK          (fd 3: the seccomp listener, fd 4: the lifeline)
+ *
+ * Without anybody who holds the listener, every trapped call of the user's tree would fail with ENOSYS
+ * for ever. The keeper holds it too and sleeps while inpod lives. When the lifeline (a pipe whose other end
+ * only inpod holds) closes:
+ *   MODE continue: each trapped call goes on natively, for as long as any process of the tree lives;
+ *   MODE stop:     the same, while all processes whose environment has MARK (INPOD_SESSION=…) are
+ *                  ended: SIGTERM, and SIGKILL three seconds later.
+ * If inpod writes one byte to the lifeline before its end, the mode is "continue": a clean end that
+ * leaves daemons behind on purpose.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LISTENER = 3, LIFELINE = 4, GRACE_MS = 3000, TICK_MS = 200, ENVIRON_MAX = 1 << 20 };
+
+static long now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Whether the process was started inside this session: its initial environment says so. */
+static int has_mark(const char *pid, const char *mark) {
+  static char environment[ENVIRON_MAX + 1];
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%.20s/environ", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  size_t length = 0;
+  ssize_t got;
+  while (length < ENVIRON_MAX && (got = read(fd, environment + length, ENVIRON_MAX - length)) > 0)
+    length += (size_t)got;
+  close(fd);
+  environment[length] = 0;
+  for (char *entry = environment; entry < environment + length; entry += strlen(entry) + 1)
+    if (strcmp(entry, mark) == 0) return 1;
+  return 0;
+}
+
+static void end_tree(const char *mark, int signal) {
+  DIR *processes = opendir("/proc");
+  if (!processes) return;
+  struct dirent *entry;
+  while ((entry = readdir(processes))) {
+    int pid = atoi(entry->d_name);
+    if (pid > 1 && pid != getpid() && has_mark(entry->d_name, mark)) {
+      kill(pid, signal);
+      if (signal == SIGTERM) kill(pid, SIGCONT); /* a stopped process cannot end itself */
+    }
+  }
+  closedir(processes);
+}
+
+static void continue_one(void) {
+  struct seccomp_notif notif;
+  memset(&notif, 0, sizeof notif);
+  if (ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_RECV, &notif) != 0) return;
+  struct seccomp_notif_resp answer = {.id = notif.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+  ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: interrupted meanwhile */
+}
+
+int main(int argc, char **argv) {
+  if (argc != 3) return 2;
+  signal(SIGPIPE, SIG_IGN);
+  char byte;
+  ssize_t got;
+  while ((got = read(LIFELINE, &byte, 1)) < 0 && errno == EINTR) continue;
+  int stopping = got == 0 && strcmp(argv[1], "stop") == 0;
+  if (stopping) end_tree(argv[2], SIGTERM);
+  long kill_at = now_ms() + GRACE_MS;
+  for (;;) {
+    struct pollfd listener = {LISTENER, POLLIN, 0};
+    int events = poll(&listener, 1, stopping ? TICK_MS : -1);
+    if (events < 0 && errno != EINTR) return 1;
+    if (listener.revents & POLLIN) continue_one();
+    else if (listener.revents) return 0; /* POLLHUP: no process of the tree is left */
+    if (stopping && now_ms() >= kill_at) {
+      end_tree(argv[2], SIGKILL);
+      kill_at = now_ms() + GRACE_MS;
+    }
+  }
+}

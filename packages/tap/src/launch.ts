@@ -1,0 +1,115 @@
+/** Starts a command under the tap's filter, with a keeper beside it. */
+import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { getSystemErrorName } from "node:util";
+import { artifacts } from "./native.ts";
+import type { Tap } from "./tap.ts";
+
+/** Bits, as in filter.h. */
+const FILTER_GROUPS = { network: 1, files: 2, hostname: 4 } as const;
+export type FilterGroup = keyof typeof FILTER_GROUPS;
+
+/** Two receivers: one alone falls behind a thousand threads, four bring nothing more. */
+const RECEIVERS = 2;
+const HANDOVER_TIMEOUT_MS = 5000;
+
+export interface LaunchOptions {
+  readonly command: readonly [file: string, ...args: string[]];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly groups: readonly FilterGroup[];
+  /** "NAME=value", present in `environment`: how the keeper knows the processes of this tree. */
+  readonly mark: string;
+  /** What happens to the tree when this process is killed. */
+  readonly onDeath: "stop" | "continue";
+  readonly stdio?: "inherit" | "pipe";
+  readonly cwd?: string;
+}
+
+export interface LaunchedTree {
+  /** The command itself: our own child, so signals, job control and exit codes are as without inpod. */
+  readonly child: ChildProcess;
+  /** Lets the keeper go on serving what is left of the tree natively, after we have ended. */
+  leaveRest(): void;
+}
+
+/** The tap could not be set up; `errno` names the refused door. */
+export class TapError extends Error {
+  readonly errno: string;
+  constructor(errno: string, what: string) {
+    super(`${what}: ${errno}`);
+    this.errno = errno;
+  }
+}
+
+export async function launch(tap: Tap, options: LaunchOptions): Promise<LaunchedTree> {
+  const { native } = tap;
+  const pair = native.socketPair();
+  if (typeof pair === "number") throw new TapError(getSystemErrorName(pair), "socketpair");
+  const [control, theirs] = pair;
+  const softLimit = native.raiseFileLimit();
+  const groups = options.groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);
+  const stdio = options.stdio ?? "inherit";
+  const child = spawn(
+    join(artifacts, "inpod-launch"),
+    ["3", String(groups), String(softLimit), ...options.command],
+    {
+      stdio: [stdio, stdio, stdio, theirs],
+      env: options.environment,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    },
+  );
+  native.close(theirs);
+  try {
+    await Promise.race([
+      once(child, "spawn"),
+      once(child, "error").then(([error]) => Promise.reject(error)),
+    ]);
+    const listener = await receiveListener(tap, control);
+    const keeper = startKeeper(listener, options);
+    const failed = native.receive(listener, RECEIVERS);
+    if (failed < 0) throw new TapError(getSystemErrorName(failed), "starting the tap's threads");
+    native.writeByte(control); // the launcher becomes the command only now
+    return { child, leaveRest: () => keeper.leaveRest() };
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  } finally {
+    native.close(control);
+  }
+}
+
+/** The launcher hands over within milliseconds; a socket that says nothing is no reason to wait for ever. */
+async function receiveListener(tap: Tap, control: number): Promise<number> {
+  const deadline = Date.now() + HANDOVER_TIMEOUT_MS;
+  for (;;) {
+    const result = tap.native.receiveListener(control);
+    if (result >= 0) return result;
+    const errno = getSystemErrorName(result);
+    if (errno !== "EAGAIN") throw new TapError(errno, "installing the seccomp filter");
+    if (Date.now() > deadline) throw new TapError("ETIMEDOUT", "installing the seccomp filter");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+function startKeeper(listener: number, options: LaunchOptions): { leaveRest(): void } {
+  // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
+  const keeper = spawn(join(artifacts, "inpod-keeper"), [options.onDeath, options.mark], {
+    stdio: ["ignore", "ignore", "inherit", listener, "pipe"],
+    detached: true,
+    env: {},
+    cwd: "/",
+  });
+  keeper.on("error", () => {}); // without it only our own sudden death would hurt
+  keeper.unref();
+  const lifeline = keeper.stdio[4] as Readable | null;
+  if (lifeline instanceof Socket) lifeline.unref();
+  return {
+    leaveRest() {
+      if (lifeline instanceof Socket) lifeline.write("k");
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/** The addon's functions, as ../native/addon/module.c has them. Nothing outside this package sees them. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface NativeRule {
+  match: number;
+  operations: number;
+  verdict: number;
+  text: string;
+}
+
+export interface Native {
+  start(onEvent: (event: unknown) => void): number;
+  unref(): void;
+  socketPair(): [number, number] | number;
+  receiveListener(control: number): number;
+  receive(listener: number, threads: number): number;
+  writeByte(fd: number): number;
+  close(fd: number): number;
+  setPathRules(rules: readonly NativeRule[]): void;
+  matchPath(path: string, operation: number): [verdict: number, rule: number];
+  setSkips(names: readonly string[]): void;
+  setNativePort(port: number, isNative: boolean): void;
+  setRelayPort(port: number): void;
+  hideNscd(hide: boolean): void;
+  setHostname(name: string): void;
+  setName(table: number, port: number, local: Buffer | null, peer: Buffer | null): void;
+  reply(token: number, value: number, errno: number): number;
+  continue(token: number): number;
+  replyStat(token: number, fields: BigUint64Array): number;
+  replyReadlink(token: number, target: Buffer): number;
+  replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
+  bindSocket(token: number, port: number): number;
+  replyBound(token: number, requested: Buffer): number;
+  replyListen(token: number): number;
+  replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): number;
+  replyPending(token: number): number;
+  completePending(userPort: number, isIPv6Only: boolean): number;
+  failPending(
+    tgid: number,
+    fd: number,
+    cookie: number,
+    userPort: number,
+    isIPv6Only: boolean,
+    errno: number,
+  ): void;
+  replyConnectedDatagram(token: number, port: number): number;
+  replySentTo(token: number, port: number): number;
+  connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number;
+  adoptOrphans(): number;
+  reapOrphan(ownPids: readonly number[]): number;
+  raiseFileLimit(): number;
+  probeGetFd(): number;
+  statistics(): { received: number; continued: number; joined: number };
+}
+
+/** The folder of built programs: beside the bundle, or dist/ of a checkout. */
+export const artifacts: string = (() => {
+  const here = dirname(fileURLToPath(import.meta.url));
+  return existsSync(join(here, "tap.node")) ? here : join(here, "../../../dist");
+})();
+
+export function loadNative(): Native {
+  return createRequire(import.meta.url)(join(artifacts, "tap.node")) as Native;
+}

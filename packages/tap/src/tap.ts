@@ -1,0 +1,250 @@
+/** Trapped calls in, answers out. Decides nothing but by the tables it is given. */
+import type { Native } from "./native.ts";
+import { loadNative } from "./native.ts";
+
+/** A call that the tables could not decide. It must be answered exactly once, before its deadline in C. */
+export type TrappedCall =
+  | (SocketCall & { readonly kind: "connect" | "bind" | "sendto" })
+  | (SocketCall & { readonly kind: "listen" })
+  | {
+      readonly kind: "path";
+      readonly token: number;
+      readonly tgid: number;
+      readonly call: "open" | "stat" | "access" | "readlink";
+      /** Absolute and normalised; latin1, a byte in each char. */
+      readonly path: string;
+      /** O_… of open, AT_… of stat and access. */
+      readonly flags: number;
+      /** R_OK, W_OK, X_OK of access. */
+      readonly mode: number;
+      readonly operation: PathOperation;
+      /** Index of the rule that said "ask". */
+      readonly rule: number;
+    };
+
+interface SocketCall {
+  readonly token: number;
+  readonly tgid: number;
+  /** The descriptor's number in the process. */
+  readonly fd: number;
+  /** SO_COOKIE: what a socket is known by. */
+  readonly cookie: number;
+  readonly isIPv6: boolean;
+  readonly isIPv6Only: boolean;
+  readonly isStream: boolean;
+  readonly isNonBlocking: boolean;
+  /** struct sockaddr; empty for listen. */
+  readonly address: Buffer;
+}
+
+export type TapEvent =
+  | TrappedCall
+  /** The socket of an earlier replyRelayed() is connected from `port`, or failed. */
+  | {
+      readonly kind: "relayed";
+      readonly token: number;
+      readonly port: number;
+      readonly errno: number;
+    }
+  /** A program of the tree made its first trapped call. */
+  | {
+      readonly kind: "program";
+      readonly tgid: number;
+      readonly executable: string;
+      readonly isSkipped: boolean;
+    }
+  /** No process of the tree is left. */
+  | { readonly kind: "end" };
+
+/** Bits, as in C (enum path_operation). */
+export const PathOperation = { read: 1, write: 2, lookup: 4 } as const;
+export type PathOperation = (typeof PathOperation)[keyof typeof PathOperation];
+
+export interface TapPathRule {
+  readonly match:
+    | "exact"
+    | "tree"
+    | "prefix"
+    | "suffix"
+    | "contains"
+    | "shared-object"
+    /** Matches everything: only TypeScript can tell. */
+    | "ask";
+  /** Lower case, latin1; rules ignore the case of ASCII letters. */
+  readonly text: string;
+  /** Mask of PathOperation. */
+  readonly operations: number;
+  readonly verdict: "local" | "ask" | "not-found";
+}
+
+const MATCHES = ["exact", "tree", "prefix", "suffix", "contains", "shared-object", "ask"] as const;
+const VERDICTS = ["local", "ask", "not-found"] as const;
+
+/** Which of a socket's ports names it: see names.c. */
+const NAME_TABLES = { outgoing: 0, incoming: 1, datagram: 2 } as const;
+
+/** statx(2)'s fields in the order of files.c. */
+export interface StatFields {
+  readonly mode: number;
+  readonly size: bigint;
+  readonly ino: bigint;
+  readonly dev: bigint;
+  readonly nlink: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: bigint;
+  readonly blksize: number;
+  readonly blocks: bigint;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+/** One tap in a process: its threads and tables are the process's own. */
+export class Tap {
+  readonly #native: Native;
+  /** Whether non-blocking connects can be left in progress; else they wait for the agent like blocking ones. */
+  readonly canConnectLater: boolean;
+
+  constructor(onEvent: (event: TapEvent) => void, native: Native = loadNative()) {
+    this.#native = native;
+    this.canConnectLater = native.start((event) => onEvent(event as TapEvent)) > 0;
+  }
+
+  get native(): Native {
+    return this.#native;
+  }
+
+  setPathRules(rules: readonly TapPathRule[]): void {
+    this.#native.setPathRules(
+      rules.map((rule) => ({
+        match: MATCHES.indexOf(rule.match),
+        operations: rule.operations,
+        verdict: VERDICTS.indexOf(rule.verdict),
+        text: rule.text,
+      })),
+    );
+  }
+
+  /** The C matcher's verdict. */
+  matchPath(
+    path: string,
+    operation: PathOperation,
+  ): { verdict: TapPathRule["verdict"]; rule: number } {
+    const [verdict, rule] = this.#native.matchPath(path, operation);
+    return { verdict: VERDICTS[verdict] ?? "local", rule };
+  }
+
+  /** Programs (base name of the executable, or of argv[0]) that are left alone. Once, before launching. */
+  setSkips(names: readonly string[]): void {
+    this.#native.setSkips(names);
+  }
+
+  /** Loopback connects to a native port are never stopped. */
+  setNativePort(port: number, isNative: boolean): void {
+    this.#native.setNativePort(port, isNative);
+  }
+  setRelayPort(port: number): void {
+    this.#native.setRelayPort(port);
+  }
+  hideNscd(hide: boolean): void {
+    this.#native.hideNscd(hide);
+  }
+  setHostname(name: string): void {
+    this.#native.setHostname(name);
+  }
+
+  /** What getsockname and getpeername tell of a socket that meets ours at `port`. Buffers: struct sockaddr. */
+  setName(table: keyof typeof NAME_TABLES, port: number, local: Buffer, peer: Buffer): void {
+    this.#native.setName(NAME_TABLES[table], port, local, peer);
+  }
+  forgetName(table: keyof typeof NAME_TABLES, port: number): void {
+    this.#native.setName(NAME_TABLES[table], port, null, null);
+  }
+
+  /** The call's result; a positive `errno` fails it. */
+  reply(token: number, value: number, errno = 0): void {
+    this.#native.reply(token, value, errno);
+  }
+  /** The call goes on as if there were no tap. Never after having acted on it. */
+  continue(token: number): void {
+    this.#native.continue(token);
+  }
+  replyStat(token: number, stat: StatFields): void {
+    this.#native.replyStat(
+      token,
+      BigUint64Array.from([
+        BigInt(stat.mode),
+        stat.size,
+        stat.ino,
+        stat.dev,
+        BigInt(stat.nlink),
+        BigInt(stat.uid),
+        BigInt(stat.gid),
+        stat.rdev,
+        BigInt(stat.blksize),
+        stat.blocks,
+        BigInt.asUintN(64, stat.atimeNs),
+        BigInt.asUintN(64, stat.mtimeNs),
+        BigInt.asUintN(64, stat.ctimeNs),
+      ]),
+    );
+  }
+  replyReadlink(token: number, target: Buffer): void {
+    this.#native.replyReadlink(token, target);
+  }
+  /** `content` as a sealed memfd becomes the descriptor that open returns. */
+  replyFile(
+    token: number,
+    file: { name: string; content: Buffer; mode: number; mtimeNs: bigint },
+  ): void {
+    const { name, content, mode, mtimeNs } = file;
+    this.#native.replyFile(token, name, content, mode, BigInt.asIntN(64, mtimeNs));
+  }
+
+  /** Binds the process's socket to `port` of its loopback. The port bound, or a negative errno. */
+  bindSocket(token: number, port: number): number {
+    return this.#native.bindSocket(token, port);
+  }
+  /** Answers bind with success; from now on the socket says it is bound to `requested`. */
+  replyBound(token: number, requested: Buffer): void {
+    this.#native.replyBound(token, requested);
+  }
+  /** 0 or a negative errno, which the program gets too. */
+  replyListen(token: number): number {
+    return this.#native.replyListen(token);
+  }
+
+  /** Connects the process's socket to our relay and answers; "relayed" tells from which port. */
+  replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): void {
+    this.#native.replyRelayed(token, relayPort, local, peer);
+  }
+  /** Leaves a non-blocking socket in progress. Its port, or a negative errno, which the program got. */
+  replyPending(token: number): number {
+    return this.#native.replyPending(token);
+  }
+  /** Completes it: a file descriptor of our end, owned by the caller, or a negative errno. */
+  completePending(userPort: number, isIPv6Only: boolean): number {
+    return this.#native.completePending(userPort, isIPv6Only);
+  }
+  failPending(call: SocketCall, userPort: number, errno: number): void {
+    const { tgid, fd, cookie, isIPv6Only } = call;
+    this.#native.failPending(tgid, fd, cookie, userPort, isIPv6Only, errno);
+  }
+
+  replyConnectedDatagram(token: number, relayPort: number): void {
+    this.#native.replyConnectedDatagram(token, relayPort);
+  }
+  replySentTo(token: number, relayPort: number): void {
+    this.#native.replySentTo(token, relayPort);
+  }
+
+  /** A connection to the program's listener in the name of `peer`: a file descriptor, or a negative errno. */
+  connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number {
+    return this.#native.connectToUser(port, isIPv6, local, peer);
+  }
+
+  statistics(): { received: number; continued: number; joined: number } {
+    return this.#native.statistics();
+  }
+}
