@@ -1,16 +1,7 @@
 import { constants } from "node:os";
 
-/** A failure that crosses the tunnel with its errno name; the tunnel knows it by the field `errno`. */
-export class Failure extends Error {
-  readonly errno: string;
-
-  /** @param detail for people, without secrets */
-  constructor(errno: string, detail: string) {
-    super(detail);
-    this.name = "Failure";
-    this.errno = errno;
-  }
-}
+/** A failure that crosses the tunnel with its errno name; its message is for people, without secrets. */
+export { TunnelFailure as Failure } from "@inpod/tunnel";
 
 const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 

@@ -103,7 +103,8 @@ for (const who of ["root", "user"] as Who[]) {
     const agent = await Agent.start(who, pod);
     t.after(() => agent.stop());
     // Its answer tells that Node has started, and dropped its rights before.
-    assert.ok(agent.children().includes(await agent.call<number>("pid")));
+    const node = await agent.call<number>("pid");
+    assert.ok(agent.children().includes(node));
     assert.equal(agent.children().length, 2);
     for (const child of agent.children()) {
       const status = readFileSync(`/proc/${child}/status`, "utf8");

@@ -135,9 +135,9 @@ static int supervise(struct supervisor *all, int pidfd) {
     if (!all->node) return end_of_node(all);
     if (ready[2].revents) {
       pidfd = -1;
+      control_event(&all->control, CONTROL_TARGET_GONE, "the target's main process has ended");
       // Its root directory would go on to serve the files of a container that is gone.
       if (all->worker) kill(all->worker, SIGKILL);
-      control_event(&all->control, CONTROL_TARGET_GONE, "the target's main process has ended");
     }
     if (ready[3].revents) {
       // It speaks only when spoken to: this is its end.

@@ -55,6 +55,8 @@ export class Files {
   }
 
   async #ask(question: Question): Promise<Buffer> {
+    // Before the exchange's own reason: the worker's end and the news of the target's race each other.
+    if (this.#gone) throw new Failure("ESTALE", "the target's main process has ended");
     const message = await this.#exchange.ask((id) => encodeQuestion(id, question), this.#timeoutMs);
     const { errno, rest } = parseAnswer(message);
     if (this.#gone) throw new Failure("ESTALE", "the target's main process has ended");

@@ -41,7 +41,10 @@ export function openTcp(
   timeoutMs = CONNECT_TIMEOUT_MS,
 ): Socket {
   const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
-  const timer = setTimeout(() => channel.reset("ETIMEDOUT"), timeoutMs);
+  const timer = setTimeout(() => {
+    channel.reset("ETIMEDOUT");
+    socket.destroy();
+  }, timeoutMs);
   socket.once("connect", () => {
     clearTimeout(timer);
     channel.accept({

@@ -62,7 +62,10 @@ export class Session implements Holder {
     socket.once("close", () => {
       clearTimeout(timer);
     });
-    channel.opened.then(() => clearTimeout(timer), refuse);
+    channel.opened.then(() => {
+      clearTimeout(timer);
+      socket.resume();
+    }, refuse);
     this.#parts.splice(socket, channel);
   }
 

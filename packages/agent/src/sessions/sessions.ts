@@ -35,19 +35,20 @@ export class Sessions {
     this.#waitForSession(lifetime.communicationTimeoutMs, "no session came");
   }
 
-  /** Undefined: too many sessions. Its handlers are the tunnel's; call attach() when the tunnel is there. */
+  /** Undefined: too many sessions. Call attach() as soon as its handlers have a tunnel. */
   find(id: string): Session | undefined {
     const known = this.#sessions.get(id);
     if (known && !known.hasEnded) return known;
     if (this.#sessions.size >= MAX_SESSIONS) return undefined;
-    return new Session(id, this.#parts);
+    const session = new Session(id, this.#parts);
+    this.#sessions.set(id, session);
+    return session;
   }
 
   attach(session: Session, tunnel: Tunnel): void {
     clearTimeout(this.#idle);
     clearTimeout(this.#forgetting.get(session));
     this.#forgetting.delete(session);
-    this.#sessions.set(session.id, session);
     // The session redialled before we noticed that its old tunnel is dead.
     const previous = session.tunnel;
     session.tunnel = tunnel;

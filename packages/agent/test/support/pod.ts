@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -130,8 +130,13 @@ export class Agent {
     this.#events = lines(child);
   }
 
-  static spawn(who: Who, options: string[], env: NodeJS.ProcessEnv = process.env): Agent {
-    const node = [process.execPath, "--import", "tsx", driver];
+  static spawn(
+    who: Who,
+    options: string[],
+    env: NodeJS.ProcessEnv = process.env,
+    program: string[] = ["--import", "tsx", driver],
+  ): Agent {
+    const node = [process.execPath, ...program];
     const enter = [join(root, "dist/inpod-enter"), "--listen", "0", ...options, "--", ...node];
     const [command = "", ...rest] = [...as(who), ...enter];
     const child = spawn(command, rest, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env });
@@ -149,6 +154,19 @@ export class Agent {
     agent.#port = port as number;
     await agent.event();
     return agent;
+  }
+
+  /** The real agent, dist/agent.js; `dial` it. */
+  static async serve(who: Who, pod: Pod, args: string[]): Promise<Agent> {
+    const program = [join(root, "dist/agent.js"), ...args];
+    const agent = Agent.spawn(who, ["--pid", String(pod.pid)], process.env, program);
+    agent.#port = (await agent.event()).port as number;
+    await agent.event();
+    return agent;
+  }
+
+  dial(): Socket {
+    return connect({ port: this.#port, host: "127.0.0.1", allowHalfOpen: true });
   }
 
   async event(): Promise<Record<string, unknown>> {
