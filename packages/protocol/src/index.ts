@@ -5,3 +5,4 @@
 export const PROTOCOL_VERSION = 1;
 
 export type * from "./messages.ts";
+export { UserError } from "./user-error.ts";
