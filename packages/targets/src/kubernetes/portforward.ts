@@ -54,7 +54,7 @@ export async function dialPod(
   api: ApiClient,
   { namespace, pod, port }: PodPort,
   signal: AbortSignal,
-): Promise<Duplex> {
+): Promise<PodStream> {
   const key = randomBytes(16).toString("base64");
   const upgraded = await api.upgrade(
     { verb: "get", group: "", resource: "pods", subresource: "portforward", namespace, name: pod },
@@ -81,7 +81,10 @@ export async function dialPod(
   return new PodStream(upgraded, port, `port ${port} of pod "${pod}"`);
 }
 
-class PodStream extends Duplex {
+export class PodStream extends Duplex {
+  /** Settles with the first byte from the pod, or with what ended the connection before. */
+  readonly answered: Promise<void>;
+  #onAnswer!: { resolve: () => void; reject: (error: Error) => void };
   readonly #socket: Duplex;
   readonly #isEncrypted: boolean;
   readonly #what: string;
@@ -89,6 +92,7 @@ class PodStream extends Duplex {
   readonly #channels: ChannelReader;
   #closeTimer: NodeJS.Timeout | undefined;
   #isClosing = false;
+  #hasEnded = false;
 
   constructor({ socket, head, isEncrypted }: Upgraded, port: number, what: string) {
     super({ readableHighWaterMark: HIGH_WATER_MARK, writableHighWaterMark: HIGH_WATER_MARK });
@@ -96,6 +100,11 @@ class PodStream extends Duplex {
     this.#isEncrypted = isEncrypted;
     this.#what = what;
     this.#channels = new ChannelReader(port);
+    this.answered = new Promise((resolve, reject) => {
+      this.#onAnswer = { resolve, reject };
+    });
+    // Nobody has to wait for it.
+    this.answered.catch(() => {});
     const { setNoDelay, setKeepAlive } = socket as TLSSocket;
     setNoDelay?.call(socket, true);
     setKeepAlive?.call(socket, true, 30_000);
@@ -115,8 +124,10 @@ class PodStream extends Duplex {
         else if (event.kind === "close") this.#closed(event.code, event.reason);
         else if (event.kind === "data") {
           const inside = this.#channels.push(event);
-          if (inside?.kind === "data") hasRoom = this.push(inside.bytes);
-          else if (inside?.kind === "error") {
+          if (inside?.kind === "data") {
+            hasRoom = this.push(inside.bytes);
+            this.#onAnswer.resolve();
+          } else if (inside?.kind === "error") {
             this.destroy(explainChannelError(inside.text, this.#what));
             return;
           }
@@ -143,7 +154,6 @@ class PodStream extends Duplex {
       );
   }
 
-  #hasEnded = false;
   #ended(why?: string): void {
     if (this.#hasEnded || this.destroyed) return;
     this.#hasEnded = true;
@@ -151,6 +161,7 @@ class PodStream extends Duplex {
       this.destroy(new PortForwardError(`${this.#what}: ${why}`));
       return;
     }
+    this.#onAnswer.reject(new PortForwardError(`${this.#what}: closed before a byte came`));
     // The other end reads no more either, so our writing side ends with it (autoDestroy follows).
     this.push(null);
     this.end();
@@ -237,6 +248,7 @@ class PodStream extends Duplex {
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.#closeTimer);
     this.#socket.destroy();
+    this.#onAnswer.reject(error ?? new PortForwardError(`${this.#what}: closed`));
     done(error);
   }
 }
