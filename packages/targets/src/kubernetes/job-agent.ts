@@ -58,7 +58,7 @@ class JobAgent implements PlacedAgent {
   /** Ends the watches. */
   readonly #watching = new AbortController();
   readonly #goneBecause: (why: string) => void;
-  /** Resolves when the cluster has begun to end the pod, or it has ended. */
+  /** Resolves when the cluster has begun to delete the pod. */
   readonly #going: Promise<void>;
   readonly #isGoing: () => void;
   #podName: string | undefined;
@@ -193,7 +193,6 @@ class JobAgent implements PlacedAgent {
     const { phase = "", reason } = pod.status ?? {};
     if (phase === "Succeeded" || phase === "Failed") {
       const code = pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode;
-      this.#isGoing();
       this.#goneBecause(
         `the agent ended${code === undefined ? "" : ` with code ${code}`}${reason ? ` (${reason})` : ""}`,
       );
