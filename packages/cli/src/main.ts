@@ -1,0 +1,77 @@
+/** The command line's edge: the only file that ends the process. */
+import { constants } from "node:os";
+import { UserError } from "@inpod/protocol";
+import { type Arguments, parseArguments } from "./arguments.ts";
+import { checkCommand } from "./command.ts";
+import { loadConfig } from "./config/load.ts";
+import type { ExecResult } from "./exec/run.ts";
+import { hasColor, type Io } from "./io.ts";
+import { checkTarget } from "./target.ts";
+import { renderError } from "./text/errors.ts";
+import { exitCodeOf } from "./text/exit-codes.ts";
+
+const io: Io = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  directory: process.cwd(),
+};
+
+async function main(argv: readonly string[]): Promise<ExecResult> {
+  const parsed = parseArguments(argv);
+  if (parsed.kind === "exec") return exec(parsed);
+  io.stdout.write(parsed.text);
+  return { code: 0 };
+}
+
+async function exec({
+  command,
+  flags,
+  isFileWanted,
+  isVerbose,
+}: Extract<Arguments, { kind: "exec" }>): Promise<ExecResult> {
+  if (process.platform !== "linux") throw notLinux();
+  const { env, directory, stderr } = io;
+  const verbose = isVerbose || env.INPOD_LOG === "debug";
+  const config = loadConfig({ flags, env, directory, isFileWanted });
+  const target = checkTarget(config.target);
+  const { executable, warnings } = checkCommand(command[0], env.PATH, directory);
+  for (const line of [...config.notices, ...warnings]) stderr.write(`inpod: ${line}\n`);
+  if (verbose)
+    for (const key of config.ignoredKeys) stderr.write(`inpod: "${key}" has no effect\n`);
+  // Loaded only here: everything above runs where there is no tap.
+  const { runExec } = await import("./exec/run.ts");
+  return runExec({ config: { ...config, target }, command, executable, verbose, io });
+}
+
+const notLinux = (): UserError =>
+  new UserError("MACHINE_NOT_LINUX", `inpod exec needs Linux, and this is ${process.platform}`, {
+    hints: ["run it in WSL2, a Linux virtual machine or a dev container"],
+  });
+
+/** Node does not let these through with their default action: it ignores the first and opens its debugger on the second. */
+const NOT_OURS_TO_RAISE: readonly NodeJS.Signals[] = ["SIGPIPE", "SIGUSR1"];
+const RAISE_TIMEOUT_MS = 1000;
+
+/** Ends as the command ended, so that a shell or a supervisor above sees the same. */
+function endBy(signal: NodeJS.Signals): void {
+  // What a shell reports for it.
+  const code = 128 + constants.signals[signal];
+  if (NOT_OURS_TO_RAISE.includes(signal)) process.exit(code);
+  process.removeAllListeners(signal);
+  setTimeout(() => process.exit(code), RAISE_TIMEOUT_MS);
+  process.kill(process.pid, signal);
+}
+
+function fail(error: unknown): void {
+  io.stderr.write(renderError(error, hasColor(process.stderr, process.env)));
+  process.exitCode = exitCodeOf(error);
+}
+
+try {
+  const result = await main(process.argv.slice(2));
+  if ("signal" in result) endBy(result.signal);
+  else process.exitCode = result.code;
+} catch (error) {
+  fail(error);
+}
