@@ -13,7 +13,6 @@ import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
 import { Relay } from "./outgoing/relay.ts";
 import { compileSkips } from "./rules/build-tools.ts";
-<<<<<<< HEAD
 import { debuggerPorts } from "./rules/debugger-ports.ts";
 import { compileOutgoing } from "./rules/outgoing.ts";
 import { compileMapping, mapPath } from "./rules/path-mapping.ts";
@@ -21,15 +20,6 @@ import type { PathFacts, PathRule } from "./rules/paths.ts";
 import { compilePathRules, decidePath } from "./rules/paths.ts";
 import { decideBind } from "./rules/ports.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
-=======
-import type { OutgoingRules } from "./rules/outgoing.ts";
-import { compileOutgoing } from "./rules/outgoing.ts";
-import type { PathMapping } from "./rules/path-mapping.ts";
-import { mapPath } from "./rules/path-mapping.ts";
-import type { PathFacts, PathRule } from "./rules/paths.ts";
-import { compilePathRules, decidePath } from "./rules/paths.ts";
-import { debuggerPorts, decideBind } from "./rules/ports.ts";
->>>>>>> cli2
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
@@ -41,25 +31,16 @@ export interface LayerParts {
   readonly session: Session;
   readonly config: LayerConfig;
   readonly facts: PathFacts;
-<<<<<<< HEAD
   /** The pod's resolv.conf. */
   readonly resolver: ResolverConfig;
-=======
-  readonly mapping: PathMapping;
-  readonly nameservers: readonly string[];
->>>>>>> cli2
   readonly reporter: Reporter;
 }
 
 export class Layer {
   readonly #parts: LayerParts;
   readonly #rules: readonly PathRule[];
-<<<<<<< HEAD
   readonly #mapping: ReturnType<typeof compileMapping>;
   readonly #decideOutgoing: ReturnType<typeof compileOutgoing>;
-=======
-  readonly #outgoing: OutgoingRules;
->>>>>>> cli2
   readonly #relay: Relay;
   readonly #connections: Connections;
   readonly #datagrams: Datagrams;
@@ -73,7 +54,6 @@ export class Layer {
   constructor(parts: LayerParts) {
     const { tap, session, config, facts, reporter } = parts;
     this.#parts = parts;
-<<<<<<< HEAD
     this.#rules = compilePathRules(
       { ...config.files, dns: config.dns, hostname: config.hostname },
       facts,
@@ -84,12 +64,6 @@ export class Layer {
       searchDomains: parts.resolver.searchDomains,
       dns: config.dns,
       names: (address) => this.#datagrams.namesOf(address),
-=======
-    this.#rules = compilePathRules({ ...config.files, dns: config.dns, hostname: config.hostname }, facts);
-    this.#outgoing = compileOutgoing(config.outgoing, {
-      nameservers: parts.nameservers,
-      dns: config.dns,
->>>>>>> cli2
     });
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
@@ -100,17 +74,10 @@ export class Layer {
 
   /** Fills the tap's tables. Before the first process of the tree starts. */
   async start(): Promise<void> {
-<<<<<<< HEAD
     const { tap, session, config } = this.#parts;
     await this.#relay.listen();
     const rules = this.#rules.map(toTapRule);
     tap.setPathRules(this.#mapping.length > 0 ? [ASK_ALWAYS, ...rules] : rules);
-=======
-    const { tap, session, config, mapping } = this.#parts;
-    await this.#relay.listen();
-    const rules = this.#rules.map(toTapRule);
-    tap.setPathRules(mapping.length > 0 ? [ASK_ALWAYS, ...rules] : rules);
->>>>>>> cli2
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);
@@ -168,11 +135,7 @@ export class Layer {
   }
 
   async #path(call: PathCall): Promise<void> {
-<<<<<<< HEAD
     const { path } = mapPath(this.#mapping, call.path);
-=======
-    const path = mapPath(this.#parts.mapping, call.path);
->>>>>>> cli2
     const decision = decidePath(this.#rules, path, operationName(call.operation));
     this.#decided(call.call, path, decision.verdict, decision.why);
     await this.#files.serve(call, path, decision);
@@ -193,11 +156,7 @@ export class Layer {
       else this.#connections.connectToTree(call, treePort);
       return;
     }
-<<<<<<< HEAD
     const { verdict, why } = this.#decideOutgoing({ protocol, ...to });
-=======
-    const { verdict, why } = this.#outgoing.decide({ protocol, ...to });
->>>>>>> cli2
     this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
@@ -209,11 +168,7 @@ export class Layer {
 
   async #sendto(call: SendtoCall): Promise<void> {
     const to = decodeAddress(call.address);
-<<<<<<< HEAD
     const decision = to && this.#decideOutgoing({ protocol: "udp", ...to });
-=======
-    const decision = to && this.#outgoing.decide({ protocol: "udp", ...to });
->>>>>>> cli2
     if (!to || !decision || decision.verdict === "local") {
       this.#parts.tap.continue(call.token);
       return;
@@ -231,14 +186,10 @@ export class Layer {
       return;
     }
     const { verdict, why } = decideBind(to, {
-<<<<<<< HEAD
       mode: config.incoming.mode,
       ignorePorts: config.incoming.ignorePorts,
       ignoreLocalhost: config.incoming.ignoreLocalhost,
       ...(config.incoming.ports === undefined ? {} : { ports: config.incoming.ports }),
-=======
-      ...config.incoming,
->>>>>>> cli2
       debuggerPorts: debuggerPortsOf(call.tgid),
     });
     this.#decided("bind", endpointText(to), verdict, why);
@@ -276,7 +227,6 @@ function toTapRule({ match, operations, verdict }: PathRule): TapPathRule {
   }
 }
 
-<<<<<<< HEAD
 const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 
 const operationName = (operation: PathOperation): "read" | "write" | "lookup" =>
@@ -285,13 +235,6 @@ const operationName = (operation: PathOperation): "read" | "write" | "lookup" =>
     : operation === PathOperation.write
       ? "write"
       : "lookup";
-=======
-const lower = (text: string): string =>
-  text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-
-const operationName = (operation: PathOperation): "read" | "write" | "lookup" =>
-  operation === PathOperation.read ? "read" : operation === PathOperation.write ? "write" : "lookup";
->>>>>>> cli2
 
 const isLoopbackAddress = (address: string): boolean =>
   address.startsWith("127.") || address === "0.0.0.0" || address === "::1" || address === "::";

@@ -1,19 +1,11 @@
 /** The tree's listening sockets: where they really are, and the pod's connections that are brought to them. */
 import { Socket } from "node:net";
-<<<<<<< HEAD
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
-=======
->>>>>>> cli2
 import type { Channel, Session, Stolen } from "@inpod/session";
 import { splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
-<<<<<<< HEAD
-=======
-import type { StreamHeader } from "@inpod/protocol";
-import { errnoNumber } from "@inpod/protocol";
->>>>>>> cli2
 import type { LayerConfig, Reporter } from "../config.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
@@ -96,20 +88,11 @@ export class Listeners {
     const port = this.#podPort(listener.requested);
     const others = (this.#listening.get(port) ?? []).filter(({ real }) => real !== listener.real);
     // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
-<<<<<<< HEAD
     this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
     if (this.#stolen.has(port)) return;
     const stolen = this.#session.steal(port, (channel, header) =>
       this.#connection(channel, header, port),
     );
-=======
-    this.#listening.set(
-      port,
-      listener.isIPv6Only ? [...others, listener] : [listener, ...others],
-    );
-    if (this.#stolen.has(port)) return;
-    const stolen = this.#session.steal(port, (channel, header) => this.#connection(channel, header, port));
->>>>>>> cli2
     this.#stolen.set(port, stolen);
     try {
       await stolen;

@@ -9,17 +9,11 @@ import type { Endpoint } from "@inpod/protocol";
 import type { Channel, Session } from "@inpod/session";
 import type { Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
-<<<<<<< HEAD
 import { KnownNames } from "./dns-answers.ts";
 
 /** As nf_conntrack_udp_timeout_stream. */
 const IDLE_MS = 120_000;
 const DNS_PORT = 53;
-=======
-
-/** As nf_conntrack_udp_timeout_stream. */
-const IDLE_MS = 120_000;
->>>>>>> cli2
 /** A program that speaks with more peers at once loses the oldest. */
 const MAX_RELAYS = 2048;
 
@@ -35,10 +29,7 @@ interface DatagramRelay {
 export class Datagrams {
   readonly #tap: Tap;
   readonly #session: Session;
-<<<<<<< HEAD
   readonly #names = new KnownNames();
-=======
->>>>>>> cli2
   readonly #relays = new Map<string, Promise<DatagramRelay>>();
 
   constructor(tap: Tap, session: Session) {
@@ -46,14 +37,11 @@ export class Datagrams {
     this.#session = session;
   }
 
-<<<<<<< HEAD
   /** Names that DNS answers gave to the tree's programs for this address. */
   namesOf(address: string): readonly string[] {
     return this.#names.of(address);
   }
 
-=======
->>>>>>> cli2
   /** The loopback port that stands for `to`, for the socket known by `cookie`. */
   async portFor(cookie: number, to: Endpoint, isIPv6Only: boolean): Promise<number> {
     const key = `${cookie} ${to.address} ${to.port}`;
@@ -85,29 +73,21 @@ export class Datagrams {
       timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
     };
     const local = this.#session.target.addresses[0] ?? host;
-<<<<<<< HEAD
     this.#tap.setName(
       "datagram",
       port,
       encodeAddress(local, port),
       encodeAddress(to.address, to.port),
     );
-=======
-    this.#tap.setName("datagram", port, encodeAddress(local, port), encodeAddress(to.address, to.port));
->>>>>>> cli2
     socket.on("error", () => void this.#close(key));
     socket.on("message", (message, from) => {
       relay.userPort = from.port;
       relay.timer.refresh();
-<<<<<<< HEAD
       try {
         relay.channel ??= this.#openChannel(key, relay, host, to);
       } catch {
         return; // no tunnel just now: the datagram is lost, and resolvers ask again
       }
-=======
-      relay.channel ??= this.#openChannel(key, relay, host, to);
->>>>>>> cli2
       relay.channel.datagram(message);
     });
     return relay;
@@ -116,10 +96,7 @@ export class Datagrams {
   #openChannel(key: string, relay: DatagramRelay, host: string, to: Endpoint): Channel {
     const channel = this.#session.openUdp(to.address, to.port);
     channel.onDatagram = (message) => {
-<<<<<<< HEAD
       if (to.port === DNS_PORT) this.#names.learn(message);
-=======
->>>>>>> cli2
       relay.timer.refresh();
       relay.socket.send(message, relay.userPort, host, () => {});
     };

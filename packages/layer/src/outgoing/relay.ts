@@ -15,12 +15,8 @@ const BACKLOG = 4096;
 
 export class Relay {
   readonly #tap: Tap;
-<<<<<<< HEAD
   readonly #v4 = createServer({ allowHalfOpen: true });
   readonly #v6 = createServer({ allowHalfOpen: true });
-=======
-  readonly #servers = [createServer({ allowHalfOpen: true }), createServer({ allowHalfOpen: true })];
->>>>>>> cli2
   readonly #sockets = new Map<number, Socket>();
   readonly #channels = new Map<number, Channel>();
   #port = 0;
@@ -34,7 +30,6 @@ export class Relay {
   }
 
   async listen(): Promise<void> {
-<<<<<<< HEAD
     for (const server of [this.#v4, this.#v6]) {
       server.on("connection", (socket) => this.#arrived(socket));
       server.unref();
@@ -45,19 +40,6 @@ export class Relay {
     // Only IPv6-only sockets come here. Where there is no IPv6, or the number is taken, none can.
     this.#v6.on("error", () => {});
     this.#v6.listen({ host: "::1", port: this.#port, backlog: BACKLOG });
-=======
-    const [v4, v6] = this.#servers;
-    for (const server of this.#servers) {
-      server.on("connection", (socket) => this.#arrived(socket));
-      server.unref();
-    }
-    v4?.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG });
-    if (v4) await once(v4, "listening");
-    this.#port = (v4?.address() as AddressInfo).port;
-    // Only IPv6-only sockets come here. Where there is no IPv6, or the number is taken, none can.
-    v6?.on("error", () => {});
-    v6?.listen({ host: "::1", port: this.#port, backlog: BACKLOG });
->>>>>>> cli2
     this.#tap.setRelayPort(this.#port);
   }
 
@@ -107,12 +89,8 @@ export class Relay {
   }
 
   close(): void {
-<<<<<<< HEAD
     this.#v4.close();
     this.#v6.close();
-=======
-    for (const server of this.#servers) server.close();
->>>>>>> cli2
     for (const socket of this.#sockets.values()) socket.destroy();
   }
 }
