@@ -123,7 +123,7 @@ class ProcessAgent implements PlacedAgent {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
       if (this.#goneWhy !== undefined || this.#port === undefined) {
-        reject(new UserError("AGENT_ENDED", `there is no agent any more: ${this.#goneWhy}`));
+        reject(new UserError("AGENT_GONE", `there is no agent any more: ${this.#goneWhy}`));
         return;
       }
       const socket = connect({ host: "127.0.0.1", port: this.#port, noDelay: true });
