@@ -67,6 +67,7 @@ class JobAgent implements PlacedAgent {
   #onVerdict: (verdict: StartupVerdict) => void = () => {};
   /** The connection that showed that the agent answers; the first dial() gets it. */
   #firstStream: PodStream | undefined;
+  #goneWhy: string | undefined;
   #removed: Promise<void> | undefined;
 
   constructor(api: ApiClient, target: TargetPod, image: AgentImage, options: AgentOptions) {
@@ -79,7 +80,10 @@ class JobAgent implements PlacedAgent {
     this.name = `job/${this.#job} beside pod/${target.name} in namespace "${target.namespace}"`;
     const gone = deferred<string>();
     this.gone = gone.promise;
-    this.#goneBecause = gone.resolve;
+    this.#goneBecause = (why) => {
+      this.#goneWhy ??= why;
+      gone.resolve(why);
+    };
     const going = deferred<void>();
     this.#going = going.promise;
     this.#isGoing = going.resolve;
@@ -139,6 +143,9 @@ class JobAgent implements PlacedAgent {
   }
 
   async dial(signal: AbortSignal): Promise<Duplex> {
+    // A pod that is being deleted may still answer for a second.
+    if (this.#goneWhy !== undefined || this.#removed !== undefined)
+      throw agentGone(this.#goneWhy ?? "it is being removed");
     const first = this.#firstStream;
     this.#firstStream = undefined;
     if (first !== undefined && !first.destroyed && !first.readableEnded) return first;
@@ -294,6 +301,9 @@ function deferred<T>(): Deferred<T> {
   });
   return { promise, resolve, reject };
 }
+
+const agentGone = (why: string): UserError =>
+  new UserError("AGENT_GONE", `there is no agent any more: ${why}`);
 
 const notReady = (timeoutMs: number, waitsFor: string): UserError =>
   new UserError("AGENT_NOT_READY", `the agent did not answer within ${timeoutMs / 1000} s`, {

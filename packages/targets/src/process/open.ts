@@ -16,6 +16,9 @@ export interface ProcessPaths {
 
 /** After SIGTERM inpod-enter takes its rules back and ends its children: three seconds at worst. */
 const TERM_TIMEOUT_MS = 4_000;
+const KILL_TIMEOUT_MS = 900;
+/** The rules know the agent's own connections by it; inpod-enter leaves it out where it is not mapped. */
+const NODE_GID = "40404";
 const DIAL_TIMEOUT_MS = 5_000;
 /** Characters of stderr that are kept: its end says why. */
 const MAX_STDERR = 4096;
@@ -64,6 +67,8 @@ class ProcessAgent implements PlacedAgent {
       paths.enterPath,
       [
         ...["--pid", String(pid), "--listen", "0"],
+        // Only the gid: as another user Node might not be let into the folders of nodePath.
+        ...["--node-gid", NODE_GID],
         "--",
         paths.nodePath,
         paths.agentPath,
@@ -123,7 +128,7 @@ class ProcessAgent implements PlacedAgent {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
       if (this.#goneWhy !== undefined || this.#port === undefined) {
-        reject(new UserError("AGENT_ENDED", `there is no agent any more: ${this.#goneWhy}`));
+        reject(new UserError("AGENT_GONE", `there is no agent any more: ${this.#goneWhy}`));
         return;
       }
       const socket = connect({ host: "127.0.0.1", port: this.#port, noDelay: true });
@@ -151,9 +156,15 @@ class ProcessAgent implements PlacedAgent {
   async #remove(): Promise<void> {
     this.#child.stdin?.destroy();
     this.#child.kill("SIGTERM");
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), TERM_TIMEOUT_MS);
-    await this.#exited;
-    clearTimeout(timer);
+    const kill = setTimeout(() => this.#child.kill("SIGKILL"), TERM_TIMEOUT_MS);
+    let giveUp: NodeJS.Timeout | undefined;
+    // A process that hangs in the kernel does not end by SIGKILL either.
+    const late = new Promise<void>((resolve) => {
+      giveUp = setTimeout(resolve, TERM_TIMEOUT_MS + KILL_TIMEOUT_MS);
+    });
+    await Promise.race([this.#exited, late]);
+    clearTimeout(kill);
+    clearTimeout(giveUp);
   }
 
   #read(reader: EnterEventReader, text: string): void {
