@@ -146,7 +146,10 @@ function read(
   /** The default of a `--no-…` flag is true: that is not "said". */
   const unlessFalse = (...values: unknown[]): false | undefined =>
     values.includes(false) ? false : undefined;
-  const { configFile, targetNamespace, namespace, ...said } = options as Overrides & {
+  const { configFile, targetNamespace, namespace, ...said } = options as Omit<
+    Overrides,
+    "configFile"
+  > & {
     targetNamespace?: string;
     configFile?: string | true;
   } & Record<string, never>;
