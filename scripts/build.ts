@@ -3,13 +3,22 @@
  * A part whose sources are not newer than its output is left alone.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
+const began = new Date();
 mkdirSync("dist", { recursive: true });
 
 const newest = (paths: string[]): number =>
@@ -74,3 +83,7 @@ for (const { output, folder, sources, flags } of [
   });
   renameSync(`${output}.new`, output);
 }
+
+// bin/inpod builds again what is newer than this: a file saved during the build is.
+writeFileSync("dist/.built", "");
+utimesSync("dist/.built", began, began);
