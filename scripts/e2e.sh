@@ -12,7 +12,7 @@ started=
 
 clean() {
   rm -rf "$work"
-  [ -z "$started" ] || e2e/cluster/cluster down
+  [ -z "$started" ] || timeout -k 10 90 e2e/cluster/cluster down
 }
 trap clean EXIT
 

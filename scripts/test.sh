@@ -30,7 +30,8 @@ run_files() {
   files=$(cat)
   echo "== $title"
   if [ -z "$files" ]; then
-    echo "no test files"
+    echo "FAILED: $title: there are no test files" >&2
+    failed=$((failed + 1))
     return
   fi
   status=0
