@@ -3,13 +3,23 @@
  * A part whose sources are not newer than its output is left alone.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
+const began = new Date();
+let hasBuilt = false;
 mkdirSync("dist", { recursive: true });
 
 const newest = (paths: string[]): number =>
@@ -46,6 +56,7 @@ for (const [entry, output] of [
     entryPoints: [entry],
     outfile: output,
   });
+  hasBuilt = true;
 }
 
 const warnings = "-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden".split(" ");
@@ -73,4 +84,15 @@ for (const { output, folder, sources, flags } of [
     stdio: "inherit",
   });
   renameSync(`${output}.new`, output);
+  hasBuilt = true;
+}
+
+// bin/inpod builds again what is newer than this: a file saved during the build is.
+try {
+  writeFileSync("dist/.built", "");
+  utimesSync("dist/.built", began, began);
+} catch (error) {
+  // Somebody else's checkout, in which nothing is due: tests as an ordinary user in root's.
+  const { code } = error as NodeJS.ErrnoException;
+  if (hasBuilt || (code !== "EACCES" && code !== "EROFS")) throw error;
 }

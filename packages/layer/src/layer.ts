@@ -13,13 +13,13 @@ import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
 import { Relay } from "./outgoing/relay.ts";
 import { compileSkips } from "./rules/build-tools.ts";
-import type { OutgoingRules } from "./rules/outgoing.ts";
+import { debuggerPorts } from "./rules/debugger-ports.ts";
 import { compileOutgoing } from "./rules/outgoing.ts";
-import type { PathMapping } from "./rules/path-mapping.ts";
-import { mapPath } from "./rules/path-mapping.ts";
+import { compileMapping, mapPath } from "./rules/path-mapping.ts";
 import type { PathFacts, PathRule } from "./rules/paths.ts";
 import { compilePathRules, decidePath } from "./rules/paths.ts";
-import { debuggerPorts, decideBind } from "./rules/ports.ts";
+import { decideBind } from "./rules/ports.ts";
+import type { ResolverConfig } from "./rules/resolver.ts";
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
@@ -31,15 +31,16 @@ export interface LayerParts {
   readonly session: Session;
   readonly config: LayerConfig;
   readonly facts: PathFacts;
-  readonly mapping: PathMapping;
-  readonly nameservers: readonly string[];
+  /** The pod's resolv.conf. */
+  readonly resolver: ResolverConfig;
   readonly reporter: Reporter;
 }
 
 export class Layer {
   readonly #parts: LayerParts;
   readonly #rules: readonly PathRule[];
-  readonly #outgoing: OutgoingRules;
+  readonly #mapping: ReturnType<typeof compileMapping>;
+  readonly #decideOutgoing: ReturnType<typeof compileOutgoing>;
   readonly #relay: Relay;
   readonly #connections: Connections;
   readonly #datagrams: Datagrams;
@@ -53,10 +54,16 @@ export class Layer {
   constructor(parts: LayerParts) {
     const { tap, session, config, facts, reporter } = parts;
     this.#parts = parts;
-    this.#rules = compilePathRules({ ...config.files, dns: config.dns, hostname: config.hostname }, facts);
-    this.#outgoing = compileOutgoing(config.outgoing, {
-      nameservers: parts.nameservers,
+    this.#rules = compilePathRules(
+      { ...config.files, dns: config.dns, hostname: config.hostname },
+      facts,
+    );
+    this.#mapping = compileMapping(config.files.mapping);
+    this.#decideOutgoing = compileOutgoing(config.outgoing, {
+      nameservers: parts.resolver.nameservers,
+      searchDomains: parts.resolver.searchDomains,
       dns: config.dns,
+      names: (address) => this.#datagrams.namesOf(address),
     });
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
@@ -67,10 +74,10 @@ export class Layer {
 
   /** Fills the tap's tables. Before the first process of the tree starts. */
   async start(): Promise<void> {
-    const { tap, session, config, mapping } = this.#parts;
+    const { tap, session, config } = this.#parts;
     await this.#relay.listen();
     const rules = this.#rules.map(toTapRule);
-    tap.setPathRules(mapping.length > 0 ? [ASK_ALWAYS, ...rules] : rules);
+    tap.setPathRules(this.#mapping.length > 0 ? [ASK_ALWAYS, ...rules] : rules);
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);
@@ -128,7 +135,7 @@ export class Layer {
   }
 
   async #path(call: PathCall): Promise<void> {
-    const path = mapPath(this.#parts.mapping, call.path);
+    const { path } = mapPath(this.#mapping, call.path);
     const decision = decidePath(this.#rules, path, operationName(call.operation));
     this.#decided(call.call, path, decision.verdict, decision.why);
     await this.#files.serve(call, path, decision);
@@ -149,7 +156,7 @@ export class Layer {
       else this.#connections.connectToTree(call, treePort);
       return;
     }
-    const { verdict, why } = this.#outgoing.decide({ protocol, ...to });
+    const { verdict, why } = this.#decideOutgoing({ protocol, ...to });
     this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
@@ -161,7 +168,7 @@ export class Layer {
 
   async #sendto(call: SendtoCall): Promise<void> {
     const to = decodeAddress(call.address);
-    const decision = to && this.#outgoing.decide({ protocol: "udp", ...to });
+    const decision = to && this.#decideOutgoing({ protocol: "udp", ...to });
     if (!to || !decision || decision.verdict === "local") {
       this.#parts.tap.continue(call.token);
       return;
@@ -179,7 +186,10 @@ export class Layer {
       return;
     }
     const { verdict, why } = decideBind(to, {
-      ...config.incoming,
+      mode: config.incoming.mode,
+      ignorePorts: config.incoming.ignorePorts,
+      ignoreLocalhost: config.incoming.ignoreLocalhost,
+      ...(config.incoming.ports === undefined ? {} : { ports: config.incoming.ports }),
       debuggerPorts: debuggerPortsOf(call.tgid),
     });
     this.#decided("bind", endpointText(to), verdict, why);
@@ -217,11 +227,14 @@ function toTapRule({ match, operations, verdict }: PathRule): TapPathRule {
   }
 }
 
-const lower = (text: string): string =>
-  text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 
 const operationName = (operation: PathOperation): "read" | "write" | "lookup" =>
-  operation === PathOperation.read ? "read" : operation === PathOperation.write ? "write" : "lookup";
+  operation === PathOperation.read
+    ? "read"
+    : operation === PathOperation.write
+      ? "write"
+      : "lookup";
 
 const isLoopbackAddress = (address: string): boolean =>
   address.startsWith("127.") || address === "0.0.0.0" || address === "::1" || address === "::";

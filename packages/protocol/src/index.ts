@@ -1,8 +1,23 @@
 /**
- * Every contract that crosses a process border. Imports nothing; does no input or output,
- * owns no timer, clock or socket.
+ * Every contract that crosses a process border, and the pure core of the tunnel. Imports nothing; does no
+ * input or output, owns no timer, clock or socket.
  */
 export const PROTOCOL_VERSION = 1;
 
+export { errnoNumber } from "./errno.ts";
+export type * from "./events.ts";
+export {
+  decodeHeader,
+  decodeJson,
+  encodeJson,
+  FrameType,
+  HEADER_BYTES,
+  MAX_HELLO,
+  ProtocolError,
+} from "./frames.ts";
 export type * from "./messages.ts";
+export type { MuxHandlers } from "./mux.ts";
+export { Mux } from "./mux.ts";
+export { parseAgentHello, parseResult, parseSessionHello, parseWireError } from "./parse.ts";
+export { MuxStream } from "./stream.ts";
 export { UserError } from "./user-error.ts";

@@ -4,7 +4,9 @@ import { loadNative } from "./native.ts";
 
 /** A call that the tables could not decide. It must be answered exactly once, before its deadline in C. */
 export type TrappedCall =
-  | (SocketCall & { readonly kind: "connect" | "bind" | "sendto" })
+  | (SocketCall & { readonly kind: "connect" })
+  | (SocketCall & { readonly kind: "bind" })
+  | (SocketCall & { readonly kind: "sendto" })
   | (SocketCall & { readonly kind: "listen" })
   | {
       readonly kind: "path";

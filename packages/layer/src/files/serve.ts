@@ -79,7 +79,10 @@ export class Files {
 
   async #open(call: PathCall, path: ByteString): Promise<void> {
     if (call.operation !== 1 /* read */) {
-      const what = call.operation === 2 ? "files of the pod are not written to" : "directories of the pod are not opened";
+      const what =
+        call.operation === 2
+          ? "files of the pod are not written to"
+          : "directories of the pod are not opened";
       this.#stayLocal(call, path, `${what} in this version`);
       return;
     }

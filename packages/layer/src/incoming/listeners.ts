@@ -1,11 +1,11 @@
 /** The tree's listening sockets: where they really are, and the pod's connections that are brought to them. */
 import { Socket } from "node:net";
+import type { StreamHeader } from "@inpod/protocol";
+import { errnoNumber } from "@inpod/protocol";
 import type { Channel, Session, Stolen } from "@inpod/session";
 import { splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
-import type { StreamHeader } from "@inpod/protocol";
-import { errnoNumber } from "@inpod/protocol";
 import type { LayerConfig, Reporter } from "../config.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
@@ -88,12 +88,11 @@ export class Listeners {
     const port = this.#podPort(listener.requested);
     const others = (this.#listening.get(port) ?? []).filter(({ real }) => real !== listener.real);
     // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
-    this.#listening.set(
-      port,
-      listener.isIPv6Only ? [...others, listener] : [listener, ...others],
-    );
+    this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
     if (this.#stolen.has(port)) return;
-    const stolen = this.#session.steal(port, (channel, header) => this.#connection(channel, header, port));
+    const stolen = this.#session.steal(port, (channel, header) =>
+      this.#connection(channel, header, port),
+    );
     this.#stolen.set(port, stolen);
     try {
       await stolen;

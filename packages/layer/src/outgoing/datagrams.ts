@@ -9,9 +9,11 @@ import type { Endpoint } from "@inpod/protocol";
 import type { Channel, Session } from "@inpod/session";
 import type { Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
+import { KnownNames } from "./dns-answers.ts";
 
 /** As nf_conntrack_udp_timeout_stream. */
 const IDLE_MS = 120_000;
+const DNS_PORT = 53;
 /** A program that speaks with more peers at once loses the oldest. */
 const MAX_RELAYS = 2048;
 
@@ -27,11 +29,17 @@ interface DatagramRelay {
 export class Datagrams {
   readonly #tap: Tap;
   readonly #session: Session;
+  readonly #names = new KnownNames();
   readonly #relays = new Map<string, Promise<DatagramRelay>>();
 
   constructor(tap: Tap, session: Session) {
     this.#tap = tap;
     this.#session = session;
+  }
+
+  /** Names that DNS answers gave to the tree's programs for this address. */
+  namesOf(address: string): readonly string[] {
+    return this.#names.of(address);
   }
 
   /** The loopback port that stands for `to`, for the socket known by `cookie`. */
@@ -65,12 +73,21 @@ export class Datagrams {
       timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
     };
     const local = this.#session.target.addresses[0] ?? host;
-    this.#tap.setName("datagram", port, encodeAddress(local, port), encodeAddress(to.address, to.port));
+    this.#tap.setName(
+      "datagram",
+      port,
+      encodeAddress(local, port),
+      encodeAddress(to.address, to.port),
+    );
     socket.on("error", () => void this.#close(key));
     socket.on("message", (message, from) => {
       relay.userPort = from.port;
       relay.timer.refresh();
-      relay.channel ??= this.#openChannel(key, relay, host, to);
+      try {
+        relay.channel ??= this.#openChannel(key, relay, host, to);
+      } catch {
+        return; // no tunnel just now: the datagram is lost, and resolvers ask again
+      }
       relay.channel.datagram(message);
     });
     return relay;
@@ -79,6 +96,7 @@ export class Datagrams {
   #openChannel(key: string, relay: DatagramRelay, host: string, to: Endpoint): Channel {
     const channel = this.#session.openUdp(to.address, to.port);
     channel.onDatagram = (message) => {
+      if (to.port === DNS_PORT) this.#names.learn(message);
       relay.timer.refresh();
       relay.socket.send(message, relay.userPort, host, () => {});
     };

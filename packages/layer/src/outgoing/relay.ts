@@ -15,7 +15,8 @@ const BACKLOG = 4096;
 
 export class Relay {
   readonly #tap: Tap;
-  readonly #servers = [createServer({ allowHalfOpen: true }), createServer({ allowHalfOpen: true })];
+  readonly #v4 = createServer({ allowHalfOpen: true });
+  readonly #v6 = createServer({ allowHalfOpen: true });
   readonly #sockets = new Map<number, Socket>();
   readonly #channels = new Map<number, Channel>();
   #port = 0;
@@ -29,17 +30,16 @@ export class Relay {
   }
 
   async listen(): Promise<void> {
-    const [v4, v6] = this.#servers;
-    for (const server of this.#servers) {
+    for (const server of [this.#v4, this.#v6]) {
       server.on("connection", (socket) => this.#arrived(socket));
       server.unref();
     }
-    v4?.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG });
-    if (v4) await once(v4, "listening");
-    this.#port = (v4?.address() as AddressInfo).port;
+    this.#v4.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG });
+    await once(this.#v4, "listening");
+    this.#port = (this.#v4.address() as AddressInfo).port;
     // Only IPv6-only sockets come here. Where there is no IPv6, or the number is taken, none can.
-    v6?.on("error", () => {});
-    v6?.listen({ host: "::1", port: this.#port, backlog: BACKLOG });
+    this.#v6.on("error", () => {});
+    this.#v6.listen({ host: "::1", port: this.#port, backlog: BACKLOG });
     this.#tap.setRelayPort(this.#port);
   }
 
@@ -89,7 +89,8 @@ export class Relay {
   }
 
   close(): void {
-    for (const server of this.#servers) server.close();
+    this.#v4.close();
+    this.#v6.close();
     for (const socket of this.#sockets.values()) socket.destroy();
   }
 }

@@ -1,0 +1,125 @@
+#define _GNU_SOURCE
+#include "control.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct __attribute__((packed)) request {
+  uint8_t operation, reserved;
+  uint16_t port, relay_port, reserved_too;
+  uint32_t id;
+};
+struct __attribute__((packed)) message {
+  uint32_t length, id;
+  uint8_t kind, reserved[3];
+  int32_t error;
+};
+_Static_assert(sizeof(struct request) == sizeof(((struct control *)0)->partial), "a request is read whole");
+
+// The socket has a send timeout: a Node that takes nothing for so long is as good as dead.
+static int put(int socket, const void *bytes, size_t length) {
+  while (length) {
+    ssize_t sent = send(socket, bytes, length, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return errno == EAGAIN ? ETIMEDOUT : errno;
+    bytes = (const char *)bytes + sent;
+    length -= sent;
+  }
+  return 0;
+}
+
+static int put_message(struct control *control, uint32_t id, uint8_t kind, int error, const void *payload,
+                       size_t length) {
+  struct message message = {
+      .length = sizeof message - sizeof message.length + length, .id = id, .kind = kind, .error = error};
+  int failed = put(control->socket, &message, sizeof message);
+  return failed ? failed : put(control->socket, payload, length);
+}
+
+int control_event(struct control *control, enum control_event event, const char *words) {
+  return put_message(control, 0, event, 0, words, strlen(words));
+}
+
+static size_t append(char *buffer, size_t at, const void *bytes, size_t length) {
+  uint32_t size = length;
+  memcpy(buffer + at, &size, sizeof size);
+  memcpy(buffer + at + sizeof size, bytes, length);
+  return at + sizeof size + length;
+}
+
+static int describe(struct control *control, uint32_t id) {
+  const struct target *target = control->target;
+  char addresses[4096];
+  list_addresses(addresses, sizeof addresses);
+  const char *missing_incoming = control->missing_incoming;
+  if (!*missing_incoming && rules_missing()) missing_incoming = rules_missing();
+  struct { const void *bytes; size_t length; } parts[] = {
+      {target->hostname, strlen(target->hostname)},
+      {addresses, strlen(addresses)},
+      {target->environ ? target->environ : "", target->environ_length},
+      {missing_incoming, strlen(missing_incoming)},
+      {target->missing_files, strlen(target->missing_files)},
+      {target->missing_environment, strlen(target->missing_environment)},
+  };
+  size_t count = sizeof parts / sizeof *parts, size = 8;
+  for (size_t each = 0; each < count; each++) size += 4 + parts[each].length;
+  char *payload = malloc(size);
+  if (!payload) return put_message(control, id, CONTROL_DESCRIBE, ENOMEM, "", 0);
+  uint32_t ids[2] = {target->ids.uid, target->ids.gid};
+  memcpy(payload, ids, sizeof ids);
+  size_t at = sizeof ids;
+  for (size_t each = 0; each < count; each++) at = append(payload, at, parts[each].bytes, parts[each].length);
+  int error = put_message(control, id, CONTROL_DESCRIBE, 0, payload, at);
+  free(payload);
+  return error;
+}
+
+static int answer(struct control *control, const struct request *request) {
+  char detail[256] = "";
+  int error = EINVAL;
+  struct rules *rules = control->rules;
+  switch (request->operation) {
+    case CONTROL_STEAL:
+      if (!request->port || !request->relay_port || request->port == request->relay_port) break;
+      if (*control->missing_incoming) {
+        strncpy(detail, control->missing_incoming, sizeof detail - 1);
+        error = EPERM;
+        break;
+      }
+      error = rules_steal(rules, request->port, request->relay_port, detail, sizeof detail);
+      break;
+    case CONTROL_RELEASE:
+      if (request->port) error = rules_release(rules, request->port, detail, sizeof detail);
+      break;
+    case CONTROL_RELEASE_ALL:
+      error = rules_release_all(rules, detail, sizeof detail);
+      break;
+    case CONTROL_DRAINED:
+      error = rules_drained(rules, detail, sizeof detail);
+      break;
+    case CONTROL_DESCRIBE:
+      return describe(control, request->id);
+    default:
+      // The two ends do not agree; nothing that follows has a meaning.
+      return EPROTO;
+  }
+  if (!error) *detail = 0;
+  return put_message(control, request->id, request->operation, error, detail, strlen(detail));
+}
+
+int control_serve(struct control *control) {
+  for (;;) {
+    ssize_t got = recv(control->socket, control->partial + control->partial_length,
+                       sizeof control->partial - control->partial_length, MSG_DONTWAIT);
+    if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : errno;
+    if (got == 0) return EPIPE;
+    control->partial_length += got;
+    if (control->partial_length < sizeof control->partial) continue;
+    control->partial_length = 0;
+    struct request request;
+    memcpy(&request, control->partial, sizeof request);
+    int error = answer(control, &request);
+    if (error) return error;
+  }
+}

@@ -1,0 +1,39 @@
+// What Node may ask of enter: fixed small questions. No text of it ever reaches nft.
+//
+// A stream socket, since libuv knows no SOCK_SEQPACKET. Integers are little-endian.
+//   request, 12 bytes: u8 operation · u8 0 · u16 port · u16 relay port · u16 0 · u32 id (not 0)
+//   message: u32 length of the rest · u32 id (0: an event) · u8 operation or event · u8[3] 0 · i32 errno · payload
+// The payload of a failure or an event is words for people. That of DESCRIBE:
+//   u32 uid · u32 gid · six times (u32 length · bytes): hostname, addresses (space-separated), environ (NUL-ended),
+//   what is missing of incoming, files, environment (empty: nothing)
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "rules.h"
+#include "target.h"
+
+enum control_operation {
+  CONTROL_STEAL = 1,
+  CONTROL_RELEASE = 2,
+  CONTROL_RELEASE_ALL = 3,
+  CONTROL_DRAINED = 4,
+  CONTROL_DESCRIBE = 5,
+};
+enum control_event {
+  CONTROL_TARGET_GONE = 1,
+  CONTROL_RULES_LOST = 2, // nft has ended: no port is stolen any more
+  CONTROL_WORKER_GONE = 3,
+};
+
+struct control {
+  int socket;
+  const struct target *target;
+  struct rules *rules;
+  const char *missing_incoming; // empty: nothing known
+  uint8_t partial[12];
+  size_t partial_length;
+};
+
+// Answers what has arrived. 0, or errno when Node has closed its end, takes no answers, or has sent no request.
+int control_serve(struct control *control);
+int control_event(struct control *control, enum control_event event, const char *words);

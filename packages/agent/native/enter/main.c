@@ -1,0 +1,237 @@
+// inpod-enter: the part of the agent that has rights. It listens, finds the target, joins its namespaces,
+// starts the file worker (with the target's ids) and Node (with no right at all), and stays as their parent
+// to own the rules. When any of the three ends, all end.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "clock.h"
+#include "control.h"
+#include "find.h"
+#include "node.h"
+#include "options.h"
+#include "report.h"
+#include "worker.h"
+
+struct supervisor {
+  pid_t node, worker; // 0: ended
+  int node_status;
+  int signals;
+  int64_t deadline; // 0: none
+  struct control control;
+  struct rules rules;
+};
+
+// On 127.0.0.1 of the namespace we were started in: there a port-forward dials first.
+static int listen_on(uint16_t port, uint16_t *bound_port) {
+  int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t length = sizeof address;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(fd, (struct sockaddr *)&address, length) || listen(fd, 64) ||
+      getsockname(fd, (struct sockaddr *)&address, &length)) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  *bound_port = ntohs(address.sin_port);
+  return fd;
+}
+
+static int take_signals(void) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  sigaddset(&signals, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &signals, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// By pid: nft's is nft_stop()'s until then.
+static void reap(struct supervisor *all) {
+  int status;
+  if (all->node && waitpid(all->node, &status, WNOHANG) == all->node) {
+    all->node = 0;
+    all->node_status = status;
+  }
+  if (all->worker && waitpid(all->worker, NULL, WNOHANG) == all->worker) {
+    all->worker = 0;
+    control_event(&all->control, CONTROL_WORKER_GONE, "the file worker has ended");
+  }
+}
+
+static bool wait_for(pid_t pid, int timeout_ms, int *status) {
+  int64_t deadline = now_ms() + timeout_ms;
+  while (waitpid(pid, status, WNOHANG) == 0) {
+    if (!ms_until(deadline)) return false;
+    poll(NULL, 0, 5);
+  }
+  return true;
+}
+
+// The rules first: from here on new connections reach the pod.
+static void end_all(struct supervisor *all) {
+  rules_remove(&all->rules);
+  if (all->node) {
+    kill(all->node, SIGTERM);
+    if (!wait_for(all->node, 1000, NULL)) {
+      kill(all->node, SIGKILL);
+      wait_for(all->node, 1000, NULL);
+    }
+  }
+  if (all->worker) {
+    kill(all->worker, SIGKILL);
+    // On a dead network filesystem it may stay; PR_SET_PDEATHSIG has nothing to add.
+    wait_for(all->worker, 1000, NULL);
+  }
+}
+
+static int end_of_node(struct supervisor *all) {
+  int status = all->node_status;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    report_ended("node");
+    return 0;
+  }
+  if (WIFSIGNALED(status)) report_error(ECHILD, "Node was ended by signal %d", WTERMSIG(status));
+  else report_error(ECHILD, "Node ended with code %d", WEXITSTATUS(status));
+  return 1;
+}
+
+static int supervise(struct supervisor *all, int pidfd) {
+  for (;;) {
+    // Indices stay; poll(2) leaves out negative descriptors.
+    struct pollfd ready[] = {
+        {.fd = all->signals, .events = POLLIN},
+        {.fd = all->control.socket, .events = POLLIN},
+        {.fd = pidfd, .events = POLLIN},
+        {.fd = all->rules.nft.pid ? all->rules.nft.output : -1, .events = POLLIN},
+    };
+    poll(ready, 4, all->deadline ? ms_until(all->deadline) : -1);
+    if (all->deadline && !ms_until(all->deadline)) {
+      report_ended("deadline");
+      return 0;
+    }
+    for (struct signalfd_siginfo info; read(all->signals, &info, sizeof info) == sizeof info;)
+      if (info.ssi_signo != SIGCHLD) {
+        report_ended(strsignal(info.ssi_signo));
+        return 0;
+      }
+    reap(all);
+    if (!all->node) return end_of_node(all);
+    if (ready[2].revents) {
+      pidfd = -1;
+      control_event(&all->control, CONTROL_TARGET_GONE, "the target's main process has ended");
+      // Its root directory would go on to serve the files of a container that is gone.
+      if (all->worker) kill(all->worker, SIGKILL);
+    }
+    if (ready[3].revents) {
+      // It speaks only when spoken to: this is its end.
+      rules_remove(&all->rules);
+      control_event(&all->control, CONTROL_RULES_LOST, "nft has ended");
+    }
+    if (ready[1].revents) {
+      int error = control_serve(&all->control);
+      if (!error) continue;
+      // Node's end, as a rule: its exit code says more. The rules do not wait for it.
+      rules_remove(&all->rules);
+      if (wait_for(all->node, 1000, &all->node_status)) {
+        all->node = 0;
+        return end_of_node(all);
+      }
+      report_error(error, "Node's control socket: %s", strerror(error));
+      return 1;
+    }
+  }
+}
+
+static int fail(int error, const char *what) {
+  report_error(error, "%s", what);
+  return 1;
+}
+
+int main(int argc, char **argv) {
+  static struct supervisor all;
+  struct options options;
+  char what[300];
+  int error = parse_options(argc, argv, &options, what, sizeof what);
+  if (error) {
+    fputs(usage, stderr);
+    return fail(error, what) + 1;
+  }
+  all.deadline = options.deadline_ms ? now_ms() + options.deadline_ms : 0;
+  uint16_t port = 0;
+  int listen_fd = listen_on(options.port, &port);
+  if (listen_fd < 0) {
+    snprintf(what, sizeof what, "listen on 127.0.0.1:%u: %s", options.port, strerror(-listen_fd));
+    return fail(-listen_fd, what);
+  }
+  report_listening(port);
+
+  bool network_only = false;
+  pid_t pid = options.pid;
+  if (!pid) pid = find_container(options.container_id, options.find_timeout_ms);
+  if (!pid && options.pod_uid) {
+    pid = find_pod(options.pod_uid);
+    network_only = true;
+  }
+  if (!pid) return fail(ESRCH, "no process of the container is in /proc");
+  static struct target target;
+  error = enter_target(pid, network_only, &target, what, sizeof what);
+  if (error) return fail(error, what);
+
+  all.signals = take_signals();
+  struct ids node_ids = choose_node_ids(&options, &target);
+  all.rules.node_gid = options.node_gid;
+  all.control.target = &target;
+  all.control.rules = &all.rules;
+  all.control.missing_incoming = target.shares_network && !options.allow_shared_network
+                                     ? "the target has no network namespace of its own"
+                                     : "";
+  int files_fd = -1;
+  if (target.root_fd >= 0) {
+    all.worker = start_worker(&target, &files_fd);
+    if (all.worker < 0) {
+      snprintf(target.missing_files, WHY_LIMIT, "ids of the target: %s", strerror(-all.worker));
+      all.worker = 0;
+    }
+  }
+  int ends[2];
+  struct timeval patience = {.tv_sec = 5};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return fail(errno, "socketpair");
+  setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  all.control.socket = ends[0];
+  // Without a worker Node finds a socket whose other end is closed.
+  if (files_fd < 0) {
+    int closed[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, closed)) return fail(errno, "socketpair");
+    files_fd = closed[0];
+    close(closed[1]);
+  }
+  report_target(pid);
+  all.node = start_node(&options, &node_ids, listen_fd, ends[1], files_fd);
+  int code = 1;
+  if (all.node > 0) {
+    close(listen_fd), close(ends[1]), close(files_fd);
+    code = supervise(&all, target.pidfd);
+  } else {
+    report_error(-all.node, "fork: %s", strerror(-all.node));
+    all.node = 0;
+  }
+  end_all(&all);
+  return code;
+}

@@ -1,0 +1,154 @@
+#define _GNU_SOURCE
+#include "rules.h"
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include "privilege.h"
+
+enum { COMMANDS_LIMIT = 4096 };
+
+// Only the first packet of a connection: one that was open before would be picked up in its middle and reset.
+#define IS_SYN "tcp flags & (fin|syn|rst|ack) == syn"
+
+const char *rules_missing(void) {
+  if (!find_nft()) return "nft not found";
+  if (!has_capability(CAP_NET_ADMIN)) return "nft: Operation not permitted (needs CAP_NET_ADMIN)";
+  return NULL;
+}
+
+static int run(struct rules *rules, const char *commands, char *detail, size_t size) {
+  char proof[80];
+  snprintf(proof, sizeof proof, "list map inet %s stolen", rules->table);
+  return nft_run(&rules->nft, commands, proof, detail, size);
+}
+
+static int add_table(struct rules *rules, const char *flags, char *detail, size_t size) {
+  char commands[COMMANDS_LIMIT];
+  snprintf(commands, sizeof commands,
+           "add table inet %1$s%2$s\n"
+           "add map inet %1$s stolen { type inet_service : inet_service; }\n",
+           rules->table, flags);
+  return run(rules, commands, detail, size);
+}
+
+// Chains with priorities after a mesh's (iptables' -100): what it redirects, it keeps. `fib daddr type local`:
+// in a target that routes, packets that only pass through are not ours. The rule with `ct` in "input" also
+// keeps connection tracking, and with it the translation of open connections, when no port is stolen any more.
+static int add_chains(struct rules *rules, char *detail, size_t size) {
+  char commands[COMMANDS_LIMIT], except_node[48] = "";
+  // Node's own connections, to this pod among others, must reach whom they are for.
+  if (rules->node_gid >= 0) snprintf(except_node, sizeof except_node, "meta skgid != %u ", (unsigned)rules->node_gid);
+  snprintf(commands, sizeof commands,
+           "add set inet %1$s relays { type inet_service; }\n"
+           "add chain inet %1$s pre { type nat hook prerouting priority dstnat + 5; }\n"
+           "add chain inet %1$s out { type nat hook output priority -95; }\n"
+           "add chain inet %1$s input { type filter hook input priority 0; }\n"
+           "add rule inet %1$s input tcp dport @relays ct status & dnat == 0 reject with tcp reset\n"
+           "add rule inet %1$s pre fib daddr type local " IS_SYN " redirect to :tcp dport map @stolen\n"
+           "add rule inet %1$s out oif lo %2$s" IS_SYN " redirect to :tcp dport map @stolen\n",
+           rules->table, except_node);
+  return run(rules, commands, detail, size);
+}
+
+static int start(struct rules *rules, char *detail, size_t size) {
+  uint32_t random;
+  // A name of its own: agents of several developers live side by side in one namespace.
+  if (getrandom(&random, sizeof random, 0) != sizeof random) return EIO;
+  snprintf(rules->table, sizeof rules->table, "inpod-%08x", random);
+  int error = nft_start(&rules->nft, detail, size);
+  if (!error) {
+    rules->has_owner = true;
+    error = add_table(rules, " { flags owner; }", detail, size);
+    // Before Linux 5.12 a table has no owner: then it is ours to remove.
+    if (error && error != EPERM && error != ETIMEDOUT && error != EPIPE) {
+      rules->has_owner = false;
+      error = add_table(rules, "", detail, size);
+    }
+  }
+  if (!error) error = add_chains(rules, detail, size);
+  if (error) rules_remove(rules);
+  return error;
+}
+
+// After ETIMEDOUT or EPIPE nobody knows what nft did: without it there are no rules, which is known.
+static int settle(struct rules *rules, int error) {
+  if (error == ETIMEDOUT || error == EPIPE) rules_remove(rules);
+  return error;
+}
+
+int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size) {
+  for (size_t each = 0; each < rules->stolen_count; each++)
+    if (rules->stolen[each].port == port) {
+      snprintf(detail, size, "port %u is stolen already", port);
+      return EADDRINUSE;
+    }
+  if (rules->stolen_count == MAX_STOLEN) {
+    snprintf(detail, size, "%d ports are stolen already", MAX_STOLEN);
+    return ENOSPC;
+  }
+  if (!rules->nft.pid) {
+    int error = start(rules, detail, size);
+    if (error) return error;
+  }
+  char commands[COMMANDS_LIMIT];
+  // One line is one transaction. Adding a member twice is no error, so relays just grow.
+  snprintf(commands, sizeof commands,
+           "add element inet %1$s relays { %3$u }; add element inet %1$s stolen { %2$u : %3$u }\n", rules->table,
+           port, relay_port);
+  int error = settle(rules, run(rules, commands, detail, size));
+  if (error) return error;
+  rules->stolen[rules->stolen_count].port = port;
+  rules->stolen[rules->stolen_count++].relay_port = relay_port;
+  return 0;
+}
+
+int rules_release(struct rules *rules, uint16_t port, char *detail, size_t size) {
+  size_t at = 0;
+  while (at < rules->stolen_count && rules->stolen[at].port != port) at++;
+  if (at == rules->stolen_count) return 0;
+  char commands[COMMANDS_LIMIT];
+  snprintf(commands, sizeof commands, "delete element inet %s stolen { %u }\n", rules->table, port);
+  int error = settle(rules, run(rules, commands, detail, size));
+  if (!error && rules->stolen_count) rules->stolen[at] = rules->stolen[--rules->stolen_count];
+  return error;
+}
+
+int rules_release_all(struct rules *rules, char *detail, size_t size) {
+  if (!rules->stolen_count) return 0;
+  char commands[COMMANDS_LIMIT];
+  snprintf(commands, sizeof commands, "flush map inet %s stolen\n", rules->table);
+  int error = settle(rules, run(rules, commands, detail, size));
+  if (!error) rules->stolen_count = 0;
+  return error;
+}
+
+int rules_drained(struct rules *rules, char *detail, size_t size) {
+  if (rules->stolen_count) {
+    snprintf(detail, size, "%zu ports are stolen", rules->stolen_count);
+    return EBUSY;
+  }
+  rules_remove(rules);
+  return 0;
+}
+
+// A plain table outlives its nft: removed by this one, or by a new one if this one has ended.
+static void delete_plain_table(struct rules *rules) {
+  char commands[COMMANDS_LIMIT], detail[200];
+  snprintf(commands, sizeof commands, "delete table inet %s\n", rules->table);
+  for (int attempt = 0; attempt < 2; attempt++) {
+    // It is done when the proof's list fails.
+    int error = run(rules, commands, detail, sizeof detail);
+    if (error != ETIMEDOUT && error != EPIPE) return;
+    nft_stop(&rules->nft);
+    if (nft_start(&rules->nft, detail, sizeof detail)) return;
+  }
+}
+
+void rules_remove(struct rules *rules) {
+  if (rules->nft.pid && !rules->has_owner) delete_plain_table(rules);
+  nft_stop(&rules->nft);
+  rules->table[0] = 0;
+  rules->stolen_count = 0;
+}

@@ -1,0 +1,31 @@
+// The rules that turn new connections to stolen ports to Node's relay ports. Composed here, out of integers.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "nft.h"
+
+enum { MAX_STOLEN = 64 };
+
+struct rules {
+  int64_t node_gid; // -1: nobody's connections are left out
+  char table[32]; // empty: there is none
+  bool has_owner;
+  struct nft nft;
+  struct { uint16_t port, relay_port; } stolen[MAX_STOLEN];
+  size_t stolen_count;
+};
+
+// What prevents stealing here, in words; NULL: nothing known.
+const char *rules_missing(void);
+
+// Each 0, or errno with words in `detail`; after a failure the rules are those from before.
+int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size);
+// New connections reach the pod; open ones live on: their translation stays until rules_drained().
+int rules_release(struct rules *rules, uint16_t port, char *detail, size_t size);
+int rules_release_all(struct rules *rules, char *detail, size_t size);
+// No stolen connection is open any more: the table goes. EBUSY while a port is stolen.
+int rules_drained(struct rules *rules, char *detail, size_t size);
+// Removes everything, at any time; connections that are still translated are reset.
+void rules_remove(struct rules *rules);

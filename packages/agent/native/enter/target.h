@@ -1,0 +1,28 @@
+// The process whose place is taken: everything of it that takes rights to get at, opened once.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include "privilege.h"
+
+enum { ENVIRON_LIMIT = 1 << 20, HOSTNAME_LIMIT = 256, WHY_LIMIT = 200 };
+
+struct target {
+  pid_t pid;
+  int pidfd;
+  int root_fd; // O_PATH; -1: see missing_files
+  struct ids ids; // in our user namespace
+  char hostname[HOSTNAME_LIMIT];
+  char *environ; // NAME=value, each ended by NUL; the end of what is beyond ENVIRON_LIMIT is cut
+  size_t environ_length;
+  bool shares_network; // had our network namespace already
+  // In words, empty: nothing is missing.
+  char missing_files[WHY_LIMIT], missing_environment[WHY_LIMIT];
+};
+
+// Joins the process's network namespace, and before it its user namespace when that is not ours: the
+// owner of a user namespace has every capability in it (user_namespaces(7)), so this takes no root.
+// `network_only`: the process is not the target's own, but lives in its network. 0, or errno with `what`.
+int enter_target(pid_t pid, bool network_only, struct target *target, char *what, size_t what_size);
+
+// Addresses of the network namespace we are in, space-separated; loopback and link-local left out.
+void list_addresses(char *text, size_t size);

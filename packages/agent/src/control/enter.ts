@@ -1,0 +1,65 @@
+/** Our end of the control socket: what Node asks of its privileged parent. */
+import type { Duplex } from "node:stream";
+import type { TargetDescription } from "@inpod/protocol";
+import { Exchange } from "../exchange.ts";
+import { errnoName, Failure } from "../failure.ts";
+import {
+  type EnterEvent,
+  encodeRequest,
+  type Operation,
+  parseAnswer,
+  parseDescription,
+  parseEvent,
+} from "./messages.ts";
+
+/** enter gives nft 5 s per batch, and the first steal may take three. */
+const TIMEOUT_MS = 20_000;
+
+/** What stealing needs of enter. Each rejects with a Failure; afterwards the rules are those from before. */
+export interface Rules {
+  /** New connections to `port` go to `relayPort`, on which we listen. */
+  steal(port: number, relayPort: number): Promise<void>;
+  /** New connections reach the pod; open ones live on until drained(). Idempotent. */
+  release(port: number): Promise<void>;
+  /** No stolen connection is open any more. EBUSY while a port is stolen. */
+  drained(): Promise<void>;
+}
+
+export class Enter implements Rules {
+  readonly #exchange: Exchange;
+  onEvent: ((event: EnterEvent) => void) | undefined;
+
+  constructor(socket: Duplex) {
+    this.#exchange = new Exchange(socket, "enter", 1024);
+    this.#exchange.onEvent = (message) => {
+      const event = parseEvent(message);
+      if (event) this.onEvent?.(event);
+    };
+  }
+
+  async describe(): Promise<TargetDescription> {
+    return parseDescription(await this.#ask("describe"));
+  }
+
+  async steal(port: number, relayPort: number): Promise<void> {
+    await this.#ask("steal", port, relayPort);
+  }
+
+  async release(port: number): Promise<void> {
+    await this.#ask("release", port);
+  }
+
+  async drained(): Promise<void> {
+    await this.#ask("drained");
+  }
+
+  async #ask(operation: Operation, port?: number, relayPort?: number): Promise<Buffer> {
+    const message = await this.#exchange.ask(
+      (id) => encodeRequest(operation, id, port, relayPort),
+      TIMEOUT_MS,
+    );
+    const { errno, payload } = parseAnswer(message);
+    if (errno === 0) return payload;
+    throw new Failure(errnoName(errno), payload.toString("latin1") || `${operation} failed`);
+  }
+}

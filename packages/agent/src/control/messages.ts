@@ -1,0 +1,89 @@
+/** The bytes of the control socket; the layout is in ../../native/enter/control.h. Pure. */
+import type { TargetDescription } from "@inpod/protocol";
+import { Failure } from "../failure.ts";
+
+export const OPERATIONS = { steal: 1, release: 2, releaseAll: 3, drained: 4, describe: 5 } as const;
+export type Operation = keyof typeof OPERATIONS;
+
+export type EnterEvent =
+  | { readonly kind: "target-gone"; readonly detail: string }
+  /** nft has ended: no port is stolen any more. */
+  | { readonly kind: "rules-lost"; readonly detail: string }
+  | { readonly kind: "worker-gone"; readonly detail: string };
+const EVENTS = new Map<number, EnterEvent["kind"]>([
+  [1, "target-gone"],
+  [2, "rules-lost"],
+  [3, "worker-gone"],
+]);
+
+/** u32 id · u8 operation or event · u8[3] 0 · i32 errno */
+const HEADER_BYTES = 12;
+
+export function encodeRequest(operation: Operation, id: number, port = 0, relayPort = 0): Buffer {
+  const request = Buffer.alloc(12);
+  request.writeUInt8(OPERATIONS[operation], 0);
+  request.writeUInt16LE(port, 2);
+  request.writeUInt16LE(relayPort, 4);
+  request.writeUInt32LE(id, 8);
+  return request;
+}
+
+export interface Answer {
+  /** 0: success. */
+  readonly errno: number;
+  readonly payload: Buffer;
+}
+
+/** @param message without its length. Throws EPROTO. */
+export function parseAnswer(message: Buffer): Answer {
+  if (message.length < HEADER_BYTES) throw new Failure("EPROTO", "a short answer of enter");
+  return { errno: message.readInt32LE(8), payload: message.subarray(HEADER_BYTES) };
+}
+
+/** Undefined: an event of a newer enter. Throws EPROTO. */
+export function parseEvent(message: Buffer): EnterEvent | undefined {
+  if (message.length < HEADER_BYTES) throw new Failure("EPROTO", "a short event of enter");
+  const kind = EVENTS.get(message.readUInt8(4));
+  return kind && { kind, detail: message.toString("latin1", HEADER_BYTES) };
+}
+
+/** @param payload what DESCRIBE answers. Throws EPROTO. */
+export function parseDescription(payload: Buffer): TargetDescription {
+  const parts: string[] = [];
+  let at = 8;
+  for (let part = 0; part < 6; part++) {
+    if (at + 4 > payload.length) throw new Failure("EPROTO", "a short description of the target");
+    const length = payload.readUInt32LE(at);
+    at += 4;
+    if (length > payload.length - at)
+      throw new Failure("EPROTO", "a cut description of the target");
+    parts.push(payload.toString("latin1", at, at + length));
+    at += length;
+  }
+  const [hostname = "", addresses = "", environ = "", incoming, files, environment] = parts;
+  return {
+    hostname,
+    addresses: addresses.split(" ").filter((address) => address !== ""),
+    environment: parseEnviron(environ),
+    uid: payload.readUInt32LE(0),
+    gid: payload.readUInt32LE(4),
+    missing: {
+      ...(incoming ? { incoming } : {}),
+      ...(files ? { files } : {}),
+      ...(environment ? { environment } : {}),
+    },
+  };
+}
+
+/**
+ * /proc/PID/environ (proc(5)). What has no name is left out: a process may write over its own
+ * environment (setproctitle does), and execve(2) takes any strings.
+ */
+export function parseEnviron(environ: string): [name: string, value: string][] {
+  const variables: [string, string][] = [];
+  for (const entry of environ.split("\0")) {
+    const equals = entry.indexOf("=");
+    if (equals > 0) variables.push([entry.slice(0, equals), entry.slice(equals + 1)]);
+  }
+  return variables;
+}

@@ -1,0 +1,111 @@
+/**
+ * Questions and answers over the stream sockets to our two siblings (control, file worker). Both
+ * frame alike: an answer is `u32 length of the rest · u32 id · …`, little-endian.
+ */
+import type { Duplex } from "node:stream";
+import { within } from "./deadline.ts";
+import { Failure } from "./failure.ts";
+
+/** Bytes of an answer; twice what the largest file may have. */
+const MAX_ANSWER = 16 * 1024 * 1024;
+
+/** Cuts a byte stream into answers. Throws EPROTO for a length that cannot be. */
+export class AnswerReader {
+  #chunks: Buffer[] = [];
+  #length = 0;
+
+  /** The answers that are complete now, without their length. */
+  push(chunk: Buffer): Buffer[] {
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    const answers: Buffer[] = [];
+    for (;;) {
+      if (this.#length < 4) return answers;
+      // Joined only when there is something to take: a large file comes in many chunks.
+      if ((this.#chunks[0]?.length ?? 0) < 4) this.#chunks = [Buffer.concat(this.#chunks)];
+      const rest = (this.#chunks[0] as Buffer).readUInt32LE(0);
+      if (rest < 4 || rest > MAX_ANSWER) throw new Failure("EPROTO", `an answer of ${rest} bytes`);
+      if (this.#length < 4 + rest) return answers;
+      const all =
+        this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+      answers.push(all.subarray(4, 4 + rest));
+      this.#chunks = [all.subarray(4 + rest)];
+      this.#length = all.length - 4 - rest;
+    }
+  }
+}
+
+interface Waiting {
+  resolve(answer: Buffer): void;
+  reject(error: unknown): void;
+}
+
+export class Exchange {
+  readonly #socket: Duplex;
+  readonly #what: string;
+  readonly #maxWaiting: number;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #reader = new AnswerReader();
+  #nextId = 1;
+  #ended: Failure | undefined;
+
+  /** Messages with id 0: nobody asked for them. */
+  onEvent: ((message: Buffer) => void) | undefined;
+  onEnd: ((why: Failure) => void) | undefined;
+
+  /** @param maxWaiting questions without an answer; more are refused with EAGAIN */
+  constructor(socket: Duplex, what: string, maxWaiting: number) {
+    this.#socket = socket;
+    this.#what = what;
+    this.#maxWaiting = maxWaiting;
+    socket.on("data", (chunk: Buffer) => this.#take(chunk));
+    socket.on("error", (error) => this.end(new Failure("EIO", `${what}: ${error.message}`)));
+    socket.on("close", () => this.end(new Failure("EIO", `${what} has ended`)));
+  }
+
+  /** @param encode makes the question's bytes for an id. The answer starts with the id. */
+  async ask(encode: (id: number) => Uint8Array, timeoutMs: number): Promise<Buffer> {
+    if (this.#ended) throw this.#ended;
+    if (this.#waiting.size >= this.#maxWaiting) {
+      throw new Failure("EAGAIN", `${this.#what}: ${this.#maxWaiting} requests are waiting`);
+    }
+    const id = this.#nextId;
+    this.#nextId = id === 0xffffffff ? 1 : id + 1;
+    const answer = new Promise<Buffer>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+    });
+    this.#socket.write(encode(id));
+    try {
+      return await within(answer, timeoutMs, this.#what);
+    } finally {
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** All that wait, and all later questions, fail with `why`. */
+  end(why: Failure): void {
+    if (this.#ended) return;
+    this.#ended = why;
+    for (const waiting of this.#waiting.values()) waiting.reject(why);
+    this.#waiting.clear();
+    this.#socket.destroy();
+    this.onEnd?.(why);
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#ended) return;
+    let answers: Buffer[];
+    try {
+      answers = this.#reader.push(chunk);
+    } catch (error) {
+      this.end(error as Failure);
+      return;
+    }
+    for (const answer of answers) {
+      const id = answer.readUInt32LE(0);
+      if (id === 0) this.onEvent?.(answer);
+      // An answer after its deadline finds nobody.
+      else this.#waiting.get(id)?.resolve(answer);
+    }
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * The agent: what runs beside a target. `enter` (native/enter, static C) has the rights: it joins the
+ * target's namespaces, owns the rules, and is the parent of the file worker (the target's ids) and of
+ * Node (no rights), which is the rest of this package. It never writes to the target's files, never
+ * gives Node a capability, and leaves no rule behind when any of its processes dies.
+ */
+export { Enter, type Rules } from "./control/enter.ts";
+export type { EnterEvent } from "./control/messages.ts";
+export { Failure } from "./failure.ts";
+export { Files } from "./files/files.ts";
+export { type Holder, Ports } from "./incoming/ports.ts";
+export { type Log, logToStderr } from "./log.ts";
+export type { SessionParts } from "./sessions/session.ts";
+export { type Lifetime, Sessions } from "./sessions/sessions.ts";
+
+/** File descriptors that enter gives to Node; native/enter/node.h has the same numbers. */
+export const NODE_FDS = { listen: 3, control: 4, files: 5 } as const;

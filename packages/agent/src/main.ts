@@ -1,0 +1,94 @@
+/** Puts the agent's Node half together, on the sockets that enter left to it. */
+import { createServer, Socket } from "node:net";
+import { parseArgs } from "node:util";
+import { PROTOCOL_VERSION } from "@inpod/protocol";
+import { acceptTunnel, publicKeyFromRaw, splice } from "@inpod/tunnel";
+import { Enter } from "./control/enter.ts";
+import { errnoOf, Failure } from "./failure.ts";
+import { Files } from "./files/files.ts";
+import { Ports } from "./incoming/ports.ts";
+import { logToStderr as log, NODE_FDS } from "./index.ts";
+import type { Session } from "./sessions/session.ts";
+import { Sessions } from "./sessions/sessions.ts";
+
+/** Tunnels and greetings at a time; a greeting that does not come is over after 5 s. */
+const MAX_CONNECTIONS = 64;
+const BUILD = `inpod-agent, protocol ${PROTOCOL_VERSION}`;
+
+const { values } = parseArgs({
+  options: {
+    "public-key": { type: "string" },
+    "idle-timeout-ms": { type: "string" },
+    "communication-timeout-ms": { type: "string" },
+  },
+});
+
+function milliseconds(name: "idle-timeout-ms" | "communication-timeout-ms"): number {
+  const value = Number(values[name]);
+  // setTimeout takes no more.
+  if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
+  throw new Error(`--${name}: needs milliseconds`);
+}
+
+const publicKey = values["public-key"] ?? "";
+// Throws here, not at the first session's greeting.
+publicKeyFromRaw(publicKey);
+
+const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
+const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
+const ports = new Ports(enter, log);
+const sessions = new Sessions(
+  { describe: () => enter.describe(), files, ports, splice, log },
+  {
+    idleTimeoutMs: milliseconds("idle-timeout-ms"),
+    communicationTimeoutMs: milliseconds("communication-timeout-ms"),
+  },
+  (why) => {
+    log("end", { why });
+    // enter removes the rules when we are gone, whatever is still open.
+    process.exit(0);
+  },
+);
+
+enter.onEvent = (event) => {
+  log(event.kind, { why: event.detail });
+  if (event.kind === "target-gone") {
+    files.targetGone();
+    sessions.targetGone(event.detail);
+  }
+  if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
+};
+
+async function accept(socket: Socket): Promise<void> {
+  let session: Session | undefined;
+  const tunnel = await acceptTunnel(socket, {
+    authorize: () => [publicKey],
+    build: BUILD,
+    handlers: ({ sessionId }) => {
+      session = sessions.find(sessionId);
+      if (!session) throw new Failure("EAGAIN", "too many sessions");
+      return session.handlers;
+    },
+  });
+  if (session) sessions.attach(session, tunnel);
+}
+
+const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+  // A peer's reset during the greeting; the tunnel has a handler of its own.
+  socket.on("error", () => undefined);
+  accept(socket).catch((error: Error) =>
+    log("refused", {
+      errno: error instanceof Failure ? error.errno : errnoOf(error),
+      why: error.message,
+    }),
+  );
+});
+server.maxConnections = MAX_CONNECTIONS;
+server.listen({ fd: NODE_FDS.listen });
+
+// enter has removed the rules before it sends this.
+process.once("SIGTERM", () => {
+  sessions.close("the agent was told to end");
+  setTimeout(() => process.exit(0), 100);
+});
+log("ready");

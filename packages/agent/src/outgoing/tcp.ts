@@ -1,0 +1,61 @@
+/** A TCP connection of the user's process, made from the target's network namespace. */
+import { connect, isIP, type Socket } from "node:net";
+import type { Endpoint } from "@inpod/protocol";
+import type { Channel, IncomingChannel } from "@inpod/tunnel";
+import { errnoOf } from "../failure.ts";
+
+/** Linux gives up a connect after 127 s (tcp_syn_retries 6); the true errno must come first. */
+const CONNECT_TIMEOUT_MS = 130_000;
+
+/** Joins a socket and a channel both ways, with back pressure, half-close and resets: the tunnel package's. */
+export type Splice = (socket: Socket, channel: Channel) => void;
+
+export interface Destination {
+  /** An IP literal: names are resolved by the program itself. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export function isDestination({ host, port }: Destination): boolean {
+  return (
+    typeof host === "string" &&
+    isIP(host) !== 0 &&
+    Number.isInteger(port) &&
+    port > 0 &&
+    port < 65536
+  );
+}
+
+/** Node shows the peer of a dual-stack socket as ::ffff:192.0.2.1. */
+export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, "");
+
+export function endpoint(address: string | undefined, port: number | undefined): Endpoint {
+  return { address: plainAddress(address ?? ""), port: port ?? 0 };
+}
+
+/** Accepts `channel` when the peer has; resets it with connect(2)'s errno when not. Returns the socket. */
+export function openTcp(
+  channel: IncomingChannel,
+  { host, port }: Destination,
+  splice: Splice,
+  timeoutMs = CONNECT_TIMEOUT_MS,
+): Socket {
+  const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+  const timer = setTimeout(() => {
+    channel.reset("ETIMEDOUT");
+    socket.destroy();
+  }, timeoutMs);
+  socket.once("connect", () => {
+    clearTimeout(timer);
+    channel.accept({
+      kind: "tcp",
+      local: endpoint(socket.localAddress, socket.localPort),
+      peer: { address: host, port },
+    });
+  });
+  // Before splice's own handler: the first reset's errno is the one that counts.
+  socket.once("error", (error) => channel.reset(errnoOf(error)));
+  socket.once("close", () => clearTimeout(timer));
+  splice(socket, channel);
+  return socket;
+}

@@ -1,0 +1,163 @@
+/** One developer's session: what it asks, and what comes in for it. Outlives its tunnel for a while. */
+import type { Socket } from "node:net";
+import type { AgentMethod, StreamHeader, TargetDescription } from "@inpod/protocol";
+import type { IncomingChannel, Tunnel, TunnelHandlers } from "@inpod/tunnel";
+import { errnoOf, Failure } from "../failure.ts";
+import type { Files } from "../files/files.ts";
+import type { Holder, Ports } from "../incoming/ports.ts";
+import type { Log } from "../log.ts";
+import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
+import { openUdp } from "../outgoing/udp.ts";
+
+/** Sockets of one session at a time, either way; Node's own floor of descriptors is far above. */
+const MAX_SOCKETS = 4096;
+/** How long the session may take to say whether it takes a stolen connection. */
+const INCOMING_TIMEOUT_MS = 30_000;
+
+export interface SessionParts {
+  readonly describe: () => Promise<TargetDescription>;
+  readonly files: Files;
+  readonly ports: Ports;
+  readonly splice: Splice;
+  readonly log: Log;
+}
+
+export class Session implements Holder {
+  readonly id: string;
+  readonly #parts: SessionParts;
+  #socketCount = 0;
+  /** Undefined while the tunnel is lost. */
+  tunnel: Tunnel | undefined;
+  hasEnded = false;
+  onEnded: (() => void) | undefined;
+
+  constructor(id: string, parts: SessionParts) {
+    this.id = id;
+    this.#parts = parts;
+  }
+
+  readonly handlers: TunnelHandlers = {
+    onStream: (channel) => this.#open(channel, channel.header),
+    onRequest: (method, params) => this.#answer(method, (params ?? {}) as Record<string, unknown>),
+  };
+
+  take(socket: Socket, port: number): void {
+    if (!this.tunnel || !this.#count(socket)) {
+      socket.resetAndDestroy();
+      return;
+    }
+    const channel = this.tunnel.open({
+      kind: "incoming",
+      client: endpoint(socket.remoteAddress, socket.remotePort),
+      // Behind a redirect the socket's own port is the relay's.
+      local: { address: endpoint(socket.localAddress, port).address, port },
+    });
+    const refuse = (): void => {
+      socket.resetAndDestroy();
+    };
+    const timer = setTimeout(() => {
+      channel.reset("ETIMEDOUT");
+      refuse();
+    }, INCOMING_TIMEOUT_MS);
+    socket.once("close", () => {
+      clearTimeout(timer);
+    });
+    channel.opened.then(() => {
+      clearTimeout(timer);
+      socket.resume();
+    }, refuse);
+    this.#parts.splice(socket, channel);
+  }
+
+  stealLost(port: number, detail: string): void {
+    this.tunnel?.notify({ kind: "steal-lost", port, detail });
+  }
+
+  /** False, and not counted: too many. */
+  #count(socket: { once(event: "close", listener: () => void): unknown }): boolean {
+    if (this.#socketCount >= MAX_SOCKETS) return false;
+    this.#socketCount++;
+    socket.once("close", () => {
+      this.#socketCount--;
+    });
+    return true;
+  }
+
+  #open(channel: IncomingChannel, header: StreamHeader): void {
+    switch (header.kind) {
+      case "tcp":
+      case "udp":
+        if (!isDestination(header)) channel.reset("EINVAL");
+        else if (this.#socketCount >= MAX_SOCKETS) channel.reset("EMFILE");
+        else if (header.kind === "udp") this.#count(openUdp(channel, header));
+        else this.#count(openTcp(channel, header, this.#parts.splice));
+        return;
+      case "file":
+        this.#sendFile(channel, header.path, header.limitBytes);
+        return;
+      default:
+        channel.reset("EINVAL");
+    }
+  }
+
+  #sendFile(channel: IncomingChannel, path: string, limitBytes: number): void {
+    let isReset = false;
+    channel.onReset = () => {
+      isReset = true;
+    };
+    this.#parts.files.read(path, limitBytes).then(
+      ({ stat, content }) => {
+        if (isReset) return;
+        channel.accept({ kind: "file", stat });
+        // At most 8 MiB, and here already: the tunnel's credit decides how fast it leaves.
+        channel.write(content);
+        channel.end();
+      },
+      (error: unknown) => {
+        if (!isReset) channel.reset(error instanceof Failure ? error.errno : errnoOf(error));
+      },
+    );
+  }
+
+  async #answer(method: AgentMethod, params: Record<string, unknown>): Promise<unknown> {
+    const { files, ports } = this.#parts;
+    switch (method) {
+      case "describe":
+        return this.#parts.describe();
+      case "file.stat":
+        return files.stat(params.path, params.follow);
+      case "file.readlink":
+        return { target: await files.readlink(params.path) };
+      case "file.access":
+        await files.access(params.path, params.mode);
+        return {};
+      case "incoming.steal":
+        await ports.steal(parsePort(params.port), this);
+        return {};
+      case "incoming.release":
+        await ports.release(parsePort(params.port), this);
+        return {};
+      case "pause":
+        await ports.suspend(this, "paused");
+        return {};
+      case "resume":
+        await ports.resume(this);
+        return {};
+      case "end":
+        await ports.releaseAll(this, "session ended");
+        this.hasEnded = true;
+        // After the answer is on its way.
+        setImmediate(() => this.onEnded?.());
+        return {};
+      default:
+        throw new Failure("ENOSYS", `${String(method)}: not known to this agent`);
+    }
+  }
+}
+
+function parsePort(port: unknown): number {
+  if (Number.isInteger(port) && (port as number) > 0 && (port as number) < 65536) {
+    return port as number;
+  }
+  throw new Failure("EINVAL", "no port number");
+}

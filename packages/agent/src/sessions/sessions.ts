@@ -1,0 +1,122 @@
+/** All sessions of this agent, and how long it lives without any. */
+import type { Tunnel } from "@inpod/tunnel";
+import { Session, type SessionParts } from "./session.ts";
+
+/** A session whose tunnel was lost may come back; its ports are kept for it, without their rules. */
+const FORGET_AFTER_MS = 60_000;
+/** For the session's own close after `end`; it normally comes first. */
+const END_TIMEOUT_MS = 1000;
+/** Without a target there is nothing to come back to. */
+const TARGET_GONE_GRACE_MS = 10_000;
+const MAX_SESSIONS = 16;
+
+export interface Lifetime {
+  /** From the start until the first session. */
+  readonly communicationTimeoutMs: number;
+  /** Without a tunnel, after the first session. */
+  readonly idleTimeoutMs: number;
+  readonly forgetAfterMs?: number;
+}
+
+export class Sessions {
+  readonly #parts: SessionParts;
+  readonly #lifetime: Lifetime;
+  readonly #finish: (why: string) => void;
+  readonly #sessions = new Map<string, Session>();
+  readonly #forgetting = new Map<Session, NodeJS.Timeout>();
+  #idle: NodeJS.Timeout | undefined;
+  #targetGone: string | undefined;
+
+  /** @param finish called once: this agent has nothing more to do */
+  constructor(parts: SessionParts, lifetime: Lifetime, finish: (why: string) => void) {
+    this.#parts = parts;
+    this.#lifetime = lifetime;
+    this.#finish = finish;
+    this.#waitForSession(lifetime.communicationTimeoutMs, "no session came");
+  }
+
+  /** Undefined: too many sessions. Call attach() as soon as its handlers have a tunnel. */
+  find(id: string): Session | undefined {
+    const known = this.#sessions.get(id);
+    if (known && !known.hasEnded) return known;
+    if (this.#sessions.size >= MAX_SESSIONS) return undefined;
+    const session = new Session(id, this.#parts);
+    this.#sessions.set(id, session);
+    return session;
+  }
+
+  attach(session: Session, tunnel: Tunnel): void {
+    clearTimeout(this.#idle);
+    clearTimeout(this.#forgetting.get(session));
+    this.#forgetting.delete(session);
+    // The session redialled before we noticed that its old tunnel is dead.
+    const previous = session.tunnel;
+    session.tunnel = tunnel;
+    previous?.close("replaced by a new tunnel of the same session");
+    this.#parts.log("session", { session: session.id, isResumed: previous !== undefined });
+    session.onEnded = () => closeAfterEnd(tunnel);
+    if (this.#targetGone) tunnel.notify({ kind: "target-gone", detail: this.#targetGone });
+    void tunnel.closed.then(({ why }) => {
+      if (session.tunnel === tunnel) this.#lost(session, why);
+    });
+  }
+
+  targetGone(detail: string): void {
+    this.#targetGone = detail;
+    for (const { tunnel } of this.#sessions.values()) {
+      tunnel?.notify({ kind: "target-gone", detail });
+    }
+    if (!this.#hasTunnel()) this.#waitForSession(TARGET_GONE_GRACE_MS, "the target is gone");
+  }
+
+  /** Says goodbye to every session. */
+  close(why: string): void {
+    for (const { tunnel } of this.#sessions.values()) tunnel?.close(why);
+  }
+
+  #hasTunnel(): boolean {
+    return [...this.#sessions.values()].some((session) => session.tunnel);
+  }
+
+  #waitForSession(timeoutMs: number, why: string): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.#finish(why), timeoutMs);
+  }
+
+  #lost(session: Session, why: string): void {
+    session.tunnel = undefined;
+    this.#parts.log("tunnel-closed", { session: session.id, hasEnded: session.hasEnded, why });
+    if (session.hasEnded) {
+      this.#forget(session);
+      if (this.#sessions.size === 0) this.#finish("the last session has ended");
+    } else {
+      // At once: behind a rule without a tunnel every new connection would wait for nobody.
+      this.#parts.ports
+        .suspend(session, "tunnel lost")
+        .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
+      const timer = setTimeout(
+        () => this.#forget(session),
+        this.#lifetime.forgetAfterMs ?? FORGET_AFTER_MS,
+      );
+      this.#forgetting.set(session, timer.unref());
+    }
+    if (!this.#hasTunnel()) {
+      const graceMs = this.#targetGone ? TARGET_GONE_GRACE_MS : this.#lifetime.idleTimeoutMs;
+      this.#waitForSession(graceMs, "no session any more");
+    }
+  }
+
+  #forget(session: Session): void {
+    clearTimeout(this.#forgetting.get(session));
+    this.#forgetting.delete(session);
+    if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
+    this.#parts.ports
+      .releaseAll(session, "session forgotten")
+      .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
+  }
+}
+
+function closeAfterEnd(tunnel: Tunnel): void {
+  const timer = setTimeout(() => tunnel.close("the session has ended"), END_TIMEOUT_MS);
+  void tunnel.closed.then(() => clearTimeout(timer));
+}

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { connectTunnel, rawFromPublicKey, type Tunnel, type TunnelHandlers } from "@inpod/tunnel";
+import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
+
+const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+const args = (idleMs = 20_000): string[] => [
+  "--public-key",
+  rawFromPublicKey(publicKey),
+  "--idle-timeout-ms",
+  String(idleMs),
+  "--communication-timeout-ms",
+  "20000",
+];
+
+function join(
+  agent: Agent,
+  sessionId: string,
+  handlers: Partial<TunnelHandlers> = {},
+  key = privateKey,
+): Promise<Tunnel> {
+  return connectTunnel(agent.dial(), {
+    sessionId,
+    privateKey: key,
+    build: "test",
+    handlers: { onStream: (channel) => channel.reset("ECONNREFUSED"), ...handlers },
+  });
+}
+
+for (const who of ["root", "user"] as Who[]) {
+  const options = { timeout: 40_000, skip: skipUnless(who) };
+
+  test(
+    `${who}: a session steals, connects out, and after "end" the agent is gone with code 0`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, args());
+      const tunnel = await join(agent, "session-a", {
+        onStream: (channel) => {
+          channel.onData = () => channel.write(Buffer.from(`${JSON.stringify(channel.header)}\n`));
+          channel.accept({ kind: "incoming" });
+        },
+      });
+      assert.equal((await tunnel.call("describe", {})).hostname, "pod-x");
+      await assert.rejects(tunnel.call("file.stat", { path: "/no/such", follow: true }), {
+        errno: "ENOENT",
+      });
+      await tunnel.call("incoming.steal", { port: 8080 });
+      const header = JSON.parse(await pod.once()) as {
+        kind: string;
+        client: { address: string };
+        local: unknown;
+      };
+      assert.equal(header.kind, "incoming");
+      assert.equal(header.client.address, "127.0.0.1");
+      assert.deepEqual(header.local, { address: "127.0.0.1", port: 8080 });
+      await tunnel.call("pause", {});
+      assert.equal(await pod.once(), "pod");
+
+      const out = tunnel.open({ kind: "tcp", host: "127.0.0.1", port: 8080 });
+      const answered = new Promise<string>((resolve) => {
+        out.onData = (bytes) => resolve(Buffer.from(bytes).toString());
+      });
+      out.write(Buffer.from("x"));
+      await out.opened;
+      assert.equal(await answered, "pod\n");
+      const refused = tunnel.open({ kind: "tcp", host: "127.0.0.1", port: 9 });
+      await assert.rejects(refused.opened, { errno: "ECONNREFUSED" });
+      // Neither namespace has a route anywhere.
+      const unreachable = tunnel.open({ kind: "tcp", host: "192.0.2.1", port: 9 });
+      await assert.rejects(unreachable.opened, { errno: "ENETUNREACH" });
+
+      await tunnel.call("resume", {});
+      assert.match(await pod.once(), /incoming/);
+      await tunnel.call("end", {});
+      assert.equal(await pod.once(), "pod");
+      tunnel.close("done");
+      assert.equal(await agent.ended(), 0);
+      assert.equal(pod.run("nft", "list", "tables"), "");
+    },
+  );
+
+  test(
+    `${who}: garbage and a wrong key do not hurt the session that is there`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, args());
+      t.after(() => agent.stop());
+      const tunnel = await join(agent, "session-a");
+      await tunnel.call("incoming.steal", { port: 8080 });
+      for (const garbage of [
+        Buffer.alloc(70_000, 0xff),
+        Buffer.alloc(9),
+        Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+      ]) {
+        const socket = agent.dial();
+        socket.on("error", () => undefined);
+        socket.end(garbage);
+        socket.resume();
+        // Not once(), which rejects on the reset that garbage may get.
+        await new Promise((resolve) => socket.once("close", resolve));
+      }
+      const other = generateKeyPairSync("ed25519").privateKey;
+      const wrong = await join(agent, "session-b", {}, other).then(
+        (accepted) => accepted.closed.then(({ why }) => why),
+        (error: Error) => error.message,
+      );
+      assert.match(wrong, /key/);
+      const second = await join(agent, "session-c");
+      await assert.rejects(second.call("incoming.steal", { port: 8080 }), {
+        errno: "EADDRINUSE",
+        message: /session-a/,
+      });
+      // What the session does not take is reset.
+      assert.equal(await pod.once(), "ECONNRESET");
+      assert.equal((await tunnel.call("describe", {})).hostname, "pod-x");
+    },
+  );
+
+  test(
+    `${who}: a lost tunnel gives the port back at once, and the agent ends when nobody comes`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, args(1500));
+      const socket = agent.dial();
+      const tunnel = await connectTunnel(socket, {
+        sessionId: "session-a",
+        privateKey,
+        build: "test",
+        handlers: { onStream: () => undefined },
+      });
+      await tunnel.call("incoming.steal", { port: 8080 });
+      socket.resetAndDestroy();
+      // A redialled tunnel of the same session finds its rule removed, and its port kept.
+      const again = await join(agent, "session-b");
+      await assert.rejects(again.call("incoming.steal", { port: 8080 }), { errno: "EADDRINUSE" });
+      assert.equal(await pod.once(), "pod");
+      again.close("done");
+      assert.equal(await agent.ended(), 0);
+      assert.equal(pod.run("nft", "list", "tables"), "");
+    },
+  );
+}

@@ -1,0 +1,76 @@
+/**
+ * Runs in Node's place below enter: each connection to the inherited port is one request, JSON in and JSON
+ * out, for the real clients of the two sockets. Stolen connections are answered "stolen <their client>".
+ */
+import { createServer, Socket } from "node:net";
+import { Enter, Failure, Files, type Holder, NODE_FDS, Ports } from "@inpod/agent";
+
+const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
+const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }), 5000);
+const events: string[] = [];
+const ports = new Ports(enter, () => undefined, 50);
+enter.onEvent = (event) => {
+  events.push(event.kind);
+  if (event.kind === "target-gone") files.targetGone();
+  if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
+};
+const holders = new Map<string, Holder>();
+const holder = (id: string): Holder => {
+  const known = holders.get(id) ?? {
+    id,
+    take: (socket) => {
+      socket.on("data", () => socket.write(`stolen ${socket.remoteAddress}\n`));
+      socket.on("end", () => socket.end());
+      socket.resume();
+    },
+    stealLost: (port) => events.push(`steal-lost ${port}`),
+  };
+  holders.set(id, known);
+  return known;
+};
+
+async function answer(method: string, a: unknown, b: unknown): Promise<unknown> {
+  switch (method) {
+    case "describe":
+      return enter.describe();
+    case "pid":
+      return process.pid;
+    case "events":
+      return events;
+    case "steal":
+      return ports.steal(a as number, holder(b as string));
+    case "rawSteal":
+      return enter.steal(a as number, b as number);
+    case "release":
+      return ports.release(a as number, holder(b as string));
+    case "suspend":
+      return ports.suspend(holder(a as string), "test");
+    case "resume":
+      return ports.resume(holder(a as string));
+    case "stat":
+      return files.stat(a, b);
+    case "readlink":
+      return files.readlink(a);
+    case "access":
+      return files.access(a, b);
+    case "read": {
+      const { content } = await files.read(a, b);
+      return content.toString("latin1");
+    }
+    case "exit":
+      return setImmediate(() => process.exit(a as number)) && undefined;
+    default:
+      throw new Failure("ENOSYS", method);
+  }
+}
+
+createServer((socket) => {
+  socket.on("error", () => undefined);
+  socket.once("data", (line) => {
+    const [method, a, b] = JSON.parse(line.toString()) as [string, unknown, unknown];
+    answer(method, a, b).then(
+      (result) => socket.end(JSON.stringify({ result })),
+      (error: Failure) => socket.end(JSON.stringify({ errno: error.errno, detail: error.message })),
+    );
+  });
+}).listen({ fd: NODE_FDS.listen });

@@ -1,0 +1,226 @@
+/** A target made of real namespaces, with a TCP server on port 8080 that answers "pod", and an enter beside it. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
+const driver = join(root, "packages/agent/test/support/driver.ts");
+execFileSync(process.execPath, ["--import", "tsx", "scripts/build.ts"], { cwd: root });
+
+/** Who starts target and agent: root, or an ordinary user, whose target has a user namespace of its own. */
+export type Who = "root" | "user";
+const isRoot = process.getuid?.() === 0;
+const as = (who: Who): string[] =>
+  who === "user" && isRoot
+    ? ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--"]
+    : [];
+export const skipUnless = (who: Who): string | false =>
+  who === "root" && !isRoot ? "needs root" : false;
+
+/** Written for `node -e`: a server that answers each chunk with "pod". */
+const SERVER = `require("net").createServer((s)=>{s.on("error",()=>{});s.on("data",()=>s.write("pod\\n"))})
+  .listen(8080,"0.0.0.0",()=>console.log("ready"))`;
+/** Written for `node -e`: sends a byte for each line of stdin, prints what comes back, or the errno. */
+const CLIENT = `const s=require("net").connect(+process.argv[1],process.argv[2]);
+  s.on("data",(b)=>process.stdout.write(b));s.on("error",(e)=>{console.log(e.code);process.exit()});
+  s.on("close",()=>{console.log("closed");process.exit()});process.stdin.on("data",()=>s.write("x"))`;
+
+export interface Lines {
+  next(): Promise<string>;
+}
+
+function lines(child: ChildProcess): Lines {
+  const reader = createInterface({ input: child.stdout as NodeJS.ReadableStream });
+  const iterator = reader[Symbol.asyncIterator]();
+  return {
+    next: async () => {
+      const { value, done } = await iterator.next();
+      if (done) throw new Error("the process has ended without another line");
+      return value as string;
+    },
+  };
+}
+
+export interface Client {
+  /** Sends a byte; the line that answers. */
+  ask(): Promise<string>;
+  close(): void;
+}
+
+export class Pod {
+  readonly pid: number;
+  readonly #who: Who;
+  readonly #process: ChildProcess;
+
+  private constructor(who: Who, child: ChildProcess, pid: number) {
+    this.#who = who;
+    this.#process = child;
+    this.pid = pid;
+  }
+
+  /** @param setup shell commands in the pod's namespaces, before its server starts as `execAs` */
+  static async start(who: Who, setup = "", execAs = "", env: NodeJS.ProcessEnv = {}): Promise<Pod> {
+    const script = `hostname pod-x; ip link set lo up; ${setup}\nexec ${execAs} ${process.execPath} -e '${SERVER}'`;
+    const unshare = ["unshare", ...(who === "user" ? ["-Ur"] : []), "--net", "--uts", "--pid"];
+    const [command = "", ...rest] = [...as(who), ...unshare, "--fork", "--mount-proc", "sh", "-c"];
+    const child = spawn(command, [...rest, script], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { PATH: process.env.PATH, ...env },
+    });
+    await lines(child).next();
+    const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+    return new Pod(who, child, Number(children.trim()));
+  }
+
+  #inside(command: string[]): string[] {
+    const user = this.#who === "user" ? ["-U", "--preserve-credentials"] : [];
+    return [...as(this.#who), "nsenter", ...user, "-n", "-t", String(this.pid), ...command];
+  }
+
+  run(...inside: string[]): string {
+    const [command = "", ...rest] = this.#inside(inside);
+    const { stdout, stderr, status } = spawnSync(command, rest, { encoding: "utf8" });
+    if (status !== 0) throw new Error(`${inside.join(" ")}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  connect(port = 8080, host = "127.0.0.1"): Client {
+    const [command = "", ...rest] = this.#inside([
+      process.execPath,
+      "-e",
+      CLIENT,
+      String(port),
+      host,
+    ]);
+    const child = spawn(command, rest, { stdio: ["pipe", "pipe", "inherit"] });
+    const answers = lines(child);
+    return {
+      ask: () => {
+        child.stdin?.write("\n");
+        return answers.next();
+      },
+      close: () => child.kill("SIGKILL"),
+    };
+  }
+
+  async once(port = 8080, host?: string): Promise<string> {
+    const client = this.connect(port, host);
+    const answer = await client.ask();
+    client.close();
+    return answer;
+  }
+
+  stop(): void {
+    process.kill(this.pid, "SIGKILL");
+    this.#process.kill("SIGKILL");
+  }
+}
+
+export class Agent {
+  readonly process: ChildProcess;
+  readonly #events: Lines;
+  #port = 0;
+
+  private constructor(child: ChildProcess) {
+    this.process = child;
+    this.#events = lines(child);
+  }
+
+  static spawn(
+    who: Who,
+    options: string[],
+    env: NodeJS.ProcessEnv = process.env,
+    program: string[] = ["--import", "tsx", driver],
+  ): Agent {
+    const node = [process.execPath, ...program];
+    const enter = [join(root, "dist/inpod-enter"), "--listen", "0", ...options, "--", ...node];
+    const [command = "", ...rest] = [...as(who), ...enter];
+    const child = spawn(command, rest, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env });
+    return new Agent(child);
+  }
+
+  static async start(
+    who: Who,
+    pod: Pod,
+    options: string[] = [],
+    env?: NodeJS.ProcessEnv,
+  ): Promise<Agent> {
+    const agent = Agent.spawn(who, ["--pid", String(pod.pid), ...options], env);
+    const { port } = await agent.event();
+    agent.#port = port as number;
+    await agent.event();
+    return agent;
+  }
+
+  /** The real agent, dist/agent.js; `dial` it. */
+  static async serve(who: Who, pod: Pod, args: string[]): Promise<Agent> {
+    const program = [join(root, "dist/agent.js"), ...args];
+    const agent = Agent.spawn(who, ["--pid", String(pod.pid)], process.env, program);
+    agent.#port = (await agent.event()).port as number;
+    await agent.event();
+    return agent;
+  }
+
+  dial(): Socket {
+    return connect({ port: this.#port, host: "127.0.0.1", allowHalfOpen: true });
+  }
+
+  async event(): Promise<Record<string, unknown>> {
+    return JSON.parse(await this.#events.next()) as Record<string, unknown>;
+  }
+
+  /** Rejects with "ERRNO detail". */
+  async call<T = unknown>(method: string, a?: unknown, b?: unknown): Promise<T> {
+    const socket = connect(this.#port, "127.0.0.1");
+    socket.write(JSON.stringify([method, a, b]));
+    let text = "";
+    for await (const chunk of socket) text += String(chunk);
+    const { result, errno, detail } = JSON.parse(text) as Record<string, unknown>;
+    if (errno !== undefined) throw new Error(`${errno} ${detail}`);
+    return result as T;
+  }
+
+  children(): number[] {
+    const { pid } = this.process;
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+    return text === "" ? [] : text.split(" ").map(Number);
+  }
+
+  child(name: string): number {
+    const pid = this.children().find(
+      (each) => readFileSync(`/proc/${each}/comm`, "utf8").trim() === name,
+    );
+    if (pid === undefined) throw new Error(`enter has no child ${name}`);
+    return pid;
+  }
+
+  async ended(): Promise<number | null> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      await once(this.process, "exit");
+    }
+    return this.process.exitCode;
+  }
+
+  async stop(): Promise<void> {
+    this.process.kill("SIGTERM");
+    await this.ended();
+  }
+}
+
+/** Waits until the process is gone or a zombie of somebody else's. */
+export async function gone(pid: number, timeoutMs = 5000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (Date.now() < deadline) {
+    try {
+      if (/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))) return;
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`process ${pid} still runs`);
+}

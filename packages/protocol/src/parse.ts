@@ -1,0 +1,297 @@
+/**
+ * Foreign JSON becomes messages here, or a ProtocolError. Unknown keys are left out, so that a newer
+ * peer may say more than we know.
+ */
+import { ProtocolError } from "./frames.ts";
+import type {
+  AgentHello,
+  AgentMethod,
+  AgentMethods,
+  AgentNotice,
+  Endpoint,
+  FileStat,
+  SessionHello,
+  StreamHeader,
+  StreamOpened,
+  TargetDescription,
+  WireError,
+} from "./messages.ts";
+
+/** Chars. PATH_MAX is 4096 with its NUL. */
+const MAX_PATH = 4095;
+const MAX_TEXT = 4096;
+const MAX_ENTRIES = 65536;
+const MAX_ADDRESSES = 256;
+/** MAX_ARG_STRLEN: no variable is longer (execve(2)). */
+const MAX_VALUE = 128 * 1024;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function fail(what: string): never {
+  throw new ProtocolError(`not what was expected: ${what}`);
+}
+
+function fields(value: unknown, what: string): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) fail(what);
+  return value as Fields;
+}
+
+function text(value: unknown, what: string, limit = MAX_TEXT): string {
+  if (typeof value !== "string" || value.length > limit) fail(what);
+  return value;
+}
+
+/** A ByteString: no char beyond a byte, no NUL. */
+function byteString(value: unknown, what: string, limit: number): string {
+  const bytes = text(value, what, limit);
+  for (let i = 0; i < bytes.length; i++) {
+    const code = bytes.charCodeAt(i);
+    if (code === 0 || code > 0xff) fail(what);
+  }
+  return bytes;
+}
+
+function integer(value: unknown, what: string, max = Number.MAX_SAFE_INTEGER): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) fail(what);
+  return value as number;
+}
+
+/** An unsigned 64-bit number as decimal text; `signed` for times before 1970. */
+function decimal(value: unknown, what: string, signed = false): string {
+  const digits = text(value, what, 20);
+  if (!(signed ? /^-?\d{1,19}$/ : /^\d{1,20}$/).test(digits)) fail(what);
+  return digits;
+}
+
+function list<T>(value: unknown, what: string, limit: number, each: (entry: unknown) => T): T[] {
+  if (!Array.isArray(value) || value.length > limit) fail(what);
+  return value.map(each);
+}
+
+export function parsePath(value: unknown): string {
+  const path = byteString(value, "path", MAX_PATH);
+  if (!path.startsWith("/")) fail("path");
+  return path;
+}
+
+const HEX_GROUPS = /^[0-9a-fA-F:.]{2,45}$/;
+
+/** An IP literal by its shape; whoever uses it checks it again. Never a name: those would be resolved here. */
+function address(value: unknown): string {
+  const literal = text(value, "address", 45);
+  const parts = literal.split(".");
+  const isV4 =
+    parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256);
+  if (!isV4 && !(literal.includes(":") && HEX_GROUPS.test(literal))) fail("address");
+  return literal;
+}
+
+const port = (value: unknown): number => integer(value, "port", 65535);
+
+function endpoint(value: unknown): Endpoint {
+  const from = fields(value, "endpoint");
+  return { address: address(from.address), port: port(from.port) };
+}
+
+export function parseStreamHeader(value: unknown): StreamHeader {
+  const from = fields(value, "stream header");
+  switch (from.kind) {
+    case "tcp":
+    case "udp":
+      return { kind: from.kind, host: address(from.host), port: port(from.port) };
+    case "file":
+      return {
+        kind: "file",
+        path: parsePath(from.path),
+        limitBytes: integer(from.limitBytes, "limitBytes"),
+      };
+    case "incoming":
+      return { kind: "incoming", client: endpoint(from.client), local: endpoint(from.local) };
+    default:
+      return fail("kind of stream");
+  }
+}
+
+export function parseStreamOpened(value: unknown): StreamOpened {
+  const from = fields(value, "opened stream");
+  switch (from.kind) {
+    case "tcp":
+    case "udp":
+      return { kind: from.kind, local: endpoint(from.local), peer: endpoint(from.peer) };
+    case "file":
+      return { kind: "file", stat: parseFileStat(from.stat) };
+    case "incoming":
+      return { kind: "incoming" };
+    default:
+      return fail("kind of opened stream");
+  }
+}
+
+export function parseFileStat(value: unknown): FileStat {
+  const from = fields(value, "stat");
+  const u32 = 0xffff_ffff;
+  return {
+    mode: integer(from.mode, "mode", 0xffff),
+    size: integer(from.size, "size"),
+    ino: decimal(from.ino, "ino"),
+    dev: decimal(from.dev, "dev"),
+    nlink: integer(from.nlink, "nlink", u32),
+    uid: integer(from.uid, "uid", u32),
+    gid: integer(from.gid, "gid", u32),
+    rdev: decimal(from.rdev, "rdev"),
+    blksize: integer(from.blksize, "blksize", u32),
+    blocks: integer(from.blocks, "blocks"),
+    atimeNs: decimal(from.atimeNs, "atimeNs", true),
+    mtimeNs: decimal(from.mtimeNs, "mtimeNs", true),
+    ctimeNs: decimal(from.ctimeNs, "ctimeNs", true),
+  };
+}
+
+export function parseTargetDescription(value: unknown): TargetDescription {
+  const from = fields(value, "description");
+  const missing = fields(from.missing, "missing");
+  const reasons: Record<string, string> = {};
+  for (const key of ["incoming", "files", "environment"] as const) {
+    if (missing[key] !== undefined) reasons[key] = text(missing[key], key);
+  }
+  return {
+    hostname: byteString(from.hostname, "hostname", 255),
+    addresses: list(from.addresses, "addresses", MAX_ADDRESSES, address),
+    environment: list(from.environment, "environment", MAX_ENTRIES, (entry) => {
+      const [name, content] = list(entry, "variable", 2, (part) => part);
+      return [
+        byteString(name, "name of a variable", MAX_VALUE),
+        byteString(content, "value of a variable", MAX_VALUE),
+      ] as const;
+    }),
+    uid: integer(from.uid, "uid", 0xffff_ffff),
+    gid: integer(from.gid, "gid", 0xffff_ffff),
+    missing: reasons,
+  };
+}
+
+export function parseNotice(value: unknown): AgentNotice {
+  const from = fields(value, "notice");
+  const detail = text(from.detail, "detail");
+  switch (from.kind) {
+    case "target-gone":
+      return { kind: "target-gone", detail };
+    case "steal-lost":
+      return { kind: "steal-lost", port: port(from.port), detail };
+    default:
+      return fail("kind of notice");
+  }
+}
+
+export function parseWireError(value: unknown): WireError {
+  const from = fields(value, "error");
+  const errno = text(from.errno, "errno", 32);
+  if (!/^E[A-Z0-9]+$/.test(errno)) fail("errno");
+  return { errno, detail: text(from.detail, "detail") };
+}
+
+const nothing = (value: unknown): Record<string, never> => {
+  fields(value, "parameters");
+  return {};
+};
+
+const portOnly = (value: unknown): { port: number } => {
+  const parsed = port(fields(value, "parameters").port);
+  return parsed === 0 ? fail("port") : { port: parsed };
+};
+
+/** How the parameters and the result of each method are read. */
+const METHODS: {
+  readonly [M in AgentMethod]: {
+    readonly params: (value: unknown) => AgentMethods[M]["params"];
+    readonly result: (value: unknown) => AgentMethods[M]["result"];
+  };
+} = {
+  describe: { params: nothing, result: parseTargetDescription },
+  "file.stat": {
+    params: (value) => {
+      const from = fields(value, "parameters");
+      if (typeof from.follow !== "boolean") fail("follow");
+      return { path: parsePath(from.path), follow: from.follow };
+    },
+    result: parseFileStat,
+  },
+  "file.readlink": {
+    params: (value) => ({ path: parsePath(fields(value, "parameters").path) }),
+    result: (value) => ({
+      target: byteString(fields(value, "result").target, "target", MAX_PATH),
+    }),
+  },
+  "file.access": {
+    params: (value) => {
+      const from = fields(value, "parameters");
+      return { path: parsePath(from.path), mode: integer(from.mode, "mode", 7) };
+    },
+    result: nothing,
+  },
+  "incoming.steal": { params: portOnly, result: nothing },
+  "incoming.release": { params: portOnly, result: nothing },
+  pause: { params: nothing, result: nothing },
+  resume: { params: nothing, result: nothing },
+  end: { params: nothing, result: nothing },
+};
+
+/** @throws ProtocolError for an unknown method or parameters that are not its own */
+export function parseRequest(value: unknown): { method: AgentMethod; params: unknown } {
+  const from = fields(value, "request");
+  const method = text(from.method, "method", 64);
+  if (!Object.hasOwn(METHODS, method)) fail(`method ${JSON.stringify(method)}`);
+  return {
+    method: method as AgentMethod,
+    params: METHODS[method as AgentMethod].params(from.params),
+  };
+}
+
+export function parseResult<M extends AgentMethod>(
+  method: M,
+  value: unknown,
+): AgentMethods[M]["result"] {
+  return METHODS[method].result(value);
+}
+
+export function parseResponse(
+  value: unknown,
+): { readonly result: unknown } | { readonly error: WireError } {
+  const from = fields(value, "response");
+  return from.error === undefined ? { result: from.result } : { error: parseWireError(from.error) };
+}
+
+const features = (value: unknown): string[] =>
+  list(value, "features", 64, (entry) => text(entry, "feature", 64));
+
+export function parseAgentHello(value: unknown): AgentHello {
+  const from = fields(value, "hello");
+  if (from.role !== "agent") fail("role");
+  const [oldest, newest] = list(from.versions, "versions", 2, (entry) =>
+    integer(entry, "version", 0xffff),
+  );
+  if (oldest === undefined || newest === undefined) fail("versions");
+  return {
+    role: "agent",
+    versions: [oldest, newest],
+    build: text(from.build, "build", 128),
+    nonce: text(from.nonce, "nonce", 64),
+    features: features(from.features),
+  };
+}
+
+export function parseSessionHello(value: unknown): SessionHello {
+  const from = fields(value, "hello");
+  if (from.role !== "session") fail("role");
+  const sessionId = text(from.sessionId, "sessionId", 64);
+  if (!/^[a-z0-9-]+$/.test(sessionId)) fail("sessionId");
+  return {
+    role: "session",
+    version: integer(from.version, "version", 0xffff),
+    build: text(from.build, "build", 128),
+    sessionId,
+    nonce: text(from.nonce, "nonce", 64),
+    signature: text(from.signature, "signature", 128),
+    features: features(from.features),
+  };
+}

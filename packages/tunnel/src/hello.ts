@@ -1,0 +1,187 @@
+/**
+ * Who speaks: the first frames of a tunnel. The agent greets with a nonce; the session signs both nonces with
+ * its own Ed25519 key, whose public half stands in the agent's spec. Until that is checked nothing but
+ * one bounded HELLO is read.
+ */
+import type { KeyObject } from "node:crypto";
+import { createPublicKey, randomBytes, sign, verify } from "node:crypto";
+import type { Duplex } from "node:stream";
+import type { AgentHello, SessionHello } from "@inpod/protocol";
+import {
+  decodeHeader,
+  decodeJson,
+  encodeJson,
+  FrameType,
+  HEADER_BYTES,
+  PROTOCOL_VERSION,
+  parseAgentHello,
+  parseSessionHello,
+  parseWireError,
+} from "@inpod/protocol";
+import { TunnelFailure } from "./failure.ts";
+
+export const HELLO_TIMEOUT_MS = 5000;
+const NONCE_BYTES = 32;
+/** DER of an Ed25519 SubjectPublicKeyInfo up to the raw key (RFC 8410). */
+const ED25519_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+
+/** @param raw 32 bytes in base64. @throws TypeError */
+export function publicKeyFromRaw(raw: string): KeyObject {
+  const bytes = Buffer.from(raw, "base64");
+  if (bytes.length !== 32) throw new TypeError("an Ed25519 public key has 32 bytes");
+  return createPublicKey({
+    key: Buffer.concat([ED25519_PREFIX, bytes]),
+    format: "der",
+    type: "spki",
+  });
+}
+
+export function rawFromPublicKey(key: KeyObject): string {
+  return key
+    .export({ format: "der", type: "spki" })
+    .subarray(ED25519_PREFIX.length)
+    .toString("base64");
+}
+
+function signedText(agent: AgentHello, session: Omit<SessionHello, "signature">): Buffer {
+  return Buffer.from(
+    `inpod-hello\n${session.version}\n${agent.nonce}\n${session.nonce}\n${session.sessionId}`,
+  );
+}
+
+export interface SessionCredentials {
+  readonly sessionId: string;
+  readonly privateKey: KeyObject;
+  readonly build: string;
+}
+
+/** @throws TunnelFailure EPROTONOSUPPORT for an agent of another version, EPROTO for what is no agent */
+export async function greetAgent(
+  stream: Duplex,
+  { sessionId, privateKey, build }: SessionCredentials,
+): Promise<AgentHello> {
+  const frame = await readFrame(stream);
+  const agent = parseAgentHello(decodeJson(frame.payload));
+  const [oldest, newest] = agent.versions;
+  if (PROTOCOL_VERSION < oldest || PROTOCOL_VERSION > newest) {
+    throw new TunnelFailure(
+      "EPROTONOSUPPORT",
+      `the agent (${agent.build}) speaks protocol ${oldest} to ${newest}, this inpod (${build}) speaks ${PROTOCOL_VERSION}`,
+    );
+  }
+  const hello = {
+    role: "session",
+    version: PROTOCOL_VERSION,
+    build,
+    sessionId,
+    nonce: randomBytes(NONCE_BYTES).toString("base64"),
+    features: [],
+  } as const;
+  const signature = sign(null, signedText(agent, hello), privateKey).toString("base64");
+  stream.write(encodeJson(FrameType.hello, 0, { ...hello, signature }));
+  return agent;
+}
+
+export interface AgentCredentials {
+  /** Public keys (raw, base64) that may speak for this session; none: nobody may. */
+  readonly authorize: (hello: SessionHello) => readonly string[];
+  readonly build: string;
+}
+
+/** @throws TunnelFailure EACCES for a wrong key, EPROTONOSUPPORT, EPROTO; the peer has been told why */
+export async function greetSession(
+  stream: Duplex,
+  { authorize, build }: AgentCredentials,
+): Promise<SessionHello> {
+  const agent: AgentHello = {
+    role: "agent",
+    versions: [PROTOCOL_VERSION, PROTOCOL_VERSION],
+    build,
+    nonce: randomBytes(NONCE_BYTES).toString("base64"),
+    features: [],
+  };
+  stream.write(encodeJson(FrameType.hello, 0, agent));
+  const frame = await readFrame(stream);
+  const hello = parseSessionHello(decodeJson(frame.payload));
+  const refuse = (errno: string, detail: string): TunnelFailure => {
+    stream.end(encodeJson(FrameType.goaway, 0, { errno, detail }));
+    return new TunnelFailure(errno, detail);
+  };
+  if (hello.version !== PROTOCOL_VERSION) {
+    throw refuse("EPROTONOSUPPORT", `protocol ${PROTOCOL_VERSION} is wanted, not ${hello.version}`);
+  }
+  const text = signedText(agent, hello);
+  const signature = Buffer.from(hello.signature, "base64");
+  const isKnown = authorize(hello).some((raw) =>
+    verify(null, text, publicKeyFromRaw(raw), signature),
+  );
+  if (!isKnown)
+    throw refuse("EACCES", "the session's key is not the one this agent was started for");
+  return hello;
+}
+
+/** One HELLO; what follows it is put back into the stream. */
+function readFrame(stream: Duplex): Promise<{ payload: Uint8Array }> {
+  return new Promise((resolve, reject) => {
+    let received: Buffer = Buffer.alloc(0);
+    const timer = setTimeout(
+      () => finish(new TunnelFailure("ETIMEDOUT", "no greeting within 5 s")),
+      HELLO_TIMEOUT_MS,
+    );
+    const finish = (result: Error | { payload: Uint8Array }): void => {
+      clearTimeout(timer);
+      stream.off("readable", onReadable);
+      stream.off("end", onEnd);
+      stream.off("close", onEnd);
+      stream.off("error", onError);
+      if (result instanceof Error) reject(result);
+      else resolve(result);
+    };
+    const onEnd = (): void =>
+      finish(new TunnelFailure("ECONNRESET", "the connection ended before the greeting"));
+    const onError = (error: Error): void => finish(new TunnelFailure("ECONNRESET", error.message));
+    const onReadable = (): void => {
+      for (let chunk = stream.read(); chunk !== null; chunk = stream.read()) {
+        received = Buffer.concat([received, chunk]);
+        try {
+          const complete = completeFrame(received);
+          if (!complete) continue;
+          const rest = received.subarray(complete.bytes);
+          if (rest.length > 0) stream.unshift(rest);
+          finish({ payload: complete.payload });
+        } catch (error) {
+          finish(
+            error instanceof TunnelFailure
+              ? error
+              : new TunnelFailure("EPROTO", "the other end does not speak inpod's protocol"),
+          );
+        }
+        return;
+      }
+    };
+    stream.on("readable", onReadable);
+    stream.on("end", onEnd);
+    stream.on("close", onEnd);
+    stream.on("error", onError);
+  });
+}
+
+function completeFrame(
+  received: Buffer,
+): { readonly payload: Uint8Array; readonly bytes: number } | undefined {
+  // The first byte already tells HTTP, TLS and noise from a frame.
+  if (received.length > 0 && received[0] !== FrameType.hello && received[0] !== FrameType.goaway) {
+    throw new TunnelFailure("EPROTO", "the other end does not speak inpod's protocol");
+  }
+  if (received.length < HEADER_BYTES) return undefined;
+  const { type, length, id } = decodeHeader(received, 0);
+  if (id !== 0) throw new TunnelFailure("EPROTO", "a greeting with a stream's number");
+  const bytes = HEADER_BYTES + length;
+  if (received.length < bytes) return undefined;
+  const payload = received.subarray(HEADER_BYTES, bytes);
+  if (type === FrameType.goaway) {
+    const { errno, detail } = parseWireError(decodeJson(payload));
+    throw new TunnelFailure(errno, detail);
+  }
+  return { payload, bytes };
+}
