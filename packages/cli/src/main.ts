@@ -65,13 +65,14 @@ function endBy(signal: NodeJS.Signals): void {
 
 function fail(error: unknown): void {
   io.stderr.write(renderError(error, hasColor(process.stderr, process.env)));
-  process.exitCode = exitCodeOf(error);
+  process.exit(exitCodeOf(error));
 }
 
 try {
   const result = await main(process.argv.slice(2));
   if ("signal" in result) endBy(result.signal);
-  else process.exitCode = result.code;
+  // The tap's threads would keep the event loop alive. Pipes, files and terminals are written at once.
+  else process.exit(result.code);
 } catch (error) {
   fail(error);
 }
