@@ -8,11 +8,12 @@ import {
   mkdirSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -42,19 +43,26 @@ for (const [entry, output] of [
   ["packages/agent/src/main.ts", "dist/agent.js"],
 ] as const) {
   if (!existsSync(entry) || !isStale(output, scripts)) continue;
+  const name = basename(output, ".js");
+  for (const old of readdirSync("dist")) if (old.startsWith(`${name}-`)) rmSync(join("dist", old));
   await build({
     bundle: true,
     platform: "node",
     target: "node20",
     format: "esm",
-    sourcemap: true,
+    // What is loaded by import() stays in files of its own: the Kubernetes client is 15 MB of models.
+    splitting: true,
+    // Some packages' "main" is UMD, whose require() calls cannot be bundled.
+    mainFields: ["module", "main"],
+    sourcemap: "linked",
     legalComments: "linked",
     // CommonJS dependencies call require() for Node's own modules.
     banner: {
       js: "import { createRequire as __inpodRequire } from 'node:module'; const require = __inpodRequire(import.meta.url);",
     },
-    entryPoints: [entry],
-    outfile: output,
+    entryPoints: { [name]: entry },
+    outdir: "dist",
+    chunkNames: `${name}-[hash]`,
   });
   hasBuilt = true;
 }

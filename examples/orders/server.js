@@ -13,7 +13,7 @@ async function answer(request) {
   return {
     answeredBy: "the local process",
     environment: process.env.GREETING ?? null,
-    file: (await readFile("/etc/config/greeting", "utf8")).trim(),
+    file: (await readFile("/config/greeting", "utf8")).trim(),
     neighbour: (await neighbour.text()).trim(),
     // A socket that listens on IPv6 too shows IPv4 addresses in this form.
     client: request.socket.remoteAddress.replace(/^::ffff:/, ""),

@@ -23,7 +23,7 @@ BATCH
 root=/sys
 mount -t tmpfs -o mode=755 pod-root $root
 cd $root
-mkdir -p app dev etc/config proc root tmp usr var/lib run/secrets/kubernetes.io/serviceaccount
+mkdir -p app dev config proc root tmp usr var/lib run/secrets/kubernetes.io/serviceaccount
 chmod 1777 tmp
 ln -s ../run var/run
 
@@ -81,10 +81,10 @@ printf 'root:x:0:\napp:x:1000:\nnogroup:x:65534:\n' >etc/group
 
 # kubelet's way to change all keys of a ConfigMap at once.
 revision=..2026_11_24_09_00_00.123456789
-mkdir etc/config/$revision
-echo "greetings from the pod's file" >etc/config/$revision/greeting
-ln -s $revision etc/config/..data
-ln -s ..data/greeting etc/config/greeting
+mkdir config/$revision
+echo "greetings from the pod's file" >config/$revision/greeting
+ln -s $revision config/..data
+ln -s ..data/greeting config/greeting
 
 account=run/secrets/kubernetes.io/serviceaccount
 printf 'sandbox.not-a-real-token.sandbox' >$account/token

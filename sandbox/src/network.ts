@@ -63,7 +63,7 @@ export const RECORDS: Readonly<Record<string, readonly string[]>> = {
 export const POD_FILES = {
   settings: "/app/settings.json",
   /** Reached over two symbolic links, as kubelet mounts a ConfigMap. */
-  greeting: "/etc/config/greeting",
+  greeting: "/config/greeting",
   token: "/var/run/secrets/kubernetes.io/serviceaccount/token",
   caCertificate: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
   namespace: "/var/run/secrets/kubernetes.io/serviceaccount/namespace",

@@ -62,7 +62,7 @@ test("the pod's process is pid 1 of its own, with a root filesystem, hostname an
   assert.equal(await inPod("cat", sandbox.files.greeting), "greetings from the pod's file\n");
   const root = `/proc/${sandbox.pid}/root`;
   assert.match(await readFile(`${root}/etc/resolv.conf`, "utf8"), /^nameserver 198\.18\.200\.53$/m);
-  assert.equal(await readlink(`${root}/etc/config/greeting`), "..data/greeting");
+  assert.equal(await readlink(`${root}/config/greeting`), "..data/greeting");
   assert.equal((await stat(`${root}${sandbox.files.large}`)).size, 5 * 1024 * 1024);
   assert.equal((await outcome(sandbox.inPod(["touch", "/usr/new"]))).code, 1);
 });

@@ -51,7 +51,7 @@ const notLinux = (): UserError =>
 
 function fail(error: unknown): void {
   io.stderr.write(renderError(error, hasColor(process.stderr, process.env)));
-  process.exitCode = exitCodeOf(error);
+  process.exit(exitCodeOf(error));
 }
 
 // A bug outside of any wait of ours; what the cluster still has ends itself (agent.idle_timeout).
@@ -63,7 +63,8 @@ process.on("uncaughtException", (error) => {
 try {
   const result = await main(process.argv.slice(2));
   if ("signal" in result) endBy(result.signal);
-  else process.exitCode = result.code;
+  // The tap's threads would keep the event loop alive. Pipes, files and terminals are written at once.
+  else process.exit(result.code);
 } catch (error) {
   fail(error);
 }

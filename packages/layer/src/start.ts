@@ -24,6 +24,8 @@ export interface StartOptions {
   readonly environment: Readonly<Record<string, ByteString>>;
   readonly cwd: string;
   readonly reporter: Reporter;
+  /** Where the target's container has volumes, if its spec is known: those trees are the target's. */
+  readonly volumeMounts: readonly string[];
   /** When this process is killed: "stop" ends the tree, "continue" lets it go on natively. */
   readonly onDeath: "stop" | "continue";
 }
@@ -57,14 +59,17 @@ export class PreparedTap {
       tap: this.tap,
       session,
       config,
-      facts: gatherFacts({
-        env: environment,
-        cwd: options.cwd,
-        executable,
-        exists: existsSync,
-        readFile: readSmallFile,
-        realpath,
-      }),
+      facts: {
+        ...gatherFacts({
+          env: environment,
+          cwd: options.cwd,
+          executable,
+          exists: existsSync,
+          readFile: readSmallFile,
+          realpath,
+        }),
+        volumeMounts: options.volumeMounts,
+      },
       resolver: await podResolver(session, config),
       reporter,
     });

@@ -212,9 +212,9 @@ export class Tap {
   replyBound(token: number, requested: Buffer): void {
     this.#native.replyBound(token, requested);
   }
-  /** 0 or a negative errno, which the program gets too. */
-  replyListen(token: number): number {
-    return this.#native.replyListen(token);
+  /** Listens on the process's socket; reply() is still to come. 0 or a negative errno. */
+  listenSocket(token: number): number {
+    return this.#native.listenSocket(token);
   }
 
   /** Connects the process's socket to our relay and answers; "relayed" tells from which port. */

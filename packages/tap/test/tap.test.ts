@@ -262,7 +262,8 @@ test("a listener is elsewhere and does not know it; accept tells the true client
       port = tap.bindSocket(event.token, 0);
       tap.replyBound(event.token, event.address);
     } else if (event.kind === "listen") {
-      assert.equal(tap.replyListen(event.token), 0);
+      assert.equal(tap.listenSocket(event.token), 0);
+      tap.reply(event.token, 0);
       setTimeout(() => {
         const fd = tap.connectToUser(
           port,
@@ -300,8 +301,10 @@ except OSError as e: print(e.errno)
     if (event.kind === "bind") {
       tap.bindSocket(event.token, 0);
       tap.replyBound(event.token, event.address);
-    } else if (event.kind === "listen") tap.replyListen(event.token);
-    else letGo(event);
+    } else if (event.kind === "listen") {
+      tap.listenSocket(event.token);
+      tap.reply(event.token, 0);
+    } else letGo(event);
   });
   assert.equal(ran.stdout, "interrupted\n11\n", ran.stderr);
 });

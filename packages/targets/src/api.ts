@@ -35,5 +35,7 @@ export interface PlacedAgent {
 export interface Target {
   /** "pod/orders-7d4f/container/app" or "process/1234". */
   readonly name: string;
+  /** Where the target's container has volumes, as its spec says; undefined where there is no spec. */
+  readonly volumeMounts?: readonly string[];
   place(options: AgentOptions): Promise<PlacedAgent>;
 }

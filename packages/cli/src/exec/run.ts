@@ -82,7 +82,14 @@ async function placeAndRun(
         throw sessionFailed(agent, error);
       });
       try {
-        return await runInSession(options, progress, signals, tap, session, key.sessionId);
+        return await runInSession(options, {
+          progress,
+          signals,
+          tap,
+          session,
+          sessionId: key.sessionId,
+          volumeMounts: target.volumeMounts ?? [],
+        });
       } finally {
         await session.end();
       }
@@ -94,24 +101,23 @@ async function placeAndRun(
   }
 }
 
+interface Running {
+  readonly progress: Progress;
+  readonly signals: Signals;
+  readonly tap: PreparedTap;
+  readonly session: Session;
+  readonly sessionId: string;
+  readonly volumeMounts: readonly string[];
+}
+
 async function runInSession(
   { config, command, executable, verbose, io }: ExecOptions,
-  progress: Progress,
-  signals: Signals,
-  tap: PreparedTap,
-  session: Session,
-  sessionId: string,
+  { progress, signals, tap, session, sessionId, volumeMounts }: Running,
 ): Promise<ExecResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const environment = processEnvironment(config, session.target, io, reporter);
   for (const [what, why] of Object.entries(session.target.missing)) {
     reporter.notice({ key: `missing ${what}`, text: `${what}: not available here: ${why}` });
-  }
-  if (config.layer.incoming.mode === "off") {
-    reporter.notice({
-      key: "no incoming",
-      text: "nothing comes in: the target goes on answering its requests (--steal takes them)",
-    });
   }
   signals.throwIfStopped();
   progress.done();
@@ -123,6 +129,7 @@ async function runInSession(
     environment: { ...environment, INPOD_SESSION: sessionId },
     cwd: io.directory,
     reporter,
+    volumeMounts,
     onDeath: "stop",
   });
   void session.lost.then((why) =>

@@ -17,6 +17,9 @@ const EACCES = errnoNumber("EACCES");
 /** Below it only root may bind (ip_unprivileged_port_start), and elsewhere it may be taken at any time. */
 const FIRST_UNPRIVILEGED = 1024;
 
+/** listen() returns then all the same; the notice comes when the port is had. */
+const STEAL_PATIENCE_MS = 5000;
+
 interface Listener {
   readonly requested: number;
   readonly real: number;
@@ -83,13 +86,27 @@ export class Listeners {
       this.#tap.continue(call.token);
       return;
     }
-    if (this.#tap.replyListen(call.token) !== 0) return;
+    const result = this.#tap.listenSocket(call.token);
+    if (result !== 0) {
+      this.#tap.reply(call.token, 0, -result);
+      return;
+    }
     if (listener.real === listener.requested) this.#tap.setNativePort(listener.real, true);
     const port = this.#podPort(listener.requested);
     const others = (this.#listening.get(port) ?? []).filter(({ real }) => real !== listener.real);
     // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
     this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
-    if (this.#stolen.has(port)) return;
+    // "Listening", as the program will say now, is to mean that the pod's clients reach it.
+    await Promise.race([this.#steal(port), pause(STEAL_PATIENCE_MS)]);
+    this.#tap.reply(call.token, 0);
+  }
+
+  async #steal(port: number): Promise<void> {
+    const known = this.#stolen.get(port);
+    if (known) {
+      await known.catch(() => {});
+      return;
+    }
     const stolen = this.#session.steal(port, (channel, header) =>
       this.#connection(channel, header, port),
     );
@@ -138,3 +155,8 @@ export class Listeners {
     splice(socket, channel);
   }
 }
+
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });

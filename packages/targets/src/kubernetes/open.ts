@@ -38,6 +38,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
     return {
       name: pod.path,
       pod,
+      volumeMounts: pod.volumeMounts,
       contextName: access.contextName,
       place: (agentOptions) => placeJob(api, pod, options.agent, agentOptions),
       close: () => api.close(),

@@ -1,4 +1,5 @@
 /** From `pod/NAME[/container/C]` to a running container, or to an error that says why there is none. */
+import { posix } from "node:path";
 import { UserError } from "@inpod/protocol";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 import { nearest, nearestFirst } from "../nearest.ts";
@@ -17,6 +18,8 @@ export interface TargetPod {
   readonly containerWhy: string | undefined;
   /** The runtime's id without its scheme. A crash-looping container keeps that of its last life. */
   readonly containerId: string;
+  /** Where the container has volumes. */
+  readonly volumeMounts: readonly string[];
   /** For people: `pod/orders/container/app`. */
   readonly path: string;
 }
@@ -90,6 +93,11 @@ export function describePod(pod: V1Pod, path: PodPath): TargetPod {
     container,
     containerWhy: chosen.why,
     containerId,
+    volumeMounts: [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])]
+      .filter((each) => each.name === container)
+      .flatMap((each) => each.volumeMounts ?? [])
+      .map(({ mountPath }) => posix.normalize(mountPath).replace(/\/+$/, ""))
+      .filter((mountPath) => mountPath.startsWith("/")),
     path: `pod/${name}/container/${container}`,
   };
 }
