@@ -68,6 +68,3 @@ try {
 } catch (error) {
   fail(error);
 }
-// All that had to be undone is undone; the tap's threads, or a socket of the cluster's client, must
-// not keep us. Writing to terminals, files and pipes is synchronous on Linux.
-if (process.exitCode !== undefined && process.platform === "linux") process.exit();
