@@ -165,8 +165,19 @@ static int answer(struct op *op, enum how how, int64_t value, int error, int fd,
       op->value = value;
       op->error = error;
       op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
-    } else if (result != -ENOENT || how != INJECT) {
-      if (how != INJECT || result >= 0) release_locked(op);
+    } else if (how != INJECT || result >= 0) {
+      /*
+       * The thread runs on as soon as it is answered, and may have made the very same call again by now: that one
+       * looked like a restart and joined. It is a call of its own.
+       */
+      bool came_again = op->id != id;
+      struct seccomp_notif again = {.id = op->id, .pid = (uint32_t)op->tid, .data = {.nr = op->nr}};
+      memcpy(again.data.args, op->args, sizeof op->args);
+      int listener = op->listener;
+      release_locked(op);
+      pthread_mutex_unlock(&mutex);
+      if (came_again) receive_again(listener, &again);
+      return result;
     }
     pthread_mutex_unlock(&mutex);
     return result;

@@ -106,6 +106,27 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   notification_continue(listener, notif->id);
 }
 
+struct again {
+  int listener;
+  struct seccomp_notif notif;
+};
+
+static void dispatch_again(void *argument) {
+  struct again *again = argument;
+  dispatch(again->listener, &again->notif);
+  free(again);
+}
+
+void receive_again(int listener, const struct seccomp_notif *notif) {
+  struct again *again = malloc(sizeof *again);
+  if (!again) {
+    notification_continue(listener, notif->id);
+    return;
+  }
+  *again = (struct again){listener, *notif};
+  pool_run(dispatch_again, again);
+}
+
 static bool is_over(int listener) {
   struct pollfd state = {listener, POLLIN, 0};
   return poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLNVAL));

@@ -197,6 +197,8 @@ void answer_readlink(struct op *op, const void *target, size_t length);
 
 /* Starts receiving on a listener; ends by itself when no process of the tree is left. */
 int receive_start(int listener, int threads);
+/* Treats a notification as one that has just arrived. */
+void receive_again(int listener, const struct seccomp_notif *notif);
 struct tap_statistics {
   uint64_t received, continued, to_javascript, joined;
 };
