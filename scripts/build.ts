@@ -3,13 +3,24 @@
  * A part whose sources are not newer than its output is left alone.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
+const began = new Date();
+let hasBuilt = false;
 mkdirSync("dist", { recursive: true });
 
 const newest = (paths: string[]): number =>
@@ -32,20 +43,28 @@ for (const [entry, output] of [
   ["packages/agent/src/main.ts", "dist/agent.js"],
 ] as const) {
   if (!existsSync(entry) || !isStale(output, scripts)) continue;
+  const name = basename(output, ".js");
+  for (const old of readdirSync("dist")) if (old.startsWith(`${name}-`)) rmSync(join("dist", old));
   await build({
     bundle: true,
     platform: "node",
     target: "node20",
     format: "esm",
-    sourcemap: true,
+    // What is loaded by import() stays in files of its own: the Kubernetes client is 15 MB of models.
+    splitting: true,
+    // Some packages' "main" is UMD, whose require() calls cannot be bundled.
+    mainFields: ["module", "main"],
+    sourcemap: "linked",
     legalComments: "linked",
     // CommonJS dependencies call require() for Node's own modules.
     banner: {
       js: "import { createRequire as __inpodRequire } from 'node:module'; const require = __inpodRequire(import.meta.url);",
     },
-    entryPoints: [entry],
-    outfile: output,
+    entryPoints: { [name]: entry },
+    outdir: "dist",
+    chunkNames: `${name}-[hash]`,
   });
+  hasBuilt = true;
 }
 
 const warnings = "-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden".split(" ");
@@ -73,4 +92,15 @@ for (const { output, folder, sources, flags } of [
     stdio: "inherit",
   });
   renameSync(`${output}.new`, output);
+  hasBuilt = true;
+}
+
+// bin/inpod builds again what is newer than this: a file saved during the build is.
+try {
+  writeFileSync("dist/.built", "");
+  utimesSync("dist/.built", began, began);
+} catch (error) {
+  // Somebody else's checkout, in which nothing is due: tests as an ordinary user in root's.
+  const { code } = error as NodeJS.ErrnoException;
+  if (hasBuilt || (code !== "EACCES" && code !== "EROFS")) throw error;
 }

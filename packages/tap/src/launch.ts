@@ -18,7 +18,10 @@ const RECEIVERS = 2;
 const HANDOVER_TIMEOUT_MS = 5000;
 
 export interface LaunchOptions {
+  /** An absolute path, or a name that is looked up on PATH. */
   readonly command: readonly [file: string, ...args: string[]];
+  /** What the program sees as argv[0]; the file when left out. */
+  readonly argv0?: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly groups: readonly FilterGroup[];
   /** "NAME=value", present in `environment`: how the keeper knows the processes of this tree. */
@@ -53,9 +56,10 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   const softLimit = native.raiseFileLimit();
   const groups = options.groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);
   const stdio = options.stdio ?? "inherit";
+  const [file, ...args] = options.command;
   const child = spawn(
     join(artifacts, "inpod-launch"),
-    ["3", String(groups), String(softLimit), ...options.command],
+    ["3", String(groups), String(softLimit), file, options.argv0 ?? file, ...args],
     {
       stdio: [stdio, stdio, stdio, theirs],
       env: options.environment,
@@ -64,10 +68,7 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   );
   native.close(theirs);
   try {
-    await Promise.race([
-      once(child, "spawn"),
-      once(child, "error").then(([error]) => Promise.reject(error)),
-    ]);
+    await once(child, "spawn"); // rejects with the child's error
     const listener = await receiveListener(tap, control);
     const keeper = startKeeper(listener, options);
     const failed = native.receive(listener, RECEIVERS);

@@ -34,7 +34,7 @@ export interface Native {
   replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
   bindSocket(token: number, port: number): number;
   replyBound(token: number, requested: Buffer): number;
-  replyListen(token: number): number;
+  listenSocket(token: number): number;
   replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): number;
   replyPending(token: number): number;
   completePending(userPort: number, isIPv6Only: boolean): number;

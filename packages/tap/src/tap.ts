@@ -4,7 +4,9 @@ import { loadNative } from "./native.ts";
 
 /** A call that the tables could not decide. It must be answered exactly once, before its deadline in C. */
 export type TrappedCall =
-  | (SocketCall & { readonly kind: "connect" | "bind" | "sendto" })
+  | (SocketCall & { readonly kind: "connect" })
+  | (SocketCall & { readonly kind: "bind" })
+  | (SocketCall & { readonly kind: "sendto" })
   | (SocketCall & { readonly kind: "listen" })
   | {
       readonly kind: "path";
@@ -210,9 +212,9 @@ export class Tap {
   replyBound(token: number, requested: Buffer): void {
     this.#native.replyBound(token, requested);
   }
-  /** 0 or a negative errno, which the program gets too. */
-  replyListen(token: number): number {
-    return this.#native.replyListen(token);
+  /** Listens on the process's socket; reply() is still to come. 0 or a negative errno. */
+  listenSocket(token: number): number {
+    return this.#native.listenSocket(token);
   }
 
   /** Connects the process's socket to our relay and answers; "relayed" tells from which port. */

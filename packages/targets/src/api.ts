@@ -21,7 +21,10 @@ export interface AgentOptions {
 export interface PlacedAgent {
   /** For people: `job/inpod-k3x beside pod/orders in namespace "shop"`. */
   readonly name: string;
-  /** A new byte stream to the agent; back pressure and half-close as in any Duplex. Rejects when there is no agent any more. */
+  /**
+   * A new byte stream to the agent, with back pressure both ways. No half-close: a port-forward has
+   * none, so end() ends both directions. Rejects when there is no agent any more.
+   */
   dial(signal: AbortSignal): Promise<Duplex>;
   /** Why no agent will answer any more; resolves at most once. */
   readonly gone: Promise<string>;
@@ -29,9 +32,10 @@ export interface PlacedAgent {
   remove(): Promise<void>;
 }
 
-/** Environment of the container as its spec has it (Kubernetes), for when the process has none of its own. */
 export interface Target {
   /** "pod/orders-7d4f/container/app" or "process/1234". */
   readonly name: string;
+  /** Where the target's container has volumes, as its spec says; undefined where there is no spec. */
+  readonly volumeMounts?: readonly string[];
   place(options: AgentOptions): Promise<PlacedAgent>;
 }

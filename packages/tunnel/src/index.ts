@@ -14,4 +14,5 @@ export type {
 export { acceptTunnel, connectTunnel } from "./connection.ts";
 export { TunnelFailure } from "./failure.ts";
 export { publicKeyFromRaw, rawFromPublicKey } from "./hello.ts";
+export { resetSocket } from "./reset.ts";
 export { splice } from "./splice.ts";

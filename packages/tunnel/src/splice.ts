@@ -1,6 +1,7 @@
 /** A socket and a channel become one: half-close, resets and back pressure pass both ways. */
 import type { Socket } from "node:net";
 import type { Channel } from "./api.ts";
+import { resetSocket } from "./reset.ts";
 
 export function splice(socket: Socket, channel: Channel): void {
   let isOver = false;
@@ -14,7 +15,7 @@ export function splice(socket: Socket, channel: Channel): void {
   };
   channel.onReset = () => {
     isOver = true;
-    socket.resetAndDestroy();
+    resetSocket(socket);
   };
   channel.onDrain = () => {
     socket.resume();

@@ -11,6 +11,7 @@ import {
   acceptTunnel,
   connectTunnel,
   rawFromPublicKey,
+  resetSocket,
   splice,
   TunnelFailure,
 } from "../src/index.ts";
@@ -213,7 +214,7 @@ test("a reset of the server is a reset for the client, and the other way round",
   const port = await serve(t, (socket) => {
     atServer = socket;
     socket.on("data", (chunk) => {
-      if (String(chunk) === "die") socket.resetAndDestroy();
+      if (String(chunk) === "die") resetSocket(socket);
     });
   });
   const { session } = await join(t, { onStream: toServer(port) });
@@ -225,12 +226,13 @@ test("a reset of the server is a reset for the client, and the other way round",
   assert.equal(await firstSees, "ECONNRESET");
 
   const second = await dial(t, session);
-  second.write("hello");
   while (!atServer || atServer.destroyed) await new Promise((r) => setImmediate(r));
+  second.write("hello");
+  await once(atServer, "data");
   const serverSees = new Promise((resolve) =>
     atServer?.on("error", (error: NodeJS.ErrnoException) => resolve(error.code)),
   );
-  second.resetAndDestroy();
+  resetSocket(second);
   assert.equal(await serverSees, "ECONNRESET");
 });
 
@@ -364,4 +366,23 @@ test("garbage in mid-session ends the tunnel for both, and nothing hangs", async
 test("the agent learns who the session says it is", async (t) => {
   const { agent } = await join(t);
   assert.equal((agent.peer as SessionHello).sessionId, "s1");
+});
+
+test("a reset is not announced by a clean end", async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const [left, right] = await socketPair(t);
+    let hasEnded = false;
+    right.on("end", () => {
+      hasEnded = true;
+    });
+    const seen = new Promise((resolve) =>
+      right.on("error", (error: NodeJS.ErrnoException) => resolve(error.code)),
+    );
+    left.write("data");
+    // libuv itself reads data with a reset right behind it as an end (uv__stream_io), so let it read first.
+    await once(right, "data");
+    resetSocket(left);
+    assert.equal(await seen, "ECONNRESET");
+    assert.equal(hasEnded, false);
+  }
 });

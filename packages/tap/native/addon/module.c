@@ -498,13 +498,13 @@ static napi_value reply_bound(napi_env env, napi_callback_info info) {
   return number(env, op_reply(op, 0, 0));
 }
 
-/* replyListen(token) -> 0 or -errno: listens with the program's own backlog. */
-static napi_value reply_listen(napi_env env, napi_callback_info info) {
+/* listenSocket(token) -> 0 or -errno: listens with the program's own backlog; the answer is still to come. */
+static napi_value listen_socket(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   struct op *op = op_claim(token_of(&call));
   if (!op) return gone(env);
   int result = listen(op->socket, (int)op->args[1]) ? -errno : 0;
-  op_reply(op, 0, -result);
+  op_unclaim(op);
   return number(env, result);
 }
 
@@ -724,7 +724,7 @@ NAPI_MODULE_INIT() {
       {"replyFile", reply_file},
       {"bindSocket", bind_socket},
       {"replyBound", reply_bound},
-      {"replyListen", reply_listen},
+      {"listenSocket", listen_socket},
       {"replyRelayed", reply_relayed},
       {"replyPending", reply_pending},
       {"completePending", complete_pending},

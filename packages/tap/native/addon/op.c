@@ -68,6 +68,11 @@ static bool join_locked(const struct seccomp_notif *notif, int listener) {
   for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
     if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
     if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
+    if (op->waiting && !op->claimed) {
+      /* A wait has done nothing yet; begun anew it sees a timeout or mode that was changed since. */
+      release_locked(op);
+      return false;
+    }
     statistics.joined++;
     if (!op->finished) {
       op->id = notif->id;

@@ -120,6 +120,7 @@ bool handle_listen(struct op *op) {
   struct cookie_entry entry;
   if (socket_describe(op, (int)op->args[0]) != 0 || !is_tcp(op)) return false;
   if (!cookie_get(op->cookie, &entry) || !entry.bound) return false;
+  op->keep_result = true;
   to_javascript(op, OP_LISTEN, LOCAL_DEADLINE_MS, EADDRINUSE);
   return true;
 }

@@ -1,8 +1,8 @@
 /*
- * inpod-launch CONTROL-FD GROUPS NOFILE-SOFT COMMAND [ARG…]
+ * inpod-launch CONTROL-FD GROUPS NOFILE-SOFT FILE ARGV0 [ARG…]
  *
  * Installs the filter in this process, hands its listener to inpod over CONTROL-FD (SCM_RIGHTS), waits for
- * one byte back, and becomes COMMAND. Ends with 127 or 126 as a shell does when COMMAND cannot be run,
+ * one byte back, and becomes FILE. Ends with 127 or 126 as a shell does when it cannot be run,
  * with 125 when the tap cannot be set up.
  */
 #define _GNU_SOURCE
@@ -53,8 +53,8 @@ static int refuse(int control, int error) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 5) {
-    fputs("usage: inpod-launch CONTROL-FD GROUPS NOFILE-SOFT COMMAND [ARG…] (started by inpod)\n", stderr);
+  if (argc < 6) {
+    fputs("usage: inpod-launch CONTROL-FD GROUPS NOFILE-SOFT FILE ARGV0 [ARG…] (started by inpod)\n", stderr);
     return CANNOT_TAP;
   }
   int control = atoi(argv[1]);
@@ -98,7 +98,7 @@ int main(int argc, char **argv) {
   close(control);
   close(ready[0]);
   close(ready[1]);
-  execvp(argv[4], argv + 4);
+  execvp(argv[4], argv + 5);
   int error = errno;
   fprintf(stderr, "inpod: %s: %s\n", argv[4], strerror(error));
   return error == ENOENT ? NOT_FOUND : CANNOT_EXECUTE;

@@ -1,0 +1,50 @@
+/** kubectl on the cluster that KUBECONFIG names, for scenarios to arrange and to look with. */
+import { execFile } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const COMMAND_TIMEOUT_MS = 60_000;
+const POLL_MS = 100;
+
+/** A reason to skip every scenario, or false: for node:test's `skip`. */
+export const noCluster: string | false = process.env.KUBECONFIG ? false : "needs KUBECONFIG";
+
+/** Its stdout. @throws with kubectl's stderr */
+export async function kubectl(...args: readonly string[]): Promise<string> {
+  const { stdout } = await run("kubectl", [...args], {
+    timeout: COMMAND_TIMEOUT_MS,
+    maxBuffer: 32 * 1024 * 1024,
+  });
+  return stdout;
+}
+
+/** Creates or changes `objects`. */
+export async function apply(...objects: readonly object[]): Promise<void> {
+  const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+  const child = run("kubectl", ["apply", "-f", "-"], { timeout: COMMAND_TIMEOUT_MS });
+  child.child.stdin?.end(list);
+  await child;
+}
+
+/** Asks again until the answer is not undefined. For what the cluster tells nobody about. */
+export async function waitFor<T>(
+  what: string,
+  ask: () => Promise<T | undefined>,
+  timeoutMs = 30_000,
+): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (Date.now() > end) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
+    await delay(POLL_MS);
+  }
+}
+
+/** Every object that a session may have left in a namespace, as `kind/name`. */
+export async function inventory(namespace: string): Promise<string[]> {
+  const kinds = "jobs,pods,secrets,configmaps,services,leases";
+  const names = await kubectl("get", kinds, "-n", namespace, "-o", "name");
+  return names.split("\n").filter((name) => name !== "");
+}

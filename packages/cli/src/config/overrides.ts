@@ -1,0 +1,111 @@
+/** What flags and variables say. Both override the file; variables override flags, as mirrord has it. */
+
+/** undefined: not said. Keys are those of `configuration` below. */
+export interface Overrides {
+  readonly configFile?: string | undefined;
+  readonly target?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly context?: string | undefined;
+  readonly kubeconfig?: string | undefined;
+  readonly agentImage?: string | undefined;
+  readonly agentStartupTimeoutS?: number | undefined;
+  readonly fsMode?: FsMode | undefined;
+  readonly envExclude?: readonly string[] | undefined;
+  readonly envInclude?: readonly string[] | undefined;
+  readonly envFile?: string | undefined;
+  readonly skipProcesses?: readonly string[] | undefined;
+  readonly dns?: boolean | undefined;
+  readonly steal?: boolean | undefined;
+  readonly tcpOutgoing?: boolean | undefined;
+  readonly udpOutgoing?: boolean | undefined;
+  readonly acceptInvalidCertificates?: boolean | undefined;
+}
+export type FsMode = "local" | "localwithoverrides" | "read";
+
+type Read<Value> =
+  | { readonly kind: "value"; readonly value: Value }
+  | { readonly kind: "wrong"; readonly allowed: string };
+type Reader<Value> = (text: string) => Read<Value>;
+
+const ok = <Value>(value: Value): Read<Value> => ({ kind: "value", value });
+const wrong = (allowed: string): Read<never> => ({ kind: "wrong", allowed });
+
+const word: Reader<string> = (text) => ok(text);
+const list: Reader<readonly string[]> = (text) =>
+  ok(
+    text
+      .split(";")
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
+  );
+const flag: Reader<boolean> = (text) =>
+  /^(true|1)$/i.test(text)
+    ? ok(true)
+    : /^(false|0)$/i.test(text)
+      ? ok(false)
+      : wrong("true or false");
+const seconds: Reader<number> = (text) =>
+  /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 86_400
+    ? ok(Number(text))
+    : wrong("a whole number of seconds from 1 to 86400");
+/** The flag's spelling and the file's are both known. */
+const fsMode: Reader<FsMode> = (text) => {
+  const mode = text.toLowerCase().replaceAll("-", "");
+  if (mode === "local" || mode === "localwithoverrides" || mode === "read") return ok(mode);
+  if (mode === "write")
+    return wrong('read, local, local-with-overrides ("write" is not supported yet)');
+  return wrong("read, local, local-with-overrides");
+};
+
+/** By the last part of the variable's name: INPOD_… and MIRRORD_…. */
+const VARIABLES: {
+  readonly [Key in keyof Overrides]-?: readonly [name: string, Reader<NonNullable<Overrides[Key]>>];
+} = {
+  configFile: ["CONFIG_FILE", word],
+  target: ["IMPERSONATED_TARGET", word],
+  namespace: ["TARGET_NAMESPACE", word],
+  context: ["KUBE_CONTEXT", word],
+  kubeconfig: ["KUBECONFIG", word],
+  agentImage: ["AGENT_IMAGE", word],
+  agentStartupTimeoutS: ["AGENT_STARTUP_TIMEOUT", seconds],
+  fsMode: ["FILE_MODE", fsMode],
+  envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list],
+  envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list],
+  envFile: ["OVERRIDE_ENV_VARS_FILE", word],
+  skipProcesses: ["SKIP_PROCESSES", list],
+  dns: ["REMOTE_DNS", flag],
+  steal: ["AGENT_TCP_STEAL_TRAFFIC", flag],
+  tcpOutgoing: ["TCP_OUTGOING", flag],
+  udpOutgoing: ["UDP_OUTGOING", flag],
+  acceptInvalidCertificates: ["ACCEPT_INVALID_CERTIFICATES", flag],
+};
+
+/** An empty variable is one that is not set. */
+export function overridesOfEnvironment(env: NodeJS.ProcessEnv): {
+  readonly overrides: Overrides;
+  readonly problems: readonly string[];
+} {
+  const problems: string[] = [];
+  const overrides: Record<string, unknown> = {};
+  for (const [key, [suffix, read]] of Object.entries(VARIABLES)) {
+    const name = [`INPOD_${suffix}`, `MIRRORD_${suffix}`].find((each) => env[each]);
+    if (name === undefined) continue;
+    const result = read(env[name] ?? "");
+    if (result.kind === "value") overrides[key] = result.value;
+    else problems.push(`variable ${name}; allowed: ${result.allowed}`);
+  }
+  return { overrides, problems };
+}
+
+/** For a flag's text; the same readers as for the variables, so that both allow the same. */
+export const readOverride = <Key extends keyof Overrides>(
+  key: Key,
+  text: string,
+): Read<NonNullable<Overrides[Key]>> =>
+  VARIABLES[key][1](text) as Read<NonNullable<Overrides[Key]>>;
+
+/** The second wins where it says something. */
+export const over = (first: Overrides, second: Overrides): Overrides => ({
+  ...first,
+  ...Object.fromEntries(Object.entries(second).filter(([, value]) => value !== undefined)),
+});

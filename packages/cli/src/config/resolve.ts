@@ -1,0 +1,210 @@
+/** File, flags and variables → what a session is told, everything defaulted. Pure. */
+import { homedir } from "node:os";
+import type { LayerConfig } from "@inpod/layer";
+import type { Overrides } from "./overrides.ts";
+import type { FileConfig } from "./schema.ts";
+
+export interface ResolvedConfig {
+  /** "pod/NAME", "pod/NAME/container/C" or "process/PID"; checked by target.ts. */
+  readonly target?: string;
+  readonly namespace?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly acceptInvalidCertificates: boolean;
+  readonly agent: {
+    readonly image?: string;
+    readonly imagePullPolicy?: "IfNotPresent" | "Always" | "Never";
+    readonly startupTimeoutMs: number;
+    readonly communicationTimeoutMs: number;
+    readonly idleTimeoutMs: number;
+  };
+  /** false: the pod's environment stays away. Applied in this order: file, mapping, override, unset. */
+  readonly env: false | EnvironmentConfig;
+  readonly layer: LayerConfig;
+  /** One line each, to be told to everybody. */
+  readonly notices: readonly string[];
+  /** Accepted without effect, to be told under --verbose. */
+  readonly ignoredKeys: readonly string[];
+}
+
+export interface EnvironmentConfig {
+  /** With the wildcards `*` and `?`. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly override: Readonly<Record<string, string>>;
+  readonly mapping: readonly (readonly [regex: string, value: string])[];
+  readonly unset: readonly string[];
+  readonly envFile?: string;
+}
+
+const SECOND = 1000;
+const DEFAULT_STARTUP_S = 60;
+const DEFAULT_COMMUNICATION_S = 30;
+const DEFAULT_IDLE_S = 30;
+
+export function resolve(
+  file: FileConfig,
+  overrides: Overrides,
+  ignoredKeys: readonly string[],
+): ResolvedConfig {
+  const target = typeof file.target === "string" ? { path: file.target } : file.target;
+  const { image, ...agent } = file.agent ?? {};
+  const { incoming, notices } = incomingOf(networkOf(file).incoming, overrides);
+  return {
+    ...defined({
+      target: overrides.target ?? target?.path,
+      namespace: overrides.namespace ?? (target as { namespace?: string } | undefined)?.namespace,
+      kubeconfig: fromHome(overrides.kubeconfig ?? file.kubeconfig),
+      context: overrides.context ?? file.kube_context,
+    }),
+    acceptInvalidCertificates:
+      overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
+    agent: {
+      ...defined({
+        image:
+          overrides.agentImage ??
+          (typeof image === "object" ? `${image.registry}:${image.tag}` : image),
+        imagePullPolicy: agent.image_pull_policy,
+      }),
+      startupTimeoutMs:
+        (overrides.agentStartupTimeoutS ?? agent.startup_timeout ?? DEFAULT_STARTUP_S) * SECOND,
+      communicationTimeoutMs: (agent.communication_timeout ?? DEFAULT_COMMUNICATION_S) * SECOND,
+      idleTimeoutMs: (agent.idle_timeout ?? DEFAULT_IDLE_S) * SECOND,
+    },
+    env: environmentOf(file.feature?.env ?? true, overrides),
+    layer: {
+      files: filesOf(file.feature?.fs ?? true, overrides),
+      outgoing: outgoingOf(networkOf(file).outgoing, overrides),
+      incoming,
+      dns: overrides.dns ?? dnsOf(networkOf(file).dns),
+      hostname: file.feature?.hostname ?? true,
+      skipBuildTools: file.skip_build_tools ?? true,
+      skipExtraBuildTools: file.skip_extra_build_tools ?? [],
+      skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
+    },
+    notices,
+    ignoredKeys: [...ignoredKeys, ...withoutEffect(agent)],
+  };
+}
+
+/** The session removes its own Job, and the agent's log is shown when it fails: neither is anybody's to set. */
+const withoutEffect = (agent: { ttl?: unknown; log_level?: unknown }): string[] => [
+  ...(agent.ttl === undefined ? [] : ["agent.ttl"]),
+  ...(agent.log_level === undefined ? [] : ["agent.log_level"]),
+];
+
+type Feature = NonNullable<FileConfig["feature"]>;
+type Network = Exclude<NonNullable<Feature["network"]>, boolean>;
+
+function networkOf({ feature }: FileConfig): Network {
+  const network = feature?.network ?? true;
+  if (network === true) return {};
+  if (network === false) return { incoming: false, outgoing: false, dns: false };
+  return network;
+}
+
+function environmentOf(
+  env: NonNullable<Feature["env"]>,
+  { envInclude, envExclude, envFile }: Overrides,
+): ResolvedConfig["env"] {
+  const isAsked = envInclude !== undefined || envExclude !== undefined || envFile !== undefined;
+  if (env === false && !isAsked) return false;
+  const said = typeof env === "boolean" ? {} : env;
+  // The two exclude each other: one that overrides the file overrides its counterpart as well.
+  const include = envInclude ?? (envExclude === undefined ? said.include : undefined);
+  const exclude = envExclude ?? (envInclude === undefined ? said.exclude : undefined);
+  return {
+    include: include ?? ["*"],
+    exclude: exclude ?? [],
+    override: said.override ?? {},
+    mapping: Object.entries(said.mapping ?? {}),
+    unset: said.unset ?? [],
+    ...defined({ envFile: envFile ?? said.env_file }),
+  };
+}
+
+function filesOf(fs: NonNullable<Feature["fs"]>, overrides: Overrides): LayerConfig["files"] {
+  const said =
+    typeof fs === "string"
+      ? { mode: fs }
+      : fs === true
+        ? {}
+        : fs === false
+          ? { mode: "local" as const }
+          : fs;
+  const { read_only, local, not_found, mapping, fallback } = said as Exclude<
+    typeof fs,
+    boolean | string
+  >;
+  return {
+    mode: overrides.fsMode ?? said.mode ?? "read",
+    readWrite: [],
+    readOnly: read_only ?? [],
+    local: local ?? [],
+    notFound: not_found ?? [],
+    mapping: Object.entries(mapping ?? {}),
+    fallback: fallback ?? true,
+  };
+}
+
+function outgoingOf(
+  outgoing: Network["outgoing"] = true,
+  { tcpOutgoing, udpOutgoing }: Overrides,
+): LayerConfig["outgoing"] {
+  const said = typeof outgoing === "boolean" ? { tcp: outgoing, udp: outgoing } : outgoing;
+  const { ignore_localhost, filter } = said as Exclude<typeof outgoing, boolean>;
+  return {
+    tcp: tcpOutgoing ?? said.tcp ?? true,
+    udp: udpOutgoing ?? said.udp ?? true,
+    ignoreLocalhost: ignore_localhost ?? false,
+    ...defined({ filter: filter && defined(filter) }),
+  };
+}
+
+function incomingOf(
+  incoming: Network["incoming"] = true,
+  { steal }: Overrides,
+): { incoming: LayerConfig["incoming"]; notices: string[] } {
+  const said = typeof incoming === "object" ? incoming : { mode: incoming };
+  const { ports, ignore_ports, ignore_localhost, port_mapping } = said as Exclude<
+    typeof incoming,
+    boolean | string
+  >;
+  const mode =
+    steal === true
+      ? "steal"
+      : said.mode === true
+        ? "mirror"
+        : said.mode === false
+          ? "off"
+          : (said.mode ?? "mirror");
+  return {
+    incoming: {
+      mode: mode === "steal" ? "steal" : "off",
+      ports,
+      ignorePorts: ignore_ports ?? [],
+      ignoreLocalhost: ignore_localhost ?? false,
+      portMapping: new Map(port_mapping ?? []),
+    },
+    notices:
+      mode === "mirror"
+        ? [
+            "nothing comes in from the pod: mirroring is not supported yet (--steal takes its traffic)",
+          ]
+        : [],
+  };
+}
+
+const dnsOf = (dns: Network["dns"] = true): boolean =>
+  typeof dns === "boolean" ? dns : (dns.enabled ?? true);
+
+const fromHome = (path: string | undefined): string | undefined =>
+  path?.replace(/^~(?=\/|$)/, () => homedir());
+
+/** Without the keys that are undefined, as exact optional properties want it. */
+const defined = <Value extends object>(
+  value: Value,
+): { [Key in keyof Value]?: NonNullable<Value[Key]> } =>
+  Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
+    [Key in keyof Value]?: NonNullable<Value[Key]>;
+  };

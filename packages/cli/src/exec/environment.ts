@@ -1,0 +1,82 @@
+/** The variables that the command gets: the developer's, with the target's over them. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Reporter } from "@inpod/layer";
+import type { ByteString, TargetDescription } from "@inpod/protocol";
+import { UserError } from "@inpod/protocol";
+import { applyEnvironment, ConfigValueError, chooseEnvironment } from "@inpod/session";
+import type { ResolvedConfig } from "../config/resolve.ts";
+import type { Io } from "../io.ts";
+
+const MAX_ENV_FILE = 1024 * 1024;
+
+/** @throws UserError for an env_file that cannot be read and values that cannot be variables */
+export function processEnvironment(
+  config: ResolvedConfig,
+  target: TargetDescription,
+  io: Io,
+  reporter: Reporter,
+): Record<string, string> {
+  try {
+    const { env } = config;
+    const chosen = chooseEnvironment(
+      env === false
+        ? { isEnabled: false, mapping: [], override: [], unset: [] }
+        : {
+            isEnabled: true,
+            // The two exclude each other; "*" is what neither of them says.
+            ...(env.exclude.length > 0 ? { exclude: env.exclude } : { include: env.include }),
+            mapping: env.mapping.map(([name, value]) => [name, toBytes(value)] as const),
+            override: Object.entries(env.override).map(([name, value]) => [name, toBytes(value)]),
+            unset: env.unset,
+            ...(env.envFile === undefined ? {} : { envFile: readEnvFile(env.envFile, io) }),
+          },
+      target.environment,
+    );
+    for (const { name, why } of chosen.skipped) {
+      reporter.decision({ call: "env", subject: name, verdict: "local", why });
+    }
+    for (const text of chosen.notices) reporter.notice({ key: text, text });
+    const own = Object.fromEntries(
+      Object.entries(io.env).map(([name, value]) => [name, value && toBytes(value)]),
+    );
+    return Object.fromEntries(
+      Object.entries(applyEnvironment(chosen, own)).map(([name, value]) => [
+        toText(name),
+        textOf(name, value, reporter),
+      ]),
+    );
+  } catch (error) {
+    throw error instanceof ConfigValueError ? configInvalid(error) : error;
+  }
+}
+
+const toBytes = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1");
+const toText = (bytes: ByteString): string => Buffer.from(bytes, "latin1").toString("utf8");
+
+/** Node starts processes with UTF-8 only; what is none is told, because it would arrive changed. */
+function textOf(name: string, value: ByteString, reporter: Reporter): string {
+  const text = toText(value);
+  if (toBytes(text) !== value) {
+    const what = `the target's variable ${toText(name)} is not UTF-8: bytes of it are replaced`;
+    reporter.notice({ key: what, text: what });
+  }
+  return text;
+}
+
+function readEnvFile(name: string, io: Io): ByteString {
+  const path = resolve(io.directory, name);
+  try {
+    const content = readFileSync(path, "latin1");
+    if (content.length <= MAX_ENV_FILE) return content;
+    throw new Error("it is larger than 1 MiB");
+  } catch (cause) {
+    throw new UserError("CONFIG_ENV_FILE", `the env file ${path} cannot be read`, {
+      cause,
+      hints: ["check feature.env.env_file or --env-file"],
+    });
+  }
+}
+
+const configInvalid = (error: ConfigValueError): UserError =>
+  new UserError("CONFIG_INVALID", error.message, { hints: [] });

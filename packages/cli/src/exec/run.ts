@@ -1,0 +1,246 @@
+/** `inpod exec`: an agent beside the target, a session with it, the command in the target's place, and all of it undone. */
+import type { RunningTree } from "@inpod/layer";
+import { PreparedTap } from "@inpod/layer";
+import type { SessionEvent } from "@inpod/protocol";
+import { UserError } from "@inpod/protocol";
+import { newSessionKey, type Session, startSession, TunnelFailure } from "@inpod/session";
+import type { PlacedAgent } from "@inpod/targets";
+import type { ResolvedConfig } from "../config/resolve.ts";
+import type { Io } from "../io.ts";
+import { createProgress, type Progress } from "../text/progress.ts";
+import { createReporter } from "../text/reports.ts";
+import { VERSION } from "../version.ts";
+import { processEnvironment } from "./environment.ts";
+import { openTarget } from "./open-target.ts";
+import { Signals } from "./signals.ts";
+import { remainingProcesses } from "./tree.ts";
+
+export interface ExecOptions {
+  readonly config: ResolvedConfig;
+  /** As the user wrote it: argv of the program. */
+  readonly command: readonly [string, ...string[]];
+  /** Absolute path of the program. */
+  readonly executable: string;
+  readonly verbose: boolean;
+  readonly io: Io;
+}
+
+export type ExecResult = { readonly code: number } | { readonly signal: NodeJS.Signals };
+
+/** How often what is left of the tree is looked at after the command itself has ended. */
+const TREE_POLL_MS = 250;
+const AGENT_REMOVE_MS = 10_000;
+
+/** Runs the command in the place of its target and undoes everything when it has ended. */
+export async function runExec(options: ExecOptions): Promise<ExecResult> {
+  const progress = createProgress(options.io);
+  const signals = new Signals();
+  try {
+    return await placeAndRun(options, progress, signals);
+  } catch (error) {
+    progress.failed();
+    if (signals.stoppedBy) return { signal: signals.stoppedBy };
+    throw error;
+  } finally {
+    signals.close();
+  }
+}
+
+async function placeAndRun(
+  options: ExecOptions,
+  progress: Progress,
+  signals: Signals,
+): Promise<ExecResult> {
+  const { config } = options;
+  const tap = new PreparedTap(); // what this machine refuses is known before anything is made
+  const key = newSessionKey();
+  const { signal } = signals;
+
+  progress.begin(`finding ${config.target}`);
+  const { target, close } = await openTarget(config, signal);
+  try {
+    progress.begin(`starting an agent beside ${target.name}`);
+    const agent = await target.place({
+      publicKey: key.publicKey,
+      sessionId: key.sessionId,
+      startupTimeoutMs: config.agent.startupTimeoutMs,
+      communicationTimeoutMs: config.agent.communicationTimeoutMs,
+      idleTimeoutMs: config.agent.idleTimeoutMs,
+      signal,
+      onProgress: (step) => progress.detail(step),
+    });
+    try {
+      progress.begin("connecting");
+      const session = await startSession({
+        key,
+        dial: (dialSignal) => agent.dial(dialSignal),
+        gone: agent.gone,
+        build: VERSION,
+        signal,
+        onEvent: (event) => tellEvent(event, progress),
+      }).catch((error: unknown) => {
+        throw sessionFailed(agent, error);
+      });
+      try {
+        return await runInSession(options, {
+          progress,
+          signals,
+          tap,
+          session,
+          sessionId: key.sessionId,
+          volumeMounts: target.volumeMounts ?? [],
+        });
+      } finally {
+        await session.end();
+      }
+    } finally {
+      await removeAgent(agent, progress);
+    }
+  } finally {
+    close();
+  }
+}
+
+interface Running {
+  readonly progress: Progress;
+  readonly signals: Signals;
+  readonly tap: PreparedTap;
+  readonly session: Session;
+  readonly sessionId: string;
+  readonly volumeMounts: readonly string[];
+}
+
+async function runInSession(
+  { config, command, executable, verbose, io }: ExecOptions,
+  { progress, signals, tap, session, sessionId, volumeMounts }: Running,
+): Promise<ExecResult> {
+  const reporter = createReporter(io, verbose, (line) => progress.say(line));
+  const environment = processEnvironment(config, session.target, io, reporter);
+  for (const [what, why] of Object.entries(session.target.missing)) {
+    reporter.notice({ key: `missing ${what}`, text: `${what}: not available here: ${why}` });
+  }
+  signals.throwIfStopped();
+  progress.done();
+  const tree = await tap.start({
+    session,
+    config: config.layer,
+    command,
+    executable,
+    environment: { ...environment, INPOD_SESSION: sessionId },
+    cwd: io.directory,
+    reporter,
+    volumeMounts,
+    onDeath: "stop",
+  });
+  void session.lost.then((why) =>
+    progress.say(
+      `inpod: the session is lost for good: ${why}. New connections of your process fail; the target answers its own requests again.`,
+    ),
+  );
+  const result = await signals.follow(tree.child, session);
+  await untilTreeEnds(tree, sessionId, progress);
+  await tree.close();
+  return result;
+}
+
+/**
+ * The session lasts as long as the tree, not as the command (`sh -c 'server &'`). Who has left our terminal's
+ * session (setsid: build daemons and the like) is left running, natively, by the keeper.
+ */
+async function untilTreeEnds(
+  tree: RunningTree,
+  sessionId: string,
+  progress: Progress,
+): Promise<void> {
+  let isOver = false;
+  void tree.ended.then(() => {
+    isOver = true;
+  });
+  let isTold = false;
+  for (;;) {
+    await new Promise((resolve) => setImmediate(resolve)); // the end is told by another thread
+    if (isOver) return;
+    const { near, daemons } = remainingProcesses(sessionId);
+    if (near.length === 0) {
+      if (daemons.length === 0) return;
+      tree.leaveRest();
+      const names = daemons.map(({ pid, name }) => `${name} (${pid})`).join(", ");
+      progress.say(`inpod: left running, as daemons of your command: ${names}`);
+      return;
+    }
+    if (!isTold) {
+      isTold = true;
+      const names = near.map(({ pid, name }) => `${name} (${pid})`).join(", ");
+      progress.say(
+        `inpod: the command has ended, what it started goes on in the session: ${names}`,
+      );
+    }
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      tree.ended,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, TREE_POLL_MS);
+      }),
+    ]);
+    clearTimeout(timer);
+  }
+}
+
+async function removeAgent(agent: PlacedAgent, progress: Progress): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer within 10 s")), AGENT_REMOVE_MS);
+  });
+  try {
+    await Promise.race([agent.remove(), late]);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    progress.say(`inpod: ${agent.name} could not be removed (${why}); it ends by itself`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function tellEvent(event: SessionEvent, progress: Progress): void {
+  switch (event.kind) {
+    case "connected":
+      return;
+    case "tunnel-lost":
+      progress.say(
+        `inpod: the connection to the agent is lost (${event.why}): open connections are reset, the target answers its own requests until it is back`,
+      );
+      return;
+    case "reconnecting":
+      if (event.attempt === 1) progress.say("inpod: reconnecting");
+      return;
+    case "resumed":
+      progress.say("inpod: the connection to the agent is back");
+      return;
+    case "steal-lost":
+      progress.say(`inpod: port ${event.port} is no longer taken: ${event.detail}`);
+      return;
+    case "target-gone":
+      progress.say(`inpod: the target has ended: ${event.detail}`);
+  }
+}
+
+function sessionFailed(agent: PlacedAgent, error: unknown): unknown {
+  if (!(error instanceof TunnelFailure)) return error;
+  if (error.errno === "EPROTONOSUPPORT") {
+    return new UserError(
+      "PROTOCOL_MISMATCH",
+      `${agent.name} speaks another version of inpod's protocol`,
+      {
+        cause: error,
+        hints: [
+          "use the agent image that belongs to this inpod: leave out --agent-image and agent.image",
+          "or build it: npm run agent-image -- --out agent.tar",
+        ],
+      },
+    );
+  }
+  return new UserError("SESSION_FAILED", `no session with ${agent.name}`, {
+    cause: error,
+    hints: ["try again; if it stays, look at the agent's log: kubectl logs job/…"],
+  });
+}

@@ -1,0 +1,81 @@
+/**
+ * Signals while a command runs in our place. What the terminal sends to the whole group (SIGINT, SIGQUIT,
+ * SIGTSTP) has reached the command already and is never sent again: many programs take a second Ctrl-C as "at
+ * once". SIGTERM and SIGHUP come to us alone and are passed on.
+ */
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import type { Session } from "@inpod/session";
+import type { ExecResult } from "./run.ts";
+
+const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+const PASSED_ON: readonly NodeJS.Signals[] = ["SIGTERM", "SIGHUP"];
+/** How long Ctrl-Z waits for the target to get its traffic back. */
+const PAUSE_MS = 2000;
+
+export class Signals {
+  readonly #abort = new AbortController();
+  #child: ChildProcess | undefined;
+  #stoppedBy: NodeJS.Signals | undefined;
+  readonly #handlers = new Map<NodeJS.Signals, () => void>();
+
+  constructor() {
+    for (const signal of STOPPING) this.#on(signal, () => this.#arrived(signal));
+  }
+
+  /** Aborts while there is no command yet. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** The signal that ended the start. */
+  get stoppedBy(): NodeJS.Signals | undefined {
+    return this.#stoppedBy;
+  }
+
+  throwIfStopped(): void {
+    this.#abort.signal.throwIfAborted();
+  }
+
+  /** From now on signals are the command's. Resolves with its end. */
+  async follow(child: ChildProcess, session: Session): Promise<ExecResult> {
+    this.#child = child;
+    this.#on("SIGTSTP", () => void this.#stopSelf(session));
+    const [code, signal] =
+      child.exitCode === null && child.signalCode === null
+        ? ((await once(child, "exit")) as [number | null, NodeJS.Signals | null])
+        : [child.exitCode, child.signalCode];
+    return signal === null ? { code: code ?? 1 } : { signal };
+  }
+
+  close(): void {
+    for (const [signal, handler] of this.#handlers) process.off(signal, handler);
+    this.#handlers.clear();
+  }
+
+  #on(signal: NodeJS.Signals, handler: () => void): void {
+    this.#handlers.set(signal, handler);
+    process.on(signal, handler);
+  }
+
+  #arrived(signal: NodeJS.Signals): void {
+    if (this.#child) {
+      if (PASSED_ON.includes(signal)) this.#child.kill(signal);
+      return;
+    }
+    this.#stoppedBy ??= signal;
+    this.#abort.abort(new Error(`stopped by ${signal}`));
+  }
+
+  /** Ctrl-Z: the command has stopped; before we do, the target gets its traffic. */
+  async #stopSelf(session: Session): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, PAUSE_MS);
+    });
+    await Promise.race([session.pause().catch(() => {}), late]);
+    clearTimeout(timer);
+    process.once("SIGCONT", () => void session.resume().catch(() => {}));
+    process.kill(process.pid, "SIGSTOP");
+  }
+}

@@ -1,0 +1,20 @@
+/** Where the CLI talks: stderr for talk, stdout for results. An argument, so that tests can listen. */
+export interface Sink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface Io {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  readonly env: NodeJS.ProcessEnv;
+  readonly directory: string;
+}
+
+/** https://no-color.org: set and not empty. */
+export const hasColor = (sink: Sink, env: NodeJS.ProcessEnv): boolean =>
+  sink.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";
+
+/** Names and messages from elsewhere must not steer the terminal. */
+export const printable = (text: string): string => text.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");

@@ -1,0 +1,59 @@
+/** What the layer is told: the user's configuration, resolved and defaulted (cli/src/config). */
+import type { Endpoint } from "@inpod/protocol";
+
+export interface LayerConfig {
+  readonly files: {
+    readonly mode: "local" | "localwithoverrides" | "read" | "write";
+    readonly readWrite: readonly string[];
+    readonly readOnly: readonly string[];
+    readonly local: readonly string[];
+    readonly notFound: readonly string[];
+    readonly mapping: readonly (readonly [regex: string, replacement: string])[];
+    readonly fallback: boolean;
+  };
+  readonly outgoing: {
+    readonly tcp: boolean;
+    readonly udp: boolean;
+    readonly ignoreLocalhost: boolean;
+    readonly filter?: {
+      readonly remote?: readonly string[];
+      readonly local?: readonly string[];
+    };
+  };
+  readonly incoming: {
+    readonly mode: "off" | "steal";
+    /** Only these ports are the pod's; undefined: all. */
+    readonly ports: readonly number[] | undefined;
+    readonly ignorePorts: readonly number[];
+    readonly ignoreLocalhost: boolean;
+    /** The program's port → the pod's port. */
+    readonly portMapping: ReadonlyMap<number, number>;
+  };
+  readonly dns: boolean;
+  readonly hostname: boolean;
+  readonly skipBuildTools: boolean;
+  readonly skipExtraBuildTools: readonly string[];
+  readonly skipProcesses: readonly string[];
+}
+
+/** What was decided about one call, for --verbose. `subject` names a path, an address or a program; never contents. */
+export interface Decision {
+  readonly call: string;
+  readonly subject: string;
+  readonly verdict: string;
+  readonly why: string;
+}
+
+/** What the user should read once. `key`: said again only under another key. */
+export interface Notice {
+  readonly key: string;
+  readonly text: string;
+}
+
+export interface Reporter {
+  decision(decision: Decision): void;
+  notice(notice: Notice): void;
+}
+
+export const endpointText = ({ address, port }: Endpoint): string =>
+  address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;

@@ -1,0 +1,162 @@
+/** The tree's listening sockets: where they really are, and the pod's connections that are brought to them. */
+import { Socket } from "node:net";
+import type { StreamHeader } from "@inpod/protocol";
+import { errnoNumber } from "@inpod/protocol";
+import type { Channel, Session, Stolen } from "@inpod/session";
+import { splice } from "@inpod/session";
+import type { Tap, TrappedCall } from "@inpod/tap";
+import { decodeAddress, encodeAddress } from "@inpod/tap";
+import type { LayerConfig, Reporter } from "../config.ts";
+
+type BindCall = Extract<TrappedCall, { kind: "bind" }>;
+type ListenCall = Extract<TrappedCall, { kind: "listen" }>;
+type IncomingHeader = Extract<StreamHeader, { kind: "incoming" }>;
+
+const EADDRINUSE = errnoNumber("EADDRINUSE");
+const EACCES = errnoNumber("EACCES");
+/** Below it only root may bind (ip_unprivileged_port_start), and elsewhere it may be taken at any time. */
+const FIRST_UNPRIVILEGED = 1024;
+
+/** listen() returns then all the same; the notice comes when the port is had. */
+const STEAL_PATIENCE_MS = 5000;
+
+interface Listener {
+  readonly requested: number;
+  readonly real: number;
+  readonly isIPv6Only: boolean;
+}
+
+export class Listeners {
+  readonly #tap: Tap;
+  readonly #session: Session;
+  readonly #config: LayerConfig["incoming"];
+  readonly #reporter: Reporter;
+  /** Sockets that were bound, by cookie. */
+  readonly #bound = new Map<number, Listener>();
+  /** The real port a requested one has had before: it stays the same, so the kernel itself says EADDRINUSE. */
+  readonly #sticky = new Map<number, number>();
+  /** Those that listen, by the pod's port. */
+  readonly #listening = new Map<number, Listener[]>();
+  readonly #stolen = new Map<number, Promise<Stolen>>();
+
+  constructor(tap: Tap, session: Session, config: LayerConfig["incoming"], reporter: Reporter) {
+    this.#tap = tap;
+    this.#session = session;
+    this.#config = config;
+    this.#reporter = reporter;
+  }
+
+  /** Where the tree's listener of this number really is; undefined: the tree has none. */
+  realPort(requested: number): number | undefined {
+    return this.#listening.get(this.#podPort(requested))?.[0]?.real;
+  }
+
+  bind(call: BindCall): void {
+    const requested = decodeAddress(call.address)?.port ?? 0;
+    const real = this.#bindReal(call.token, requested);
+    if (real < 0) {
+      this.#tap.reply(call.token, 0, -real);
+      return;
+    }
+    this.#sticky.set(requested, real);
+    this.#bound.set(call.cookie, { requested, real, isIPv6Only: call.isIPv6Only });
+    if (real !== requested) {
+      this.#reporter.notice({
+        key: `port ${requested}`,
+        text: `port ${requested} cannot be had on this machine: the program listens on 127.0.0.1:${real} here`,
+      });
+    }
+    this.#tap.replyBound(call.token, call.address);
+  }
+
+  #bindReal(token: number, requested: number): number {
+    const sticky = this.#sticky.get(requested);
+    if (sticky !== undefined) return this.#tap.bindSocket(token, sticky);
+    if (requested >= FIRST_UNPRIVILEGED) {
+      const real = this.#tap.bindSocket(token, requested);
+      // Taken by a stranger: the pod's port of that number is free all the same.
+      if (real !== -EADDRINUSE && real !== -EACCES) return real;
+    }
+    return this.#tap.bindSocket(token, 0);
+  }
+
+  async listen(call: ListenCall): Promise<void> {
+    const listener = this.#bound.get(call.cookie);
+    if (!listener) {
+      this.#tap.continue(call.token);
+      return;
+    }
+    const result = this.#tap.listenSocket(call.token);
+    if (result !== 0) {
+      this.#tap.reply(call.token, 0, -result);
+      return;
+    }
+    if (listener.real === listener.requested) this.#tap.setNativePort(listener.real, true);
+    const port = this.#podPort(listener.requested);
+    const others = (this.#listening.get(port) ?? []).filter(({ real }) => real !== listener.real);
+    // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
+    this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
+    // "Listening", as the program will say now, is to mean that the pod's clients reach it.
+    await Promise.race([this.#steal(port), pause(STEAL_PATIENCE_MS)]);
+    this.#tap.reply(call.token, 0);
+  }
+
+  async #steal(port: number): Promise<void> {
+    const known = this.#stolen.get(port);
+    if (known) {
+      await known.catch(() => {});
+      return;
+    }
+    const stolen = this.#session.steal(port, (channel, header) =>
+      this.#connection(channel, header, port),
+    );
+    this.#stolen.set(port, stolen);
+    try {
+      await stolen;
+      this.#reporter.notice({
+        key: `stolen ${port}`,
+        text: `connections to port ${port} of the target now arrive at your process`,
+      });
+    } catch (error) {
+      this.#stolen.delete(port);
+      const because = error instanceof Error ? error.message : String(error);
+      this.#reporter.notice({
+        key: `not stolen ${port}`,
+        text: `port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
+      });
+    }
+  }
+
+  #podPort(requested: number): number {
+    return this.#config.portMapping.get(requested) ?? requested;
+  }
+
+  #connection(channel: Channel, header: IncomingHeader, port: number): void {
+    const listener = this.#listening.get(port)?.[0];
+    const { client, local } = header;
+    const fd = listener
+      ? this.#tap.connectToUser(
+          listener.real,
+          listener.isIPv6Only,
+          encodeAddress(local.address, local.port),
+          encodeAddress(client.address, client.port),
+        )
+      : -errnoNumber("ECONNREFUSED");
+    if (fd < 0) {
+      channel.reset("ECONNREFUSED");
+      return;
+    }
+    const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+    socket.setNoDelay(true);
+    const ours = socket.localPort;
+    socket.on("close", () => {
+      if (ours !== undefined) this.#tap.forgetName("incoming", ours);
+    });
+    splice(socket, channel);
+  }
+}
+
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });

@@ -1,0 +1,263 @@
+/** Gives each trapped call to the part that knows it, and says why. */
+import { readFileSync } from "node:fs";
+import type { Endpoint } from "@inpod/protocol";
+import { errnoNumber } from "@inpod/protocol";
+import type { Session } from "@inpod/session";
+import type { Tap, TapEvent, TapPathRule, TrappedCall } from "@inpod/tap";
+import { decodeAddress, PathOperation } from "@inpod/tap";
+import type { LayerConfig, Reporter } from "./config.ts";
+import { endpointText } from "./config.ts";
+import { Files } from "./files/serve.ts";
+import { Listeners } from "./incoming/listeners.ts";
+import { Connections } from "./outgoing/connections.ts";
+import { Datagrams } from "./outgoing/datagrams.ts";
+import { Relay } from "./outgoing/relay.ts";
+import { compileSkips } from "./rules/build-tools.ts";
+import { debuggerPorts } from "./rules/debugger-ports.ts";
+import { compileOutgoing } from "./rules/outgoing.ts";
+import { compileMapping, mapPath } from "./rules/path-mapping.ts";
+import type { PathFacts, PathRule } from "./rules/paths.ts";
+import { compilePathRules, decidePath } from "./rules/paths.ts";
+import { decideBind } from "./rules/ports.ts";
+import type { ResolverConfig } from "./rules/resolver.ts";
+
+type PathCall = Extract<TrappedCall, { kind: "path" }>;
+type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
+type SendtoCall = Extract<TrappedCall, { kind: "sendto" }>;
+type BindCall = Extract<TrappedCall, { kind: "bind" }>;
+
+export interface LayerParts {
+  readonly tap: Tap;
+  readonly session: Session;
+  readonly config: LayerConfig;
+  readonly facts: PathFacts;
+  /** The pod's resolv.conf. */
+  readonly resolver: ResolverConfig;
+  readonly reporter: Reporter;
+}
+
+export class Layer {
+  readonly #parts: LayerParts;
+  readonly #rules: readonly PathRule[];
+  readonly #mapping: ReturnType<typeof compileMapping>;
+  readonly #decideOutgoing: ReturnType<typeof compileOutgoing>;
+  readonly #relay: Relay;
+  readonly #connections: Connections;
+  readonly #datagrams: Datagrams;
+  readonly #listeners: Listeners;
+  readonly #files: Files;
+  #onEnd: () => void = () => {};
+  readonly ended: Promise<void> = new Promise((resolve) => {
+    this.#onEnd = resolve;
+  });
+
+  constructor(parts: LayerParts) {
+    const { tap, session, config, facts, reporter } = parts;
+    this.#parts = parts;
+    this.#rules = compilePathRules(
+      { ...config.files, dns: config.dns, hostname: config.hostname },
+      facts,
+    );
+    this.#mapping = compileMapping(config.files.mapping);
+    this.#decideOutgoing = compileOutgoing(config.outgoing, {
+      nameservers: parts.resolver.nameservers,
+      searchDomains: parts.resolver.searchDomains,
+      dns: config.dns,
+      names: (address) => this.#datagrams.namesOf(address),
+    });
+    this.#relay = new Relay(tap);
+    this.#connections = new Connections(tap, session, this.#relay);
+    this.#datagrams = new Datagrams(tap, session);
+    this.#listeners = new Listeners(tap, session, config.incoming, reporter);
+    this.#files = new Files(tap, session, reporter);
+  }
+
+  /** Fills the tap's tables. Before the first process of the tree starts. */
+  async start(): Promise<void> {
+    const { tap, session, config } = this.#parts;
+    await this.#relay.listen();
+    const rules = this.#rules.map(toTapRule);
+    tap.setPathRules(this.#mapping.length > 0 ? [ASK_ALWAYS, ...rules] : rules);
+    tap.setSkips(compileSkips(config));
+    tap.hideNscd(config.dns);
+    if (config.hostname) tap.setHostname(session.target.hostname);
+  }
+
+  async close(): Promise<void> {
+    this.#relay.close();
+    await this.#datagrams.close();
+  }
+
+  /** The tap's events. Whatever goes wrong with one call, it gets an answer. */
+  handle(event: TapEvent): void {
+    switch (event.kind) {
+      case "path":
+        this.#answer(event, this.#path(event));
+        return;
+      case "connect":
+        this.#answer(event, this.#connect(event));
+        return;
+      case "sendto":
+        this.#answer(event, this.#sendto(event));
+        return;
+      case "bind":
+        this.#bind(event);
+        return;
+      case "listen":
+        this.#answer(event, this.#listeners.listen(event));
+        return;
+      case "relayed":
+        this.#connections.relayed(event.token, event.port, event.errno);
+        return;
+      case "program":
+        this.#decided(
+          "program",
+          event.executable,
+          event.isSkipped ? "skipped" : "tapped",
+          event.isSkipped ? "a build tool or skip_processes" : "not skipped",
+        );
+        return;
+      case "end":
+        this.#onEnd();
+    }
+  }
+
+  #answer(call: TrappedCall, work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#parts.reporter.notice({ key: `bug ${text}`, text: `bug in ${call.kind}: ${text}` });
+      this.#parts.tap.reply(call.token, 0, errnoNumber("EIO"));
+    });
+  }
+
+  #decided(call: string, subject: string, verdict: string, why: string): void {
+    this.#parts.reporter.decision({ call, subject, verdict, why });
+  }
+
+  async #path(call: PathCall): Promise<void> {
+    const { path } = mapPath(this.#mapping, call.path);
+    const decision = decidePath(this.#rules, path, operationName(call.operation));
+    this.#decided(call.call, path, decision.verdict, decision.why);
+    await this.#files.serve(call, path, decision);
+  }
+
+  async #connect(call: ConnectCall): Promise<void> {
+    const to = decodeAddress(call.address);
+    if (!to || to.port === 0) {
+      this.#parts.tap.continue(call.token);
+      return;
+    }
+    const protocol = call.isStream ? "tcp" : "udp";
+    const isLoopback = isLoopbackAddress(to.address);
+    const treePort = isLoopback && call.isStream ? this.#listeners.realPort(to.port) : undefined;
+    if (treePort !== undefined) {
+      this.#decided("connect", endpointText(to), "local", "the program itself listens there");
+      if (treePort === to.port) this.#parts.tap.continue(call.token);
+      else this.#connections.connectToTree(call, treePort);
+      return;
+    }
+    const { verdict, why } = this.#decideOutgoing({ protocol, ...to });
+    this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why);
+    if (verdict === "local") this.#parts.tap.continue(call.token);
+    else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
+    else {
+      const port = await this.#datagrams.portFor(call.cookie, loopbackOf(to), call.isIPv6Only);
+      this.#parts.tap.replyConnectedDatagram(call.token, port);
+    }
+  }
+
+  async #sendto(call: SendtoCall): Promise<void> {
+    const to = decodeAddress(call.address);
+    const decision = to && this.#decideOutgoing({ protocol: "udp", ...to });
+    if (!to || !decision || decision.verdict === "local") {
+      this.#parts.tap.continue(call.token);
+      return;
+    }
+    this.#decided("sendto", `udp ${endpointText(to)}`, decision.verdict, decision.why);
+    const port = await this.#datagrams.portFor(call.cookie, to, call.isIPv6Only);
+    this.#parts.tap.replySentTo(call.token, port);
+  }
+
+  #bind(call: BindCall): void {
+    const { config, tap } = this.#parts;
+    const to = decodeAddress(call.address);
+    if (!to) {
+      tap.continue(call.token);
+      return;
+    }
+    const { verdict, why } = decideBind(to, {
+      mode: config.incoming.mode,
+      ignorePorts: config.incoming.ignorePorts,
+      ignoreLocalhost: config.incoming.ignoreLocalhost,
+      ...(config.incoming.ports === undefined ? {} : { ports: config.incoming.ports }),
+      debuggerPorts: debuggerPortsOf(call.tgid),
+    });
+    this.#decided("bind", endpointText(to), verdict, why);
+    if (verdict === "native") tap.continue(call.token);
+    else this.#listeners.bind(call);
+  }
+}
+
+const ASK_ALWAYS: TapPathRule = { match: "ask", text: "", operations: 7, verdict: "ask" };
+
+const OPERATIONS = {
+  any: PathOperation.read | PathOperation.write | PathOperation.lookup,
+  read: PathOperation.read | PathOperation.lookup,
+  write: PathOperation.write,
+  lookup: PathOperation.lookup,
+} as const;
+
+function toTapRule({ match, operations, verdict }: PathRule): TapPathRule {
+  const shared = {
+    operations: OPERATIONS[operations],
+    verdict: verdict === "local" || verdict === "not-found" ? verdict : "ask",
+  } as const;
+  switch (match.kind) {
+    case "exact":
+    case "tree":
+      return { match: match.kind, text: lower(match.path), ...shared };
+    case "prefix":
+    case "suffix":
+    case "contains":
+      return { match: match.kind, text: lower(match.text), ...shared };
+    case "shared-object":
+      return { match: match.kind, text: "", ...shared };
+    case "regex":
+      return { match: "ask", text: "", ...shared, verdict: "ask" };
+  }
+}
+
+const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+
+const operationName = (operation: PathOperation): "read" | "write" | "lookup" =>
+  operation === PathOperation.read
+    ? "read"
+    : operation === PathOperation.write
+      ? "write"
+      : "lookup";
+
+const isLoopbackAddress = (address: string): boolean =>
+  address.startsWith("127.") || address === "0.0.0.0" || address === "::1" || address === "::";
+
+/** connect(2) to the unspecified address means loopback. */
+const loopbackOf = (to: Endpoint): Endpoint =>
+  to.address === "0.0.0.0"
+    ? { address: "127.0.0.1", port: to.port }
+    : to.address === "::"
+      ? { address: "::1", port: to.port }
+      : { address: to.address, port: to.port };
+
+/** Ports by which debuggers attach, named in the arguments and environment of a process. */
+function debuggerPortsOf(tgid: number): readonly number[] {
+  try {
+    const argv = readFileSync(`/proc/${tgid}/cmdline`, "latin1").split("\0");
+    const environment: Record<string, string> = {};
+    for (const entry of readFileSync(`/proc/${tgid}/environ`, "latin1").split("\0")) {
+      const at = entry.indexOf("=");
+      if (at > 0) environment[entry.slice(0, at)] = entry.slice(at + 1);
+    }
+    return debuggerPorts(argv, environment);
+  } catch {
+    return []; // the process is gone, or not ours to read
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * UDP: for each of the user's sockets and each destination a loopback socket of ours stands for the peer.
+ * What arrives on it leaves from the target; what comes back arrives from it.
+ */
+import type { Socket } from "node:dgram";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import type { Endpoint } from "@inpod/protocol";
+import type { Channel, Session } from "@inpod/session";
+import type { Tap } from "@inpod/tap";
+import { encodeAddress } from "@inpod/tap";
+import { KnownNames } from "./dns-answers.ts";
+
+/** As nf_conntrack_udp_timeout_stream. */
+const IDLE_MS = 120_000;
+const DNS_PORT = 53;
+/** A program that speaks with more peers at once loses the oldest. */
+const MAX_RELAYS = 2048;
+
+interface DatagramRelay {
+  readonly socket: Socket;
+  readonly port: number;
+  /** Opened by the first datagram: resolvers connect UDP sockets only to learn their own address. */
+  channel: Channel | undefined;
+  userPort: number;
+  timer: NodeJS.Timeout;
+}
+
+export class Datagrams {
+  readonly #tap: Tap;
+  readonly #session: Session;
+  readonly #names = new KnownNames();
+  readonly #relays = new Map<string, Promise<DatagramRelay>>();
+
+  constructor(tap: Tap, session: Session) {
+    this.#tap = tap;
+    this.#session = session;
+  }
+
+  /** Names that DNS answers gave to the tree's programs for this address. */
+  namesOf(address: string): readonly string[] {
+    return this.#names.of(address);
+  }
+
+  /** The loopback port that stands for `to`, for the socket known by `cookie`. */
+  async portFor(cookie: number, to: Endpoint, isIPv6Only: boolean): Promise<number> {
+    const key = `${cookie} ${to.address} ${to.port}`;
+    let relay = this.#relays.get(key);
+    if (!relay) {
+      if (this.#relays.size >= MAX_RELAYS) {
+        const [oldest] = this.#relays.keys();
+        if (oldest !== undefined) await this.#close(oldest);
+      }
+      relay = this.#open(key, to, isIPv6Only);
+      this.#relays.set(key, relay);
+      relay.catch(() => this.#relays.delete(key));
+    }
+    return (await relay).port;
+  }
+
+  async #open(key: string, to: Endpoint, isIPv6Only: boolean): Promise<DatagramRelay> {
+    const host = isIPv6Only ? "::1" : "127.0.0.1";
+    const socket = createSocket(isIPv6Only ? "udp6" : "udp4");
+    socket.unref();
+    socket.bind({ port: 0, address: host, exclusive: true });
+    await once(socket, "listening");
+    const { port } = socket.address();
+    const relay: DatagramRelay = {
+      socket,
+      port,
+      channel: undefined,
+      userPort: 0,
+      timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
+    };
+    const local = this.#session.target.addresses[0] ?? host;
+    this.#tap.setName(
+      "datagram",
+      port,
+      encodeAddress(local, port),
+      encodeAddress(to.address, to.port),
+    );
+    socket.on("error", () => void this.#close(key));
+    socket.on("message", (message, from) => {
+      relay.userPort = from.port;
+      relay.timer.refresh();
+      try {
+        relay.channel ??= this.#openChannel(key, relay, host, to);
+      } catch {
+        return; // no tunnel just now: the datagram is lost, and resolvers ask again
+      }
+      relay.channel.datagram(message);
+    });
+    return relay;
+  }
+
+  #openChannel(key: string, relay: DatagramRelay, host: string, to: Endpoint): Channel {
+    const channel = this.#session.openUdp(to.address, to.port);
+    channel.onDatagram = (message) => {
+      if (to.port === DNS_PORT) this.#names.learn(message);
+      relay.timer.refresh();
+      relay.socket.send(message, relay.userPort, host, () => {});
+    };
+    // A closed socket answers the next datagram with ICMP: the program gets ECONNREFUSED, as in the pod.
+    channel.onReset = () => void this.#close(key);
+    return channel;
+  }
+
+  async #close(key: string): Promise<void> {
+    const relay = await this.#relays.get(key);
+    if (!relay || !this.#relays.delete(key)) return;
+    clearTimeout(relay.timer);
+    relay.channel?.reset("ECONNRESET");
+    this.#tap.forgetName("datagram", relay.port);
+    relay.socket.close();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#relays.keys()].map((key) => this.#close(key)));
+  }
+}

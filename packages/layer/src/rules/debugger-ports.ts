@@ -1,0 +1,116 @@
+/**
+ * Ports on which a debugger waits for the developer, read off a program's command line and
+ * environment. They stay on this machine: an IDE attaches to 127.0.0.1, and a debugger that
+ * the cluster can reach is a shell for everybody in it.
+ */
+import type { ByteString } from "@inpod/protocol";
+
+/** Node's inspector (nodejs.org/api/cli.html#--inspecthostport). */
+const NODE_DEFAULT_PORT = 9229;
+
+/** JVMs make up a port when an `address` has none; debugpy and delve have these. */
+const DEBUGPY_DEFAULT_PORT = 5678;
+const DELVE_DEFAULT_PORT = 2345;
+
+/** Bytes of command line or variable that are searched; what is longer names no debugger. */
+const MAX_TEXT = 64 * 1024;
+
+/**
+ * @param argv of one process, argv[0] first
+ * @param env  of the same process. Looked at by name; values are never shown.
+ * @returns each port once, in ascending order
+ */
+export function debuggerPorts(
+  argv: readonly ByteString[],
+  env: Readonly<Record<string, ByteString | undefined>>,
+): number[] {
+  const args = argv.slice(0, 4096).map((arg) => arg.slice(0, MAX_TEXT));
+  const found = [
+    ...nodePorts(args),
+    ...nodePorts(words(env.NODE_OPTIONS)),
+    ...jdwpPorts(args),
+    ...["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "JAVA_OPTS"].flatMap((name) =>
+      jdwpPorts(words(env[name])),
+    ),
+    ...debugpyPorts(args),
+    ...delvePorts(args),
+    // PyCharm's debugger: the port is the IDE's, but a subprocess listens on it in server mode.
+    ...pydevdPorts(args),
+    ...portOf(env.PYDEVD_PORT),
+    ...portOf(env.DEBUGPY_PORT),
+    // rdbg (Ruby), read by its own name.
+    ...portOf(env.RUBY_DEBUG_PORT),
+  ];
+  return [...new Set(found)].sort((a, b) => a - b);
+}
+
+const words = (text: ByteString | undefined): string[] =>
+  (text ?? "")
+    .slice(0, MAX_TEXT)
+    .split(/\s+/)
+    .map((word) => word.replace(/^["']|["']$/g, ""))
+    .filter((word) => word !== "");
+
+/** The port of `9229`, `127.0.0.1:9229`, `[::1]:9229`, `*:5005`, `:2345`. */
+function portOf(address: string | undefined): number[] {
+  const digits = /(?:^|:)(\d{1,5})$/.exec(address ?? "")?.[1];
+  const port = Number(digits ?? 0);
+  return port >= 1 && port <= 65_535 ? [port] : [];
+}
+
+/** `--inspect`, `--inspect-brk`, `--inspect-wait`, `--inspect-port`; the value after "=" only, as Node has it. */
+function nodePorts(args: readonly string[]): number[] {
+  return args.flatMap((arg) => {
+    const found = /^--inspect(-brk|-wait|-port|-brk-node)?(?:=(.*))?$/.exec(arg);
+    if (found === null) return [];
+    const [, kind, address] = found;
+    // `--inspect-port=0` asks for any port, and a host alone means the default one.
+    if (/(?:^|:)0+$/.test(address ?? "")) return [];
+    const ports = portOf(address);
+    if (ports.length > 0) return ports;
+    return kind === "-port" && address === undefined ? [] : [NODE_DEFAULT_PORT];
+  });
+}
+
+/** `-agentlib:jdwp=…,address=*:5005`, and its old form `-Xrunjdwp:…`. */
+function jdwpPorts(args: readonly string[]): number[] {
+  return args.flatMap((arg) => {
+    const options = /^-(?:agentlib:jdwp=|Xrunjdwp:)(.*)$/.exec(arg)?.[1]?.split(",") ?? [];
+    return options.flatMap((option) =>
+      option.startsWith("address=") ? portOf(option.slice("address=".length)) : [],
+    );
+  });
+}
+
+/** `python -m debugpy --listen [host:]port`, and `python -m debugpy.adapter --port`. */
+function debugpyPorts(args: readonly string[]): number[] {
+  if (!args.some((arg) => /(?:^|\/)debugpy(?:\.adapter|\/adapter)?\/?$/.test(arg))) return [];
+  const value = optionValue(args, "--listen");
+  const ports = portOf(value ?? optionValue(args, "--port"));
+  return value !== undefined && ports.length === 0 ? [DEBUGPY_DEFAULT_PORT] : ports;
+}
+
+/** `dlv … --listen=:2345`, `-l host:port`. Without it a headless delve takes a random port, a `dap` one too. */
+function delvePorts(args: readonly string[]): number[] {
+  if (!/(?:^|\/)dlv(?:-dap)?$/.test(args[0] ?? "")) return [];
+  const end = args.indexOf("--");
+  const own = end === -1 ? args : args.slice(0, end);
+  const value = optionValue(own, "--listen") ?? optionValue(own, "-l");
+  if (value !== undefined) return portOf(value);
+  return own.includes("--headless") || own.includes("--headless=true") ? [DELVE_DEFAULT_PORT] : [];
+}
+
+/** `python pydevd.py --port 5678 --file …` */
+function pydevdPorts(args: readonly string[]): number[] {
+  return args.some((arg) => /(?:^|\/)pydevd(?:\.py)?$/.test(arg))
+    ? portOf(optionValue(args, "--port"))
+    : [];
+}
+
+/** The value of `name=value` or of `name value`. */
+function optionValue(args: readonly string[], name: string): string | undefined {
+  const index = args.findIndex((arg) => arg === name || arg.startsWith(`${name}=`));
+  const arg = args[index];
+  if (arg === undefined) return undefined;
+  return arg === name ? args[index + 1] : arg.slice(name.length + 1);
+}

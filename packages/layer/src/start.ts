@@ -1,0 +1,152 @@
+/** A command in the place of the target: the tap, the layer's decisions, and the tree of processes they are for. */
+import type { ChildProcess } from "node:child_process";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import type { ByteString } from "@inpod/protocol";
+import type { Session } from "@inpod/session";
+import type { TapEvent } from "@inpod/tap";
+import { launch, Tap, TapError } from "@inpod/tap";
+import type { LayerConfig, Reporter } from "./config.ts";
+import { Layer } from "./layer.ts";
+import { checkPlatform, checkTap, tapRefused } from "./machine.ts";
+import { gatherFacts } from "./rules/facts.ts";
+import type { ResolverConfig } from "./rules/resolver.ts";
+import { parseResolvConf } from "./rules/resolver.ts";
+
+const MAX_RESOLV_CONF = 64 * 1024;
+
+export interface StartOptions {
+  readonly session: Session;
+  readonly config: LayerConfig;
+  readonly command: readonly [string, ...string[]];
+  /** Absolute path of the command. */
+  readonly executable: string;
+  /** All of the process's variables. */
+  readonly environment: Readonly<Record<string, ByteString>>;
+  readonly cwd: string;
+  readonly reporter: Reporter;
+  /** Where the target's container has volumes, if its spec is known: those trees are the target's. */
+  readonly volumeMounts: readonly string[];
+  /** When this process is killed: "stop" ends the tree, "continue" lets it go on natively. */
+  readonly onDeath: "stop" | "continue";
+}
+
+export interface RunningTree {
+  /** The command itself. */
+  readonly child: ChildProcess;
+  /** No process of the tree is left. */
+  readonly ended: Promise<void>;
+  /** What is left of the tree goes on natively after our end. */
+  leaveRest(): void;
+  close(): Promise<void>;
+}
+
+/** The parts that need no agent; made early, so that a machine that refuses is known before anything else. */
+export class PreparedTap {
+  readonly tap: Tap;
+  #handle: (event: TapEvent) => void = () => {};
+
+  /** @throws UserError when this machine cannot */
+  constructor() {
+    checkPlatform();
+    this.tap = new Tap((event) => this.#handle(event));
+    checkTap(this.tap);
+    this.tap.native.adoptOrphans();
+  }
+
+  async start(options: StartOptions): Promise<RunningTree> {
+    const { session, config, reporter, environment, executable, command } = options;
+    const layer = new Layer({
+      tap: this.tap,
+      session,
+      config,
+      facts: {
+        ...gatherFacts({
+          env: environment,
+          cwd: options.cwd,
+          executable,
+          exists: existsSync,
+          readFile: readSmallFile,
+          realpath,
+        }),
+        volumeMounts: options.volumeMounts,
+      },
+      resolver: await podResolver(session, config),
+      reporter,
+    });
+    this.#handle = (event) => layer.handle(event);
+    await layer.start();
+    const mark = `INPOD_SESSION=${environment.INPOD_SESSION}`;
+    try {
+      const tree = await launch(this.tap, {
+        command: [executable, ...command.slice(1)],
+        argv0: command[0],
+        environment,
+        groups: config.hostname ? ["network", "files", "hostname"] : ["network", "files"],
+        mark,
+        onDeath: options.onDeath,
+        cwd: options.cwd,
+      });
+      const stopReaping = this.#reapOrphans(tree.child);
+      return {
+        child: tree.child,
+        ended: layer.ended,
+        leaveRest: () => tree.leaveRest(),
+        close: async () => {
+          stopReaping();
+          await layer.close();
+        },
+      };
+    } catch (error) {
+      throw error instanceof TapError ? tapRefused(error) : error;
+    }
+  }
+
+  /** Orphans of the tree become our children; libuv waits only for those that it started. */
+  #reapOrphans(child: ChildProcess): () => void {
+    const own = [...this.#ownChildren, ...(child.pid === undefined ? [] : [child.pid])];
+    const reap = (): void => {
+      while (this.tap.native.reapOrphan(own) > 0);
+    };
+    process.on("SIGCHLD", reap);
+    // A zombie of libuv's can stand before an orphan's; it is gone a moment later.
+    const timer = setInterval(reap, 1000);
+    timer.unref();
+    return () => {
+      process.off("SIGCHLD", reap);
+      clearInterval(timer);
+    };
+  }
+
+  /** Processes that this process started by other means and waits for itself. */
+  readonly #ownChildren: number[] = [];
+  own(pid: number): void {
+    this.#ownChildren.push(pid);
+  }
+}
+
+/** What the pod's resolver asks. Without a file of its own it asks itself, as resolv.conf(5) says. */
+async function podResolver(session: Session, config: LayerConfig): Promise<ResolverConfig> {
+  if (!config.dns) return { nameservers: [], searchDomains: [] };
+  try {
+    const { content } = await session.files.read("/etc/resolv.conf", MAX_RESOLV_CONF);
+    return parseResolvConf(content.toString("latin1"));
+  } catch {
+    return parseResolvConf("");
+  }
+}
+
+function readSmallFile(path: string, limitBytes: number): string | undefined {
+  try {
+    return statSync(path).size > limitBytes ? undefined : readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function realpath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,97 @@
+/** Runs real programs under the tap; a test answers the calls it is about, the rest goes on natively. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { FilterGroup, LaunchedTree, TapEvent } from "../src/index.ts";
+import { launch, Tap } from "../src/index.ts";
+
+export type Handler = (event: TapEvent) => void;
+
+/** A process has one tap; the handler changes from test to test. */
+let current: Handler = () => {};
+export const tap: Tap = new Tap((event) => current(event));
+
+export const letGo: Handler = (event) => {
+  if ("token" in event && event.kind !== "relayed") tap.continue(event.token);
+};
+
+export interface Ran {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  readonly tree: LaunchedTree;
+  /** Resolves when all of the tree has ended and its output is read. */
+  readonly done: Promise<Ran>;
+}
+
+export async function start(
+  command: readonly [string, ...string[]],
+  handler: Handler,
+  options: { groups?: FilterGroup[]; env?: Record<string, string>; mark?: string } = {},
+): Promise<Running> {
+  let ended: () => void = () => {};
+  const over = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  current = (event) => {
+    if (event.kind === "end") ended();
+    else handler(event);
+  };
+  const mark = options.mark ?? "INPOD_SESSION=test";
+  const [name = "", value = ""] = mark.split("=");
+  const tree = await launch(tap, {
+    command,
+    environment: { PATH: process.env.PATH ?? "", [name]: value, ...options.env },
+    groups: options.groups ?? ["network", "files", "hostname"],
+    mark,
+    onDeath: "stop",
+    stdio: "pipe",
+  });
+  const { child } = tree;
+  const output = (stream: NodeJS.ReadableStream | null) =>
+    new Promise<string>((resolve) => {
+      let text = "";
+      stream?.on("data", (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      stream?.on("end", () => resolve(text));
+    });
+  const exit = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+    child.on("exit", (code, signal) => resolve([code, signal]));
+  });
+  const done = Promise.all([exit, output(child.stdout), output(child.stderr), over]).then(
+    ([[code, signal], stdout, stderr]) => ({ code, signal, stdout, stderr }),
+  );
+  return { tree, done };
+}
+
+export async function run(
+  command: readonly [string, ...string[]],
+  handler: Handler = letGo,
+  options: Parameters<typeof start>[2] = {},
+): Promise<Ran> {
+  return (await start(command, handler, options)).done;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "inpod-tap-"));
+
+/** Compiles a C program with the machine's compiler. */
+export function compile(name: string, source: string, ...flags: string[]): string {
+  const file = join(folder, `${name}.c`);
+  const output = join(folder, name);
+  writeFileSync(file, source);
+  execFileSync("cc", ["-O1", "-Wall", "-o", output, file, ...flags], { stdio: "inherit" });
+  return output;
+}
+
+/** A python script in a file of its own. */
+export function script(name: string, source: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, source);
+  return file;
+}

@@ -1,0 +1,44 @@
+/** Why an agent's container ended, from its log. */
+import type { ApiClient } from "./api-client.ts";
+
+const MAX_LINES = 8;
+
+/** Its last lines, or what inpod-enter reported as the error; undefined when there is no log to be had. */
+export async function agentLastWords(
+  api: ApiClient,
+  namespace: string,
+  pod: string,
+): Promise<string | undefined> {
+  try {
+    const log = await api.requestText(
+      { verb: "get", group: "", resource: "pods", subresource: "log", namespace, name: pod },
+      { query: { tailLines: "20", limitBytes: "8192" } },
+    );
+    return lastWords(log);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Pure. Foreign text: nothing in it may move a terminal's cursor. */
+export function lastWords(log: string): string | undefined {
+  const lines = log.split("\n").filter((line) => line.trim() !== "");
+  for (const line of lines.toReversed()) {
+    const what = reportedError(line);
+    if (what !== undefined) return printable(what);
+  }
+  const last = lines.slice(-MAX_LINES).map(printable).join("\n");
+  return last === "" ? undefined : last;
+}
+
+/** `{"event":"error","what":"…"}`, as inpod-enter writes it. */
+function reportedError(line: string): string | undefined {
+  try {
+    const { event, what } = JSON.parse(line) as { event?: unknown; what?: unknown };
+    return event === "error" && typeof what === "string" ? what : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const printable = (text: string): string => text.replace(/\p{Cc}+/gu, " ").slice(0, 500);

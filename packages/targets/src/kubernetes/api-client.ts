@@ -1,0 +1,247 @@
+/**
+ * The few requests that a session makes of the API server. Not @kubernetes/client-node's: it opens
+ * a new TLS connection for every request, and cannot follow a signal. Types and login are its own.
+ */
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { Duplex } from "node:stream";
+import { type ApiCall, ApiError, unreachable } from "./api-errors.ts";
+import type { Access } from "./kubeconfig.ts";
+
+/** Until the head of an answer has come, its login program and TLS included. */
+const ANSWER_TIMEOUT_MS = 10_000;
+/** A list of some thousand names; a Status is 1 KB. */
+const MAX_BODY = 16 * 1024 * 1024;
+/** One object: etcd takes 1.5 MiB. */
+const MAX_WATCH_LINE = 4 * 1024 * 1024;
+
+export interface RequestExtras {
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly accept?: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WatchEvent<T> {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
+  readonly object: T;
+}
+
+/** Bytes that belong to an upgraded connection, and what came with its answer. */
+export interface Upgraded {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly headers: IncomingMessage["headers"];
+  readonly isEncrypted: boolean;
+}
+
+export class ApiClient {
+  readonly #access: Access;
+  /** Kept open between requests: a TLS handshake is two round trips and the server's signature. */
+  readonly #agent: HttpAgent | HttpsAgent;
+
+  constructor(access: Access) {
+    this.#access = access;
+    this.#agent =
+      access.server.protocol === "https:"
+        ? new HttpsAgent({ keepAlive: true })
+        : new HttpAgent({ keepAlive: true });
+  }
+
+  /** Closes idle connections; what is under way ends by its own signal. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** @throws ApiError, UserError when there is no answer, the signal's reason */
+  async request<T>(call: ApiCall, extras: RequestExtras = {}): Promise<T> {
+    return JSON.parse(await this.requestText(call, extras)) as T;
+  }
+
+  /** The body as it is: a log. */
+  async requestText(call: ApiCall, extras: RequestExtras = {}): Promise<string> {
+    return this.#guard(extras.signal, async (signal) => {
+      const response = await this.#send(call, extras, signal);
+      return (await readBody(response)).toString();
+    });
+  }
+
+  /**
+   * What is there now, then each change, until the server ends it (it does after some minutes) or
+   * the signal is aborted. An ERROR event (410 Gone) is thrown as ApiError.
+   */
+  async *watch<T>(
+    call: ApiCall & { verb: "watch" },
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<T>> {
+    const response = await this.#guard(signal, (guarded) =>
+      this.#send(call, { query: { ...query, watch: "1" } }, guarded),
+    );
+    const stop = () => response.destroy();
+    signal.addEventListener("abort", stop);
+    try {
+      let rest = "";
+      response.setEncoding("utf8");
+      for await (const chunk of response as AsyncIterable<string>) {
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop() ?? "";
+        if (rest.length > MAX_WATCH_LINE) throw new Error("a watch event is too long");
+        for (const line of lines) {
+          if (line === "") continue;
+          const event = JSON.parse(line) as WatchEvent<T>;
+          if (event.type === "ERROR") {
+            const { code = 500, message = "" } = event.object as StatusBody;
+            throw new ApiError(call, code, message);
+          }
+          yield event;
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      response.destroy();
+    }
+  }
+
+  /** @throws as request() does; an answer without an upgrade is an ApiError */
+  async upgrade(
+    call: ApiCall,
+    query: Readonly<Record<string, string>>,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Upgraded> {
+    return this.#guard(signal, async (guarded) => {
+      const request = await this.#open(call, { query }, headers, guarded);
+      return new Promise<Upgraded>((resolve, reject) => {
+        request.on("error", (error) => reject(this.#unanswered(error, guarded)));
+        request.on("response", (response) => reject(failure(call, response)));
+        request.on("upgrade", (response, socket, head) =>
+          resolve({
+            socket,
+            head,
+            headers: response.headers,
+            isEncrypted: this.#access.server.protocol === "https:",
+          }),
+        );
+        request.end();
+      });
+    });
+  }
+
+  /** Runs `work` with a signal that also fires when the answer is too late. */
+  async #guard<T>(
+    signal: AbortSignal | undefined,
+    work: (guarded: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    signal?.throwIfAborted();
+    const guarded = new AbortController();
+    const stop = () => guarded.abort(signal?.reason);
+    signal?.addEventListener("abort", stop);
+    const timer = setTimeout(
+      () => guarded.abort(new AnswerTimeout(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)),
+      ANSWER_TIMEOUT_MS,
+    );
+    try {
+      return await work(guarded.signal);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  async #send(call: ApiCall, extras: RequestExtras, signal: AbortSignal): Promise<IncomingMessage> {
+    const text = extras.body === undefined ? undefined : JSON.stringify(extras.body);
+    const request = await this.#open(
+      call,
+      extras,
+      {
+        Accept: extras.accept ?? "application/json",
+        ...(text === undefined
+          ? {}
+          : {
+              "Content-Type": "application/json",
+              "Content-Length": String(Buffer.byteLength(text)),
+            }),
+      },
+      signal,
+    );
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request.on("error", (error) => reject(this.#unanswered(error, signal)));
+      request.on("response", resolve);
+      request.end(text);
+    });
+    if ((response.statusCode ?? 0) >= 300) throw await failure(call, response);
+    return response;
+  }
+
+  async #open(
+    call: ApiCall,
+    extras: RequestExtras,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ) {
+    const { server } = this.#access;
+    const credentials = await this.#access.credentials();
+    signal.throwIfAborted();
+    const url = new URL(server.href);
+    url.pathname = server.pathname.replace(/\/$/, "") + pathOf(call);
+    url.search = new URLSearchParams(extras.query).toString();
+    const send = server.protocol === "https:" ? httpsRequest : httpRequest;
+    return send(url, {
+      ...credentials.tls,
+      method: call.verb === "delete" ? "DELETE" : extras.body === undefined ? "GET" : "POST",
+      agent: credentials.proxyAgent ?? this.#agent,
+      headers: { "User-Agent": "inpod", ...credentials.headers, ...headers },
+      signal,
+    });
+  }
+
+  #unanswered(error: unknown, signal: AbortSignal): unknown {
+    if (!signal.aborted) return unreachable(this.#access.server, this.#access.contextName, error);
+    return signal.reason instanceof AnswerTimeout
+      ? unreachable(this.#access.server, this.#access.contextName, signal.reason)
+      : signal.reason;
+  }
+}
+
+class AnswerTimeout extends Error {}
+
+interface StatusBody {
+  readonly code?: number;
+  readonly message?: string;
+}
+
+function pathOf({ group, resource, subresource, namespace, name }: ApiCall): string {
+  const parts = group === "" ? ["api", "v1"] : ["apis", group, "v1"];
+  if (namespace !== undefined) parts.push("namespaces", namespace);
+  parts.push(resource);
+  if (name !== undefined) parts.push(name);
+  if (subresource !== undefined) parts.push(subresource);
+  return `/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+async function readBody(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BODY) throw new Error(`an answer of more than ${MAX_BODY} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The Status of an answer, or what a proxy in between wrote in its place. */
+async function failure(call: ApiCall, response: IncomingMessage): Promise<ApiError> {
+  const text = (await readBody(response)).toString();
+  let message: string | undefined;
+  try {
+    message = (JSON.parse(text) as StatusBody).message;
+  } catch {
+    // Not a Status: the text itself says most.
+  }
+  const status = response.statusCode ?? 0;
+  return new ApiError(call, status, message || text.slice(0, 500).trim() || `HTTP ${status}`);
+}

@@ -1,0 +1,321 @@
+/** An agent that runs as a Job beside its target: made, reached, followed and removed. */
+import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { UserError } from "@inpod/protocol";
+import type { V1Pod } from "@kubernetes/client-node";
+import type { AgentOptions, PlacedAgent } from "../api.ts";
+import { explainAdmission, tryAdmission } from "./admission.ts";
+import { agentLastWords } from "./agent-log.ts";
+import {
+  AGENT_PORT,
+  type AgentImage,
+  agentNamespace,
+  agentObjects,
+  jobName,
+} from "./agent-spec.ts";
+import { followAgentPod, followEvents } from "./agent-watch.ts";
+import type { ApiClient } from "./api-client.ts";
+import { ApiError, explain, isNotFound } from "./api-errors.ts";
+import { dialPod, type PodStream, PortForwardError } from "./portforward.ts";
+import { eventVerdict, podVerdict, type StartupVerdict } from "./startup-verdict.ts";
+import type { TargetPod } from "./target-pod.ts";
+
+/** All of remove(). */
+const REMOVE_TIMEOUT_MS = 5_000;
+/** A connected agent says hello at once; the rest is the way there and back. */
+const HELLO_TIMEOUT_MS = 10_000;
+/** Between attempts to connect to an agent whose container has just been started. */
+const RETRY_MS = [20, 50, 100, 200, 500] as const;
+
+/** @throws UserError; whatever was made by then is removed again */
+export async function placeJob(
+  api: ApiClient,
+  target: TargetPod,
+  image: AgentImage,
+  options: AgentOptions,
+): Promise<PlacedAgent> {
+  options.signal.throwIfAborted();
+  const agent = new JobAgent(api, target, image, options);
+  try {
+    await agent.start();
+    return agent;
+  } catch (error) {
+    // What made it fail is what the user must read, not that cleaning up failed as well.
+    await agent.remove().catch(() => {});
+    throw error;
+  }
+}
+
+class JobAgent implements PlacedAgent {
+  readonly name: string;
+  readonly gone: Promise<string>;
+  readonly #api: ApiClient;
+  readonly #target: TargetPod;
+  readonly #image: AgentImage;
+  readonly #options: AgentOptions;
+  readonly #job: string;
+  readonly #namespace: string;
+  /** Ends the watches. */
+  readonly #watching = new AbortController();
+  readonly #goneBecause: (why: string) => void;
+  /** Resolves when the cluster has begun to delete the pod. */
+  readonly #going: Promise<void>;
+  readonly #isGoing: () => void;
+  #podName: string | undefined;
+  /** A Job may exist: from the request to make it on, whether an answer came or not. */
+  #isAsked = false;
+  #onVerdict: (verdict: StartupVerdict) => void = () => {};
+  /** The connection that showed that the agent answers; the first dial() gets it. */
+  #firstStream: PodStream | undefined;
+  #goneWhy: string | undefined;
+  #removed: Promise<void> | undefined;
+
+  constructor(api: ApiClient, target: TargetPod, image: AgentImage, options: AgentOptions) {
+    this.#api = api;
+    this.#target = target;
+    this.#image = image;
+    this.#options = options;
+    this.#job = jobName(options.sessionId);
+    this.#namespace = agentNamespace(target, image);
+    this.name = `job/${this.#job} beside pod/${target.name} in namespace "${target.namespace}"`;
+    const gone = deferred<string>();
+    this.gone = gone.promise;
+    this.#goneBecause = (why) => {
+      this.#goneWhy ??= why;
+      gone.resolve(why);
+    };
+    const going = deferred<void>();
+    this.#going = going.promise;
+    this.#isGoing = going.resolve;
+  }
+
+  async start(): Promise<void> {
+    const { signal, startupTimeoutMs, onProgress } = this.#options;
+    const { job, pod } = agentObjects(this.#target, this.#image, this.#options, Date.now());
+    const failure = deferred<never>();
+    failure.promise.catch(() => {});
+    const running = deferred<void>();
+    let waitsFor = "the Job has no pod yet";
+    const starting = new AbortController();
+    this.#onVerdict = (verdict) => {
+      if (verdict.kind === "running") running.resolve();
+      else if (verdict.kind === "waiting") {
+        if (verdict.why !== waitsFor && /^Pulling/.test(verdict.why)) onProgress(verdict.why);
+        waitsFor = verdict.why;
+      } else if (verdict.needsLog) {
+        this.#withLastWords(verdict.error).then(failure.reject);
+      } else failure.reject(verdict.error);
+    };
+    const stop = () => {
+      failure.reject(signal.reason);
+      starting.abort(signal.reason);
+    };
+    signal.addEventListener("abort", stop);
+    const timer = setTimeout(
+      () => failure.reject(notReady(startupTimeoutMs, waitsFor)),
+      startupTimeoutMs,
+    );
+    try {
+      // Already while admission is asked: whatever happens to the Job is then known at once.
+      this.#follow(failure.reject);
+      followEvents(
+        this.#api,
+        this.#namespace,
+        { kind: "Job", name: this.#job },
+        AbortSignal.any([starting.signal, this.#watching.signal]),
+        (event) => this.#tell(eventVerdict(event)),
+      );
+      await Promise.race([tryAdmission(this.#api, pod, starting.signal), failure.promise]);
+      signal.throwIfAborted();
+      await Promise.race([this.#create(job), failure.promise]);
+      onProgress(`job/${this.#job} created`);
+      await Promise.race([running.promise, failure.promise]);
+      onProgress("agent started");
+      this.#firstStream = await Promise.race([this.#firstAnswer(starting.signal), failure.promise]);
+      // Somebody may never dial, and an error without a listener ends the process.
+      this.#firstStream.on("error", () => {});
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+      this.#onVerdict = () => {};
+      starting.abort();
+    }
+  }
+
+  async dial(signal: AbortSignal): Promise<Duplex> {
+    // A pod that is being deleted may still answer for a second.
+    if (this.#goneWhy !== undefined || this.#removed !== undefined)
+      throw agentGone(this.#goneWhy ?? "it is being removed");
+    const first = this.#firstStream;
+    this.#firstStream = undefined;
+    if (first !== undefined && !first.destroyed && !first.readableEnded) return first;
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(HELLO_TIMEOUT_MS)]);
+    try {
+      return await this.#connect(limited);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw explain(error);
+    }
+  }
+
+  remove(): Promise<void> {
+    this.#removed ??= this.#remove();
+    return this.#removed;
+  }
+
+  /** Not to be aborted: a request that was given up may have been carried out. */
+  async #create(job: object): Promise<void> {
+    this.#isAsked = true;
+    try {
+      await this.#api.request(
+        { verb: "create", group: "batch", resource: "jobs", namespace: this.#namespace },
+        { body: job },
+      );
+    } catch (error) {
+      throw explainAdmission(error, this.#namespace);
+    }
+  }
+
+  #follow(onRefused: (error: unknown) => void): void {
+    followAgentPod(this.#api, this.#namespace, this.#options.sessionId, this.#watching.signal, {
+      onPod: (pod) => this.#see(pod),
+      onDeleted: () => {
+        this.#isGoing();
+        this.#goneBecause("the agent's pod was deleted");
+      },
+    }).catch(onRefused);
+  }
+
+  #see(pod: V1Pod): void {
+    const name = pod.metadata?.name;
+    if (this.#podName === undefined && name !== undefined) {
+      this.#podName = name;
+      // "Started" is told here up to a second before the pod's status has it.
+      const about = { kind: "Pod", name } as const;
+      followEvents(this.#api, this.#namespace, about, this.#watching.signal, (event) =>
+        this.#tell(eventVerdict(event)),
+      );
+    }
+    if (pod.metadata?.deletionTimestamp !== undefined) this.#isGoing();
+    const { phase = "", reason } = pod.status ?? {};
+    if (phase === "Succeeded" || phase === "Failed") {
+      const code = pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode;
+      this.#goneBecause(
+        `the agent ended${code === undefined ? "" : ` with code ${code}`}${reason ? ` (${reason})` : ""}`,
+      );
+    }
+    this.#tell(podVerdict(pod, this.#image.image));
+  }
+
+  #tell(verdict: StartupVerdict | undefined): void {
+    if (verdict !== undefined) this.#onVerdict(verdict);
+  }
+
+  async #withLastWords(error: UserError): Promise<UserError> {
+    const words =
+      this.#podName === undefined
+        ? undefined
+        : await agentLastWords(this.#api, this.#namespace, this.#podName);
+    if (words === undefined) return error;
+    return new UserError(error.code, error.message, {
+      hints: error.hints,
+      cause: new Error(words),
+    });
+  }
+
+  /** "Started" does not say that it listens: tries again until somebody else knows that it is over. */
+  async #firstAnswer(signal: AbortSignal): Promise<PodStream> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#connect(signal);
+      } catch (error) {
+        const isEarly =
+          error instanceof PortForwardError || (error instanceof ApiError && error.status >= 500);
+        if (!isEarly) throw explain(error);
+        const waitMs = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
+        await delay(waitMs, undefined, { signal });
+      }
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<PodStream> {
+    if (this.#podName === undefined) throw new Error("the agent has no pod");
+    const port = { namespace: this.#namespace, pod: this.#podName, port: AGENT_PORT };
+    const stream = await dialPod(this.#api, port, signal);
+    const stop = () => stream.destroy(signal.reason);
+    const ignore = () => {};
+    stream.on("error", ignore);
+    signal.addEventListener("abort", stop);
+    try {
+      if (signal.aborted) stop();
+      await stream.answered;
+      return stream;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      if (!stream.destroyed) stream.off("error", ignore);
+    }
+  }
+
+  async #remove(): Promise<void> {
+    const deadline = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
+    this.#firstStream?.destroy();
+    try {
+      if (!this.#isAsked) return;
+      await this.#api.request(
+        {
+          verb: "delete",
+          group: "batch",
+          resource: "jobs",
+          namespace: this.#namespace,
+          name: this.#job,
+        },
+        { query: { propagationPolicy: "Background" }, signal: deadline },
+      );
+      if (this.#podName === undefined) return;
+      const late = new Promise<void>((resolve) =>
+        deadline.addEventListener("abort", () => resolve()),
+      );
+      await Promise.race([this.#going, late]);
+    } catch (error) {
+      if (!isNotFound(error)) throw notRemoved(this.#job, this.#namespace, explain(error));
+    } finally {
+      this.#watching.abort();
+      this.#goneBecause("the agent was removed");
+    }
+  }
+}
+
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Promise.withResolvers exists from Node 22 on. */
+function deferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
+
+const agentGone = (why: string): UserError =>
+  new UserError("AGENT_GONE", `there is no agent any more: ${why}`);
+
+const notReady = (timeoutMs: number, waitsFor: string): UserError =>
+  new UserError("AGENT_NOT_READY", `the agent did not answer within ${timeoutMs / 1000} s`, {
+    hints: ["give it longer, if the node is still fetching its image: startup_timeout"],
+    cause: new Error(waitsFor),
+  });
+
+const notRemoved = (job: string, namespace: string, cause: unknown): UserError =>
+  new UserError("AGENT_NOT_REMOVED", `job/${job} in namespace "${namespace}" may still be there`, {
+    hints: [
+      `remove it: kubectl delete job ${job} -n ${namespace}`,
+      "it ends by itself when no session speaks with it",
+    ],
+    cause,
+  });

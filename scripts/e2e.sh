@@ -1,0 +1,45 @@
+#!/bin/sh
+# npm run e2e: every scenario of e2e/ on a real cluster: that of KUBECONFIG, else the one of
+# e2e/cluster, started for this run unless it is up.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/run-tests.sh
+
+own_kubeconfig=/var/lib/lab/kubeconfig
+run_seconds=${INPOD_E2E_SECONDS:-1200}
+work=$(mktemp -d)
+started=
+
+clean() {
+  rm -rf "$work"
+  [ -z "$started" ] || timeout -k 10 90 e2e/cluster/cluster down
+}
+trap clean EXIT
+
+sh scripts/prepare.sh
+npm run --silent build
+
+if [ -z "${KUBECONFIG:-}" ]; then
+  if [ ! -e "$own_kubeconfig" ]; then
+    started=yes
+    within 1800 e2e/cluster/cluster up 2
+  fi
+  KUBECONFIG=$own_kubeconfig
+fi
+export KUBECONFIG
+echo "== cluster of $KUBECONFIG"
+if [ "$KUBECONFIG" = "$own_kubeconfig" ]; then
+  within 300 npm run --silent agent-image -- --out "$work/agent.tar"
+  within 120 e2e/cluster/cluster load "$work/agent.tar"
+  PATH=/var/cache/lab/bin:$PATH
+else
+  echo "its nodes must be able to pull the agent's image, or have it already"
+fi
+
+status=0
+within "$run_seconds" node --import tsx --test --test-concurrency=1 --test-timeout=600000 \
+  --test-reporter=spec --test-reporter-destination=stdout \
+  --test-reporter=tap --test-reporter-destination="$work/e2e.tap" e2e/*.test.ts || status=$?
+touch "$work/e2e.tap"
+tally "e2e" "$status" "$work/e2e.tap"
+finish
