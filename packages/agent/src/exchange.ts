@@ -63,7 +63,9 @@ export class Exchange {
     this.#maxWaiting = maxWaiting;
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.on("error", (error) => this.end(new Failure("EIO", `${what}: ${error.message}`)));
-    socket.on("close", () => this.end(new Failure("EIO", `${what} has ended`)));
+    const gone = (): void => this.end(new Failure("EIO", `${what} has ended`));
+    socket.on("end", gone);
+    socket.on("close", gone);
   }
 
   /** @param encode makes the question's bytes for an id. The answer starts with the id. */
