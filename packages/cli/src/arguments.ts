@@ -49,8 +49,10 @@ export function parseArguments(argv: readonly string[]): Arguments {
     .exitOverride()
     .configureOutput(output)
     .showSuggestionAfterError(false)
-    .argument("[command]")
-    .action((name?: string) => {
+    .argument("[command...]")
+    // What follows an unknown command is its own: the command is the mistake.
+    .passThroughOptions()
+    .action(([name]: string[]) => {
       throw name === undefined ? noCommandOfOurs() : unknownCommand(name);
     });
   const exec = execCommand().copyInheritedSettings(program);
@@ -146,20 +148,16 @@ function read(
   /** The default of a `--no-…` flag is true: that is not "said". */
   const unlessFalse = (...values: unknown[]): false | undefined =>
     values.includes(false) ? false : undefined;
-  const { configFile, targetNamespace, namespace, ...said } = options as Omit<
-    Overrides,
-    "configFile"
-  > & {
-    targetNamespace?: string;
-    configFile?: string | true;
-  } & Record<string, never>;
+  const configFile = options.configFile as string | true | undefined;
+  // Where Commander's name for an option is ours, its reader has given it our type.
+  const said = options as Overrides;
   return {
     isFileWanted: configFile === true,
     isVerbose: options.verbose === true,
     flags: {
       configFile: configFile === true ? undefined : configFile,
       target: said.target,
-      namespace: targetNamespace ?? namespace,
+      namespace: (options.targetNamespace as string | undefined) ?? said.namespace,
       context: said.context,
       kubeconfig: said.kubeconfig,
       agentImage: said.agentImage,

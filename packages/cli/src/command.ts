@@ -102,7 +102,7 @@ function warningsOf(file: string, path: string, directory: string, depth: number
     throw commandNotExecutable(file, `its interpreter ${interpreter} is missing`);
   if (why !== undefined)
     throw commandNotExecutable(file, `its interpreter ${interpreter} cannot run: ${why}`);
-  if (basename(interpreter) === "env" && argument !== undefined && /^[^-=/]+$/.test(argument))
+  if (basename(interpreter) === "env" && argument !== undefined && /^[^-=/][^=/]*$/.test(argument))
     if (!path.split(":").some((folder) => isThere(resolve(directory, folder, argument))))
       throw commandNotExecutable(file, `its interpreter ${argument} is not on PATH`);
   return warningsOf(resolve(directory, interpreter), path, directory, depth + 1);

@@ -1,9 +1,9 @@
-/** The command line's edge: the only file that ends the process. */
-import { constants } from "node:os";
+/** The command line's edge: together with end-by-signal.ts all that ends the process. */
 import { UserError } from "@inpod/protocol";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import { checkCommand } from "./command.ts";
 import { loadConfig } from "./config/load.ts";
+import { endBy } from "./end-by-signal.ts";
 import type { ExecResult } from "./exec/run.ts";
 import { hasColor, type Io } from "./io.ts";
 import { checkTarget } from "./target.ts";
@@ -49,24 +49,16 @@ const notLinux = (): UserError =>
     hints: ["run it in WSL2, a Linux virtual machine or a dev container"],
   });
 
-/** Node does not let these through with their default action: it ignores the first and opens its debugger on the second. */
-const NOT_OURS_TO_RAISE: readonly NodeJS.Signals[] = ["SIGPIPE", "SIGUSR1"];
-const RAISE_TIMEOUT_MS = 1000;
-
-/** Ends as the command ended, so that a shell or a supervisor above sees the same. */
-function endBy(signal: NodeJS.Signals): void {
-  // What a shell reports for it.
-  const code = 128 + constants.signals[signal];
-  if (NOT_OURS_TO_RAISE.includes(signal)) process.exit(code);
-  process.removeAllListeners(signal);
-  setTimeout(() => process.exit(code), RAISE_TIMEOUT_MS);
-  process.kill(process.pid, signal);
-}
-
 function fail(error: unknown): void {
   io.stderr.write(renderError(error, hasColor(process.stderr, process.env)));
   process.exit(exitCodeOf(error));
 }
+
+// A bug outside of any wait of ours; what the cluster still has ends itself (agent.idle_timeout).
+process.on("uncaughtException", (error) => {
+  fail(error);
+  process.exit();
+});
 
 try {
   const result = await main(process.argv.slice(2));

@@ -7,8 +7,14 @@ export function nearest(wanted: string, known: Iterable<string>): string | undef
   let least = limit + 1;
   for (const word of known) {
     if (Math.abs(word.length - wanted.length) >= least) continue;
-    const away = distance(wanted.toLowerCase(), word.toLowerCase());
+    const away = mistakes(wanted.toLowerCase(), word.toLowerCase());
     if (away < least) [best, least] = [word, away];
   }
   return best;
 }
+
+/** Letters in a wrong order are one mistake, where Levenshtein counts two: `stael`, `tpc`. */
+const mistakes = (wanted: string, word: string): number =>
+  Math.min(distance(wanted, word), sorted(wanted) === sorted(word) ? 1 : Number.POSITIVE_INFINITY);
+
+const sorted = (word: string): string => [...word].sort().join("");

@@ -24,7 +24,7 @@ import {
   parseStreamOpened,
   parseWireError,
 } from "./parse.ts";
-import { MuxStream } from "./stream.ts";
+import { BASE_WINDOW, MuxStream } from "./stream.ts";
 
 export interface MuxHandlers {
   /** There is something to take(). Called once until it was taken. */
@@ -34,6 +34,10 @@ export interface MuxHandlers {
   onResponse(id: number, response: ReturnType<typeof parseResponse>): void;
   onNotice(notice: AgentNotice): void;
   onGoaway(why: WireError): void;
+  /** The answer to our ping(). */
+  onPong?(): void;
+  /** The other end asks faster than it listens: the tunnel must be given up. Called once. */
+  onOverrun(): void;
 }
 
 export interface MuxOptions {
@@ -46,14 +50,17 @@ export interface MuxOptions {
 /** Bytes of one stream before the next gets its turn. */
 const QUANTUM = 32 * 1024;
 const MAX_STREAMS = 4096;
-/** Bytes that were received and have not been consumed, over all streams. */
-const RECEIVE_BUDGET = 64 * 1024 * 1024;
+/**
+ * Bytes of receive windows beyond what every stream has (BASE_WINDOW): with those of MAX_STREAMS, never more than
+ * 64 MiB wait here to be consumed. Promised credit cannot be taken back, so it is limited when it is promised.
+ */
+const WINDOW_BUDGET = 64 * 1024 * 1024 - MAX_STREAMS * BASE_WINDOW;
 /** Bytes of control frames that wait for the link: beyond, the peer asks faster than it listens. */
 const MAX_QUEUED_CONTROL = 16 * 1024 * 1024;
 /** A header is glued to a payload up to this size; else it is a write of its own (writev). */
 const GLUE_BYTES = 512;
 /** A small part of a large chunk is copied, else it would keep the whole chunk in memory. */
-const COPY_BYTES = 2048;
+const COPY_BYTES = 8 * 1024;
 
 const EMPTY = new Uint8Array();
 
@@ -68,10 +75,14 @@ export class Mux {
   #control: Uint8Array[] = [];
   #controlBytes = 0;
   #isFlushWanted = false;
-  #unconsumed = 0;
+  #isOverrun = false;
+  #granted = 0;
   /** Set by the edge while the link takes no more. */
   isCongested = false;
+  /** The last answer to a PING. It holds the time that the PING waited behind data. */
   rttMs: number | undefined;
+  /** The least of them: the path without queues. A window tuned by the last one would feed on its own queue. */
+  leastRttMs: number | undefined;
   #pingSentMs: number | undefined;
 
   // The frame that is being received.
@@ -89,13 +100,9 @@ export class Mux {
     this.now = now;
   }
 
+  /** The edge batches differently for few and for many. */
   get streamCount(): number {
     return this.#streams.size;
-  }
-
-  /** Streams that have bytes and credit; the edge batches differently for few and for many. */
-  get readyCount(): number {
-    return this.#ready.length;
   }
 
   // ---- sending
@@ -105,6 +112,7 @@ export class Mux {
     this.#nextId += 2;
     this.#streams.set(stream.id, stream);
     this.#send(encodeJson(FrameType.open, stream.id, header));
+    stream.openWindow();
     return stream;
   }
 
@@ -124,7 +132,9 @@ export class Mux {
     this.#send(encodeJson(FrameType.goaway, 0, why));
   }
 
+  /** One at a time: a second one would be taken for the first when its answer comes. */
   ping(): void {
+    if (this.#pingSentMs !== undefined) return;
     this.#pingSentMs = this.now();
     this.#send(encodeFrame(FrameType.ping, 0, new Uint8Array(8)));
   }
@@ -151,12 +161,14 @@ export class Mux {
   }
 
   #send(frame: Uint8Array): void {
+    if (this.#isOverrun) return;
     this.#control.push(frame);
     this.#controlBytes += frame.length;
-    if (this.#controlBytes > MAX_QUEUED_CONTROL) {
-      throw new ProtocolError("the other end does not read what it asks for");
+    if (this.#controlBytes > MAX_QUEUED_CONTROL && !this.#isOverrun) {
+      this.#isOverrun = true;
+      this.#handlers.onOverrun();
     }
-    this.#wantFlush();
+    if (!this.#isOverrun) this.#wantFlush();
   }
 
   streamReady(stream: MuxStream): void {
@@ -218,13 +230,15 @@ export class Mux {
   }
 
   forget(stream: MuxStream): void {
-    this.#streams.delete(stream.id);
-    this.#unconsumed -= stream.unconsumed;
-    stream.unconsumed = 0;
+    if (!this.#streams.delete(stream.id)) return;
+    this.#granted -= stream.grantedBytes;
   }
 
-  freed(bytes: number): void {
-    this.#unconsumed = Math.max(0, this.#unconsumed - bytes);
+  /** @returns bytes by which a window may grow: at most `wanted`, and no more than `share` of the budget that is left */
+  grant(wanted: number, share: number): number {
+    const bytes = Math.min(wanted, Math.floor((WINDOW_BUDGET - this.#granted) * share));
+    this.#granted += bytes;
+    return bytes;
   }
 
   /** The link is gone: every stream ends with `errno`. */
@@ -307,12 +321,6 @@ export class Mux {
     const part = chunk.subarray(at, at + used);
     const isSmall = used < COPY_BYTES && used * 8 < chunk.length;
     stream.unconsumed += used;
-    this.#unconsumed += used;
-    if (this.#unconsumed > RECEIVE_BUDGET) {
-      this.sendReset(stream, "ENOBUFS", "too much is waiting to be read");
-      stream.receiveReset("ENOBUFS", "too much is waiting to be read");
-      return used;
-    }
     stream.receive(isSmall ? part.slice() : part);
     return used;
   }
@@ -374,8 +382,11 @@ export class Mux {
         this.#send(encodeFrame(FrameType.pong, 0, payload));
         return;
       case FrameType.pong:
-        if (this.#pingSentMs !== undefined) this.rttMs = this.now() - this.#pingSentMs;
+        if (this.#pingSentMs === undefined) return;
+        this.rttMs = this.now() - this.#pingSentMs;
+        this.leastRttMs = Math.min(this.rttMs, this.leastRttMs ?? this.rttMs);
         this.#pingSentMs = undefined;
+        this.#handlers.onPong?.();
         return;
       case FrameType.request:
         if (!this.#isAgent) throw new ProtocolError("an agent does not ask");
@@ -406,7 +417,10 @@ export class Mux {
     const stream = new MuxStream(this, id, header, false, this.now());
     this.#streams.set(id, stream);
     if (this.#streams.size > MAX_STREAMS) stream.reset("EMFILE", "too many streams");
-    else this.#handlers.onStream(stream);
+    else {
+      stream.openWindow();
+      this.#handlers.onStream(stream);
+    }
   }
 }
 

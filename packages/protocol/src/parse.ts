@@ -261,6 +261,12 @@ export function parseResponse(
   return from.error === undefined ? { result: from.result } : { error: parseWireError(from.error) };
 }
 
+/** 32 bytes in base64: nothing that could stand for another line of the text that is signed. */
+function nonce(value: unknown): string {
+  const encoded = text(value, "nonce", 44);
+  return /^[A-Za-z0-9+/]{43}=$/.test(encoded) ? encoded : fail("nonce");
+}
+
 const features = (value: unknown): string[] =>
   list(value, "features", 64, (entry) => text(entry, "feature", 64));
 
@@ -275,7 +281,7 @@ export function parseAgentHello(value: unknown): AgentHello {
     role: "agent",
     versions: [oldest, newest],
     build: text(from.build, "build", 128),
-    nonce: text(from.nonce, "nonce", 64),
+    nonce: nonce(from.nonce),
     features: features(from.features),
   };
 }
@@ -290,7 +296,7 @@ export function parseSessionHello(value: unknown): SessionHello {
     version: integer(from.version, "version", 0xffff),
     build: text(from.build, "build", 128),
     sessionId,
-    nonce: text(from.nonce, "nonce", 64),
+    nonce: nonce(from.nonce),
     signature: text(from.signature, "signature", 128),
     features: features(from.features),
   };

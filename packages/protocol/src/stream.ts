@@ -5,10 +5,18 @@ import type { Mux } from "./mux.ts";
 
 /** Bytes: what a stream may queue before write() asks to stop. */
 const WRITE_HIGH_WATER = 256 * 1024;
-/** Bytes: the receive window at first and at most. */
+/**
+ * Bytes that may be sent on every new stream before any CREDIT has come. Part of the protocol, and small: each end
+ * answers for it 4096 times. The receiver widens it at once, as its budget allows.
+ */
+export const BASE_WINDOW = 8 * 1024;
+/** Bytes: the receive window that a new stream is given, and the largest it can grow to. */
 export const FIRST_WINDOW = 256 * 1024;
 export const MAX_WINDOW = 4 * 1024 * 1024;
 const MIN_CREDIT = 32 * 1024;
+/** What part of the budget that is left a new stream takes at most, and one that grows: late ones get some too. */
+const NEW_STREAM_SHARE = 1 / 64;
+const GROWTH_SHARE = 1 / 4;
 
 export class MuxStream {
   readonly id: number;
@@ -31,19 +39,20 @@ export class MuxStream {
   // Sending. Used by Mux, which owns the order of frames.
   readonly queue: Uint8Array[] = [];
   queuedBytes = 0;
-  sendCredit = FIRST_WINDOW;
+  sendCredit = BASE_WINDOW;
   isReady = false;
   isEnding = false;
   isEnded = false;
   #needsDrain = false;
 
   // Receiving.
-  receiveLeft = FIRST_WINDOW;
+  receiveLeft = BASE_WINDOW;
   hasEnded = false;
   isOpened = false;
   isDead = false;
+  /** Received and not yet consumed. */
   unconsumed = 0;
-  #window = FIRST_WINDOW;
+  #window = BASE_WINDOW;
   #owed = 0;
   #windowStartMs: number;
   #windowBytes = 0;
@@ -54,6 +63,17 @@ export class MuxStream {
     this.header = header;
     this.isOurs = isOurs;
     this.#windowStartMs = nowMs;
+  }
+
+  /** Of the mux's budget; given back when the stream dies. */
+  get grantedBytes(): number {
+    return this.#window - BASE_WINDOW;
+  }
+
+  /** Called by Mux when the OPEN frame is out or in. */
+  openWindow(): void {
+    const growth = this.#mux.grant(FIRST_WINDOW - BASE_WINDOW, NEW_STREAM_SHARE);
+    if (growth > 0) this.#sendCredit(growth, growth);
   }
 
   get onData(): ((bytes: Uint8Array) => void) | undefined {
@@ -124,6 +144,8 @@ export class MuxStream {
     if (this.isDead) return;
     this.#mux.sendReset(this, errno, detail);
     this.die();
+    this.#early = [];
+    if (!this.isOpened) this.onRefused?.(errno, detail);
   }
 
   datagram(bytes: Uint8Array): boolean {
@@ -131,22 +153,31 @@ export class MuxStream {
   }
 
   accept(opened: StreamOpened): void {
-    if (!this.isDead) this.#mux.sendOpened(this, opened);
+    if (this.isDead || this.isOpened) return;
+    this.isOpened = true;
+    this.#mux.sendOpened(this, opened);
   }
 
   /** The sink has taken them: the sender may send as many more, and twice as many at once if it waits for us. */
   consumed(bytes: number): void {
-    if (this.isDead) return;
-    this.unconsumed -= bytes;
-    this.#mux.freed(bytes);
-    if (this.hasEnded) return;
-    this.#owed += bytes;
-    this.#windowBytes += bytes;
-    if (this.#owed < Math.max(MIN_CREDIT, this.#window / 8)) return;
-    const credit = this.#owed + this.#growth();
+    if (this.isDead || this.hasEnded) return;
+    // Never more than came: credit for it would let the sender overrun what this end has promised to hold.
+    const taken = Math.min(bytes, this.unconsumed);
+    this.unconsumed -= taken;
+    this.#owed += taken;
+    this.#windowBytes += taken;
+    // Half of a window that is smaller than the least credit: else the sender would wait for ever.
+    const due = Math.min(this.#window / 2, Math.max(MIN_CREDIT, this.#window / 8));
+    if (this.#owed < due) return;
+    const growth = this.#growth();
+    this.#sendCredit(this.#owed + growth, growth);
     this.#owed = 0;
-    this.receiveLeft += credit;
-    this.#mux.sendCredit(this, credit);
+  }
+
+  #sendCredit(bytes: number, growth: number): void {
+    this.#window += growth;
+    this.receiveLeft += bytes;
+    this.#mux.sendCredit(this, bytes);
   }
 
   /** A window consumed in less than two round trips was the limit, not the link or the sink. */
@@ -156,11 +187,9 @@ export class MuxStream {
     const tookMs = nowMs - this.#windowStartMs;
     this.#windowStartMs = nowMs;
     this.#windowBytes = 0;
-    const rttMs = this.#mux.rttMs;
-    if (rttMs === undefined || tookMs >= 2 * rttMs || this.#window >= MAX_WINDOW) return 0;
-    const growth = this.#window;
-    this.#window *= 2;
-    return growth;
+    const rttMs = this.#mux.leastRttMs;
+    if (rttMs === undefined || tookMs >= 2 * rttMs) return 0;
+    return this.#mux.grant(Math.min(this.#window, MAX_WINDOW - this.#window), GROWTH_SHARE);
   }
 
   /** Called by Mux after it has taken bytes off the queue. True: tell onDrain. */
@@ -180,6 +209,9 @@ export class MuxStream {
   }
 
   dieIfDone(): void {
-    if (this.isEnded && this.hasEnded) this.die();
+    if (!this.isEnded || !this.hasEnded) return;
+    this.die();
+    // An acceptor that ends before it has answered: whoever waits for the answer must not wait for ever.
+    if (!this.isOpened) this.onRefused?.("EPROTO", "the stream ended before it was opened");
   }
 }

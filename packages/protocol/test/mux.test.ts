@@ -33,6 +33,7 @@ function end(side: "session" | "agent", now: () => number = () => 0): End {
     onResponse: (id, response) => log.push(`${id} ${JSON.stringify(response)}`),
     onNotice: (notice) => log.push(JSON.stringify(notice)),
     onGoaway: (why) => log.push(`goaway ${why.detail}`),
+    onOverrun: () => log.push("overrun"),
   };
   return { mux: new Mux({ side, handlers, now }), streams, log };
 }
@@ -142,7 +143,7 @@ test("a sender stops at its credit, and goes on when the reader has consumed", (
 test("the window grows while it is what limits the stream, and not beyond its maximum", () => {
   const clock = { ms: 0 };
   const [session, agent] = [end("session", () => clock.ms), end("agent", () => clock.ms)];
-  agent.mux.rttMs = 20;
+  agent.mux.leastRttMs = 20;
   const ours = session.mux.open(TCP);
   settle(session, agent);
   const [theirs] = agent.streams;
@@ -295,4 +296,83 @@ test("no bytes make the core throw anything but a ProtocolError, or keep more th
       assert.ok(error instanceof ProtocolError, String(error));
     }
   }
+});
+
+test("streams that nobody reads leave room for others, and their windows have a sum that ends", () => {
+  const [session, agent] = [end("session"), end("agent")];
+  const stalled = Array.from({ length: 1000 }, () => session.mux.open(TCP));
+  settle(session, agent);
+  for (const stream of stalled) stream.write(new Uint8Array(512 * 1024));
+  settle(session, agent);
+  const held = agent.streams.reduce((sum, stream) => sum + stream.unconsumed, 0);
+  assert.ok(held <= 64 * 1024 * 1024, `${held} bytes are held`);
+  const late = session.mux.open(TCP);
+  const sent = new Uint8Array(100 * 1024).map((_, i) => i);
+  late.write(sent);
+  settle(session, agent);
+  const parts: Uint8Array[] = [];
+  const theirs = agent.streams.at(-1);
+  assert.ok(theirs);
+  theirs.onData = (bytes) => {
+    parts.push(bytes);
+    theirs.consumed(bytes.length);
+  };
+  settle(session, agent);
+  assert.deepEqual(concat(parts), sent);
+});
+
+test("what ended streams held is free for new ones", () => {
+  const [session, agent] = [end("session"), end("agent")];
+  for (let round = 0; round < 2000; round++) {
+    const stream = session.mux.open(TCP);
+    settle(session, agent);
+    assert.equal(agent.streams.at(-1)?.grantedBytes, 248 * 1024);
+    stream.reset("ECANCELED");
+    settle(session, agent);
+  }
+});
+
+test("more credit than was consumed is never given back", () => {
+  const [session, agent] = [end("session"), end("agent")];
+  const ours = session.mux.open(TCP);
+  ours.write(new Uint8Array(300 * 1024));
+  settle(session, agent);
+  const [theirs] = agent.streams;
+  assert.ok(theirs);
+  theirs.onData = () => {};
+  theirs.consumed(10 * 1024 * 1024);
+  assert.equal(theirs.receiveLeft, 256 * 1024);
+});
+
+test("whoever waits for a stream to open learns that it was reset by its own end, or ended instead", () => {
+  const [session, agent] = [end("session"), end("agent")];
+  const seen: string[] = [];
+  const cancelled = session.mux.open(TCP);
+  cancelled.onRefused = (errno) => seen.push(errno);
+  cancelled.reset("ECANCELED");
+  const ended = session.mux.open(TCP);
+  ended.onRefused = (errno) => seen.push(errno);
+  ended.end();
+  settle(session, agent);
+  agent.streams.at(-1)?.end();
+  settle(session, agent);
+  assert.deepEqual(seen, ["ECANCELED", "EPROTO"]);
+});
+
+test("a second ping does not shorten the round trip of the first", () => {
+  const clock = { ms: 0 };
+  const [session, agent] = [end("session", () => clock.ms), end("agent")];
+  session.mux.ping();
+  clock.ms = 200;
+  session.mux.ping();
+  clock.ms = 300;
+  settle(session, agent);
+  assert.equal(session.mux.rttMs, 300);
+});
+
+test("a peer that asks and does not read is given up, by an event and not by a throw", () => {
+  const agent = end("agent");
+  const detail = "x".repeat(4000);
+  for (let i = 0; i < 10_000; i++) agent.mux.notify({ kind: "target-gone", detail });
+  assert.deepEqual(agent.log, ["overrun"]);
 });

@@ -65,7 +65,12 @@ export interface ConnectedChannel {
 /** @throws TunnelError: no agent, not ours, or of another protocol */
 export async function startSession(options: SessionOptions): Promise<Session> {
   const session = new Session(options);
-  await session.begin();
+  try {
+    await session.begin();
+  } catch (error) {
+    await session.end(); // else it would redial for a caller that has gone
+    throw error;
+  }
   return session;
 }
 
@@ -77,6 +82,9 @@ export class Session {
   readonly #steals = new Map<number, OnConnection>();
   #isPaused = false;
   #isOver = false;
+  #isRedialling = false;
+  /** Released while there was no tunnel: the agent is told when there is one again. */
+  readonly #unreleased = new Set<number>();
   #goneWhy: string | undefined;
   readonly files: SessionFiles;
   /** Resolves with the reason when there will be no tunnel any more; never when the session was ended by us. */
@@ -158,14 +166,28 @@ export class Session {
       await (await this.#patiently()).call("incoming.steal", { port });
     } catch (error) {
       this.#steals.delete(port);
+      // It may have been stolen all the same, by the lost tunnel or by the redial.
+      if (error instanceof TunnelFailure && /^(ECONNRESET|ETIMEDOUT)$/.test(error.errno)) {
+        await this.#release(port);
+      }
       throw error;
     }
     return {
       release: async () => {
-        if (!this.#steals.delete(port) || !this.#current) return;
-        await this.#current.call("incoming.release", { port });
+        if (this.#steals.delete(port)) await this.#release(port);
       },
     };
+  }
+
+  /** Without a tunnel the agent lets the port go by itself, or is told after the redial. */
+  async #release(port: number): Promise<void> {
+    this.#unreleased.add(port);
+    try {
+      await this.#current?.call("incoming.release", { port }, { timeoutMs: DIAL_TIMEOUT_MS });
+      if (this.#current) this.#unreleased.delete(port);
+    } catch (error) {
+      if (!(error instanceof TunnelFailure && error.errno === "ECONNRESET")) throw error;
+    }
   }
 
   /** Before this process is stopped (Ctrl-Z): the target gets its traffic back until resume(). */
@@ -221,6 +243,10 @@ export class Session {
         onNotice: (notice) => this.#noticed(notice),
       },
     });
+    if (this.#isOver) {
+      tunnel.close("the session has ended");
+      throw new TunnelFailure("ECANCELED", "the session has ended");
+    }
     this.#current = tunnel;
     void tunnel.closed.then(({ why }) => this.#disconnected(tunnel, why));
     return tunnel;
@@ -246,10 +272,13 @@ export class Session {
     if (this.#current !== tunnel) return;
     this.#current = undefined;
     this.files.forget();
-    if (this.#isOver) return;
+    // A tunnel that is lost while it is being restored belongs to the redial that made it.
+    if (this.#isOver || this.#isRedialling) return;
     this.#options.onEvent({ kind: "tunnel-lost", why });
+    this.#isRedialling = true;
     this.#tunnel = this.#redial(why);
     this.#tunnel.catch((error: unknown) => {
+      this.#isRedialling = false;
       if (!this.#isOver) this.#resolveLost(error instanceof Error ? error.message : String(error));
     });
   }
@@ -263,18 +292,23 @@ export class Session {
       if (this.#isOver) throw new TunnelFailure("ECANCELED", "the session has ended");
       if (performance.now() >= until) throw new TunnelFailure("ETIMEDOUT", why);
       onEvent({ kind: "reconnecting", attempt, why });
+      let tunnel: Tunnel | undefined;
       try {
-        const tunnel = await this.#connect();
+        tunnel = await this.#connect();
         await this.#restore(tunnel);
+        if (this.#current !== tunnel) throw new TunnelFailure("ECONNRESET", "lost again");
+        this.#isRedialling = false;
         onEvent({ kind: "resumed", ports: [...this.#steals.keys()] });
         return tunnel;
       } catch (error) {
+        if (tunnel && this.#current === tunnel) this.#current = undefined;
+        tunnel?.close("it could not be restored");
         why = error instanceof Error ? error.message : String(error);
         // Another attempt changes nothing about a key or a version.
         if (error instanceof TunnelFailure && /^(EACCES|EPROTONOSUPPORT)$/.test(error.errno))
           throw error;
       }
-      await pause(backoff, this.#abort.signal);
+      await Promise.race([pause(backoff, this.#abort.signal), this.#options.gone]);
       backoff = Math.min(backoff * 2, MAX_BACKOFF_MS);
     }
   }
@@ -290,6 +324,10 @@ export class Session {
         const detail = error instanceof Error ? error.message : String(error);
         this.#options.onEvent({ kind: "steal-lost", port, detail });
       }
+    }
+    for (const port of [...this.#unreleased]) {
+      if (!this.#steals.has(port)) await tunnel.call("incoming.release", { port });
+      this.#unreleased.delete(port);
     }
     if (this.#isPaused) await tunnel.call("pause", {});
   }

@@ -10,33 +10,46 @@ import type {
   SessionHello,
   StreamHeader,
   StreamOpened,
+  WireError,
 } from "@inpod/protocol";
 import { Mux, ProtocolError, parseResult } from "@inpod/protocol";
 import type { OutgoingChannel, Tunnel, TunnelHandlers } from "./api.ts";
 import { TunnelFailure } from "./failure.ts";
 import type { AgentCredentials, SessionCredentials } from "./hello.ts";
-import { greetAgent, greetSession } from "./hello.ts";
+import { greetAgent, greetSession, HELLO_TIMEOUT_MS } from "./hello.ts";
 
-const PING_MS = 10_000;
+const TICK_MS = 5000;
+const TICKS_PER_PING = 2;
+/**
+ * 25 s. Counted in ticks and not by the clock: after a stopped process is continued (Ctrl-Z, a closed laptop) its timers
+ * run before it reads what has arrived meanwhile.
+ */
+const DEAD_AFTER_TICKS = 5;
 /** The first answers tune the windows: they should not wait for ten seconds. */
-const FIRST_PINGS_MS = [0, 200, 1000] as const;
-const DEAD_MS = 25_000;
+const FIRST_PINGS_MS = [200, 1000] as const;
+/** How long a peer may take to read why the tunnel is closed. */
+const LINGER_MS = 2000;
 const CALL_TIMEOUT_MS = 30_000;
-/** Bytes handed to the link at once. */
-const BATCH_BYTES = 256 * 1024;
-/** Up to so many busy streams a write goes out in the same tick; beyond, gathering saves system calls. */
+/** Bytes handed to the link at once: what lies there is in front of every frame that comes later. */
+const BATCH_BYTES = 128 * 1024;
+/** Up to so many streams a write goes out in the same tick; beyond, gathering saves system calls. */
 const FEW_STREAMS = 8;
 /** Requests that an agent's end works on at once; the next ones fail with EAGAIN. */
 const MAX_REQUESTS = 1024;
 
-/** The session's end. @throws TunnelFailure, see greetAgent */
+/**
+ * The session's end, once the agent has accepted the session's key.
+ * @throws TunnelFailure EACCES for a key that it does not know, and see greetAgent
+ */
 export async function connectTunnel(
   stream: Duplex,
   options: SessionCredentials & { readonly handlers: TunnelHandlers },
 ): Promise<Tunnel> {
   try {
     const agent = await greetAgent(stream, options);
-    return new Connection("session", stream, agent, options.handlers);
+    const connection = new Connection("session", stream, agent, options.handlers);
+    await connection.accepted();
+    return connection;
   } catch (error) {
     stream.destroy();
     throw asFailure(error);
@@ -64,6 +77,9 @@ const asFailure = (error: unknown): TunnelFailure =>
     ? error
     : new TunnelFailure("EPROTO", error instanceof Error ? error.message : String(error));
 
+/** The errno of a GOAWAY that nothing was wrong with. */
+const CLEAN = "ECANCELED";
+
 interface PendingCall {
   readonly method: AgentMethod;
   readonly resolve: (result: never) => void;
@@ -81,11 +97,14 @@ class Connection implements Tunnel {
   #nextCall = 1;
   #runningRequests = 0;
   #isScheduled = false;
-  #lastReceivedMs = performance.now();
-  #goaway: string | undefined;
+  #ticks = 0;
+  #silentTicks = 0;
+  #goaway: WireError | undefined;
   #isClosed = false;
   readonly #timers: NodeJS.Timeout[] = [];
   #resolveClosed: (why: { clean: boolean; why: string }) => void = () => {};
+  #resolveAnswered: () => void = () => {};
+  readonly #answeredPing: Promise<void>;
 
   constructor(
     side: "session" | "agent",
@@ -99,6 +118,9 @@ class Connection implements Tunnel {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
+    this.#answeredPing = new Promise((resolve) => {
+      this.#resolveAnswered = resolve;
+    });
     this.#mux = new Mux({
       side,
       now: () => performance.now(),
@@ -108,12 +130,17 @@ class Connection implements Tunnel {
         onRequest: (id, request) => void this.#serve(id, request.method, request.params),
         onResponse: (id, response) => this.#answered(id, response),
         onNotice: (notice) => this.#handlers.onNotice?.(notice),
-        onGoaway: ({ detail }) => {
-          this.#goaway = detail;
+        onGoaway: (why) => {
+          this.#goaway = why;
         },
+        onPong: () => this.#resolveAnswered(),
+        // Not from inside a call of the session's or the agent's.
+        onOverrun: () =>
+          setImmediate(() => this.#end("the other end does not read what it asks for")),
       },
     });
     stream.on("data", (chunk: Buffer) => this.#received(chunk));
+    stream.resume(); // also one that its owner had paused
     stream.on("drain", () => {
       this.#mux.isCongested = false;
       this.#flush();
@@ -123,8 +150,25 @@ class Connection implements Tunnel {
     stream.on("error", (error) => this.#end(error.message));
     for (const delay of FIRST_PINGS_MS)
       this.#timers.push(setTimeout(() => this.#mux.ping(), delay));
-    this.#timers.push(setInterval(() => this.#tick(), PING_MS));
+    this.#timers.push(setInterval(() => this.#tick(), TICK_MS));
     for (const timer of this.#timers) timer.unref();
+    this.#mux.ping();
+    // What ended while the greeting was checked tells nobody any more.
+    if (stream.destroyed) this.#end("the connection was lost");
+  }
+
+  /** Resolves with the first answer of the agent. @throws TunnelFailure why it has refused the session */
+  async accepted(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, HELLO_TIMEOUT_MS);
+    });
+    const end = await Promise.race([this.#answeredPing, this.closed, late]);
+    clearTimeout(timer);
+    if (end) throw new TunnelFailure(this.#goaway?.errno ?? "ECONNRESET", end.why);
+    if (this.#mux.rttMs !== undefined) return;
+    this.#end("the agent has not answered within 5 s");
+    throw new TunnelFailure("ETIMEDOUT", "the agent has not answered within 5 s");
   }
 
   open(header: StreamHeader): OutgoingChannel {
@@ -154,7 +198,13 @@ class Connection implements Tunnel {
         reject(new TunnelFailure("ETIMEDOUT", `no answer to ${method} within ${timeoutMs} ms`));
       }, timeoutMs);
       this.#calls.set(id, { method, resolve: resolve as PendingCall["resolve"], reject, timer });
-      this.#mux.request(id, method, params);
+      try {
+        this.#mux.request(id, method, params);
+      } catch (error) {
+        clearTimeout(timer);
+        this.#calls.delete(id);
+        reject(new TunnelFailure("EMSGSIZE", String(error)));
+      }
     });
   }
 
@@ -168,22 +218,34 @@ class Connection implements Tunnel {
 
   close(reason: string): void {
     if (this.#isClosed) return;
-    this.#mux.goaway({ errno: "ECANCELED", detail: reason });
-    this.#flush();
-    this.#stream.end();
+    this.#leave({ errno: CLEAN, detail: reason });
     this.#finish(true, reason);
-    setTimeout(() => this.#stream.destroy(), 1000).unref();
+  }
+
+  /** Hands the link all that may still be sent, and why there is no more. */
+  #leave(why: WireError): void {
+    this.#mux.goaway(why);
+    while (this.#mux.hasMore) {
+      for (const chunk of this.#mux.take(BATCH_BYTES).chunks) this.#stream.write(chunk);
+    }
+    this.#stream.end();
+    setTimeout(() => this.#stream.destroy(), LINGER_MS).unref();
   }
 
   #received(chunk: Buffer): void {
-    this.#lastReceivedMs = performance.now();
+    this.#silentTicks = 0;
     if (this.#isClosed) return;
     try {
       this.#mux.receive(chunk);
     } catch (error) {
-      const what = error instanceof ProtocolError ? error.message : String(error);
-      this.#end(`the other end broke the protocol: ${what}`);
-      if (!(error instanceof ProtocolError)) throw error;
+      if (!(error instanceof ProtocolError)) {
+        this.#end("a failure of our own");
+        throw error;
+      }
+      const why = `the other end broke the protocol: ${error.message}`;
+      if (this.#isClosed) return;
+      this.#leave({ errno: "EPROTO", detail: why });
+      this.#finish(false, why);
     }
   }
 
@@ -194,7 +256,7 @@ class Connection implements Tunnel {
       this.#isScheduled = false;
       this.#flush();
     };
-    if (this.#mux.readyCount > FEW_STREAMS) setImmediate(flush);
+    if (this.#mux.streamCount > FEW_STREAMS) setImmediate(flush);
     else process.nextTick(flush);
   }
 
@@ -212,8 +274,10 @@ class Connection implements Tunnel {
   }
 
   #tick(): void {
-    if (performance.now() - this.#lastReceivedMs > DEAD_MS) this.#end("nothing was heard for 25 s");
-    else this.#mux.ping();
+    this.#ticks++;
+    this.#silentTicks++;
+    if (this.#silentTicks > DEAD_AFTER_TICKS) this.#end("nothing was heard for 25 s");
+    else if (this.#ticks % TICKS_PER_PING === 0) this.#mux.ping();
   }
 
   async #serve(id: number, method: AgentMethod, params: unknown): Promise<void> {
@@ -231,7 +295,13 @@ class Connection implements Tunnel {
       }
       this.#runningRequests--;
     }
-    if (!this.#isClosed) this.#mux.respond(id, response);
+    if (this.#isClosed) return;
+    try {
+      this.#mux.respond(id, response);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#mux.respond(id, { error: { errno: "EMSGSIZE", detail: "the answer is too long" } });
+    }
   }
 
   #answered(
@@ -245,14 +315,21 @@ class Connection implements Tunnel {
     if ("error" in response) {
       call.reject(new TunnelFailure(response.error.errno, response.error.detail));
     } else {
-      call.resolve(parseResult(call.method, response.result) as never);
+      let result: unknown;
+      try {
+        result = parseResult(call.method, response.result);
+      } catch (error) {
+        call.reject(new TunnelFailure("EPROTO", `not an answer to ${call.method}`));
+        throw error;
+      }
+      call.resolve(result as never);
     }
   }
 
   #end(why: string): void {
     if (this.#isClosed) return;
     this.#stream.destroy();
-    this.#finish(this.#goaway !== undefined, this.#goaway ?? why);
+    this.#finish(this.#goaway?.errno === CLEAN, this.#goaway?.detail ?? why);
   }
 
   #finish(clean: boolean, why: string): void {

@@ -105,6 +105,7 @@ export async function greetSession(
   const hello = parseSessionHello(decodeJson(frame.payload));
   const refuse = (errno: string, detail: string): TunnelFailure => {
     stream.end(encodeJson(FrameType.goaway, 0, { errno, detail }));
+    stream.resume(); // a socket closed with unread bytes sends RST, which overtakes the reason
     return new TunnelFailure(errno, detail);
   };
   if (hello.version !== PROTOCOL_VERSION) {

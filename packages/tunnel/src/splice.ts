@@ -5,6 +5,7 @@ import { resetSocket } from "./reset.ts";
 
 export function splice(socket: Socket, channel: Channel): void {
   let isOver = false;
+  socket.allowHalfOpen = true;
 
   channel.onData = (bytes) => {
     const isTaken = socket.write(bytes, () => channel.consumed(bytes.length));

@@ -302,17 +302,25 @@ test("a session with another key is refused, and is told so", async (t) => {
   const [left, right] = await socketPair(t);
   const other = generateKeyPairSync("ed25519");
   const accepted = errnoOf(acceptTunnel(right, { ...acceptOptions, authorize: () => [KEY] }));
-  const session = await connectTunnel(left, { ...connectOptions, privateKey: other.privateKey });
-  const closed = await session.closed;
+  await assert.rejects(
+    connectTunnel(left, { ...connectOptions, privateKey: other.privateKey }),
+    (error: TunnelError) => {
+      assert.equal(error.errno, "EACCES");
+      assert.match(error.message, /key is not the one/);
+      return true;
+    },
+  );
   assert.equal(await accepted, "EACCES");
-  assert.match(closed.why, /key is not the one/);
 });
 
 test("a greeting that was signed for another connection is worth nothing", async (t) => {
   const hellos: Buffer[] = [];
   const [left, right] = await socketPair(t);
-  right.on("data", (chunk) => hellos.push(chunk));
-  right.pause();
+  const write = left.write.bind(left);
+  left.write = (chunk: Uint8Array) => {
+    hellos.push(Buffer.from(chunk));
+    return write(chunk);
+  };
   const first = acceptTunnel(right, { ...acceptOptions, authorize: () => [KEY] });
   const session = await connectTunnel(left, connectOptions);
   await first;
@@ -344,7 +352,13 @@ for (const [what, bytes] of [
 
 test("an agent of another protocol is named with both versions", async (t) => {
   const [left, right] = await socketPair(t);
-  const hello = { role: "agent", versions: [7, 9], build: "9.1.0", nonce: "x", features: [] };
+  const hello = {
+    role: "agent",
+    versions: [7, 9],
+    build: "9.1.0",
+    nonce: randomBytes(32).toString("base64"),
+    features: [],
+  };
   const payload = Buffer.from(JSON.stringify(hello));
   right.write(Buffer.concat([Buffer.from([1, 0, 0, payload.length, 0, 0, 0, 0]), payload]));
   await assert.rejects(connectTunnel(left, connectOptions), (error: TunnelError) => {
@@ -385,4 +399,39 @@ test("a reset is not announced by a clean end", async (t) => {
     assert.equal(await seen, "ECONNRESET");
     assert.equal(hasEnded, false);
   }
+});
+
+test("an answer of the wrong shape fails its request, and ends the tunnel for both", async (t) => {
+  const { session, agent } = await join(t, { onRequest: async () => ({ hostname: 7 }) });
+  assert.equal(await errnoOf(session.call("describe", {})), "EPROTO");
+  assert.match((await session.closed).why, /broke the protocol/);
+  const told = await agent.closed;
+  assert.equal(told.clean, false);
+  assert.match(told.why, /broke the protocol/);
+});
+
+test("an answer that is too long for a frame fails with EMSGSIZE, and the tunnel lives on", async (t) => {
+  const { session } = await join(t, {
+    onRequest: async (method) => (method === "pause" ? {} : { hostname: "x".repeat(9_000_000) }),
+  });
+  assert.equal(await errnoOf(session.call("describe", {})), "EMSGSIZE");
+  assert.deepEqual(await session.call("pause", {}), {});
+});
+
+test("what was written before close() still arrives", async (t) => {
+  let received = 0;
+  const { session, agent } = await join(t, {
+    onStream: (channel) => {
+      channel.accept({ kind: "tcp", local: PEER, peer: PEER });
+      channel.onData = (bytes) => {
+        received += bytes.length;
+      };
+    },
+  });
+  const channel = session.open(TCP);
+  await channel.opened;
+  channel.write(randomBytes(200 * 1024));
+  session.close("done");
+  assert.deepEqual(await agent.closed, { clean: true, why: "done" });
+  assert.equal(received, 200 * 1024);
 });

@@ -87,13 +87,16 @@ function readText(directory: string, path: string): string {
 const isFile = (path: string): boolean =>
   statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 
-const configInvalid = (source: string, problems: readonly string[]): UserError =>
-  new UserError(
+/** A syntax error begins with its file and line already. */
+function configInvalid(source: string, problems: readonly string[]): UserError {
+  const [first = ""] = problems;
+  const alone = first.startsWith(`${source}:`) ? first : `${source}: ${first}`;
+  const all = problems.map((problem) => `  - ${problem}`).join("\n");
+  return new UserError(
     "CONFIG_INVALID",
-    problems.length === 1
-      ? `${source}: ${problems[0]?.replace(`${source}:`, "")}`
-      : `${problems.length} problems in ${source}\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
+    problems.length === 1 ? alone : `${problems.length} problems in ${source}\n${all}`,
   );
+}
 
 const configNotFound = (looked: string): UserError =>
   new UserError("CONFIG_NOT_FOUND", "no configuration file in its usual places", {

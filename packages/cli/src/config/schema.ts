@@ -62,12 +62,19 @@ const names = z
   )
   .transform((all) => all.filter((name) => name !== ""));
 
+/** "write" is known, so that it can be refused as such, and not offered. */
+const inQuotes = (allowed: readonly string[]): string =>
+  allowed
+    .filter((word) => word !== "write")
+    .map((word) => `"${word}"`)
+    .join(", ");
+
 const words = <const Words extends readonly [string, ...string[]]>(allowed: Words) =>
-  z.enum(allowed, { error: allowed.map((word) => `"${word}"`).join(", ") });
+  z.enum(allowed, { error: inQuotes(allowed) });
 
 const orFlag = <const Words extends readonly [string, ...string[]]>(allowed: Words) =>
   z.union([z.boolean(), z.enum(allowed)], {
-    error: `true, false, ${allowed.map((word) => `"${word}"`).join(", ")}, or an object`,
+    error: `true, false, ${inQuotes(allowed)}, or an object`,
   });
 const flagOrObject = z.boolean({ error: "true, false, or an object" });
 

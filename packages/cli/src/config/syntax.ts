@@ -1,5 +1,10 @@
 /** Text of a configuration file → plain values. Error texts never quote the file: it may hold secrets. */
-import { type ParseError, parse as parseJson, printParseErrorCode } from "jsonc-parser";
+// Its CommonJS build requires its parts through a variable, which no bundler can follow.
+import {
+  type ParseError,
+  parse as parseJson,
+  printParseErrorCode,
+} from "jsonc-parser/lib/esm/main.js";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 

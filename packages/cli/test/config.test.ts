@@ -1,0 +1,439 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { UserError } from "@inpod/protocol";
+import { loadConfig, type Sources } from "../src/config/load.ts";
+import type { ResolvedConfig } from "../src/config/resolve.ts";
+
+function directoryWith(t: TestContext, files: Record<string, string>): string {
+  const directory = mkdtempSync(join(tmpdir(), "inpod-config-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(directory, name)), { recursive: true });
+    writeFileSync(join(directory, name), text);
+  }
+  return directory;
+}
+
+const load = (
+  t: TestContext,
+  files: Record<string, string>,
+  sources: Partial<Sources> = {},
+): ResolvedConfig =>
+  loadConfig({ flags: {}, env: {}, directory: directoryWith(t, files), ...sources });
+const loadValue = (
+  t: TestContext,
+  value: unknown,
+  sources: Partial<Sources> = {},
+): ResolvedConfig => load(t, { ".inpod/inpod.json": JSON.stringify(value) }, sources);
+
+function problems(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof UserError, String(error));
+    assert.match(error.code, /^CONFIG_/);
+    return error.message;
+  }
+  return assert.fail("it was accepted");
+}
+
+test("without a file everything has mirrord's defaults, and nothing comes in, which one notice says", (t) => {
+  const config = load(t, {});
+  assert.deepEqual(
+    { ...config, layer: undefined, notices: undefined },
+    {
+      acceptInvalidCertificates: false,
+      agent: { startupTimeoutMs: 60_000, communicationTimeoutMs: 30_000, idleTimeoutMs: 30_000 },
+      env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
+      ignoredKeys: [],
+      layer: undefined,
+      notices: undefined,
+    },
+  );
+  assert.deepEqual(config.layer, {
+    files: {
+      mode: "read",
+      readWrite: [],
+      readOnly: [],
+      local: [],
+      notFound: [],
+      mapping: [],
+      fallback: true,
+    },
+    outgoing: { tcp: true, udp: true, ignoreLocalhost: false },
+    incoming: {
+      mode: "off",
+      ports: undefined,
+      ignorePorts: [],
+      ignoreLocalhost: false,
+      portMapping: new Map(),
+    },
+    dns: true,
+    hostname: true,
+    skipBuildTools: true,
+    skipExtraBuildTools: [],
+    skipProcesses: [],
+  });
+  assert.match(config.notices.join(), /mirroring is not supported yet/);
+});
+
+test("JSON with comments and trailing commas, YAML and TOML say the same", (t) => {
+  for (const files of [
+    {
+      ".inpod/inpod.json":
+        '{ // whose place {{ it }} is\n "target": {"path": "pod/a", "namespace": "shop",}, /* x */ "feature": {"fs": "local"},}',
+    },
+    {
+      ".inpod/inpod.yaml":
+        "target: # {{ c }}\n  path: pod/a\n  namespace: shop\nfeature:\n  fs: local\n",
+    },
+    { ".mirrord/mirrord.yml": "target: {path: pod/a, namespace: shop}\nfeature: {fs: local}\n" },
+    {
+      ".mirrord/mirrord.toml":
+        '[target]\npath = "pod/a"\nnamespace = "shop"\n[feature]\nfs = "local"\n',
+    },
+  ] as Record<string, string>[]) {
+    const { target, namespace, layer } = load(t, files);
+    assert.deepEqual([target, namespace, layer.files.mode], ["pod/a", "shop", "local"]);
+  }
+});
+
+test("inpod's own file comes before mirrord's, and -f before both", (t) => {
+  const files = {
+    ".inpod/inpod.yaml": "target: pod/own",
+    ".mirrord/mirrord.json": '{"target": "pod/mirrord"}',
+    "other.toml": 'target = "pod/other"',
+  };
+  assert.equal(load(t, files).target, "pod/own");
+  assert.equal(load(t, files, { flags: { configFile: "other.toml" } }).target, "pod/other");
+});
+
+test("a variable overrides a flag, a flag the file, and INPOD_ comes before MIRRORD_", (t) => {
+  const file = {
+    target: { path: "pod/file", namespace: "file" },
+    kube_context: "file",
+    kubeconfig: "~/k",
+  };
+  const config = loadValue(t, file, {
+    flags: { namespace: "flag", context: "flag", dns: false },
+    env: {
+      MIRRORD_KUBE_CONTEXT: "mirrord",
+      INPOD_KUBE_CONTEXT: "inpod",
+      MIRRORD_TCP_OUTGOING: "false",
+      INPOD_FILE_MODE: "",
+    },
+  });
+  assert.equal(config.target, "pod/file");
+  assert.equal(config.namespace, "flag");
+  assert.equal(config.context, "inpod");
+  assert.equal(config.kubeconfig, join(homedir(), "k"));
+  assert.equal(config.layer.dns, false);
+  assert.deepEqual([config.layer.outgoing.tcp, config.layer.outgoing.udp], [false, true]);
+});
+
+test("a list of variables to exclude takes the place of the file's list to include", (t) => {
+  const { env } = loadValue(
+    t,
+    { feature: { env: { include: "A_*;B" } } },
+    { flags: { envExclude: ["C"] } },
+  );
+  assert.ok(env !== false);
+  assert.deepEqual([env.include, env.exclude], [["*"], ["C"]]);
+});
+
+test("every key of this version arrives", (t) => {
+  const config = loadValue(t, {
+    accept_invalid_certificates: true,
+    skip_processes: "make;gcc",
+    skip_build_tools: false,
+    skip_extra_build_tools: ["bazel"],
+    agent: {
+      image: { registry: "r/agent", tag: "1" },
+      image_pull_policy: "Always",
+      startup_timeout: 5,
+      communication_timeout: 6,
+      idle_timeout: 7,
+      ttl: 1,
+      log_level: "debug",
+    },
+    feature: {
+      env: {
+        exclude: ["X*"],
+        override: { A: "1" },
+        mapping: { "^B": "2" },
+        unset: ["C"],
+        env_file: ".env",
+      },
+      fs: {
+        mode: "localwithoverrides",
+        read_only: ["^/a"],
+        local: ["^/b"],
+        not_found: ["^/c"],
+        mapping: { "^/d": "/e" },
+        fallback: false,
+      },
+      hostname: false,
+      network: {
+        incoming: {
+          mode: "steal",
+          ports: [80],
+          ignore_ports: [81],
+          ignore_localhost: true,
+          port_mapping: [[3000, 80]],
+        },
+        outgoing: {
+          tcp: true,
+          udp: false,
+          ignore_localhost: true,
+          filter: {
+            remote: [
+              "169.254.169.254",
+              "tcp://10.0.0.0/8:80",
+              "[::1]:80",
+              ":443",
+              "udp://ns.example",
+            ],
+          },
+        },
+        dns: { enabled: false },
+      },
+    },
+  });
+  assert.deepEqual(config, {
+    acceptInvalidCertificates: true,
+    agent: {
+      image: "r/agent:1",
+      imagePullPolicy: "Always",
+      startupTimeoutMs: 5000,
+      communicationTimeoutMs: 6000,
+      idleTimeoutMs: 7000,
+    },
+    env: {
+      include: ["*"],
+      exclude: ["X*"],
+      override: { A: "1" },
+      mapping: [["^B", "2"]],
+      unset: ["C"],
+      envFile: ".env",
+    },
+    layer: {
+      files: {
+        mode: "localwithoverrides",
+        readWrite: [],
+        readOnly: ["^/a"],
+        local: ["^/b"],
+        notFound: ["^/c"],
+        mapping: [["^/d", "/e"]],
+        fallback: false,
+      },
+      outgoing: {
+        tcp: true,
+        udp: false,
+        ignoreLocalhost: true,
+        filter: {
+          remote: [
+            "169.254.169.254",
+            "tcp://10.0.0.0/8:80",
+            "[::1]:80",
+            ":443",
+            "udp://ns.example",
+          ],
+        },
+      },
+      incoming: {
+        mode: "steal",
+        ports: [80],
+        ignorePorts: [81],
+        ignoreLocalhost: true,
+        portMapping: new Map([[3000, 80]]),
+      },
+      dns: false,
+      hostname: false,
+      skipBuildTools: false,
+      skipExtraBuildTools: ["bazel"],
+      skipProcesses: ["make", "gcc"],
+    },
+    notices: [],
+    ignoredKeys: ["agent.ttl", "agent.log_level"],
+  });
+});
+
+test("false in place of an object switches the whole feature off, and null is a key left out", (t) => {
+  const off = loadValue(t, { target: null, feature: { env: false, fs: false, network: false } });
+  assert.equal(off.env, false);
+  assert.equal(off.target, undefined);
+  assert.equal(off.layer.files.mode, "local");
+  assert.deepEqual(
+    [off.layer.outgoing.tcp, off.layer.outgoing.udp, off.layer.dns, off.layer.incoming.mode],
+    [false, false, false, "off"],
+  );
+  assert.deepEqual(off.notices, []);
+});
+
+test("mirroring is taken for off with a notice, in each way of writing it; --steal is stronger", (t) => {
+  for (const incoming of ["mirror", true, { mode: "mirror" }, { ports: [80] }]) {
+    const value = { feature: { network: { incoming } } };
+    assert.equal(loadValue(t, value).layer.incoming.mode, "off");
+    assert.equal(loadValue(t, value).notices.length, 1);
+    const stealing = loadValue(t, value, { flags: { steal: true } });
+    assert.equal(stealing.layer.incoming.mode, "steal");
+    assert.deepEqual(stealing.notices, []);
+  }
+});
+
+const WRONG: readonly (readonly [value: unknown, ...said: RegExp[]])[] = [
+  [{ traget: "pod/a" }, /unknown key "traget", did you mean "target"\?/],
+  [
+    { feature: { network: { incomming: "steal" } } },
+    /"feature\.network\.incomming", did you mean "incoming"\?/,
+    /known in "feature\.network": incoming, outgoing, dns/,
+  ],
+  [
+    { feature: { network: { outgoing: { tpc: true } } } },
+    /"feature\.network\.outgoing\.tpc", did you mean "tcp"\?/,
+  ],
+  [
+    { feature: { fs: { mode: "raed" } } },
+    /"feature\.fs\.mode" is a string; allowed: .*"read".*did you mean "read"\?/,
+  ],
+  [
+    { feature: { network: { incoming: "stael" } } },
+    /"feature\.network\.incoming" is a string; .*did you mean "steal"\?/,
+  ],
+  [
+    { feature: { network: { incoming: { ports: ["80", 70000] } } } },
+    /ports\[0\]" is a string; allowed: a port number/,
+    /ports\[1\]" is a number; allowed: a port number/,
+  ],
+  [
+    {
+      feature: {
+        network: {
+          incoming: {
+            port_mapping: [
+              [1, 2],
+              [1, 3],
+            ],
+          },
+        },
+      },
+    },
+    /port_mapping" is a list; allowed: pairs that name each port/,
+  ],
+  [
+    { feature: { network: { incoming: { port_mapping: [[1]] } } } },
+    /port_mapping\[0\]" is a list; allowed: a pair/,
+  ],
+  [
+    { feature: { network: { outgoing: { filter: { remote: ["a"], local: ["b"] } } } } },
+    /either remote or local/,
+  ],
+  [
+    { feature: { network: { outgoing: { filter: { remote: ["http://a"] } } } } },
+    /remote\[0\]" is a string; allowed: \[tcp:/,
+  ],
+  [{ feature: { fs: "write" } }, /"feature\.fs": not supported yet/],
+  [
+    { feature: { fs: { mode: "write", read_write: ["a"] } } },
+    /"feature\.fs\.mode": not supported yet/,
+    /"feature\.fs\.read_write" is not supported yet/,
+  ],
+  [{ feature: { fs: { local: ["("] } } }, /local\[0\]" is a string; allowed: a regular expression/],
+  [
+    { feature: { network: { incoming: { http_filter: {} } } } },
+    /"feature\.network\.incoming\.http_filter" is not supported yet/,
+  ],
+  [
+    { operator: true, agent: { ephemeral: true } },
+    /"operator" is not supported yet/,
+    /"agent\.ephemeral" is not supported yet/,
+  ],
+  [
+    { feature: { env: { include: "A", exclude: "B" } } },
+    /"feature\.env" is an object; allowed: include or exclude, not both/,
+  ],
+  [
+    { target: 3, agent: { startup_timeout: 0 } },
+    /"target" is a number; allowed: a string, or an object/,
+    /at least 1 second/,
+  ],
+  [["target"], /whole file must be an object/],
+];
+for (const [value, ...said] of WRONG)
+  test(`what is wrong in ${JSON.stringify(value)} is named by its path, with what is allowed`, (t) => {
+    const text = problems(() => loadValue(t, value));
+    for (const line of said) assert.match(text, line);
+  });
+
+test("all problems of a file are told at once, and no value of it", (t) => {
+  const text = problems(() =>
+    loadValue(t, {
+      nope: 1,
+      feature: { env: { override: { PASSWORD: 31337 }, unset: 7 }, hostname: "hunter2" },
+    }),
+  );
+  assert.match(text, /^4 problems in \.inpod\/inpod\.json/);
+  assert.match(text, /"feature\.env\.override\.PASSWORD" is a number; allowed: a string/);
+  assert.doesNotMatch(text, /31337|hunter2/);
+});
+
+test("keys that inpod has no part of are accepted and listed; so is what a session does anyway", (t) => {
+  const { ignoredKeys } = loadValue(t, {
+    telemetry: false,
+    operator: false,
+    internal_proxy: { any: 1 },
+    experimental: {},
+    sip_binaries: ["x"],
+  });
+  assert.deepEqual(ignoredKeys, [
+    "telemetry",
+    "operator",
+    "internal_proxy",
+    "experimental",
+    "sip_binaries",
+  ]);
+});
+
+test("a syntax error has file, line and column, and does not quote the file", (t) => {
+  for (const [name, text, place] of [
+    [".inpod/inpod.json", '{\n  "a": hunter2\n}', /inpod\.json:2:8: invalid symbol/],
+    [".inpod/inpod.yaml", "a: 1\na: hunter2\n", /inpod\.yaml:2:1: duplicate key/],
+    [".inpod/inpod.toml", "a = 1\nb = hunter2\n", /inpod\.toml:2:\d+: /],
+    [
+      ".inpod/inpod.json",
+      '{\n "target": "pod/{{ key }}"}',
+      /inpod\.json:2:17: templates .* not supported yet/,
+    ],
+  ] as const) {
+    const said = problems(() => load(t, { [name]: text }));
+    assert.match(said, place);
+    assert.doesNotMatch(said, /hunter2/);
+  }
+});
+
+test("a file that is named must be there, and -f alone wants one in its usual place", (t) => {
+  assert.match(
+    problems(() => load(t, {}, { flags: { configFile: "no.json" } })),
+    /cannot read .* no\.json/,
+  );
+  assert.match(
+    problems(() => load(t, {}, { isFileWanted: true })),
+    /no configuration file/,
+  );
+  assert.match(
+    problems(() => load(t, { "x.ini": "" }, { flags: { configFile: "x.ini" } })),
+    /language of x\.ini/,
+  );
+});
+
+test("a wrong variable is named, without its value", (t) => {
+  const text = problems(() =>
+    load(t, {}, { env: { INPOD_TCP_OUTGOING: "maybe", MIRRORD_FILE_MODE: "write" } }),
+  );
+  assert.match(text, /INPOD_TCP_OUTGOING; allowed: true or false/);
+  assert.match(text, /MIRRORD_FILE_MODE; allowed: .*not supported yet/);
+  assert.doesNotMatch(text, /maybe/);
+});
