@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+const folder = mkdtempSync(join(tmpdir(), "inpod-image-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const makeImage = (...args: string[]) =>
+  spawnSync(process.execPath, ["--import", "tsx", "scripts/agent-image.ts", ...args], {
+    cwd: root,
+    encoding: "utf8",
+  });
+const hasNft = spawnSync("/usr/sbin/nft", ["--version"]).status === 0;
+const isRoot = process.getuid?.() === 0;
+const skip = process.platform !== "linux" || (!hasNft && !isRoot) ? "needs nft, or root" : false;
+
+interface Descriptor {
+  digest: string;
+  size: number;
+  annotations: Record<string, string>;
+}
+
+const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+const json = (path: string) => JSON.parse(readFileSync(join(folder, path), "utf8"));
+/** The path of a blob below `folder`, after its size and digest were compared with its descriptor. */
+function blob({ digest, size }: Descriptor): string {
+  const path = `blobs/${digest.replace(":", "/")}`;
+  assert.equal(digest, `sha256:${sha256(join(folder, path))}`);
+  assert.equal(size, readFileSync(join(folder, path)).length);
+  return path;
+}
+
+test("the image is the same, byte by byte, when it is made again", { skip }, () => {
+  const [first, second] = ["first.tar", "second.tar"].map((name) => {
+    const { status, stdout, stderr } = makeImage("--out", join(folder, name));
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /docker\.io\/inpod\/agent:\d+\.\d+\.\d+/);
+    return sha256(join(folder, name));
+  });
+  assert.equal(first, second);
+  execFileSync("tar", ["-xf", join(folder, "first.tar"), "-C", folder]);
+});
+
+test("an engine finds its name, and every blob has the digest that the manifests say", {
+  skip,
+}, () => {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  assert.deepEqual(json("oci-layout"), { imageLayoutVersion: "1.0.0" });
+  const [entry, ...others] = json("index.json").manifests;
+  assert.equal(others.length, 0);
+  assert.equal(entry.annotations["io.containerd.image.name"], `docker.io/inpod/agent:${version}`);
+  assert.equal(entry.annotations["org.opencontainers.image.ref.name"], version);
+  const manifest = json(blob(entry));
+  const config = blob(manifest.config);
+  const layer = blob(manifest.layers[0]);
+  assert.equal(manifest.layers.length, 1);
+  const { rootfs, config: run } = json(config);
+  // Not compressed, so the layer's digest is that of its archive.
+  assert.deepEqual(rootfs.diff_ids, [manifest.layers[0].digest]);
+  assert.deepEqual(run.Entrypoint, ["/inpod/inpod-enter"]);
+  assert.deepEqual(json("manifest.json"), [
+    { Config: config, RepoTags: [`inpod/agent:${version}`], Layers: [layer] },
+  ]);
+});
+
+test("its programs find their libraries in it, and nothing of it is anybody's but root's", {
+  skip,
+}, () => {
+  const layer = join(folder, blob(json(blob(json("index.json").manifests[0])).layers[0]));
+  const listing = execFileSync("tar", ["--numeric-owner", "--utc", "-tvf", layer], {
+    encoding: "utf8",
+  });
+  const entries = new Map(
+    listing
+      .trimEnd()
+      .split("\n")
+      .map((line) => {
+        const [mode, owner, , date, , path = ""] = line.split(/\s+/);
+        assert.equal(owner, "0/0", line);
+        assert.equal(date, "1970-01-01", line);
+        return [path, mode] as const;
+      }),
+  );
+  assert.equal(entries.get("inpod/inpod-enter"), "-rwxr-xr-x");
+  assert.equal(entries.get("inpod/node"), "-rwxr-xr-x");
+  assert.equal(entries.get("inpod/agent.js"), "-rw-r--r--");
+  assert.equal(entries.get("usr/sbin/nft"), "-rwxr-xr-x");
+  assert.equal(entries.get("tmp/"), "drwxrwxrwt");
+  assert.equal(entries.has("inpod/agent.js.map"), false);
+  const rootfs = join(folder, "rootfs");
+  execFileSync("mkdir", [rootfs]);
+  execFileSync("tar", ["-xf", layer, "-C", rootfs]);
+  assert.match(readFileSync(join(rootfs, "etc/passwd"), "utf8"), /^inpod:x:40404:40404:/m);
+
+  // In its own root, nothing of this machine can stand in for what is missing.
+  const inside = isRoot ? ["chroot", rootfs] : ["unshare", "-r", "chroot", rootfs];
+  const run = (...command: string[]) => {
+    const [name = "", ...rest] = [...inside, ...command];
+    return spawnSync(name, rest, { encoding: "utf8" });
+  };
+  assert.match(run("/inpod/node", "--version").stdout, /^v24\./);
+  assert.match(run("/usr/sbin/nft", "--version").stdout, /^nftables v/);
+  assert.match(run("/inpod/inpod-enter").stderr, /^usage: inpod-enter/);
+  // It is parsed and run up to the key that is missing.
+  assert.match(run("/inpod/node", "/inpod/agent.js").stderr, /Ed25519 public key/);
+});
+
+test("an image for another machine is refused in a sentence", () => {
+  const other = process.arch === "x64" ? "arm64" : "x64";
+  const { status, stderr, stdout } = makeImage("--out", join(folder, "other.tar"), "--arch", other);
+  assert.equal(status, 1);
+  assert.equal(stdout, "");
+  assert.match(stderr, new RegExp(`^agent-image: an image for linux ${other} is not made`));
+});
