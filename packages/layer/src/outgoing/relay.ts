@@ -49,6 +49,8 @@ export class Relay {
     if (socket) {
       this.#sockets.delete(userPort);
       this.join(userPort, socket, channel);
+      // It was paused by name: a "data" handler alone does not make it flow.
+      socket.resume();
       return;
     }
     this.#channels.set(userPort, channel);

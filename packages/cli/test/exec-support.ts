@@ -1,0 +1,243 @@
+/** What the tests of `inpod exec` share: the built CLI beside a sandbox's pod, and what is left after it. */
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { buildWitness, type Sandbox, type WitnessName } from "@inpod/sandbox";
+
+export const CLI = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
+export const isRoot = process.getuid?.() === 0;
+
+const LINE_TIMEOUT_MS = 30_000;
+const END_TIMEOUT_MS = 60_000;
+const CONDITION_TIMEOUT_MS = 10_000;
+const POLL_MS = 20;
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  /** Options of `inpod exec` beside the target. */
+  readonly flags?: readonly string[];
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Written to a file that `-f` names. */
+  readonly config?: object;
+}
+
+/** A program that is running, or has run: what it said, and how it ends. */
+export class Run {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Outcome>;
+  stdout = "";
+  stderr = "";
+  #isOver = false;
+  #wake = (): void => {};
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    const deadline = setTimeout(() => this.signalGroup("SIGKILL"), END_TIMEOUT_MS);
+    child.stdout?.setEncoding("latin1").on("data", (text: string) => {
+      this.stdout += text;
+      this.#wake();
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+      this.#wake();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code, signal) => {
+        clearTimeout(deadline);
+        this.#isOver = true;
+        this.#wake();
+        resolve({ code, signal, stdout: this.stdout, stderr: this.stderr });
+      });
+    });
+  }
+
+  get pid(): number {
+    assert.ok(this.child.pid !== undefined);
+    return this.child.pid;
+  }
+
+  /** Waits until stdout, or stderr, has said this. */
+  async said(what: string | RegExp, stream: "stdout" | "stderr" = "stdout"): Promise<void> {
+    const deadline = performance.now() + LINE_TIMEOUT_MS;
+    const has = (): boolean =>
+      typeof what === "string" ? this[stream].includes(what) : what.test(this[stream]);
+    while (!has()) {
+      const left = deadline - performance.now();
+      if (this.#isOver || left <= 0) {
+        throw new Error(`it did not say ${what}:\n${this.stdout}\n${this.stderr}`);
+      }
+      const timer = new AbortController();
+      const spoken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      const late = delay(left, undefined, { signal: timer.signal }).catch(() => {});
+      await Promise.race([spoken, late]);
+      timer.abort();
+    }
+  }
+
+  /** As the terminal does: to the CLI and to the program. */
+  signalGroup(signal: NodeJS.Signals): void {
+    try {
+      process.kill(-this.pid, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+}
+
+const configs: string[] = [];
+
+/** Starts `inpod exec` beside the sandbox's pod. The caller awaits `ended`. */
+export async function startInpod(
+  sandbox: Sandbox,
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<Run> {
+  const flags = [...(options.flags ?? [])];
+  if (options.config) {
+    const folder = await mkdtemp(join(tmpdir(), "inpod-config-"));
+    configs.push(folder);
+    await writeFile(join(folder, "inpod.json"), JSON.stringify(options.config));
+    flags.push("-f", join(folder, "inpod.json"));
+  }
+  const target = `process/${sandbox.pid}`;
+  const argv = [process.execPath, CLI, "exec", "--target", target, ...flags, "--", ...command];
+  return new Run(
+    sandbox.inLaptop(argv, {
+      cwd: options.cwd ?? tmpdir(),
+      env: options.env ?? process.env,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    }),
+  );
+}
+
+export async function runInpod(
+  sandbox: Sandbox,
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<Outcome> {
+  return (await startInpod(sandbox, command, options)).ended;
+}
+
+export async function removeConfigs(): Promise<void> {
+  for (const folder of configs.splice(0)) await rm(folder, { recursive: true, force: true });
+}
+
+/** Its command, or undefined after the test has been skipped because a toolchain is missing. */
+export async function witness(
+  name: WitnessName,
+  t: { skip(why: string): void },
+): Promise<readonly string[] | undefined> {
+  const built = await buildWitness(name);
+  if (built.kind === "ready") return built.argv;
+  t.skip(built.why);
+  return undefined;
+}
+
+/** For an argument of `sh -c`. */
+export const quoted = (argv: readonly string[]): string =>
+  argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+
+/** Looks again and again, for what no event tells. `what`: for the failure. */
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  timeoutMs = CONDITION_TIMEOUT_MS,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await delay(POLL_MS);
+  }
+}
+
+export async function podAnswers(sandbox: Sandbox): Promise<boolean> {
+  try {
+    const { body } = await sandbox.request({ timeoutMs: 2000 });
+    return body.startsWith("I am the pod");
+  } catch {
+    return false;
+  }
+}
+
+/** The machine's processes that belong to a session of inpod: by the mark in their environment, or by their program. */
+export function sessionProcesses(): readonly string[] {
+  const found: string[] = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").join(" ");
+      const state = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "")[0];
+      if (state === "Z") continue;
+      const isOurs = /inpod-(enter|keeper|launch|files)|dist\/(cli|agent)\.js/.test(command);
+      const isMarked = /(^|\0)INPOD_SESSION=/.test(environmentOf(pid));
+      if (isOurs || isMarked) found.push(`${pid} ${command}`.trim());
+    } catch {
+      // it has ended meanwhile
+    }
+  }
+  return found;
+}
+
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1");
+  } catch {
+    return ""; // another user's
+  }
+}
+
+/** What must be as before when a session is over, however it ended. */
+export class Inventory {
+  readonly #sandbox: Sandbox;
+  readonly #inPod: ReadonlySet<number>;
+  readonly #onMachine: ReadonlySet<string>;
+
+  private constructor(
+    sandbox: Sandbox,
+    inPod: ReadonlySet<number>,
+    onMachine: ReadonlySet<string>,
+  ) {
+    this.#sandbox = sandbox;
+    this.#inPod = inPod;
+    this.#onMachine = onMachine;
+  }
+
+  static async of(sandbox: Sandbox): Promise<Inventory> {
+    const inPod = new Set((await sandbox.processes()).map(({ pid }) => pid));
+    return new Inventory(sandbox, inPod, new Set(sessionProcesses()));
+  }
+
+  /** Processes of other sessions on this machine, of tests that run beside this one, are told apart by `mine`. */
+  async assertAsBefore(mine: (command: string) => boolean = () => true): Promise<void> {
+    let left: string[] = [];
+    const isClean = async (): Promise<boolean> => {
+      const rules = await this.#sandbox.ruleset();
+      const inPod = (await this.#sandbox.processes()).filter(({ pid }) => !this.#inPod.has(pid));
+      const onMachine = sessionProcesses().filter(
+        (entry) => !this.#onMachine.has(entry) && mine(entry),
+      );
+      left = [rules, ...inPod.map(({ pid, command }) => `${pid} ${command}`), ...onMachine];
+      left = left.filter(Boolean);
+      return left.length === 0;
+    };
+    await until("nothing of the session is left", isClean).catch((error: Error) => {
+      throw new Error(`${error.message}; there is: ${left.join("; ")}`);
+    });
+    assert.ok(await podAnswers(this.#sandbox), "the pod does not answer again");
+  }
+}
