@@ -15,6 +15,7 @@ export const RELAY = join(here, "load", "relay.cjs");
 export const HTTP_SERVER = join(here, "load", "http-server.cjs");
 /** Of the load generator's far end; see load/net.h. */
 export const LOAD_PORT = 7100;
+export const LOAD_HTTP_PORT = LOAD_PORT + 3;
 
 const READY_TIMEOUT_MS = 30_000;
 const END_TIMEOUT_MS = 10_000;
@@ -134,6 +135,17 @@ export class Bed {
     const path = join(this.folder, name);
     writeFileSync(path, content);
     return path;
+  }
+
+  /** A program outside the sandbox, with pipes. */
+  start(argv: readonly [string, ...string[]]): ChildProcess {
+    const [program, ...rest] = argv;
+    return this.#own(spawn(program, rest, { cwd: this.folder, stdio: "pipe" }));
+  }
+
+  /** A process that the bed is to end. */
+  own(child: ChildProcess): ChildProcess {
+    return this.#own(child);
   }
 
   #own(child: ChildProcess): ChildProcess {

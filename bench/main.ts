@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Bed } from "./bed.ts";
+import { onCluster } from "./rows/cluster.ts";
 import { handover, stolen } from "./rows/incoming.ts";
 import { outgoing } from "./rows/outgoing.ts";
 import { wholePrograms } from "./rows/programs.ts";
@@ -29,6 +30,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   handover,
   programs: wholePrograms,
   memory,
+  cluster: onCluster,
 };
 
 const QUICK = { rounds: 1, loadMs: 300 };

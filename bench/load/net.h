@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* The server's ports, from the one it is given. */
-enum { PORT_ECHO = 0, PORT_SINK = 1, PORT_SOURCE = 2, PORTS = 3 };
+enum { PORT_ECHO = 0, PORT_SINK = 1, PORT_SOURCE = 2, PORT_HTTP = 3, PORTS = 4 };
 /* The sink answers each so many bytes with one: the end needs no half-close, which kubectl's port-forward lacks. */
 enum { ACK_BYTES = 1 << 20, CHUNK_BYTES = 64 << 10 };
 

@@ -1,10 +1,11 @@
-/* The far end: echo, sink and source on three ports, a thread a connection. */
+/* The far end: echo, sink, source and an HTTP server on four ports, a thread a connection. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,19 @@ static void sink(int fd, char *buffer) {
       if (send_all(fd, "a", 1)) return;
 }
 
+/* "pod" to each request; the client sends a request, which has no body, in one piece and waits for its answer. */
+static void http(int fd, char *buffer) {
+  static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\npod";
+  size_t length = 0;
+  ssize_t got;
+  while (length < CHUNK_BYTES && (got = read(fd, buffer + length, CHUNK_BYTES - length)) > 0) {
+    length += (size_t)got;
+    if (length < 4 || memcmp(buffer + length - 4, "\r\n\r\n", 4)) continue;
+    if (send_all(fd, answer, sizeof answer - 1)) return;
+    length = 0;
+  }
+}
+
 static void *talk(void *argument) {
   struct connection *connection = argument;
   int fd = connection->fd, on = 1;
@@ -36,6 +50,7 @@ static void *talk(void *argument) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (buffer && connection->kind == PORT_ECHO) echo(fd, buffer);
   else if (buffer && connection->kind == PORT_SINK) sink(fd, buffer);
+  else if (buffer && connection->kind == PORT_HTTP) http(fd, buffer);
   else if (buffer) while (!send_all(fd, buffer, CHUNK_BYTES)) continue;
   free(buffer);
   free(connection);

@@ -24,10 +24,11 @@ interface Program {
 /** Absolute path of what `command -v` finds, behind a version manager's script; undefined where there is none. */
 function find(name: string, how?: readonly string[]): string | undefined {
   try {
-    const options = { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
-    const found = how
-      ? execFileSync(name, how, options)
-      : execFileSync("sh", ["-c", `command -v ${name}`], options);
+    const [program, argv] = how ? [name, how] : ["sh", ["-c", `command -v ${name}`]];
+    const found = execFileSync(program, argv, {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     return realpathSync(found.trim());
   } catch {
     return undefined;
