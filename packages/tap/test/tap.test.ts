@@ -464,7 +464,7 @@ test("when we are killed the keeper ends the tree, and its calls never fail with
     "holder.mts",
     `import { launch, Tap } from ${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)};
 const tap = new Tap((event) => { if ("token" in event && event.kind !== "relayed") tap.continue(event.token); });
-const tree = await launch(tap, { command: ["python3", process.argv[2]!, String(process.pid)], environment: { PATH: process.env.PATH!, INPOD_SESSION: "killed" }, groups: ["network", "files"], mark: "INPOD_SESSION=killed", onDeath: process.argv[3] as "stop" });
+const tree = await launch(tap, { command: ["python3", process.argv[2]!, String(process.pid)], environment: { PATH: process.env.PATH!, INPOD_SESSION: process.argv[3]! }, groups: ["network", "files"], mark: "INPOD_SESSION=" + process.argv[3], onDeath: process.argv[3] as "stop" });
 console.log(tree.child.pid);
 `,
   );
