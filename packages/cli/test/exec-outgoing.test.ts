@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox, type WitnessName, witnessNames } from "@inpod/sandbox";
+import {
+  NETWORK,
+  type Sandbox,
+  startSandbox,
+  type WitnessName,
+  witnessNames,
+} from "@inpod/sandbox";
 import { quoted, removeConfigs, runInpod, startInpod, witness } from "./exec-support.ts";
 
 let sandbox: Sandbox;
@@ -36,13 +42,19 @@ for (const name of named("-client")) {
     ]);
     assert.equal(code, 0, stderr);
     const good = [BODY, `peer ${greetings}:${httpPort}`, "local 198.18.200.2:PORT", "code 0"];
-    assert.deepEqual(stdout.replace(/(local .*):\d+/g, "$1:PORT").trim().split("\n"), [
-      ...good,
-      ...good,
-      ...["ECONNREFUSED", "code 1"],
-      ...["EHOSTUNREACH", "code 1"],
-      ...["EAI_NONAME", "code 1"],
-    ]);
+    assert.deepEqual(
+      stdout
+        .replace(/(local .*):\d+/g, "$1:PORT")
+        .trim()
+        .split("\n"),
+      [
+        ...good,
+        ...good,
+        ...["ECONNREFUSED", "code 1"],
+        ...["EHOSTUNREACH", "code 1"],
+        ...["EAI_NONAME", "code 1"],
+      ],
+    );
   });
 }
 

@@ -61,7 +61,7 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
     return true;
   }
   bool joined;
-  struct op *op = op_new(listener, notif, tgid, &joined);
+  struct op *op = op_new(listener, notif, tgid, probe.path, &joined);
   if (!op) {
     free(probe.path);
     return joined;
@@ -91,7 +91,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
       handled = handle_path(listener, notif, tgid);
     } else {
       bool joined;
-      struct op *op = op_new(listener, notif, tgid, &joined);
+      struct op *op = op_new(listener, notif, tgid, NULL, &joined);
       if (joined) return;
       if (op) {
         if (handle(op)) return;
