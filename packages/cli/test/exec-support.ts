@@ -100,6 +100,15 @@ export class Run {
 }
 
 const configs: string[] = [];
+const runs = new Set<Run>();
+
+/** For afterEach: what a failed test has left running must not fail the next. */
+export async function endRuns(): Promise<void> {
+  for (const run of runs) {
+    run.signalGroup("SIGKILL");
+    await run.ended;
+  }
+}
 
 /** Starts `inpod exec` beside the sandbox's pod. The caller awaits `ended`. */
 export async function startInpod(
@@ -116,7 +125,7 @@ export async function startInpod(
   }
   const target = `process/${sandbox.pid}`;
   const argv = [process.execPath, CLI, "exec", "--target", target, ...flags, "--", ...command];
-  return new Run(
+  const run = new Run(
     sandbox.inLaptop(argv, {
       cwd: options.cwd ?? tmpdir(),
       env: options.env ?? process.env,
@@ -124,6 +133,9 @@ export async function startInpod(
       detached: true,
     }),
   );
+  runs.add(run);
+  void run.ended.finally(() => runs.delete(run)).catch(() => {});
+  return run;
 }
 
 export async function runInpod(
