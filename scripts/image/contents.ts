@@ -1,8 +1,8 @@
 /** What is in the agent's image: our two files, Node, nft, the libraries they need, and nothing else. */
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Refusal } from "./refusal.ts";
 import type { Entry } from "./tar.ts";
 
@@ -45,13 +45,30 @@ export function agentFiles(arch: string, dist: string): Entry[] {
   ];
 }
 
+/**
+ * The image's Node is a package of its own folder, not of the workspace: npm would put its `node` on the PATH of
+ * every script here, before the machine's.
+ */
 function nodeFor(arch: string): string {
   const name = `node-linux-${arch}`;
+  const folder = fileURLToPath(new URL("../../packages/agent/image", import.meta.url));
+  const node = join(folder, "node_modules", name, "bin/node");
   try {
-    const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
-    return join(dirname(manifest), "bin/node");
+    if (!existsSync(node)) {
+      execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+        cwd: folder,
+        stdio: ["ignore", 2, 2],
+        timeout: 300_000,
+      });
+    }
+    accessSync(node, constants.X_OK);
+    return node;
   } catch (cause) {
-    throw new Refusal(`no ${name} is installed`, `npm install --no-save ${name}@24`, cause);
+    throw new Refusal(
+      `no ${name} is installed`,
+      `npm install --prefix packages/agent/image ${name}@24`,
+      cause,
+    );
   }
 }
 

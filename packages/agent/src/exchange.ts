@@ -9,6 +9,9 @@ import { Failure } from "./failure.ts";
 /** Bytes of an answer; twice what the largest file may have. */
 const MAX_ANSWER = 16 * 1024 * 1024;
 
+/** Bytes of questions that the other end has not read: whoever lets so many lie does not work any more. */
+const MAX_UNREAD = 1024 * 1024;
+
 /** Cuts a byte stream into answers. Throws EPROTO for a length that cannot be. */
 export class AnswerReader {
   #chunks: Buffer[] = [];
@@ -49,7 +52,7 @@ export class Exchange {
   #nextId = 1;
   #ended: Failure | undefined;
 
-  /** Messages with id 0: nobody asked for them. */
+  /** Messages with id 0: nobody asked for them. May throw a Failure, which ends the exchange. */
   onEvent: ((message: Buffer) => void) | undefined;
   onEnd: ((why: Failure) => void) | undefined;
 
@@ -60,14 +63,17 @@ export class Exchange {
     this.#maxWaiting = maxWaiting;
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.on("error", (error) => this.end(new Failure("EIO", `${what}: ${error.message}`)));
-    socket.on("close", () => this.end(new Failure("EIO", `${what} has ended`)));
+    const gone = (): void => this.end(new Failure("EIO", `${what} has ended`));
+    socket.on("end", gone);
+    socket.on("close", gone);
   }
 
   /** @param encode makes the question's bytes for an id. The answer starts with the id. */
   async ask(encode: (id: number) => Uint8Array, timeoutMs: number): Promise<Buffer> {
     if (this.#ended) throw this.#ended;
-    if (this.#waiting.size >= this.#maxWaiting) {
-      throw new Failure("EAGAIN", `${this.#what}: ${this.#maxWaiting} requests are waiting`);
+    const isStuck = this.#socket.writableLength >= MAX_UNREAD;
+    if (isStuck || this.#waiting.size >= this.#maxWaiting) {
+      throw new Failure("EAGAIN", `${this.#what}: ${this.#waiting.size} requests are waiting`);
     }
     const id = this.#nextId;
     this.#nextId = id === 0xffffffff ? 1 : id + 1;
@@ -94,18 +100,17 @@ export class Exchange {
 
   #take(chunk: Buffer): void {
     if (this.#ended) return;
-    let answers: Buffer[];
     try {
-      answers = this.#reader.push(chunk);
+      for (const answer of this.#reader.push(chunk)) {
+        const id = answer.readUInt32LE(0);
+        if (id === 0) this.onEvent?.(answer);
+        // An answer after its deadline finds nobody.
+        else this.#waiting.get(id)?.resolve(answer);
+      }
     } catch (error) {
-      this.end(error as Failure);
-      return;
-    }
-    for (const answer of answers) {
-      const id = answer.readUInt32LE(0);
-      if (id === 0) this.onEvent?.(answer);
-      // An answer after its deadline finds nobody.
-      else this.#waiting.get(id)?.resolve(answer);
+      // EPROTO: the two ends do not agree, and nothing that follows has a meaning.
+      if (!(error instanceof Failure)) throw error;
+      this.end(error);
     }
   }
 }

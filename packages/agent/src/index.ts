@@ -6,6 +6,7 @@
  */
 export { Enter, type Rules } from "./control/enter.ts";
 export type { EnterEvent } from "./control/messages.ts";
+export { AnswerReader } from "./exchange.ts";
 export { Failure } from "./failure.ts";
 export { Files } from "./files/files.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";

@@ -84,6 +84,8 @@ const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => 
   );
 });
 server.maxConnections = MAX_CONNECTIONS;
+// EMFILE and the like: the connection waits in the backlog.
+server.on("error", (error) => log("accept-failed", { errno: errnoOf(error) }));
 server.listen({ fd: NODE_FDS.listen });
 
 // enter has removed the rules before it sends this.

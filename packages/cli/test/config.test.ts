@@ -169,7 +169,7 @@ test("every key of this version arrives", (t) => {
       },
       fs: {
         mode: "localwithoverrides",
-        read_only: ["^/a"],
+        read_only: ["(?i)^/a"],
         local: ["^/b"],
         not_found: ["^/c"],
         mapping: { "^/d": "/e" },
@@ -223,7 +223,7 @@ test("every key of this version arrives", (t) => {
       files: {
         mode: "localwithoverrides",
         readWrite: [],
-        readOnly: ["^/a"],
+        readOnly: ["(?i)^/a"],
         local: ["^/b"],
         notFound: ["^/c"],
         mapping: [["^/d", "/e"]],
@@ -341,7 +341,10 @@ const WRONG: readonly (readonly [value: unknown, ...said: RegExp[]])[] = [
     /"feature\.fs\.mode": not supported yet/,
     /"feature\.fs\.read_write" is not supported yet/,
   ],
-  [{ feature: { fs: { local: ["("] } } }, /local\[0\]" is a string; allowed: a regular expression/],
+  [
+    { feature: { fs: { local: ["("] } } },
+    /local\[0\]" is a string; allowed: a regular expression that can be used \(/,
+  ],
   [
     { feature: { network: { incoming: { http_filter: {} } } } },
     /"feature\.network\.incoming\.http_filter" is not supported yet/,

@@ -58,3 +58,10 @@ test("inpod ends by the signal that ended the command, whoever listens to it, an
   assert.deepEqual(end("SIGPIPE"), [128 + 13, null]);
   assert.deepEqual(end("SIGUSR1"), [128 + 10, null]);
 });
+
+test("a session that cannot begin ends inpod at once, whatever of it is still open", () => {
+  // No process has this number: it is above the kernel's PID_MAX_LIMIT of 2^22.
+  const { status, stderr } = inpod("exec", "-t", "process/4194305", "--", "true");
+  assert.ok(status !== null && status > 1, stderr);
+  assert.match(stderr, /^error: /m);
+});

@@ -117,6 +117,11 @@ export class Tap {
     return this.#native;
   }
 
+  /** The event loop may end although the tap's threads run. */
+  unref(): void {
+    this.#native.unref();
+  }
+
   setPathRules(rules: readonly TapPathRule[]): void {
     this.#native.setPathRules(
       rules.map((rule) => ({

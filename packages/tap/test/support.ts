@@ -1,6 +1,6 @@
 /** Runs real programs under the tap; a test answers the calls it is about, the rest goes on natively. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FilterGroup, LaunchedTree, TapEvent } from "../src/index.ts";
@@ -78,7 +78,9 @@ export async function run(
   return (await start(command, handler, options)).done;
 }
 
-const folder = mkdtempSync(join(tmpdir(), "inpod-tap-"));
+/** Removed when this process ends. */
+export const folder: string = mkdtempSync(join(tmpdir(), "inpod-tap-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 /** Compiles a C program with the machine's compiler. */
 export function compile(name: string, source: string, ...flags: string[]): string {

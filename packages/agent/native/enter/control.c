@@ -79,6 +79,7 @@ static int answer(struct control *control, const struct request *request) {
   char detail[256] = "";
   int error = EINVAL;
   struct rules *rules = control->rules;
+  size_t stolen_before = rules->stolen_count;
   switch (request->operation) {
     case CONTROL_STEAL:
       if (!request->port || !request->relay_port || request->port == request->relay_port) break;
@@ -104,12 +105,18 @@ static int answer(struct control *control, const struct request *request) {
       // The two ends do not agree; nothing that follows has a meaning.
       return EPROTO;
   }
+  // nft did not survive the question: not only the port that was asked for is concerned.
+  if (error && stolen_before && !rules->nft.pid) {
+    int failed = control_event(control, CONTROL_RULES_LOST, detail);
+    if (failed) return failed;
+  }
   if (!error) *detail = 0;
   return put_message(control, request->id, request->operation, error, detail, strlen(detail));
 }
 
 int control_serve(struct control *control) {
-  for (;;) {
+  // Signals and deadlines have their turn between two batches, whatever Node asks.
+  for (int batch = 0; batch < 64; batch++) {
     ssize_t got = recv(control->socket, control->partial + control->partial_length,
                        sizeof control->partial - control->partial_length, MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : errno;
@@ -122,4 +129,5 @@ int control_serve(struct control *control) {
     int error = answer(control, &request);
     if (error) return error;
   }
+  return 0;
 }

@@ -28,6 +28,7 @@ struct supervisor {
   int node_status;
   int signals;
   int64_t deadline; // 0: none
+  int lifeline; // whose EOF ends us; -1: none
   struct control control;
   struct rules rules;
 };
@@ -84,6 +85,13 @@ static bool wait_for(pid_t pid, int timeout_ms, int *status) {
   return true;
 }
 
+// What is said on it has no meaning; poll(2) has told that there is something.
+static bool has_ended(int fd) {
+  char ignored[4096];
+  ssize_t got = read(fd, ignored, sizeof ignored);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 // The rules first: from here on new connections reach the pod.
 static void end_all(struct supervisor *all) {
   rules_remove(&all->rules);
@@ -120,17 +128,22 @@ static int supervise(struct supervisor *all, int pidfd) {
         {.fd = all->control.socket, .events = POLLIN},
         {.fd = pidfd, .events = POLLIN},
         {.fd = all->rules.nft.pid ? all->rules.nft.output : -1, .events = POLLIN},
+        {.fd = all->lifeline, .events = POLLIN},
     };
-    poll(ready, 4, all->deadline ? ms_until(all->deadline) : -1);
+    poll(ready, sizeof ready / sizeof *ready, all->deadline ? ms_until(all->deadline) : -1);
     if (all->deadline && !ms_until(all->deadline)) {
       report_ended("deadline");
       return 0;
     }
     for (struct signalfd_siginfo info; read(all->signals, &info, sizeof info) == sizeof info;)
       if (info.ssi_signo != SIGCHLD) {
-        report_ended(strsignal(info.ssi_signo));
+        report_ended(info.ssi_signo == SIGTERM ? "SIGTERM" : info.ssi_signo == SIGINT ? "SIGINT" : "SIGHUP");
         return 0;
       }
+    if (ready[4].revents && has_ended(all->lifeline)) {
+      report_ended("stdin");
+      return 0;
+    }
     reap(all);
     if (!all->node) return end_of_node(all);
     if (ready[2].revents) {
@@ -174,6 +187,7 @@ int main(int argc, char **argv) {
     return fail(error, what) + 1;
   }
   all.deadline = options.deadline_ms ? now_ms() + options.deadline_ms : 0;
+  all.lifeline = options.exit_on_stdin_eof ? STDIN_FILENO : -1;
   uint16_t port = 0;
   int listen_fd = listen_on(options.port, &port);
   if (listen_fd < 0) {

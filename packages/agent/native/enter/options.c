@@ -8,12 +8,13 @@
 const char usage[] =
     "usage: inpod-enter --pid PID | --container-id ID [--pod-uid UID] --listen PORT\n"
     "         [--node-uid UID] [--node-gid GID] [--find-timeout SECONDS] [--deadline SECONDS]\n"
-    "         [--allow-shared-network] -- NODE-COMMAND...\n"
+    "         [--allow-shared-network] [--exit-on-stdin-eof] -- NODE-COMMAND...\n"
     "  --listen PORT            on 127.0.0.1 of this namespace; 0: any free port\n"
     "  --pod-uid UID            without the container: the network of any process of this pod\n"
     "  --find-timeout SECONDS   wait this long for the container (default 10)\n"
     "  --deadline SECONDS       end after this time, whatever happens\n"
-    "  --allow-shared-network   steal although target and agent share their network namespace\n";
+    "  --allow-shared-network   steal although target and agent share their network namespace\n"
+    "  --exit-on-stdin-eof      end when stdin does: whoever holds its other end may be killed\n";
 
 static bool parse_number(const char *text, int64_t max, int64_t *value) {
   if (!text || !isdigit((unsigned char)*text)) return false;
@@ -42,6 +43,10 @@ int parse_options(int argc, char **argv, struct options *options, char *what, si
     const char *name = argv[at];
     if (!strcmp(name, "--allow-shared-network")) {
       options->allow_shared_network = true;
+      continue;
+    }
+    if (!strcmp(name, "--exit-on-stdin-eof")) {
+      options->exit_on_stdin_eof = true;
       continue;
     }
     const char *value = at + 1 < argc ? argv[++at] : NULL;

@@ -14,6 +14,7 @@ struct options {
   int64_t find_timeout_ms;
   int64_t deadline_ms; // from the start; 0: none
   bool allow_shared_network;
+  bool exit_on_stdin_eof;
   char **node_command;
 };
 

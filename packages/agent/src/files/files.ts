@@ -7,6 +7,8 @@ import { encodeQuestion, parseAnswer, parsePath, parseStat, type Question } from
 
 /** A file of the target may lie on a network filesystem whose server is gone. */
 const TIMEOUT_MS = 10_000;
+/** Bytes of the largest content; native/enter/worker.h has the same number. */
+export const MAX_CONTENT = 8 * 1024 * 1024;
 
 /** Every method throws a Failure with the errno that the target's own process would get. */
 export class Files {

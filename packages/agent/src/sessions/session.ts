@@ -2,8 +2,9 @@
 import type { Socket } from "node:net";
 import type { AgentMethod, StreamHeader, TargetDescription } from "@inpod/protocol";
 import type { IncomingChannel, Tunnel, TunnelHandlers } from "@inpod/tunnel";
-import { errnoOf, Failure } from "../failure.ts";
+import { Failure } from "../failure.ts";
 import type { Files } from "../files/files.ts";
+import { FileSender } from "../files/sender.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
@@ -25,6 +26,7 @@ export interface SessionParts {
 export class Session implements Holder {
   readonly id: string;
   readonly #parts: SessionParts;
+  readonly #sender: FileSender;
   #socketCount = 0;
   /** Undefined while the tunnel is lost. */
   tunnel: Tunnel | undefined;
@@ -34,6 +36,7 @@ export class Session implements Holder {
   constructor(id: string, parts: SessionParts) {
     this.id = id;
     this.#parts = parts;
+    this.#sender = new FileSender(parts.files);
   }
 
   readonly handlers: TunnelHandlers = {
@@ -93,30 +96,11 @@ export class Session implements Holder {
         else this.#count(openTcp(channel, header, this.#parts.splice));
         return;
       case "file":
-        this.#sendFile(channel, header.path, header.limitBytes);
+        void this.#sender.send(channel, header.path, header.limitBytes);
         return;
       default:
         channel.reset("EINVAL");
     }
-  }
-
-  #sendFile(channel: IncomingChannel, path: string, limitBytes: number): void {
-    let isReset = false;
-    channel.onReset = () => {
-      isReset = true;
-    };
-    this.#parts.files.read(path, limitBytes).then(
-      ({ stat, content }) => {
-        if (isReset) return;
-        channel.accept({ kind: "file", stat });
-        // At most 8 MiB, and here already: the tunnel's credit decides how fast it leaves.
-        channel.write(content);
-        channel.end();
-      },
-      (error: unknown) => {
-        if (!isReset) channel.reset(error instanceof Failure ? error.errno : errnoOf(error));
-      },
-    );
   }
 
   async #answer(method: AgentMethod, params: Record<string, unknown>): Promise<unknown> {

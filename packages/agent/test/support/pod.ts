@@ -1,4 +1,4 @@
-/** A target made of real namespaces, with a TCP server on port 8080 that answers "pod", and an enter beside it. */
+/** A target made of real namespaces, with a server on port 8080 of TCP and UDP that answers "pod", and an enter beside it. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -21,9 +21,10 @@ const as = (who: Who): string[] =>
 export const skipUnless = (who: Who): string | false =>
   who === "root" && !isRoot ? "needs root" : false;
 
-/** Written for `node -e`: a server that answers each chunk with "pod". */
+/** Written for `node -e`: answers each chunk with "pod", each datagram with "pod " and the datagram. */
 const SERVER = `require("net").createServer((s)=>{s.on("error",()=>{});s.on("data",()=>s.write("pod\\n"))})
-  .listen(8080,"0.0.0.0",()=>console.log("ready"))`;
+  .listen(8080,()=>{const u=require("dgram").createSocket("udp4");
+  u.on("message",(m,r)=>u.send("pod "+m,r.port,r.address));u.bind(8080,()=>console.log("ready"))})`;
 /** Written for `node -e`: sends a byte for each line of stdin, prints what comes back, or the errno. */
 const CLIENT = `const s=require("net").connect(+process.argv[1],process.argv[2]);
   s.on("data",(b)=>process.stdout.write(b));s.on("error",(e)=>{console.log(e.code);process.exit()});
@@ -120,6 +121,15 @@ export class Pod {
   }
 }
 
+export interface How {
+  readonly env?: NodeJS.ProcessEnv;
+  /** What runs in Node's place: its arguments. The driver, unless told. */
+  readonly program?: string[];
+  /** A command that runs enter, given as its arguments. */
+  readonly prefix?: string[];
+  readonly stdin?: "ignore" | "pipe";
+}
+
 export class Agent {
   readonly process: ChildProcess;
   readonly #events: Lines;
@@ -133,36 +143,39 @@ export class Agent {
   static spawn(
     who: Who,
     options: string[],
-    env: NodeJS.ProcessEnv = process.env,
-    program: string[] = ["--import", "tsx", driver],
+    {
+      env = process.env,
+      program = ["--import", "tsx", driver],
+      prefix = [],
+      stdin = "ignore",
+    }: How = {},
   ): Agent {
     const node = [process.execPath, ...program];
     const enter = [join(root, "dist/inpod-enter"), "--listen", "0", ...options, "--", ...node];
-    const [command = "", ...rest] = [...as(who), ...enter];
-    const child = spawn(command, rest, { cwd: root, stdio: ["ignore", "pipe", "inherit"], env });
+    const [command = "", ...rest] = [...as(who), ...prefix, ...enter];
+    const child = spawn(command, rest, { cwd: root, stdio: [stdin, "pipe", "inherit"], env });
     return new Agent(child);
   }
 
-  static async start(
-    who: Who,
-    pod: Pod,
-    options: string[] = [],
-    env?: NodeJS.ProcessEnv,
-  ): Promise<Agent> {
-    const agent = Agent.spawn(who, ["--pid", String(pod.pid), ...options], env);
-    const { port } = await agent.event();
-    agent.#port = port as number;
-    await agent.event();
+  static async start(who: Who, pod: Pod, options: string[] = [], how: How = {}): Promise<Agent> {
+    const agent = Agent.spawn(who, ["--pid", String(pod.pid), ...options], how);
+    await agent.found();
     return agent;
+  }
+
+  /** The pid of the target, when it was found. */
+  async found(): Promise<number> {
+    const listening = await this.event();
+    this.#port = listening.port as number;
+    const target = await this.event();
+    if (target.event !== "target") throw new Error(JSON.stringify(target));
+    return target.pid as number;
   }
 
   /** The real agent, dist/agent.js; `dial` it. */
   static async serve(who: Who, pod: Pod, args: string[]): Promise<Agent> {
     const program = [join(root, "dist/agent.js"), ...args];
-    const agent = Agent.spawn(who, ["--pid", String(pod.pid)], process.env, program);
-    agent.#port = (await agent.event()).port as number;
-    await agent.event();
-    return agent;
+    return Agent.start(who, pod, [], { program });
   }
 
   dial(): Socket {

@@ -1,4 +1,5 @@
 /** The keys of this version, named and typed as in mirrord's configuration. Each `error` says what is allowed there. */
+import { ConfigValueError, compileUserRegex } from "@inpod/session";
 import { z } from "zod";
 import { isObject } from "./other-keys.ts";
 
@@ -34,20 +35,24 @@ const port = z
   .min(1, { error: WHAT_PORT })
   .max(65_535, { error: WHAT_PORT });
 
-const isRegex = (pattern: string): boolean => {
-  try {
-    new RegExp(pattern, "i");
-    return true;
-  } catch {
-    return false;
-  }
-};
-const WHAT_REGEX = "a regular expression of JavaScript";
-const regex = text.refine(isRegex, { error: WHAT_REGEX });
+/** Judged by the engine that will run it, so that what is accepted here works later. */
+const regex = (ignoreCase: boolean) =>
+  text.superRefine((source, context) => {
+    try {
+      compileUserRegex(source, "it", { ignoreCase });
+    } catch (error) {
+      if (!(error instanceof ConfigValueError)) throw error;
+      const why = error.message.replace(/^.*cannot be used: /s, "");
+      context.addIssue({
+        code: "custom",
+        message: `a regular expression that can be used (${why})`,
+      });
+    }
+  });
 
 const list = <Item extends z.ZodType>(item: Item, what: string) =>
   z.array(item, { error: `a list of ${what}` });
-const regexes = list(regex, "regular expressions");
+const regexes = list(regex(true), "regular expressions");
 
 /** "A;B" or ["A", "B"] */
 const names = z
@@ -95,7 +100,7 @@ const env = section({
   include: names.optional(),
   exclude: names.optional(),
   override: z.record(z.string(), z.string({ error: "a string (write it in quotes)" })).optional(),
-  mapping: z.record(regex, z.string({ error: "a string (write it in quotes)" })).optional(),
+  mapping: z.record(regex(false), z.string({ error: "a string (write it in quotes)" })).optional(),
   unset: names.optional(),
   env_file: text.optional(),
 }).refine(({ include, exclude }) => include === undefined || exclude === undefined, {
@@ -110,7 +115,7 @@ const fs = section({
   read_only: regexes.optional(),
   local: regexes.optional(),
   not_found: regexes.optional(),
-  mapping: z.record(regex, z.string({ error: "a string" })).optional(),
+  mapping: z.record(regex(true), z.string({ error: "a string" })).optional(),
   fallback: flag.optional(),
 });
 

@@ -50,18 +50,22 @@ static int has_mark(const char *pid, const char *mark) {
   return 0;
 }
 
-static void end_tree(const char *mark, int signal) {
+/* How many there were. A zombie has no environment any more, so it does not count. */
+static int end_tree(const char *mark, int signal) {
   DIR *processes = opendir("/proc");
-  if (!processes) return;
+  if (!processes) return 1;
+  int count = 0;
   struct dirent *entry;
   while ((entry = readdir(processes))) {
     int pid = atoi(entry->d_name);
     if (pid > 1 && pid != getpid() && has_mark(entry->d_name, mark)) {
+      count++;
       kill(pid, signal);
       if (signal == SIGTERM) kill(pid, SIGCONT); /* a stopped process cannot end itself */
     }
   }
   closedir(processes);
+  return count;
 }
 
 static void continue_one(void) {
@@ -88,7 +92,11 @@ int main(int argc, char **argv) {
     if (listener.revents & POLLIN) continue_one();
     else if (listener.revents) return 0; /* POLLHUP: no process of the tree is left */
     if (stopping && now_ms() >= kill_at) {
-      end_tree(argv[2], SIGKILL);
+      /*
+       * The kernel tells the end of the tree only when its last zombie is reaped, and in a container whose first
+       * process reaps nothing that is never.
+       */
+      if (end_tree(argv[2], SIGKILL) == 0) return 0;
       kill_at = now_ms() + GRACE_MS;
     }
   }

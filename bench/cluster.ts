@@ -1,0 +1,105 @@
+/** A real cluster, where there is one that has the agent's image: two pods of busybox with the load generator. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { type Bed, CLI, LOAD_PORT } from "./bed.ts";
+
+/** Of e2e/cluster. */
+const OWN_KUBECONFIG = "/var/lib/lab/kubeconfig";
+const OWN_KUBECTL = "/var/cache/lab/bin/kubectl";
+const BUSYBOX = process.env.INPOD_E2E_BUSYBOX ?? "lab/busybox:1";
+const COMMAND_TIMEOUT_MS = 90_000;
+const IN_POD = "/tmp/bench-load";
+
+const run = promisify(execFile);
+
+export class Cluster {
+  readonly namespace = `inpod-bench-${process.pid}`;
+  /** The target's address, where the load generator serves. */
+  serverAddress = "";
+  readonly load = IN_POD;
+  readonly #kubectl: string;
+  readonly #env: NodeJS.ProcessEnv;
+
+  private constructor(kubectl: string, kubeconfig: string) {
+    this.#kubectl = kubectl;
+    this.#env = { ...process.env, KUBECONFIG: kubeconfig };
+  }
+
+  /** A sentence where there is none to measure on. */
+  static async find(): Promise<Cluster | string> {
+    const { KUBECONFIG: named } = process.env;
+    const kubeconfig = named || OWN_KUBECONFIG;
+    if (!named && !existsSync(OWN_KUBECONFIG)) return "no KUBECONFIG, and e2e/cluster is not up";
+    const cluster = new Cluster(existsSync(OWN_KUBECTL) ? OWN_KUBECTL : "kubectl", kubeconfig);
+    try {
+      const nodes = await cluster.kubectl("get", "nodes", "-o", "json");
+      return nodes.includes(agentImage()) ? cluster : `no node has the image ${agentImage()}`;
+    } catch (error) {
+      return `the cluster of ${kubeconfig} does not answer: ${(error as Error).message.trim()}`;
+    }
+  }
+
+  async kubectl(...args: readonly string[]): Promise<string> {
+    const options = { env: this.#env, timeout: COMMAND_TIMEOUT_MS, maxBuffer: 32e6 };
+    return (await run(this.#kubectl, [...args], options)).stdout;
+  }
+
+  /** `kubectl -n NAMESPACE …` with pipes. */
+  start(bed: Bed, ...args: readonly string[]): ChildProcess {
+    const argv = ["-n", this.namespace, ...args];
+    return bed.own(spawn(this.#kubectl, argv, { env: this.#env, stdio: "pipe" }));
+  }
+
+  /** `inpod exec` in the target's place; in a process group of its own. */
+  exec(bed: Bed, command: readonly string[], flags: readonly string[] = []): ChildProcess {
+    const target = ["--target", "pod/server", "-n", this.namespace];
+    const argv = [CLI, "exec", ...target, ...flags, "--", ...command];
+    return bed.own(
+      spawn(process.execPath, argv, {
+        cwd: bed.folder,
+        env: this.#env,
+        stdio: "pipe",
+        detached: true,
+      }),
+    );
+  }
+
+  /** Both pods with the load generator, the target serving. */
+  async prepare(bed: Bed): Promise<void> {
+    await this.kubectl("create", "namespace", this.namespace);
+    const go = `until [ -e ${IN_POD}.go ]; do sleep 0.1; done; exec`;
+    await Promise.all([
+      this.#pod(bed, "server", `${go} ${IN_POD} serve ${LOAD_PORT}`),
+      this.#pod(bed, "client", `${go} sleep 3600`),
+    ]);
+    const path = "jsonpath={.status.podIP}";
+    this.serverAddress = await this.kubectl(
+      ...["get", "pod", "server", "-n", this.namespace, "-o", path],
+    );
+  }
+
+  async #pod(bed: Bed, name: string, script: string): Promise<void> {
+    const where = ["-n", this.namespace];
+    const args = ["--image", BUSYBOX, "--restart=Never", "--command", "--", "sh", "-c", script];
+    await this.kubectl("run", name, ...where, ...args);
+    await this.kubectl("wait", "--for=condition=Ready", `pod/${name}`, ...where, "--timeout=60s");
+    const receive = `cat > ${IN_POD} && chmod 755 ${IN_POD} && : > ${IN_POD}.go`;
+    const child = this.start(bed, "exec", "-i", name, "--", "sh", "-c", receive);
+    child.stdin?.end(readFileSync(bed.load));
+    const code = await new Promise((resolve) => child.once("close", resolve));
+    if (code !== 0) throw new Error(`the load generator could not be put into pod/${name}`);
+  }
+
+  async remove(): Promise<void> {
+    await this.kubectl("delete", "namespace", this.namespace, "--ignore-not-found", "--wait=false");
+  }
+}
+
+function agentImage(): string {
+  const manifest = join(dirname(fileURLToPath(import.meta.url)), "..", "package.json");
+  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
+  return `inpod/agent:${version}`;
+}

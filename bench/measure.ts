@@ -1,0 +1,27 @@
+/** Figures of things measured in turn, so that what else the machine does meets all of them alike. */
+
+export type Sample = () => Promise<number>;
+
+/** Medians of `rounds` samples of each; a round takes one of each, every other round the other way round. */
+export async function interleaved<Name extends string>(
+  rounds: number,
+  variants: Readonly<Record<Name, Sample>>,
+): Promise<Record<Name, number>> {
+  const entries = Object.entries(variants) as [Name, Sample][];
+  const samples = new Map<Name, number[]>(entries.map(([name]) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 === 0 ? entries : entries.toReversed();
+    for (const [name, take] of order) samples.get(name)?.push(await take());
+  }
+  return Object.fromEntries([...samples].map(([name, taken]) => [name, median(taken)])) as Record<
+    Name,
+    number
+  >;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
