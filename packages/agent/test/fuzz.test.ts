@@ -31,6 +31,7 @@ for (const who of ["root", "user"] as Who[]) {
 
   for (const [order, what, errno] of [
     ["control-noise", "bytes that are no request end enter and all its children", "EPROTO"],
+    ["control-deaf", "a Node that takes no answers for 5 s ends all", "ETIMEDOUT"],
     ["control-half", "a Node that closes its control socket ends all", "EPIPE"],
   ] as const) {
     test(`${who}: ${what}`, options, async (t) => {

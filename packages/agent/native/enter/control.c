@@ -34,7 +34,10 @@ static int put_message(struct control *control, uint32_t id, uint8_t kind, int e
   struct message message = {
       .length = sizeof message - sizeof message.length + length, .id = id, .kind = kind, .error = error};
   int failed = put(control->socket, &message, sizeof message);
-  return failed ? failed : put(control->socket, payload, length);
+  if (!failed) failed = put(control->socket, payload, length);
+  // Half a message may be out, and nothing that follows would be understood: the next read finds the end.
+  if (failed) shutdown(control->socket, SHUT_RDWR);
+  return failed;
 }
 
 int control_event(struct control *control, enum control_event event, const char *words) {

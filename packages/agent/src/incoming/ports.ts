@@ -47,33 +47,7 @@ export class Ports {
 
   /** Idempotent for its holder; EADDRINUSE names another one. Also puts the rule of a suspended port back. */
   steal(port: number, holder: Holder): Promise<void> {
-    return this.#change(async () => {
-      const stolen = this.#ports.get(port) ?? {
-        port,
-        holder: undefined,
-        relay: undefined,
-        hasRule: false,
-      };
-      if (stolen.holder && stolen.holder !== holder) {
-        throw new Failure("EADDRINUSE", `port ${port} is stolen by session ${stolen.holder.id}`);
-      }
-      if (stolen.hasRule) return;
-      this.#ports.set(port, stolen);
-      try {
-        stolen.relay ??= await Relay.open({
-          onConnection: (socket) => this.#route(stolen, socket),
-          onIdle: () => this.#sweepLater(),
-        });
-        this.#hasTable = true;
-        await this.#rules.steal(port, stolen.relay.port);
-      } catch (error) {
-        this.#sweepLater();
-        throw error;
-      }
-      stolen.holder = holder;
-      stolen.hasRule = true;
-      this.#log("steal", { port, relay: stolen.relay.port, session: holder.id });
-    });
+    return this.#change(() => this.#addRule(port, holder));
   }
 
   /** New connections reach the pod from the moment this resolves; open ones live on. Idempotent. */
@@ -94,8 +68,11 @@ export class Ports {
   }
 
   /** Rules back for what suspend() left. */
-  async resume(holder: Holder): Promise<void> {
-    for (const stolen of this.#of(holder)) await this.steal(stolen.port, holder);
+  resume(holder: Holder): Promise<void> {
+    // One change: after a suspend() or releaseAll() that comes meanwhile, none of its rules may come back.
+    return this.#change(async () => {
+      for (const { port } of this.#of(holder)) await this.#addRule(port, holder);
+    });
   }
 
   /** All its rules away, its connections reset, its ports free. */
@@ -134,6 +111,34 @@ export class Ports {
     const result = this.#changes.then(change);
     this.#changes = result.catch(() => undefined);
     return result;
+  }
+
+  async #addRule(port: number, holder: Holder): Promise<void> {
+    const stolen = this.#ports.get(port) ?? {
+      port,
+      holder: undefined,
+      relay: undefined,
+      hasRule: false,
+    };
+    if (stolen.holder && stolen.holder !== holder) {
+      throw new Failure("EADDRINUSE", `port ${port} is stolen by session ${stolen.holder.id}`);
+    }
+    if (stolen.hasRule) return;
+    this.#ports.set(port, stolen);
+    try {
+      stolen.relay ??= await Relay.open({
+        onConnection: (socket) => this.#route(stolen, socket),
+        onIdle: () => this.#sweepLater(),
+      });
+      this.#hasTable = true;
+      await this.#rules.steal(port, stolen.relay.port);
+    } catch (error) {
+      this.#sweepLater();
+      throw error;
+    }
+    stolen.holder = holder;
+    stolen.hasRule = true;
+    this.#log("steal", { port, relay: stolen.relay.port, session: holder.id });
   }
 
   async #removeRule(stolen: StolenPort, why: string): Promise<void> {

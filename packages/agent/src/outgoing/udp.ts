@@ -9,6 +9,8 @@ import { type Destination, endpoint } from "./tcp.ts";
 const IDLE_TIMEOUT_MS = 120_000;
 /** Datagrams the kernel has not taken yet; more are dropped, as a full socket buffer would. */
 const MAX_QUEUED_BYTES = 1024 * 1024;
+/** One datagram is lost, as networks lose them; the next may go: full buffers, beyond 65507 bytes. */
+const LOST = new Set(["EAGAIN", "EMSGSIZE", "ENOBUFS", "ENOMEM"]);
 
 /**
  * Accepts `channel`; resets it with the errno (ECONNREFUSED when the peer's ICMP says so) and with
@@ -42,7 +44,7 @@ export function openUdp(
     queuedBytes += bytes.byteLength;
     socket.send(bytes, (error) => {
       queuedBytes -= bytes.byteLength;
-      if (error) fail(errnoOf(error));
+      if (error && !LOST.has(errnoOf(error))) fail(errnoOf(error));
     });
   };
   channel.onDatagram = (bytes) => {

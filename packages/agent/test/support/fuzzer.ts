@@ -91,6 +91,15 @@ async function order(what: string, seed: number): Promise<unknown> {
     case "control-noise":
       control.write(random.bytes(4096));
       return true;
+    case "control-deaf": {
+      // Its answers are more than any socket holds.
+      const describe = Buffer.alloc(12);
+      describe.writeUInt8(5, 0);
+      describe.writeUInt32LE(1, 8);
+      control.pause();
+      control.write(Buffer.concat(Array.from({ length: 20_000 }, () => describe)));
+      return true;
+    }
     case "control-half":
       control.end(random.bytes(7));
       return true;
