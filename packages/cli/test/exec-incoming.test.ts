@@ -42,7 +42,7 @@ const TAKEN = `connections to port ${httpPort} of the target now arrive`;
 async function interrupted(run: Run): Promise<void> {
   run.signalGroup("SIGINT");
   await run.ended;
-  await inventory.assertAsBefore((entry) => entry.includes(`process/${sandbox.pid}`));
+  await inventory.assertAsBefore(folder);
 }
 
 for (const name of witnessNames.filter((candidate) => candidate.endsWith("-server"))) {
@@ -167,7 +167,7 @@ test("a server in the background of a shell is part of the session until it ends
   assert.equal(await connection.receive(10), "still here");
   left.signalGroup("SIGINT");
   assert.equal((await left.ended).code, 3);
-  await inventory.assertAsBefore((entry) => entry.includes(`process/${sandbox.pid}`));
+  await inventory.assertAsBefore(folder);
 });
 
 test("a port is taken when the program listens and given back when the program is stopped", async () => {

@@ -234,8 +234,11 @@ export class Inventory {
     return new Inventory(sandbox, inPod, new Set(sessionProcesses()));
   }
 
-  /** Processes of other sessions on this machine, of tests that run beside this one, are told apart by `mine`. */
-  async assertAsBefore(mine: (command: string) => boolean = () => true): Promise<void> {
+  /** Other tests have sessions too: ours are known by the sandbox's pid, and by `word`, of the program's arguments. */
+  async assertAsBefore(word?: string): Promise<void> {
+    const { pid: target } = this.#sandbox;
+    const words = [`process/${target} `, `--pid ${target} `, ...(word === undefined ? [] : [word])];
+    const mine = (entry: string): boolean => words.some((text) => entry.includes(text));
     let left: string[] = [];
     const isClean = async (): Promise<boolean> => {
       const rules = await this.#sandbox.ruleset();
