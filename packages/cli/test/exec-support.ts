@@ -100,6 +100,15 @@ export class Run {
 }
 
 const configs: string[] = [];
+const runs = new Set<Run>();
+
+/** For afterEach: what a failed test has left running must not fail the next. */
+export async function endRuns(): Promise<void> {
+  for (const run of runs) {
+    run.signalGroup("SIGKILL");
+    await run.ended;
+  }
+}
 
 /** Starts `inpod exec` beside the sandbox's pod. The caller awaits `ended`. */
 export async function startInpod(
@@ -116,7 +125,7 @@ export async function startInpod(
   }
   const target = `process/${sandbox.pid}`;
   const argv = [process.execPath, CLI, "exec", "--target", target, ...flags, "--", ...command];
-  return new Run(
+  const run = new Run(
     sandbox.inLaptop(argv, {
       cwd: options.cwd ?? tmpdir(),
       env: options.env ?? process.env,
@@ -124,6 +133,9 @@ export async function startInpod(
       detached: true,
     }),
   );
+  runs.add(run);
+  void run.ended.finally(() => runs.delete(run)).catch(() => {});
+  return run;
 }
 
 export async function runInpod(
@@ -222,8 +234,11 @@ export class Inventory {
     return new Inventory(sandbox, inPod, new Set(sessionProcesses()));
   }
 
-  /** Processes of other sessions on this machine, of tests that run beside this one, are told apart by `mine`. */
-  async assertAsBefore(mine: (command: string) => boolean = () => true): Promise<void> {
+  /** Other tests have sessions too: ours are known by the sandbox's pid, and by `word`, of the program's arguments. */
+  async assertAsBefore(word?: string): Promise<void> {
+    const { pid: target } = this.#sandbox;
+    const words = [`process/${target} `, `--pid ${target} `, ...(word === undefined ? [] : [word])];
+    const mine = (entry: string): boolean => words.some((text) => entry.includes(text));
     let left: string[] = [];
     const isClean = async (): Promise<boolean> => {
       const rules = await this.#sandbox.ruleset();

@@ -80,6 +80,22 @@ test("relative paths and descriptors of directories are resolved before the rule
   assert.equal(ran.stdout, "13\n13\n13\n");
 });
 
+const STAT = {
+  mode: 0o100640,
+  size: 5_000_000_000n,
+  ino: 42n,
+  dev: 1n,
+  nlink: 1,
+  uid: 1234,
+  gid: 5678,
+  rdev: 0n,
+  blksize: 4096,
+  blocks: 8n,
+  atimeNs: 1n,
+  mtimeNs: 1_700_000_000_123_456_789n,
+  ctimeNs: 1n,
+};
+
 test("stat tells what we answer, in the layout of each of its calls", async () => {
   tap.setPathRules([rule("/etc/inpod-pod")]);
   const source = `#define _GNU_SOURCE
@@ -101,21 +117,7 @@ int main(void) {
 }`;
   const ran = await run([compile("stats", source)], (event) => {
     if (event.kind !== "path") return letGo(event);
-    tap.replyStat(event.token, {
-      mode: 0o100640,
-      size: 5_000_000_000n,
-      ino: 42n,
-      dev: 1n,
-      nlink: 1,
-      uid: 1234,
-      gid: 5678,
-      rdev: 0n,
-      blksize: 4096,
-      blocks: 8n,
-      atimeNs: 1n,
-      mtimeNs: 1_700_000_000_123_456_789n,
-      ctimeNs: 1n,
-    });
+    tap.replyStat(event.token, STAT);
   });
   const line = "100640 5000000000 42 1234 5678 1700000000.123456789\n";
   assert.ok(ran.stdout.startsWith(line + line), ran.stdout);
@@ -403,6 +405,27 @@ int main(void) {
   assert.equal(ran.stdout, "5000\n");
 });
 
+test("calls in quick succession with the same arguments are calls of their own", async () => {
+  tap.setPathRules([{ ...rule("/etc/inpod-"), match: "prefix" }]);
+  const source = `#include <stdio.h>
+#include <sys/stat.h>
+int main(void) {
+  static char path[64];
+  static struct stat s;
+  int right = 0;
+  for (int i = 0; i < 3000; i++) {
+    snprintf(path, sizeof path, "/etc/inpod-%d", i);
+    if (lstat(path, &s) == 0 && s.st_size == i) right++;
+  }
+  printf("%d\\n", right);
+}`;
+  const ran = await run([compile("succession", source)], (event) => {
+    if (event.kind !== "path") return letGo(event);
+    tap.replyStat(event.token, { ...STAT, size: BigInt(event.path.slice("/etc/inpod-".length)) });
+  });
+  assert.equal(ran.stdout, "3000\n");
+});
+
 test("random bytes for addresses and paths give an errno, never a crash of ours", async () => {
   tap.setPathRules([{ ...rule("/"), match: "prefix" }]);
   const source = `#define _GNU_SOURCE
@@ -418,7 +441,8 @@ test("random bytes for addresses and paths give an errno, never a crash of ours"
 #include <sys/syscall.h>
 #include <unistd.h>
 int main(void) {
-  signal(SIGPIPE, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN); /* sendto of an unconnected stream raises it */
+  fcntl(0, F_SETFL, O_NONBLOCK); /* it is a socket: recvfrom would wait for ever */
   if (chdir(getenv("TMPDIR"))) return 1; /* sockets of random names come into being */
   srand(7);
   /* a page, and nothing mapped behind it */

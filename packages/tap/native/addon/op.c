@@ -19,7 +19,7 @@ static int free_slots[SLOTS], free_count = -1;
 static struct op *buckets[BUCKETS];
 static int held_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t some_held = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t some_held = PTHREAD_COND_INITIALIZER, answered = PTHREAD_COND_INITIALIZER;
 
 int64_t now_ns(void) {
   struct timespec t;
@@ -45,6 +45,7 @@ static void release_locked(struct op *op) {
   struct op **link = &buckets[bucket_of(op->tid)];
   while (*link && *link != op) link = &(*link)->next;
   if (*link) *link = op->next;
+  if (op->answering) pthread_cond_broadcast(&answered);
   /* epoll forgets a descriptor only with its last duplicate, and the process has one. */
   if (op->watched) sockets_unwatch(op->socket);
   if (op->socket >= 0) close(op->socket);
@@ -59,39 +60,57 @@ static void release_locked(struct op *op) {
   held_count--;
 }
 
+/* The op of the same call, or NULL. `path`: of a path call, what the pointer in `args` pointed at. */
+static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path) {
+  for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
+    if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
+    if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
+    /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
+    if (path && op->path && strcmp(path, op->path) != 0) continue;
+    return op;
+  }
+  return NULL;
+}
+
 /*
  * A signal cancels a notification; when the handler returns, the kernel makes the same call again as a new
  * one. It joins the op that is still in flight (or finished unheard), else an interval timer shorter than
  * a connect would start a new connection for ever.
  */
-static bool join_locked(const struct seccomp_notif *notif, int listener) {
-  for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
-    if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
-    if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
-    if (op->waiting && !op->claimed) {
-      /* A wait has done nothing yet; begun anew it sees a timeout or mode that was changed since. */
-      release_locked(op);
-      return false;
-    }
-    statistics.joined++;
-    if (!op->finished) {
-      op->id = notif->id;
-      return true;
-    }
-    notification_reply(listener, notif->id, op->value, op->error);
+static bool join_locked(const struct seccomp_notif *notif, int listener, const char *path) {
+  struct op *op = same_locked(notif, listener, path);
+  /*
+   * While the op is being answered nobody knows yet which it is: the same call again because the answer came
+   * too late, or the program's next one with the same arguments because it has the answer already.
+   */
+  while (op && op->answering) {
+    pthread_cond_wait(&answered, &mutex);
+    op = same_locked(notif, listener, path);
+  }
+  if (!op) return false;
+  if (op->waiting && !op->claimed) {
+    /* A wait has done nothing yet; begun anew it sees a timeout or mode that was changed since. */
     release_locked(op);
+    return false;
+  }
+  statistics.joined++;
+  if (!op->finished) {
+    op->id = notif->id;
     return true;
   }
-  return false;
+  notification_reply(listener, notif->id, op->value, op->error);
+  release_locked(op);
+  return true;
 }
 
-struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, bool *joined) {
+struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path,
+                  bool *joined) {
   struct op *op = NULL;
   *joined = false;
   pthread_mutex_lock(&mutex);
   if (free_count < 0)
     for (free_count = 0; free_count < SLOTS; free_count++) free_slots[free_count] = SLOTS - 1 - free_count;
-  if (join_locked(notif, listener)) {
+  if (join_locked(notif, listener, path)) {
     *joined = true;
   } else if (free_count > 0) {
     int slot = free_slots[--free_count];
@@ -137,51 +156,38 @@ uint64_t op_unclaim(struct op *op) {
 
 enum how { REPLY, CONTINUE, INJECT };
 
-/* Answers whichever notification the call has by now: it may be restarted while we answer. */
+/* Answers whichever notification the call has by now: it may have been restarted since the op was made. */
 static int answer(struct op *op, enum how how, int64_t value, int error, int fd, bool cloexec) {
-  for (;;) {
-    uint64_t id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST);
-    int result;
-    if (how == REPLY) {
-      result = notification_reply(op->listener, id, value, error);
-    } else if (how == CONTINUE) {
-      result = notification_continue(op->listener, id);
-    } else {
-      struct seccomp_notif_addfd add = {.id = id,
-                                        .srcfd = (uint32_t)fd,
-                                        .newfd_flags = cloexec ? O_CLOEXEC : 0,
-                                        .flags = SECCOMP_ADDFD_FLAG_SEND};
-      result = ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-      if (result < 0) result = -errno;
-    }
-    pthread_mutex_lock(&mutex);
-    if (result == -ENOENT && op->id != id) {
-      pthread_mutex_unlock(&mutex);
-      continue;
-    }
-    if (result == -ENOENT && how == REPLY && op->keep_result) {
-      op->finished = true;
-      op->claimed = false;
-      op->value = value;
-      op->error = error;
-      op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
-    } else if (how != INJECT || result >= 0) {
-      /*
-       * The thread runs on as soon as it is answered, and may have made the very same call again by now: that one
-       * looked like a restart and joined. It is a call of its own.
-       */
-      bool came_again = op->id != id;
-      struct seccomp_notif again = {.id = op->id, .pid = (uint32_t)op->tid, .data = {.nr = op->nr}};
-      memcpy(again.data.args, op->args, sizeof op->args);
-      int listener = op->listener;
-      release_locked(op);
-      pthread_mutex_unlock(&mutex);
-      if (came_again) receive_again(listener, &again);
-      return result;
-    }
-    pthread_mutex_unlock(&mutex);
-    return result;
+  pthread_mutex_lock(&mutex);
+  op->answering = true; /* from here on nobody joins, so the id stays */
+  uint64_t id = op->id;
+  pthread_mutex_unlock(&mutex);
+  int result;
+  if (how == REPLY) {
+    result = notification_reply(op->listener, id, value, error);
+  } else if (how == CONTINUE) {
+    result = notification_continue(op->listener, id);
+  } else {
+    struct seccomp_notif_addfd add = {.id = id,
+                                      .srcfd = (uint32_t)fd,
+                                      .newfd_flags = cloexec ? O_CLOEXEC : 0,
+                                      .flags = SECCOMP_ADDFD_FLAG_SEND};
+    result = ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+    if (result < 0) result = errno == ESRCH ? -ENOENT : -errno; /* ESRCH: interrupted before it took the fd */
   }
+  pthread_mutex_lock(&mutex);
+  if (result == -ENOENT && how == REPLY && op->keep_result) {
+    op->finished = true;
+    op->claimed = op->answering = false;
+    op->value = value;
+    op->error = error;
+    op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
+    pthread_cond_broadcast(&answered);
+  } else if (how != INJECT || result >= 0) {
+    release_locked(op);
+  } /* else the caller drops it or replies; until then the restarted call waits in join_locked() */
+  pthread_mutex_unlock(&mutex);
+  return result;
 }
 
 int op_reply(struct op *op, int64_t value, int error) { return answer(op, REPLY, value, error, -1, false); }

@@ -61,7 +61,7 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
     return true;
   }
   bool joined;
-  struct op *op = op_new(listener, notif, tgid, &joined);
+  struct op *op = op_new(listener, notif, tgid, probe.path, &joined);
   if (!op) {
     free(probe.path);
     return joined;
@@ -91,7 +91,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
       handled = handle_path(listener, notif, tgid);
     } else {
       bool joined;
-      struct op *op = op_new(listener, notif, tgid, &joined);
+      struct op *op = op_new(listener, notif, tgid, NULL, &joined);
       if (joined) return;
       if (op) {
         if (handle(op)) return;
@@ -104,27 +104,6 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   if (handled) return;
   statistics.continued++;
   notification_continue(listener, notif->id);
-}
-
-struct again {
-  int listener;
-  struct seccomp_notif notif;
-};
-
-static void dispatch_again(void *argument) {
-  struct again *again = argument;
-  dispatch(again->listener, &again->notif);
-  free(again);
-}
-
-void receive_again(int listener, const struct seccomp_notif *notif) {
-  struct again *again = malloc(sizeof *again);
-  if (!again) {
-    notification_continue(listener, notif->id);
-    return;
-  }
-  *again = (struct again){listener, *notif};
-  pool_run(dispatch_again, again);
 }
 
 static bool is_over(int listener) {

@@ -54,7 +54,11 @@ int socket_describe(struct op *op, int fd) {
 }
 
 static bool is_internet(const struct op *op) { return op->domain == AF_INET || op->domain == AF_INET6; }
-static bool is_tcp(const struct op *op) { return is_internet(op) && op->type == SOCK_STREAM && op->protocol == IPPROTO_TCP; }
+/* Go's listeners are Multipath TCP's (RFC 8684) since 1.24; towards our plain TCP they behave as TCP's. */
+static bool is_tcp(const struct op *op) {
+  return is_internet(op) && op->type == SOCK_STREAM &&
+         (op->protocol == IPPROTO_TCP || op->protocol == IPPROTO_MPTCP);
+}
 static bool is_udp(const struct op *op) { return is_internet(op) && op->type == SOCK_DGRAM && op->protocol == IPPROTO_UDP; }
 
 static bool read_address(struct op *op, int address_argument, int length_argument) {
@@ -101,6 +105,8 @@ bool handle_connect(struct op *op) {
     op_reply(op, 0, -result);
     return true;
   }
+  /* A simultaneous open is for plain TCP only: others wait for the verdict. */
+  if (op->protocol == IPPROTO_MPTCP) op->nonblocking = false;
   op->keep_result = true;
   to_javascript(op, OP_CONNECT, CONNECT_DEADLINE_MS, ETIMEDOUT);
   return true;

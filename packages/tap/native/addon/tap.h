@@ -32,6 +32,7 @@ struct op {
   uint32_t slot, generation;
   bool held;
   bool claimed;  /* one thread is at work on it: nobody else may answer or free it */
+  bool answering; /* its notification is being answered: no other one may join */
   bool finished; /* answered while nobody waited; kept for the restarted call */
   enum op_kind kind;
   int64_t deadline_ns;  /* CLOCK_MONOTONIC; 0: none */
@@ -57,8 +58,8 @@ struct op {
 };
 
 int64_t now_ns(void);
-/* A new op for a notification, or NULL: table full, or the call has joined an op in flight. */
-struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, bool *joined);
+/* A new op for a notification, or NULL: table full, or the call has joined an op in flight. `path`: or NULL. */
+struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, bool *joined);
 uint64_t op_token(const struct op *op);
 /* Makes the op of a token the caller's alone; NULL when it was answered, has expired, or is another's. */
 struct op *op_claim(uint64_t token);
@@ -197,8 +198,6 @@ void answer_readlink(struct op *op, const void *target, size_t length);
 
 /* Starts receiving on a listener; ends by itself when no process of the tree is left. */
 int receive_start(int listener, int threads);
-/* Treats a notification as one that has just arrived. */
-void receive_again(int listener, const struct seccomp_notif *notif);
 struct tap_statistics {
   uint64_t received, continued, to_javascript, joined;
 };

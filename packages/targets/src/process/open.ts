@@ -66,7 +66,7 @@ class ProcessAgent implements PlacedAgent {
     this.#child = spawn(
       paths.enterPath,
       [
-        ...["--pid", String(pid), "--listen", "0"],
+        ...["--pid", String(pid), "--listen", "0", "--exit-on-stdin-eof"],
         // Only the gid: as another user Node might not be let into the folders of nodePath.
         ...["--node-gid", NODE_GID],
         "--",

@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import {
+  NETWORK,
+  type Sandbox,
+  startSandbox,
+  type WitnessName,
+  witnessNames,
+} from "@inpod/sandbox";
+import {
+  endRuns,
+  Inventory,
+  podAnswers,
+  type Run,
+  startInpod,
+  until,
+  witness,
+} from "./exec-support.ts";
+
+let sandbox: Sandbox;
+let inventory: Inventory;
+let folder: string;
+before(async () => {
+  sandbox = await startSandbox();
+  inventory = await Inventory.of(sandbox);
+  folder = await mkdtemp(join(tmpdir(), "inpod-incoming-"));
+});
+after(async () => {
+  await sandbox?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+afterEach(endRuns);
+
+const { address: client } = NETWORK.client;
+const { address: pod, httpPort } = NETWORK.pod;
+const STEAL = { flags: ["--steal"] };
+const TAKEN = `connections to port ${httpPort} of the target now arrive`;
+
+async function interrupted(run: Run): Promise<void> {
+  run.signalGroup("SIGINT");
+  await run.ended;
+  await inventory.assertAsBefore(folder);
+}
+
+for (const name of witnessNames.filter((candidate) => candidate.endsWith("-server"))) {
+  test(`${name} answers in the pod's place and sees the client's true address`, async (t) => {
+    const argv = await witness(name as WitnessName, t);
+    if (argv === undefined) return;
+    const run = await startInpod(sandbox, [...argv, String(httpPort)], STEAL);
+    await run.said(`listening ${httpPort}`);
+    const language = name.replace("-server", "");
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => sandbox.request({ timeoutMs: 10_000 })),
+    );
+    for (const { body, local } of answers) {
+      assert.equal(
+        body,
+        `local ${language} sees ${client}:${local.port} at ${pod}:${httpPort}\n`,
+        run.stderr,
+      );
+    }
+    await interrupted(run);
+  });
+}
+
+const script = async (name: string, source: string): Promise<string> => {
+  const path = join(folder, name);
+  await writeFile(path, source);
+  await chmod(path, 0o755);
+  return path;
+};
+
+const ECHO = `
+import net from "node:net";
+const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+  socket.on("error", () => {});
+  socket.on("end", () => console.log("end"));
+  socket.on("close", (hadError) => console.log("close", hadError));
+  socket.pipe(socket);
+});
+server.listen(${httpPort}, () => console.log("listening"));
+`;
+
+test("requests on a kept connection, half-close, resets and large bodies arrive as sent", async () => {
+  const http = `
+    import http from "node:http";
+    http.createServer((request, response) => {
+      let length = 0;
+      request.on("data", (bytes) => { length += bytes.length; });
+      request.on("end", () => {
+        const wanted = Number(new URL(request.url, "http://x").searchParams.get("bytes") ?? 0);
+        response.setHeader("x-length", String(length));
+        response.end("x".repeat(wanted));
+      });
+    }).listen(${httpPort}, () => console.log("listening"));`;
+  const run = await startInpod(sandbox, ["node", await script("http.mjs", http)], STEAL);
+  await run.said("listening");
+  const ports = new Set<number>();
+  for (let i = 0; i < 5; i++) {
+    const { local, isReused } = await sandbox.request({ connection: "kept" });
+    ports.add(local.port);
+    assert.equal(isReused, i > 0);
+  }
+  assert.equal(ports.size, 1);
+  const body = "y".repeat(3 * 1024 * 1024);
+  const large = await sandbox.request({
+    method: "POST",
+    path: `/?bytes=${5 * 1024 * 1024}`,
+    body,
+    timeoutMs: 20_000,
+  });
+  assert.equal(large.headers["x-length"], String(body.length));
+  assert.equal(large.body.length, 5 * 1024 * 1024);
+  await interrupted(run);
+});
+
+test("half-close and reset of a client reach the program", async () => {
+  const run = await startInpod(sandbox, ["node", await script("echo.mjs", ECHO)], STEAL);
+  await run.said("listening");
+  const half = await sandbox.connect({ port: httpPort });
+  await half.send("hello");
+  await half.end();
+  assert.equal(await half.receive(), "hello");
+  await run.said("end\nclose false");
+  const cut = await sandbox.connect({ port: httpPort });
+  await cut.send("hello");
+  assert.equal(await cut.receive(5), "hello");
+  await cut.close(true);
+  await run.said("close true");
+  await interrupted(run);
+});
+
+test("a connection that the pod answers already stays the pod's, new ones come here", async () => {
+  const before = await sandbox.request({ connection: "old" });
+  assert.match(before.body, /^I am the pod/);
+  const run = await startInpod(sandbox, ["node", await script("echo.mjs", ECHO)], STEAL);
+  await run.said("listening");
+  const during = await sandbox.request({ connection: "old" });
+  assert.match(during.body, /^I am the pod/);
+  assert.ok(during.isReused);
+  await interrupted(run);
+});
+
+test("without --steal nothing comes in, and one line says so", async () => {
+  const run = await startInpod(sandbox, ["node", await script("echo.mjs", ECHO)]);
+  await run.said("listening");
+  assert.ok(await podAnswers(sandbox));
+  assert.match(run.stderr, /nothing comes in from the pod/);
+  await interrupted(run);
+});
+
+test("a server in the background of a shell is part of the session until it ends", async () => {
+  const path = await script("echo.mjs", ECHO);
+  const run = await startInpod(sandbox, ["sh", "-c", `node ${path} & wait`], STEAL);
+  await run.said("listening");
+  assert.equal(await podAnswers(sandbox).catch(() => false), false);
+  await interrupted(run);
+
+  const left = await startInpod(sandbox, ["sh", "-c", `node ${path} & exit 3`], STEAL);
+  await left.said("listening");
+  await left.said("what it started goes on in the session", "stderr");
+  const connection = await sandbox.connect({ port: httpPort });
+  await connection.send("still here");
+  assert.equal(await connection.receive(10), "still here");
+  left.signalGroup("SIGINT");
+  assert.equal((await left.ended).code, 3);
+  await inventory.assertAsBefore(folder);
+});
+
+test("a port is taken when the program listens and given back when the program is stopped", async () => {
+  const run = await startInpod(sandbox, ["node", await script("echo.mjs", ECHO)], STEAL);
+  await run.said("listening");
+  await run.said(TAKEN, "stderr");
+  run.signalGroup("SIGTSTP");
+  await until("the pod answers while the program is stopped", () => podAnswers(sandbox));
+  run.signalGroup("SIGCONT");
+  await until("the program answers again", async () => !(await podAnswers(sandbox)));
+  const connection = await sandbox.connect({ port: httpPort });
+  await connection.send("back");
+  assert.equal(await connection.receive(4), "back");
+  await interrupted(run);
+});
