@@ -1,5 +1,4 @@
 /** The relay's listener with real sockets; of the tap it needs only names and the table of the relay's port. */
-import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
