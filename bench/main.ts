@@ -80,6 +80,8 @@ process.stdout.write(`${text(rows)}\n`);
 if (!values["no-write"]) {
   const path = join(folder, "RESULTS.md");
   writeFileSync(path, results());
+  // `npm run check` looks at it too.
+  execFileSync("npx", ["biome", "format", "--write", path], { cwd: root, stdio: "ignore" });
   say(`written: ${path}`);
 }
 
