@@ -10,6 +10,7 @@ import type {
   SessionHello,
   StreamHeader,
   StreamOpened,
+  WireError,
 } from "@inpod/protocol";
 import { Mux, ProtocolError, parseResult } from "@inpod/protocol";
 import type { OutgoingChannel, Tunnel, TunnelHandlers } from "./api.ts";
@@ -82,10 +83,10 @@ class Connection implements Tunnel {
   #runningRequests = 0;
   #isScheduled = false;
   #lastReceivedMs = performance.now();
-  #goaway: string | undefined;
+  #goaway: WireError | undefined;
   #isClosed = false;
   readonly #timers: NodeJS.Timeout[] = [];
-  #resolveClosed: (why: { clean: boolean; why: string }) => void = () => {};
+  #resolveClosed: (end: Awaited<Tunnel["closed"]>) => void = () => {};
 
   constructor(
     side: "session" | "agent",
@@ -108,8 +109,8 @@ class Connection implements Tunnel {
         onRequest: (id, request) => void this.#serve(id, request.method, request.params),
         onResponse: (id, response) => this.#answered(id, response),
         onNotice: (notice) => this.#handlers.onNotice?.(notice),
-        onGoaway: ({ detail }) => {
-          this.#goaway = detail;
+        onGoaway: (why) => {
+          this.#goaway = why;
         },
       },
     });
@@ -252,10 +253,11 @@ class Connection implements Tunnel {
   #end(why: string): void {
     if (this.#isClosed) return;
     this.#stream.destroy();
-    this.#finish(this.#goaway !== undefined, this.#goaway ?? why);
+    if (this.#goaway) this.#finish(true, this.#goaway.detail, this.#goaway.errno);
+    else this.#finish(false, why);
   }
 
-  #finish(clean: boolean, why: string): void {
+  #finish(clean: boolean, why: string, errno?: string): void {
     this.#isClosed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     for (const { reject, timer } of this.#calls.values()) {
@@ -264,6 +266,6 @@ class Connection implements Tunnel {
     }
     this.#calls.clear();
     this.#mux.abort("ECONNRESET", why);
-    this.#resolveClosed({ clean, why });
+    this.#resolveClosed({ clean, why, ...(errno === undefined ? {} : { errno }) });
   }
 }

@@ -284,7 +284,11 @@ test("a lost link resets every stream and every request", async (t) => {
 test("an end that was announced is clean, and says why", async (t) => {
   const { session, agent } = await join(t);
   agent.close("the target is gone");
-  assert.deepEqual(await session.closed, { clean: true, why: "the target is gone" });
+  assert.deepEqual(await session.closed, {
+    clean: true,
+    why: "the target is gone",
+    errno: "ECANCELED",
+  });
 });
 
 test("the round trip is measured", async (t) => {
@@ -306,6 +310,7 @@ test("a session with another key is refused, and is told so", async (t) => {
   const closed = await session.closed;
   assert.equal(await accepted, "EACCES");
   assert.match(closed.why, /key is not the one/);
+  assert.equal(closed.errno, "EACCES");
 });
 
 test("a greeting that was signed for another connection is worth nothing", async (t) => {
