@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Sandbox, startSandbox } from "../../../sandbox/src/index.ts";
+// biome-ignore lint/correctness/noUndeclaredDependencies: of the checkout; what the command line ships has no part in it
+import { type Sandbox, startSandbox } from "@inpod/sandbox";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const CLI = join(ROOT, "dist/cli.js");
