@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 
-const COMMAND_TIMEOUT_MS = 120_000;
+const COMMAND_TIMEOUT_MS = 30_000;
 const END_TIMEOUT_MS = 10_000;
 const STDERR_LIMIT_CHARS = 4_000;
 

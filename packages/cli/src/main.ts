@@ -1,5 +1,5 @@
 /** The command line's edge: together with end-by-signal.ts all that ends the process. */
-import { UserError } from "@inpod/protocol";
+import { checkPlatform } from "@inpod/layer/platform";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import { checkCommand } from "./command.ts";
 import { loadConfig } from "./config/load.ts";
@@ -30,7 +30,7 @@ async function exec({
   isFileWanted,
   isVerbose,
 }: Extract<Arguments, { kind: "exec" }>): Promise<ExecResult> {
-  if (process.platform !== "linux") throw notLinux();
+  checkPlatform();
   const { env, directory, stderr } = io;
   const verbose = isVerbose || env.INPOD_LOG === "debug";
   const config = loadConfig({ flags, env, directory, isFileWanted });
@@ -43,11 +43,6 @@ async function exec({
   const { runExec } = await import("./exec/run.ts");
   return runExec({ config: { ...config, target }, command, executable, verbose, io });
 }
-
-const notLinux = (): UserError =>
-  new UserError("MACHINE_NOT_LINUX", `inpod exec needs Linux, and this is ${process.platform}`, {
-    hints: ["run it in WSL2, a Linux virtual machine or a dev container"],
-  });
 
 function fail(error: unknown): void {
   io.stderr.write(renderError(error, hasColor(process.stderr, process.env)));

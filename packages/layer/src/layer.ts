@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
-import type { Tap, TapEvent, TapPathRule, TrappedCall } from "@inpod/tap";
-import { decodeAddress, PathOperation } from "@inpod/tap";
+import type { Tap, TapEvent, TrappedCall } from "@inpod/tap";
+import { decodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import { endpointText } from "./config.ts";
 import { Files } from "./files/serve.ts";
@@ -20,6 +20,7 @@ import type { PathFacts, PathRule } from "./rules/paths.ts";
 import { compilePathRules, decidePath } from "./rules/paths.ts";
 import { decideBind } from "./rules/ports.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
+import { ASK_ALWAYS, operationName, toTapRule } from "./tap-rules.ts";
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
@@ -197,44 +198,6 @@ export class Layer {
     else this.#listeners.bind(call);
   }
 }
-
-const ASK_ALWAYS: TapPathRule = { match: "ask", text: "", operations: 7, verdict: "ask" };
-
-const OPERATIONS = {
-  any: PathOperation.read | PathOperation.write | PathOperation.lookup,
-  read: PathOperation.read | PathOperation.lookup,
-  write: PathOperation.write,
-  lookup: PathOperation.lookup,
-} as const;
-
-function toTapRule({ match, operations, verdict }: PathRule): TapPathRule {
-  const shared = {
-    operations: OPERATIONS[operations],
-    verdict: verdict === "local" || verdict === "not-found" ? verdict : "ask",
-  } as const;
-  switch (match.kind) {
-    case "exact":
-    case "tree":
-      return { match: match.kind, text: lower(match.path), ...shared };
-    case "prefix":
-    case "suffix":
-    case "contains":
-      return { match: match.kind, text: lower(match.text), ...shared };
-    case "shared-object":
-      return { match: match.kind, text: "", ...shared };
-    case "regex":
-      return { match: "ask", text: "", ...shared, verdict: "ask" };
-  }
-}
-
-const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-
-const operationName = (operation: PathOperation): "read" | "write" | "lookup" =>
-  operation === PathOperation.read
-    ? "read"
-    : operation === PathOperation.write
-      ? "write"
-      : "lookup";
 
 const isLoopbackAddress = (address: string): boolean =>
   address.startsWith("127.") || address === "0.0.0.0" || address === "::1" || address === "::";

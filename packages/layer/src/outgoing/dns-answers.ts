@@ -49,11 +49,12 @@ function parse(view: DataView): AddressRecord[] {
   return records;
 }
 
-/** A compressed name points back (section 4.1.4); each pointer must go further back, so none can circle. */
+/** A compressed name points back (section 4.1.4), each pointer before all that was read: none can circle. */
 function readName(view: DataView, start: number): { name: string; end: number } {
   const labels: string[] = [];
-  let length = 0;
+  let length = 1; // the root's
   let at = start;
+  let earliest = start;
   let end = 0;
   for (;;) {
     const octet = view.getUint8(at);
@@ -61,7 +62,8 @@ function readName(view: DataView, start: number): { name: string; end: number } 
     if (octet >= 0xc0) {
       const target = view.getUint16(at) & 0x3fff;
       if (end === 0) end = at + 2;
-      if (target >= at) throw new RangeError("a pointer that goes forward");
+      if (target >= earliest) throw new RangeError("a pointer that does not go back");
+      earliest = target;
       at = target;
       continue;
     }

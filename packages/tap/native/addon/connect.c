@@ -72,6 +72,14 @@ int connect_complete(uint16_t user_port, bool v6only) {
 }
 
 /* One made-up connect: whether this kernel does all of it (gVisor may not). */
+/* poll(2) is never restarted: a profiler's timer, for one, interrupts it all the time. */
+static int poll_again(struct pollfd *waiting, int timeout_ms) {
+  int ready;
+  do ready = poll(waiting, 1, timeout_ms);
+  while (ready < 0 && errno == EINTR);
+  return ready;
+}
+
 static bool probe(void) {
   int user = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   struct sockaddr_in to = v4_loopback(full_port);
@@ -79,9 +87,9 @@ static bool probe(void) {
   socklen_t length = sizeof local;
   bool works = user >= 0 && connect(user, (struct sockaddr *)&to, sizeof to) < 0 && errno == EINPROGRESS;
   struct pollfd waiting = {user, POLLOUT, 0};
-  works = works && poll(&waiting, 1, 1) == 0 && getsockname(user, (struct sockaddr *)&local, &length) == 0;
+  works = works && poll_again(&waiting, 1) == 0 && getsockname(user, (struct sockaddr *)&local, &length) == 0;
   int ours = works ? connect_complete(address_port(&local), false) : -1;
-  works = works && ours >= 0 && poll(&waiting, 1, 200) == 1 && !(waiting.revents & (POLLERR | POLLHUP));
+  works = works && ours >= 0 && poll_again(&waiting, 200) == 1 && !(waiting.revents & (POLLERR | POLLHUP));
   if (user >= 0) close(user);
   if (ours >= 0) close(ours);
   return works;

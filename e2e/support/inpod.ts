@@ -1,0 +1,85 @@
+/** The built inpod as a user runs it, against the cluster of KUBECONFIG. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const CLI = fileURLToPath(new URL("../../bin/inpod", import.meta.url));
+const RUN_TIMEOUT_MS = 90_000;
+const SAYS_TIMEOUT_MS = 60_000;
+
+export interface Ran {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  /** The CLI itself; a process group of its own, as a shell's job is. */
+  readonly child: ChildProcess;
+  /** Everything it has written so far. */
+  output(): string;
+  /** Resolves when stdout or stderr has said it. */
+  says(words: RegExp): Promise<void>;
+  /** What Ctrl-C on a terminal sends to: the whole group. */
+  interrupt(): void;
+  readonly done: Promise<Ran>;
+}
+
+export function startInpod(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Running {
+  const child = spawn(CLI, [...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+    env: { ...process.env, ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  let stdout = "";
+  let stderr = "";
+  const listeners = new Set<() => void>();
+  child.stdout.on("data", (chunk) => {
+    stdout += String(chunk);
+    for (const listener of listeners) listener();
+  });
+  child.stderr.on("data", (chunk) => {
+    stderr += String(chunk);
+    for (const listener of listeners) listener();
+  });
+  const timer = setTimeout(() => child.pid && process.kill(-child.pid, "SIGKILL"), RUN_TIMEOUT_MS);
+  const done = once(child, "close").then(([code, signal]) => {
+    clearTimeout(timer);
+    return { code, signal, stdout, stderr };
+  });
+  return {
+    child,
+    output: () => stdout + stderr,
+    says: (words) =>
+      new Promise((resolve, reject) => {
+        const end = (error?: Error): void => {
+          clearTimeout(late);
+          listeners.delete(look);
+          if (error) reject(error);
+          else resolve();
+        };
+        const late = setTimeout(
+          () => end(new Error(`inpod did not say ${words}: ${stdout}${stderr}`)),
+          SAYS_TIMEOUT_MS,
+        );
+        const look = (): void => {
+          if (words.test(stdout + stderr)) end();
+        };
+        listeners.add(look);
+        look();
+        void done.then(() => end(new Error(`inpod ended first: ${stdout}${stderr}`)));
+      }),
+    interrupt: () => {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGINT");
+    },
+    done,
+  };
+}
+
+export const runInpod = (...args: Parameters<typeof startInpod>): Promise<Ran> =>
+  startInpod(...args).done;

@@ -1,0 +1,175 @@
+/** The C matcher against its reference: the same rules, thousands of paths that are near them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PathOperation, Tap } from "@inpod/tap";
+import { matches } from "../src/rules/match.ts";
+import {
+  compilePathRules,
+  decidePath,
+  type PathConfig,
+  type PathFacts,
+  type PathRule,
+} from "../src/rules/paths.ts";
+import { ASK_ALWAYS, operationName, toTapRule } from "../src/tap-rules.ts";
+
+const tap = new Tap(() => {});
+
+const DEFAULTS: PathConfig = {
+  mode: "read",
+  readWrite: [],
+  readOnly: [],
+  local: [],
+  notFound: [],
+  fallback: true,
+  dns: true,
+  hostname: true,
+};
+
+const FACTS: PathFacts = {
+  home: "/home/u",
+  cwd: "/home/u/Work/p\u00c3\u00a4",
+  projectRoot: "/home/u/Work/p\u00c3\u00a4",
+  executable: "/usr/local/bin/node",
+  pathDirectories: ["/usr/local/bin", "/usr/bin", "/opt/Tools/bin"],
+  toolchains: [{ path: "/root/go", why: "a directory of the developer's GOPATH" }],
+  tempDirectory: "/tmp",
+  runtimeDirectory: "/run/user/1000",
+  volumeMounts: ["/data", "/home/u/Work/vol"],
+};
+
+const OPERATIONS = [PathOperation.read, PathOperation.write, PathOperation.lookup] as const;
+
+/** xorshift32: the same paths in every run, so that a failure can be seen again. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+/** What the rules speak of, whole and in parts. */
+function wordsOf(rules: readonly PathRule[]): string[] {
+  const texts = rules.flatMap(({ match }) =>
+    "path" in match ? [match.path] : "text" in match ? [match.text] : [],
+  );
+  const parts = texts.flatMap((text) => text.split("/").filter((part) => part !== ""));
+  return [...new Set([...texts, ...parts])];
+}
+
+const ODD = [
+  "",
+  "a",
+  ".",
+  "..so",
+  ".so",
+  ".so.1",
+  "x.so.1.2",
+  "x.so.",
+  "\u00c3\u0084",
+  "\u00ff",
+  "A",
+];
+
+function* paths(rules: readonly PathRule[], count: number, seed: number): Generator<string> {
+  const next = random(seed);
+  const words = wordsOf(rules);
+  const pick = (list: readonly string[]): string => list[next(list.length)] ?? "";
+  for (let i = 0; i < count; i++) {
+    let path = "";
+    for (let parts = 1 + next(4); parts > 0; parts--) {
+      const word = next(4) === 0 ? pick(ODD) : pick(words);
+      path += (next(3) === 0 || word.startsWith("/") ? "" : "/") + word;
+    }
+    if (next(3) === 0) path = path.replace(/[a-z]/g, (c) => (next(2) ? c.toUpperCase() : c));
+    if (next(4) === 0) path = path.slice(0, path.length - 1);
+    // As both get it: absolute and normalised.
+    const names = path.split("/").filter((name) => name !== "" && name !== "." && name !== "..");
+    yield `/${names.join("/")}`;
+  }
+}
+
+/** The first rule that matches, which the C matcher reports too. */
+function firstRule(rules: readonly PathRule[], path: string, operation: PathOperation): number {
+  return rules.findIndex(
+    (rule) =>
+      (toTapRule(rule).operations & operation) !== 0 &&
+      (rule.match.kind === "regex" || matches(rule.match, path)),
+  );
+}
+
+function compare(config: PathConfig, count: number, seed: number): Map<string, number> {
+  const rules = compilePathRules(config, FACTS);
+  tap.setPathRules(rules.map(toTapRule));
+  const seen = new Map<string, number>();
+  for (const path of paths(rules, count, seed)) {
+    for (const operation of OPERATIONS) {
+      const name = operationName(operation);
+      const { verdict } = decidePath(rules, path, name);
+      const found = tap.matchPath(path, operation);
+      const where = `${name} ${JSON.stringify(path)}`;
+      assert.equal(found.rule, firstRule(rules, path, operation), where);
+      const isAsked = rules[found.rule]?.match.kind === "regex";
+      const expected = verdict === "local" || verdict === "not-found" ? verdict : "ask";
+      assert.equal(found.verdict, isAsked ? "ask" : expected, where);
+      const outcome = isAsked ? "regex" : verdict;
+      seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
+    }
+  }
+  return seen;
+}
+
+for (const mode of ["read", "write", "localwithoverrides", "local"] as const) {
+  test(`C decides as TypeScript does, by the default rules of mode ${mode}, for 3000 paths`, () => {
+    const seen = compare({ ...DEFAULTS, mode }, 3000, 20_240_601 + mode.length);
+    for (const verdict of ["local", "remote", "not-found"]) {
+      assert.ok((seen.get(verdict) ?? 0) > 0, `no path was ${verdict}`);
+    }
+  });
+}
+
+test("C decides as TypeScript does by the user's lists, and asks from the first regular expression on", () => {
+  const seen = compare(
+    {
+      ...DEFAULTS,
+      readWrite: ["^/srv/Data(/|$)", "\\.sock$"],
+      readOnly: ["/static/"],
+      local: ["^/etc/app[0-9]+/", "^/opt/x\u00e4$"],
+      notFound: ["^/secret$", ".+\\.pem$"],
+    },
+    3000,
+    7,
+  );
+  assert.ok((seen.get("regex") ?? 0) > 0);
+  assert.ok((seen.get("not-found") ?? 0) > 0);
+});
+
+test("letters are compared without case in ASCII only, in rules and in paths", () => {
+  const rules = compilePathRules(DEFAULTS, {
+    ...FACTS,
+    cwd: "/",
+    projectRoot: "/srv/P\u00c3\u00a4",
+  });
+  tap.setPathRules(rules.map(toTapRule));
+  for (const [text, verdict] of [
+    ["/SRV/p\u00e4/x.bin", "local"],
+    ["/srv/P\u00c4/x.bin", "remote"],
+  ] as const) {
+    const path = Buffer.from(text, "utf8").toString("latin1");
+    assert.equal(decidePath(rules, path, "read").verdict, verdict);
+    const found = tap.matchPath(path, PathOperation.read).verdict;
+    assert.equal(found, verdict === "remote" ? "ask" : verdict, text);
+  }
+});
+
+test("where paths are mapped every path is asked for", () => {
+  const rules = compilePathRules(DEFAULTS, FACTS);
+  tap.setPathRules([ASK_ALWAYS, ...rules.map(toTapRule)]);
+  for (const path of paths(rules, 200, 3)) {
+    for (const operation of OPERATIONS) {
+      assert.deepEqual(tap.matchPath(path, operation), { verdict: "ask", rule: 0 });
+    }
+  }
+});
