@@ -140,7 +140,7 @@ test("inpod-enter is told the process, the gid of the rules and the agent's comm
     place,
     "AGENT_ENDED",
     new RegExp(
-      `--pid ${process.pid} --listen 0 --node-gid 40404 -- \\S+ /agent.js --public-key S0VZ --idle-timeout-ms 30000 --communication-timeout-ms 30000`,
+      `--pid ${process.pid} --listen 0 --exit-on-stdin-eof --node-gid 40404 -- \\S+ /agent.js --public-key S0VZ --idle-timeout-ms 30000 --communication-timeout-ms 30000`,
     ),
   );
 });
