@@ -13,6 +13,7 @@ import {
 import { ASK_ALWAYS, operationName, toTapRule } from "../src/tap-rules.ts";
 
 const tap = new Tap(() => {});
+tap.native.unref(); // nothing is launched: its threads must not keep this process alive
 
 const DEFAULTS: PathConfig = {
   mode: "read",
