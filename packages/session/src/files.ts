@@ -13,12 +13,22 @@ interface Kept {
   untilMs: number;
 }
 
+/** Asks through the tunnel that there is; once more when it is lost before the answer. */
+export interface Asks {
+  ask<T>(question: (tunnel: Tunnel) => Promise<T>): Promise<T>;
+}
+
+export interface FileContent {
+  readonly stat: FileStat;
+  readonly content: Buffer;
+}
+
 export class SessionFiles {
-  readonly #tunnel: () => Promise<Tunnel>;
+  readonly #link: Asks;
   readonly #kept = new Map<string, Kept>();
 
-  constructor(tunnel: () => Promise<Tunnel>) {
-    this.#tunnel = tunnel;
+  constructor(link: Asks) {
+    this.#link = link;
   }
 
   /** All of these reject with a TunnelError: the target's errno. */
@@ -48,42 +58,8 @@ export class SessionFiles {
   }
 
   /** The content is never kept: it would be a secret in memory, and stale. EFBIG beyond `limitBytes`. */
-  async read(
-    path: ByteString,
-    limitBytes: number,
-  ): Promise<{ readonly stat: FileStat; readonly content: Buffer }> {
-    const channel = (await this.#tunnel()).open({ kind: "file", path, limitBytes });
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    const content = new Promise<Buffer>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        channel.reset("ETIMEDOUT");
-        reject(new TunnelFailure("ETIMEDOUT", "the file did not arrive within 10 s"));
-      }, DEADLINE_MS);
-      channel.onData = (bytes) => {
-        length += bytes.length;
-        if (length > limitBytes) {
-          channel.reset("EFBIG");
-          clearTimeout(timer);
-          reject(new TunnelFailure("EFBIG", "more than was asked for"));
-          return;
-        }
-        parts.push(bytes);
-        channel.consumed(bytes.length);
-      };
-      channel.onEnd = () => {
-        clearTimeout(timer);
-        channel.end();
-        resolve(Buffer.concat(parts));
-      };
-      channel.onReset = (errno, detail) => {
-        clearTimeout(timer);
-        reject(new TunnelFailure(errno, detail));
-      };
-    });
-    const [opened, whole] = await Promise.all([channel.opened, content]);
-    if (opened.kind !== "file") throw new TunnelFailure("EPROTO", "not a file");
-    return { stat: opened.stat, content: whole };
+  read(path: ByteString, limitBytes: number): Promise<FileContent> {
+    return this.#link.ask((tunnel) => readFile(tunnel, path, limitBytes));
   }
 
   /** After the tunnel was lost nothing that is known counts. */
@@ -95,7 +71,7 @@ export class SessionFiles {
     const now = performance.now();
     const known = this.#kept.get(key);
     if (known && known.untilMs > now) return known.answer as Promise<T>;
-    const answer = this.#tunnel().then(question);
+    const answer = this.#link.ask(question);
     const kept: Kept = { answer, untilMs: Number.POSITIVE_INFINITY };
     this.#kept.delete(key);
     this.#kept.set(key, kept);
@@ -116,4 +92,43 @@ export class SessionFiles {
     );
     return answer;
   }
+}
+
+async function readFile(
+  tunnel: Tunnel,
+  path: ByteString,
+  limitBytes: number,
+): Promise<FileContent> {
+  const channel = tunnel.open({ kind: "file", path, limitBytes });
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const content = new Promise<Buffer>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      channel.reset("ETIMEDOUT");
+      reject(new TunnelFailure("ETIMEDOUT", "the file did not arrive within 10 s"));
+    }, DEADLINE_MS);
+    channel.onData = (bytes) => {
+      length += bytes.length;
+      if (length > limitBytes) {
+        channel.reset("EFBIG");
+        clearTimeout(timer);
+        reject(new TunnelFailure("EFBIG", "more than was asked for"));
+        return;
+      }
+      parts.push(bytes);
+      channel.consumed(bytes.length);
+    };
+    channel.onEnd = () => {
+      clearTimeout(timer);
+      channel.end();
+      resolve(Buffer.concat(parts));
+    };
+    channel.onReset = (errno, detail) => {
+      clearTimeout(timer);
+      reject(new TunnelFailure(errno, detail));
+    };
+  });
+  const [opened, whole] = await Promise.all([channel.opened, content]);
+  if (opened.kind !== "file") throw new TunnelFailure("EPROTO", "not a file");
+  return { stat: opened.stat, content: whole };
 }

@@ -1,53 +1,15 @@
-/** The developer's end of a session: one tunnel at a time, redialled when it is lost. */
-import type { KeyObject } from "node:crypto";
-import { generateKeyPairSync, randomBytes } from "node:crypto";
-import type { Duplex } from "node:stream";
-import type {
-  AgentNotice,
-  SessionEvent,
-  StreamHeader,
-  StreamOpened,
-  TargetDescription,
-} from "@inpod/protocol";
+/** The developer's end of a session: what it asks of its agent, and what it gets from there. */
+import type { AgentNotice, StreamHeader, StreamOpened, TargetDescription } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
-import { connectTunnel, rawFromPublicKey, TunnelFailure } from "@inpod/tunnel";
+import { TunnelFailure } from "@inpod/tunnel";
 import { SessionFiles } from "./files.ts";
+import type { SessionOptions } from "./link.ts";
+import { isLost, Link } from "./link.ts";
 
-const DIAL_TIMEOUT_MS = 10_000;
-const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 5000;
-const DEFAULT_GRACE_MS = 60_000;
-/** How long a call of the user's process waits for a tunnel that is being redialled. */
-const REDIAL_PATIENCE_MS = 10_000;
-const END_TIMEOUT_MS = 2000;
+const DESCRIBE_TIMEOUT_MS = 10_000;
+const PAUSE_TIMEOUT_MS = 2000;
 /** Above the kernel's own 127 s (tcp_syn_retries 6): the target's verdict comes first. */
 const CONNECT_TIMEOUT_MS = 130_000;
-
-export interface SessionKey {
-  readonly sessionId: string;
-  readonly privateKey: KeyObject;
-  /** Raw, base64: what the agent is started with. */
-  readonly publicKey: string;
-}
-
-/** Lives in this process only. */
-export function newSessionKey(): SessionKey {
-  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  const sessionId = randomBytes(5).toString("hex");
-  return { sessionId, privateKey, publicKey: rawFromPublicKey(publicKey) };
-}
-
-export interface SessionOptions {
-  readonly key: SessionKey;
-  readonly dial: (signal: AbortSignal) => Promise<Duplex>;
-  /** Why there is no agent any more. Resolves at most once. */
-  readonly gone: Promise<string>;
-  readonly build: string;
-  readonly signal: AbortSignal;
-  readonly onEvent: (event: SessionEvent) => void;
-  /** How long a lost tunnel is redialled. */
-  readonly graceMs?: number;
-}
 
 type IncomingHeader = Extract<StreamHeader, { kind: "incoming" }>;
 export type OnConnection = (channel: Channel, header: IncomingHeader) => void;
@@ -62,50 +24,37 @@ export interface ConnectedChannel {
   readonly opened: Extract<StreamOpened, { kind: "tcp" | "udp" }>;
 }
 
-/** @throws TunnelError: no agent, not ours, or of another protocol */
+/** @throws TunnelError: no agent, not ours (EACCES), or of another protocol (EPROTONOSUPPORT); whatever dial() rejects with */
 export async function startSession(options: SessionOptions): Promise<Session> {
   const session = new Session(options);
-  try {
-    await session.begin();
-  } catch (error) {
-    await session.end(); // else it would redial for a caller that has gone
-    throw error;
-  }
+  await session.begin();
   return session;
 }
 
 export class Session {
   readonly #options: SessionOptions;
-  #tunnel: Promise<Tunnel>;
-  #current: Tunnel | undefined;
+  readonly #link: Link;
   #target: TargetDescription | undefined;
   readonly #steals = new Map<number, OnConnection>();
+  /** Released while there was no tunnel: the agent still holds them for us. */
+  readonly #released = new Set<number>();
   #isPaused = false;
-  #isOver = false;
-  #isRedialling = false;
-  /** Released while there was no tunnel: the agent is told when there is one again. */
-  readonly #unreleased = new Set<number>();
-  #goneWhy: string | undefined;
   readonly files: SessionFiles;
   /** Resolves with the reason when there will be no tunnel any more; never when the session was ended by us. */
   readonly lost: Promise<string>;
-  #resolveLost: (why: string) => void = () => {};
-  readonly #abort = new AbortController();
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#tunnel = Promise.reject(new TunnelFailure("ENOTCONN", "not begun"));
-    this.#tunnel.catch(() => {});
-    this.files = new SessionFiles(() => this.#patiently());
-    this.lost = new Promise((resolve) => {
-      this.#resolveLost = resolve;
-    });
-    options.gone.then(
-      (why) => {
-        this.#goneWhy = why;
+    this.#link = new Link(options, {
+      handlers: {
+        onStream: (channel) => this.#incoming(channel),
+        onNotice: (notice) => this.#noticed(notice),
       },
-      () => {},
-    );
+      restore: (tunnel) => this.#restore(tunnel),
+      onLost: () => this.files.forget(),
+    });
+    this.files = new SessionFiles(this.#link);
+    this.lost = this.#link.lost;
   }
 
   get target(): TargetDescription {
@@ -114,14 +63,15 @@ export class Session {
   }
 
   rttMs(): number | undefined {
-    return this.#current?.rttMs();
+    return this.#link.current?.rttMs();
   }
 
+  /** Once. After a failure nothing is left open. */
   async begin(): Promise<void> {
-    this.#tunnel = this.#connect();
-    const tunnel = await this.#tunnel;
-    this.#target = await tunnel.call("describe", {}, { timeoutMs: DIAL_TIMEOUT_MS });
-    this.#options.onEvent({ kind: "connected", rttMs: tunnel.rttMs() });
+    this.#target = await this.#link.begin((tunnel) =>
+      tunnel.call("describe", {}, { timeoutMs: DESCRIBE_TIMEOUT_MS }),
+    );
+    this.#options.onEvent({ kind: "connected", rttMs: this.rttMs() });
   }
 
   /**
@@ -129,7 +79,7 @@ export class Session {
    * @throws TunnelError with the errno that connect(2) has in the target
    */
   async connectTcp(host: string, port: number): Promise<ConnectedChannel> {
-    const channel = (await this.#patiently()).open({ kind: "tcp", host, port });
+    const channel = (await this.#link.tunnel()).open({ kind: "tcp", host, port });
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -152,8 +102,9 @@ export class Session {
    * @throws TunnelError when there is no tunnel
    */
   openUdp(host: string, port: number): OutgoingChannel {
-    if (!this.#current) throw new TunnelFailure("ENETUNREACH", "the tunnel is being redialled");
-    return this.#current.open({ kind: "udp", host, port });
+    const tunnel = this.#link.current;
+    if (!tunnel) throw new TunnelFailure("ENETUNREACH", "there is no tunnel now");
+    return tunnel.open({ kind: "udp", host, port });
   }
 
   /**
@@ -161,95 +112,40 @@ export class Session {
    * @throws TunnelError: EADDRINUSE when another session holds the port, EPERM without the right
    */
   async steal(port: number, onConnection: OnConnection): Promise<Stolen> {
+    this.#released.delete(port);
+    // Known before the answer: connections may overtake it.
     this.#steals.set(port, onConnection);
+    const isOurs = (): boolean => this.#steals.get(port) === onConnection;
     try {
-      await (await this.#patiently()).call("incoming.steal", { port });
+      await this.#link.ask((tunnel) => tunnel.call("incoming.steal", { port }));
     } catch (error) {
-      this.#steals.delete(port);
-      // It may have been stolen all the same, by the lost tunnel or by the redial.
-      if (error instanceof TunnelFailure && /^(ECONNRESET|ETIMEDOUT)$/.test(error.errno)) {
-        await this.#release(port);
-      }
+      if (isOurs()) this.#steals.delete(port);
       throw error;
     }
     return {
       release: async () => {
-        if (this.#steals.delete(port)) await this.#release(port);
+        if (!isOurs()) return;
+        this.#steals.delete(port);
+        this.#released.add(port);
+        await this.#release(this.#link.current, port);
       },
     };
-  }
-
-  /** Without a tunnel the agent lets the port go by itself, or is told after the redial. */
-  async #release(port: number): Promise<void> {
-    this.#unreleased.add(port);
-    try {
-      await this.#current?.call("incoming.release", { port }, { timeoutMs: DIAL_TIMEOUT_MS });
-      if (this.#current) this.#unreleased.delete(port);
-    } catch (error) {
-      if (!(error instanceof TunnelFailure && error.errno === "ECONNRESET")) throw error;
-    }
   }
 
   /** Before this process is stopped (Ctrl-Z): the target gets its traffic back until resume(). */
   async pause(): Promise<void> {
     this.#isPaused = true;
-    await this.#current?.call("pause", {}, { timeoutMs: END_TIMEOUT_MS });
+    await this.#link.current?.call("pause", {}, { timeoutMs: PAUSE_TIMEOUT_MS });
   }
 
   async resume(): Promise<void> {
     this.#isPaused = false;
-    await (await this.#patiently()).call("resume", {}, { timeoutMs: DIAL_TIMEOUT_MS });
+    await this.#link.ask((tunnel) => this.#restore(tunnel));
   }
 
   /** Everything of this session in the target is undone when it returns, or the agent was out of reach for 2 s. */
-  async end(): Promise<void> {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#abort.abort();
-    const tunnel = this.#current;
-    if (!tunnel) return;
-    await tunnel.call("end", {}, { timeoutMs: END_TIMEOUT_MS }).catch(() => {});
-    tunnel.close("the session has ended");
-  }
-
-  /** The tunnel, or the one that is being dialled, but not for ever. */
-  async #patiently(): Promise<Tunnel> {
-    if (this.#current) return this.#current;
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new TunnelFailure("ECONNRESET", "the tunnel is lost")),
-        REDIAL_PATIENCE_MS,
-      );
-    });
-    try {
-      return await Promise.race([this.#tunnel, deadline]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #connect(): Promise<Tunnel> {
-    const { key, build, dial, signal } = this.#options;
-    const stream = await dial(
-      AbortSignal.any([signal, this.#abort.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]),
-    );
-    const tunnel = await connectTunnel(stream, {
-      sessionId: key.sessionId,
-      privateKey: key.privateKey,
-      build,
-      handlers: {
-        onStream: (channel) => this.#incoming(channel),
-        onNotice: (notice) => this.#noticed(notice),
-      },
-    });
-    if (this.#isOver) {
-      tunnel.close("the session has ended");
-      throw new TunnelFailure("ECANCELED", "the session has ended");
-    }
-    this.#current = tunnel;
-    void tunnel.closed.then(({ why }) => this.#disconnected(tunnel, why));
-    return tunnel;
+  end(): Promise<void> {
+    return this.#link.end();
   }
 
   #incoming(channel: IncomingChannel): void {
@@ -268,81 +164,48 @@ export class Session {
     this.#options.onEvent(notice);
   }
 
-  #disconnected(tunnel: Tunnel, why: string): void {
-    if (this.#current !== tunnel) return;
-    this.#current = undefined;
-    this.files.forget();
-    // A tunnel that is lost while it is being restored belongs to the redial that made it.
-    if (this.#isOver || this.#isRedialling) return;
-    this.#options.onEvent({ kind: "tunnel-lost", why });
-    this.#isRedialling = true;
-    this.#tunnel = this.#redial(why);
-    this.#tunnel.catch((error: unknown) => {
-      this.#isRedialling = false;
-      if (!this.#isOver) this.#resolveLost(error instanceof Error ? error.message : String(error));
-    });
-  }
-
-  async #redial(lostBecause: string): Promise<Tunnel> {
-    const { graceMs = DEFAULT_GRACE_MS, onEvent } = this.#options;
-    const until = performance.now() + graceMs;
-    let why = lostBecause;
-    for (let attempt = 1, backoff = FIRST_BACKOFF_MS; ; attempt++) {
-      if (this.#goneWhy !== undefined) throw new TunnelFailure("ECONNRESET", this.#goneWhy);
-      if (this.#isOver) throw new TunnelFailure("ECANCELED", "the session has ended");
-      if (performance.now() >= until) throw new TunnelFailure("ETIMEDOUT", why);
-      onEvent({ kind: "reconnecting", attempt, why });
-      let tunnel: Tunnel | undefined;
+  /**
+   * An agent of the same session still holds its ports, without their rules; a new one knows nothing. While this
+   * process is stopped there are no rules; resume() makes them.
+   */
+  async #restore(tunnel: Tunnel): Promise<readonly number[]> {
+    for (;;) {
+      for (const port of [...this.#released]) await this.#release(tunnel, port).catch(() => {});
+      const isPaused = this.#isPaused;
+      if (!isPaused)
+        for (const port of [...this.#steals.keys()]) await this.#stealAgain(tunnel, port);
       try {
-        tunnel = await this.#connect();
-        await this.#restore(tunnel);
-        if (this.#current !== tunnel) throw new TunnelFailure("ECONNRESET", "lost again");
-        this.#isRedialling = false;
-        onEvent({ kind: "resumed", ports: [...this.#steals.keys()] });
-        return tunnel;
+        await tunnel.call(isPaused ? "pause" : "resume", {});
       } catch (error) {
-        if (tunnel && this.#current === tunnel) this.#current = undefined;
-        tunnel?.close("it could not be restored");
-        why = error instanceof Error ? error.message : String(error);
-        // Another attempt changes nothing about a key or a version.
-        if (error instanceof TunnelFailure && /^(EACCES|EPROTONOSUPPORT)$/.test(error.errno))
-          throw error;
+        if (isLost(error)) throw error; // each port has had its own answer; a refusal is one too
       }
-      await Promise.race([pause(backoff, this.#abort.signal), this.#options.gone]);
-      backoff = Math.min(backoff * 2, MAX_BACKOFF_MS);
+      // Nothing of it changed while the agent was asked.
+      if (isPaused === this.#isPaused && this.#released.size === 0) return [...this.#steals.keys()];
     }
   }
 
-  /** What the agent forgot with the old tunnel. */
-  async #restore(tunnel: Tunnel): Promise<void> {
-    for (const port of [...this.#steals.keys()]) {
-      try {
-        await tunnel.call("incoming.steal", { port });
-      } catch (error) {
-        if (error instanceof TunnelFailure && error.errno === "ECONNRESET") throw error;
-        this.#steals.delete(port);
-        const detail = error instanceof Error ? error.message : String(error);
-        this.#options.onEvent({ kind: "steal-lost", port, detail });
-      }
+  async #stealAgain(tunnel: Tunnel, port: number): Promise<void> {
+    if (!this.#steals.has(port)) return; // released meanwhile
+    try {
+      await tunnel.call("incoming.steal", { port });
+    } catch (error) {
+      if (isLost(error)) throw error;
+      this.#steals.delete(port);
+      const detail = error instanceof Error ? error.message : String(error);
+      this.#options.onEvent({ kind: "steal-lost", port, detail });
     }
-    for (const port of [...this.#unreleased]) {
-      if (!this.#steals.has(port)) await tunnel.call("incoming.release", { port });
-      this.#unreleased.delete(port);
-    }
-    if (this.#isPaused) await tunnel.call("pause", {});
   }
-}
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      "abort",
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
+  /** What the agent does not answer to stays in #released, for the next tunnel. */
+  async #release(tunnel: Tunnel | undefined, port: number): Promise<void> {
+    if (!tunnel) return;
+    try {
+      await tunnel.call("incoming.release", { port });
+    } catch (error) {
+      if (isLost(error)) return;
+      this.#released.delete(port);
+      throw error;
+    }
+    this.#released.delete(port);
+  }
 }

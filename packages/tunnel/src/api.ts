@@ -71,6 +71,13 @@ export interface Tunnel {
   rttMs(): number | undefined;
   /** Says why (GOAWAY), flushes, closes. */
   close(reason: string): void;
-  /** Resolves when the tunnel has ended, whoever ended it. Never rejects. */
-  readonly closed: Promise<{ readonly clean: boolean; readonly why: string }>;
+  /**
+   * Resolves when the tunnel has ended, whoever ended it. Never rejects. `errno`: what the other end's GOAWAY
+   * named, as EACCES for a key that it does not take: an agent checks it only after our greeting has returned.
+   */
+  readonly closed: Promise<{
+    readonly clean: boolean;
+    readonly why: string;
+    readonly errno?: string;
+  }>;
 }

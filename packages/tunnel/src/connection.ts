@@ -102,7 +102,7 @@ class Connection implements Tunnel {
   #goaway: WireError | undefined;
   #isClosed = false;
   readonly #timers: NodeJS.Timeout[] = [];
-  #resolveClosed: (why: { clean: boolean; why: string }) => void = () => {};
+  #resolveClosed: (why: Awaited<Tunnel["closed"]>) => void = () => {};
   #resolveAnswered: () => void = () => {};
   readonly #answeredPing: Promise<void>;
 
@@ -341,6 +341,7 @@ class Connection implements Tunnel {
     }
     this.#calls.clear();
     this.#mux.abort("ECONNRESET", why);
-    this.#resolveClosed({ clean, why });
+    const errno = this.#goaway?.errno;
+    this.#resolveClosed({ clean, why, ...(clean || errno === undefined ? {} : { errno }) });
   }
 }

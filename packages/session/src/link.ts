@@ -1,0 +1,272 @@
+/** A session's way to its agent: one tunnel at a time, dialled again when it is lost. */
+import type { Duplex } from "node:stream";
+import type { SessionEvent } from "@inpod/protocol";
+import type { Tunnel, TunnelHandlers } from "@inpod/tunnel";
+import { connectTunnel, TunnelFailure } from "@inpod/tunnel";
+import type { SessionKey } from "./key.ts";
+
+/** From the first byte of a dial until the agent has answered over the tunnel. */
+const ATTEMPT_TIMEOUT_MS = 15_000;
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5000;
+/** A tunnel that lived shorter is not dialled again at once: an agent that drops each one would be asked without pause. */
+const SHORT_LIFE_MS = 1000;
+const DEFAULT_GRACE_MS = 60_000;
+/** How long a call of the user's process waits for a tunnel that is being redialled. */
+const REDIAL_PATIENCE_MS = 10_000;
+const END_TIMEOUT_MS = 2000;
+/** What another attempt does not change: the key, or the version. */
+const FINAL = /^(EACCES|EPROTONOSUPPORT)$/;
+
+export interface SessionOptions {
+  readonly key: SessionKey;
+  /** `signal` is aborted until the tunnel stands, never later. */
+  readonly dial: (signal: AbortSignal) => Promise<Duplex>;
+  /** Why there is no agent any more. Resolves at most once. */
+  readonly gone: Promise<string>;
+  readonly build: string;
+  /** Ends the beginning of a session, and every later redial; end() is still to be called. */
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: SessionEvent) => void;
+  /** How long a lost tunnel is redialled. */
+  readonly graceMs?: number;
+}
+
+export interface LinkParts {
+  readonly handlers: TunnelHandlers;
+  /**
+   * Makes the agent know again what it forgot with the last tunnel. It asks at least once: an agent refuses a key
+   * only after connectTunnel() has returned.
+   * @returns the ports that are stolen
+   */
+  readonly restore: (tunnel: Tunnel) => Promise<readonly number[]>;
+  /** A tunnel is lost: answers that came through it may be old. */
+  readonly onLost: () => void;
+}
+
+export class Link {
+  readonly #options: SessionOptions;
+  readonly #parts: LinkParts;
+  #current: Tunnel | undefined;
+  /** The tunnel that is being redialled. Rejects with ECONNRESET when there will be none. */
+  #next: Promise<Tunnel> = failed("the session has not begun");
+  #ending: Promise<void> | undefined;
+  /** Aborted when nothing is to be dialled any more: by end(), by the caller's signal, by the agent's end. */
+  readonly #stop = new AbortController();
+  readonly #onAbort = (): void => this.#stop.abort(this.#options.signal.reason);
+  /** Resolves with the reason when there will be no tunnel any more; never after end(). */
+  readonly lost: Promise<string>;
+  #resolveLost: (why: string) => void = () => {};
+
+  constructor(options: SessionOptions, parts: LinkParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.lost = new Promise((resolve) => {
+      this.#resolveLost = resolve;
+    });
+    options.gone.then(
+      (why) => this.#stop.abort(new TunnelFailure("ECONNRESET", why)),
+      () => {},
+    );
+    if (options.signal.aborted) this.#onAbort();
+    else options.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** Undefined while it is redialled. */
+  get current(): Tunnel | undefined {
+    return this.#current;
+  }
+
+  /**
+   * The first tunnel, and what `ask` has learnt through it.
+   * @throws what dial() rejects with, the signal's reason, a TunnelError. No tunnel is left open then.
+   */
+  async begin<T>(ask: (tunnel: Tunnel) => Promise<T>): Promise<T> {
+    try {
+      return await this.#attempt(ATTEMPT_TIMEOUT_MS, ask);
+    } catch (error) {
+      this.#next = failed(textOf(error));
+      this.#close();
+      throw error;
+    }
+  }
+
+  /**
+   * The tunnel, or the one that is being redialled, but not for ever.
+   * @throws TunnelError ECONNRESET
+   */
+  async tunnel(): Promise<Tunnel> {
+    if (this.#current) return this.#current;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new TunnelFailure("ECONNRESET", "the tunnel is lost")),
+        REDIAL_PATIENCE_MS,
+      );
+    });
+    try {
+      return await Promise.race([this.#next, deadline]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** For questions that may be asked twice: once more when the tunnel is lost before the answer. */
+  async ask<T>(question: (tunnel: Tunnel) => Promise<T>): Promise<T> {
+    const tunnel = await this.tunnel();
+    try {
+      return await question(tunnel);
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      // The tunnel tells its end right after it has rejected what was under way.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (tunnel === this.#current) throw error;
+      return question(await this.tunnel());
+    }
+  }
+
+  /** Tells the agent, for 2 s at most, and closes. Nothing is dialled any more. */
+  end(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    this.#close();
+    const tunnel = this.#current;
+    await tunnel?.call("end", {}, { timeoutMs: END_TIMEOUT_MS }).catch(() => {});
+    tunnel?.close("the session has ended");
+  }
+
+  #close(): void {
+    this.#options.signal.removeEventListener("abort", this.#onAbort);
+    this.#stop.abort(new TunnelFailure("ECANCELED", "the session has ended"));
+  }
+
+  /** Dials, greets and prepares; only a tunnel that came through all of it becomes the current one. */
+  async #attempt<T>(timeoutMs: number, prepare: (tunnel: Tunnel) => Promise<T>): Promise<T> {
+    const { key, build, dial } = this.#options;
+    const stop = this.#stop.signal;
+    stop.throwIfAborted();
+    // Of its own and forgotten afterwards: a socket may obey its signal for as long as it lives.
+    const attempt = new AbortController();
+    const onStop = (): void => attempt.abort(stop.reason);
+    stop.addEventListener("abort", onStop, { once: true });
+    const timer = setTimeout(
+      () => attempt.abort(new TunnelFailure("ETIMEDOUT", "the agent did not answer in time")),
+      timeoutMs,
+    );
+    let tunnel: Tunnel | undefined;
+    try {
+      const stream = await dialled(dial, attempt.signal);
+      tunnel = await connectTunnel(stream, { ...key, build, handlers: this.#parts.handlers });
+      const result = await prepare(tunnel);
+      attempt.signal.throwIfAborted();
+      this.#adopt(tunnel);
+      return result;
+    } catch (error) {
+      tunnel?.close("the session cannot use it");
+      const end = await tunnel?.closed;
+      attempt.signal.throwIfAborted();
+      if (end?.errno !== undefined) throw new TunnelFailure(end.errno, end.why);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      stop.removeEventListener("abort", onStop);
+    }
+  }
+
+  #adopt(tunnel: Tunnel): void {
+    const sinceMs = performance.now();
+    this.#current = tunnel;
+    void tunnel.closed.then(({ why }) => {
+      this.#current = undefined;
+      this.#parts.onLost();
+      if (this.#ending) {
+        this.#next = failed("the session has ended");
+        return;
+      }
+      const isShort = performance.now() - sinceMs < SHORT_LIFE_MS;
+      this.#options.onEvent({ kind: "tunnel-lost", why });
+      this.#next = this.#redial(why, isShort ? FIRST_BACKOFF_MS : 0).catch((error: unknown) => {
+        const reason = textOf(error);
+        this.#close();
+        if (!this.#ending) this.#resolveLost(reason);
+        throw new TunnelFailure("ECONNRESET", reason);
+      });
+      this.#next.catch(() => {}); // whoever waits for it gets it too
+    });
+  }
+
+  async #redial(lostBecause: string, firstPauseMs: number): Promise<Tunnel> {
+    const { graceMs = DEFAULT_GRACE_MS, onEvent } = this.#options;
+    const stop = this.#stop.signal;
+    const until = performance.now() + graceMs;
+    let why = lostBecause;
+    let backoffMs = FIRST_BACKOFF_MS;
+    await pause(firstPauseMs, stop);
+    for (let attempt = 1; ; attempt++) {
+      stop.throwIfAborted();
+      const leftMs = until - performance.now();
+      if (leftMs <= 0) throw new TunnelFailure("ETIMEDOUT", why);
+      onEvent({ kind: "reconnecting", attempt, why });
+      try {
+        const ready = await this.#attempt(Math.min(leftMs, ATTEMPT_TIMEOUT_MS), async (tunnel) => ({
+          tunnel,
+          ports: await this.#parts.restore(tunnel),
+        }));
+        onEvent({ kind: "resumed", ports: ready.ports });
+        return ready.tunnel;
+      } catch (error) {
+        if (error instanceof TunnelFailure && FINAL.test(error.errno)) throw error;
+        why = textOf(error);
+      }
+      await pause(Math.min(backoffMs, Math.max(0, until - performance.now())), stop);
+      backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
+    }
+  }
+}
+
+export const isLost = (error: unknown): boolean =>
+  error instanceof TunnelFailure && error.errno === "ECONNRESET";
+
+/** The stream is destroyed when `signal` is aborted, also one that arrives later. */
+function dialled(
+  dial: (signal: AbortSignal) => Promise<Duplex>,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    dial(signal).then((stream) => {
+      stream.on("error", () => {}); // told by its "close" too, and there may be nobody yet who listens
+      if (signal.aborted) stream.destroy();
+      else signal.addEventListener("abort", () => stream.destroy(), { once: true });
+      resolve(stream);
+    }, reject);
+  });
+}
+
+/** Returns early, without an error, when `signal` is aborted. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (ms <= 0 || signal.aborted) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
+}
+
+function failed(why: string): Promise<never> {
+  const rejected = Promise.reject(new TunnelFailure("ECONNRESET", why));
+  rejected.catch(() => {});
+  return rejected;
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
