@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-// biome-ignore lint/correctness/noUndeclaredDependencies: of the checkout; what the command line ships has no part in it
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
