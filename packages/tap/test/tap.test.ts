@@ -498,6 +498,7 @@ console.log(tree.child.pid);
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 end = time.time() + 10
 parent = int(sys.argv[1])
+open('${script("started", "")}', 'a').write('ok ')
 while time.time() < end and os.getppid() == parent: time.sleep(0.01)
 for i in range(100): os.stat('/etc/hosts')
 open('${script("result", "")}', 'a').write('ok ')
@@ -505,6 +506,8 @@ time.sleep(30)
 `,
   );
   const result = child.replace("child.py", "result");
+  const started = child.replace("child.py", "started");
+  let rounds = 0;
   const alive = (pid: number) => {
     try {
       return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
@@ -519,6 +522,11 @@ time.sleep(30)
     const [line] = await once(us.stdout, "data");
     const pid = Number(String(line));
     assert.ok(alive(pid));
+    // Then it makes no calls: one that we had received and not answered would wait for an answer for ever.
+    rounds++;
+    while (readFileSync(started, "latin1").length < "ok ".length * rounds) {
+      await new Promise((r) => setTimeout(r, 10));
+    }
     us.kill("SIGKILL");
     await once(us, "exit");
     const until = Date.now() + 5000;
