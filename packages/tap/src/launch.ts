@@ -99,7 +99,8 @@ async function receiveListener(tap: Tap, control: number): Promise<number> {
 function startKeeper(listener: number, options: LaunchOptions): { leaveRest(): void } {
   // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
   const keeper = spawn(join(artifacts, "inpod-keeper"), [options.onDeath, options.mark], {
-    stdio: ["ignore", "ignore", "inherit", listener, "pipe"],
+    // Nothing of ours: it may outlive us, and whoever reads our output waits for its end.
+    stdio: ["ignore", "ignore", "ignore", listener, "pipe"],
     detached: true,
     env: {},
     cwd: "/",

@@ -51,7 +51,7 @@ static int has_mark(const char *pid, const char *mark) {
 }
 
 /* How many there were. A zombie has no environment any more, so it does not count. */
-static int end_tree(const char *mark, int signal) {
+static int end_tree(const char *mark, int signal) { /* signal 0: only counts */
   DIR *processes = opendir("/proc");
   if (!processes) return 1;
   int count = 0;
@@ -68,11 +68,37 @@ static int end_tree(const char *mark, int signal) {
   return count;
 }
 
+/* Threads that have made calls since we are in charge: they may have cleared their environment. */
+enum { SEEN = 1024 };
+static int seen[SEEN];
+
+static void remember(int tid) { seen[(unsigned)tid % SEEN] = tid; }
+
+static int is_running(int tid) {
+  char path[64], stat[512];
+  snprintf(path, sizeof path, "/proc/%d/stat", tid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t got = read(fd, stat, sizeof stat - 1);
+  close(fd);
+  if (got <= 0) return 0;
+  stat[got] = 0;
+  const char *state = strrchr(stat, ')');
+  return state && state[1] && state[2] != 'Z' && state[2] != 'X';
+}
+
+static int has_running_seen(void) {
+  for (int i = 0; i < SEEN; i++)
+    if (seen[i] && is_running(seen[i])) return 1;
+  return 0;
+}
+
 static void continue_one(void) {
   struct seccomp_notif notif;
   memset(&notif, 0, sizeof notif);
   if (ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_RECV, &notif) != 0) return;
   struct seccomp_notif_resp answer = {.id = notif.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+  remember((int)notif.pid);
   ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: interrupted meanwhile */
 }
 
@@ -84,20 +110,19 @@ int main(int argc, char **argv) {
   while ((got = read(LIFELINE, &byte, 1)) < 0 && errno == EINTR) continue;
   int stopping = got == 0 && strcmp(argv[1], "stop") == 0;
   if (stopping) end_tree(argv[2], SIGTERM);
-  long kill_at = now_ms() + GRACE_MS;
+  long look_at = now_ms() + GRACE_MS;
   for (;;) {
     struct pollfd listener = {LISTENER, POLLIN, 0};
-    int events = poll(&listener, 1, stopping ? TICK_MS : -1);
+    int events = poll(&listener, 1, TICK_MS);
     if (events < 0 && errno != EINTR) return 1;
     if (listener.revents & POLLIN) continue_one();
     else if (listener.revents) return 0; /* POLLHUP: no process of the tree is left */
-    if (stopping && now_ms() >= kill_at) {
-      /*
-       * The kernel tells the end of the tree only when its last zombie is reaped, and in a container whose first
-       * process reaps nothing that is never.
-       */
-      if (end_tree(argv[2], SIGKILL) == 0) return 0;
-      kill_at = now_ms() + GRACE_MS;
-    }
+    if (now_ms() < look_at) continue;
+    look_at = now_ms() + GRACE_MS;
+    /*
+     * The kernel tells the end of the tree only when its last zombie is reaped, and in a container whose first
+     * process reaps nothing that is never.
+     */
+    if (end_tree(argv[2], stopping ? SIGKILL : 0) == 0 && !has_running_seen()) return 0;
   }
 }
