@@ -9,7 +9,7 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
-import { basename, isAbsolute, resolve } from "node:path";
+import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { UserError } from "@inpod/protocol";
 import { nearest } from "./nearest.ts";
 
@@ -54,12 +54,22 @@ function find(name: string, path: string, directory: string): string {
     if (name === "") break;
     // An empty element is the working directory.
     const file = resolve(directory, folder, name);
+    if (isClosed(dirname(file))) continue; // as shells do: what cannot be looked into has nothing
     const why = whyNotExecutable(file);
     if (why === undefined) return file;
     if (why !== "missing") refused ??= [file, why];
   }
   if (refused !== undefined) throw commandNotExecutable(...refused);
   throw commandNotFound(name, nearest(name, namesOn(path, directory)));
+}
+
+function isClosed(folder: string): boolean {
+  try {
+    accessSync(folder, constants.X_OK);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EACCES";
+  }
 }
 
 /** @returns undefined when it is executable, "missing", or the reason */
