@@ -31,6 +31,14 @@ test("the demo shows the pod's answer, then says that inpod ended early, and lea
   await assert.rejects(access(`/proc/${toldPid(lines)}`), { code: "ENOENT" });
 });
 
+test("the demo goes through with the built inpod: each answer is the one it tells of", async () => {
+  const lines: string[] = [];
+  const { signal } = new AbortController();
+  await runDemo({ inpod: "bin/inpod", say: (line) => lines.push(line), signal });
+  assert.equal(lines.at(-1), "Done: the pod, its network and every process of it are gone.");
+  assert.ok(lines.includes("   > answeredBy: the local process"), lines.join("\n"));
+});
+
 test("the demo's steps show what inpod says on stderr", async () => {
   const { message, lines } = await failing("nsenter");
   assert.match(message, /^inpod ended before/);

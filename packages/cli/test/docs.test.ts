@@ -1,0 +1,76 @@
+/** What the documents tell people to type exists, and means what they say. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { parseArguments } from "../src/arguments.ts";
+import { loadConfig } from "../src/config/load.ts";
+import { checkTarget } from "../src/target.ts";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const documents = [
+  ...["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"],
+  ...readdirSync(join(root, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+].map((name) => ({ name, text: readFileSync(join(root, name), "utf8") }));
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  scripts: Record<string, string>;
+};
+
+/** Indented lines that call a program of ours, without their comments. */
+const commands = documents.flatMap(({ name, text }) =>
+  [...text.matchAll(/^ {4}((?:bin\/)?inpod .*)$/gm)].map(([, line = ""]) => ({
+    name,
+    argv: line
+      .replace(/ {2,}#.*$/, "")
+      .trim()
+      .split(" ")
+      .slice(1),
+  })),
+);
+
+test("every npm script that the documents name is there", () => {
+  const named = documents.flatMap(({ text }) => [
+    ...text.matchAll(/npm (?:run )?([a-z][a-z0-9:-]*)/g),
+  ]);
+  const missing = named
+    .filter(
+      ([whole, script = ""]) =>
+        (whole.startsWith("npm run") || script === "test") && !(script in scripts),
+    )
+    .map(([whole]) => whole);
+  assert.deepEqual(missing, []);
+  assert.ok(named.length > 5);
+});
+
+test("every inpod command of the documents is understood", () => {
+  assert.ok(commands.some(({ argv }) => argv[0] === "exec"));
+  for (const { name, argv } of commands) {
+    const parsed = parseArguments(argv);
+    if (parsed.kind === "exec")
+      assert.ok(checkTarget(parsed.flags.target), `${name}: ${argv.join(" ")}`);
+  }
+});
+
+test("every configuration of the documents is a valid one", (t) => {
+  const blocks = documents.flatMap(({ text }) => [...text.matchAll(/```json\n([\s\S]*?)```/g)]);
+  assert.ok(blocks.length > 0);
+  for (const [, json = ""] of blocks) {
+    const directory = mkdtempSync(join(tmpdir(), "inpod-docs-"));
+    t.after(() => rmSync(directory, { recursive: true }));
+    mkdirSync(join(directory, ".inpod"));
+    writeFileSync(join(directory, ".inpod/inpod.json"), json);
+    assert.ok(loadConfig({ flags: {}, env: {}, directory }).target);
+  }
+});
+
+test("every file that the documents link to is there", () => {
+  for (const { name, text } of documents) {
+    for (const [, link = ""] of text.matchAll(/\]\(([^)#:]+)\)/g)) {
+      assert.doesNotThrow(() => readFileSync(join(root, name, "..", link)), `${name}: ${link}`);
+    }
+  }
+});
