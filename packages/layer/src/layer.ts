@@ -108,7 +108,7 @@ export class Layer {
         this.#answer(event, this.#listeners.listen(event));
         return;
       case "relayed":
-        this.#connections.relayed(event.token, event.port, event.errno);
+        this.#connections.relayed(event.token, event.port);
         return;
       case "program":
         this.#decided(

@@ -47,12 +47,12 @@ export class Connections {
   }
 
   /** The tap's "relayed" event. */
-  relayed(token: number, userPort: number, errno: number): void {
+  relayed(token: number, userPort: number): void {
     const channel = this.#relaying.get(token);
     this.#relaying.delete(token);
     if (!channel) return;
-    if (userPort > 0 && errno === 0) this.#relay.expect(userPort, channel);
-    else if (userPort > 0) this.#relay.expect(userPort, channel);
+    // EINPROGRESS (a non-blocking socket) has a port as well: it is connected a moment later.
+    if (userPort > 0) this.#relay.expect(userPort, channel);
     else channel.reset("ECONNRESET");
   }
 

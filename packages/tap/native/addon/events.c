@@ -1,0 +1,144 @@
+/* What TypeScript is told, from whichever thread knows it. */
+#include "surface.h"
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+napi_threadsafe_function to_js;
+
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM };
+struct event {
+  enum event_kind kind;
+  uint64_t token;
+  struct op op; /* a copy; only plain fields are used */
+  char *text;
+  uint16_t port;
+  int error;
+};
+
+static void emit(struct event *event) {
+  if (!to_js || napi_call_threadsafe_function(to_js, event, napi_tsfn_nonblocking) != napi_ok) {
+    free(event->text);
+    free(event);
+  }
+}
+
+static struct event *event_new(enum event_kind kind) {
+  struct event *event = calloc(1, sizeof *event);
+  if (!event) abort();
+  event->kind = kind;
+  return event;
+}
+
+void emit_op(struct op *op) {
+  struct event *event = event_new(EVENT_OP);
+  event->op = *op;
+  if (op->path) event->text = strdup(op->path);
+  event->token = op_unclaim(op);
+  emit(event);
+}
+void emit_end(void) { emit(event_new(EVENT_END)); }
+void emit_relayed(uint64_t token, uint16_t local_port, int error) {
+  struct event *event = event_new(EVENT_RELAYED);
+  event->token = token;
+  event->port = local_port;
+  event->error = error;
+  emit(event);
+}
+void emit_program(pid_t tgid, const char *executable, bool skipped) {
+  struct event *event = event_new(EVENT_PROGRAM);
+  event->op.tgid = tgid;
+  event->error = skipped;
+  event->text = strdup(executable);
+  emit(event);
+}
+
+static const char *const op_names[] = {"", "connect", "bind", "listen", "sendto", "path", ""};
+
+static const char *path_call(int nr) {
+  switch (nr) {
+    case __NR_openat:
+    case __NR_openat2:
+#if defined(__x86_64__)
+    case __NR_open:
+#endif
+      return "open";
+    case __NR_faccessat:
+    case __NR_faccessat2:
+#if defined(__x86_64__)
+    case __NR_access:
+#endif
+      return "access";
+    case __NR_readlinkat:
+#if defined(__x86_64__)
+    case __NR_readlink:
+#endif
+      return "readlink";
+    default:
+      return "stat";
+  }
+}
+
+static int access_mode(const struct op *op) {
+#if defined(__x86_64__)
+  if (op->nr == __NR_access) return (int)op->args[1];
+#endif
+  return (int)op->args[2];
+}
+
+static void describe_op(napi_env env, napi_value object, const struct event *event) {
+  const struct op *op = &event->op;
+  put(env, object, "kind", text(env, op_names[op->kind]));
+  put(env, object, "tgid", number(env, op->tgid));
+  if (op->kind == OP_PATH) {
+    put(env, object, "call", text(env, path_call(op->nr)));
+    put(env, object, "path", text(env, event->text ? event->text : ""));
+    put(env, object, "flags", number(env, op->flags));
+    put(env, object, "mode", number(env, access_mode(op)));
+    put(env, object, "operation", number(env, op->operation));
+    put(env, object, "rule", number(env, op->rule));
+    return;
+  }
+  put(env, object, "fd", number(env, (int)op->args[0]));
+  put(env, object, "cookie", number(env, (double)op->cookie));
+  put(env, object, "isIPv6", boolean(env, op->domain == AF_INET6));
+  put(env, object, "isIPv6Only", boolean(env, op->v6only));
+  put(env, object, "isStream", boolean(env, op->type == SOCK_STREAM));
+  put(env, object, "isNonBlocking", boolean(env, op->nonblocking));
+  napi_value address;
+  void *unused;
+  napi_create_buffer_copy(env, op->address_length, &op->address, &unused, &address);
+  put(env, object, "address", address);
+}
+
+void call_js(napi_env env, napi_value callback, void *context, void *data) {
+  (void)context;
+  struct event *event = data;
+  if (env) {
+    napi_value object, undefined;
+    napi_create_object(env, &object);
+    napi_get_undefined(env, &undefined);
+    put(env, object, "token", number(env, (double)event->token));
+    switch (event->kind) {
+      case EVENT_OP:
+        describe_op(env, object, event);
+        break;
+      case EVENT_END:
+        put(env, object, "kind", text(env, "end"));
+        break;
+      case EVENT_RELAYED:
+        put(env, object, "kind", text(env, "relayed"));
+        put(env, object, "port", number(env, event->port));
+        put(env, object, "errno", number(env, event->error));
+        break;
+      case EVENT_PROGRAM:
+        put(env, object, "kind", text(env, "program"));
+        put(env, object, "tgid", number(env, event->op.tgid));
+        put(env, object, "executable", text(env, event->text));
+        put(env, object, "isSkipped", boolean(env, event->error));
+        break;
+    }
+    napi_call_function(env, undefined, callback, 1, &object, NULL);
+  }
+  free(event->text);
+  free(event);
+}

@@ -1,0 +1,95 @@
+/* What the files of the addon's surface share: values from and to JavaScript, and the functions that module.c exports. */
+#pragma once
+#define NAPI_VERSION 8
+#include "tap.h"
+#include <node_api.h>
+#include <string.h>
+
+static inline napi_value number(napi_env env, double value) {
+  napi_value result;
+  napi_create_double(env, value, &result);
+  return result;
+}
+static inline napi_value text(napi_env env, const char *value) {
+  napi_value result;
+  napi_create_string_latin1(env, value, NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+static inline napi_value boolean(napi_env env, bool value) {
+  napi_value result;
+  napi_get_boolean(env, value, &result);
+  return result;
+}
+static inline void put(napi_env env, napi_value object, const char *name, napi_value value) {
+  napi_set_named_property(env, object, name, value);
+}
+
+enum { MAX_ARGUMENTS = 6 };
+struct call {
+  napi_env env;
+  napi_value arguments[MAX_ARGUMENTS];
+};
+static inline struct call call_of(napi_env env, napi_callback_info info) {
+  struct call call = {.env = env};
+  size_t count = MAX_ARGUMENTS;
+  napi_get_cb_info(env, info, &count, call.arguments, NULL, NULL);
+  return call;
+}
+static inline double number_of(const struct call *call, int index) {
+  double value = 0;
+  napi_get_value_double(call->env, call->arguments[index], &value);
+  return value;
+}
+static inline int int_of(const struct call *call, int index) { return (int)number_of(call, index); }
+static inline bool bool_of(const struct call *call, int index) {
+  bool value = false;
+  napi_get_value_bool(call->env, call->arguments[index], &value);
+  return value;
+}
+static inline uint64_t token_of(const struct call *call) { return (uint64_t)number_of(call, 0); }
+static inline void bytes_of(const struct call *call, int index, void **data, size_t *length) {
+  *data = NULL;
+  *length = 0;
+  napi_get_buffer_info(call->env, call->arguments[index], data, length);
+}
+static inline bool address_of(const struct call *call, int index, struct sockaddr_storage *into) {
+  void *data;
+  size_t length;
+  memset(into, 0, sizeof *into);
+  bool is_buffer = false;
+  napi_is_buffer(call->env, call->arguments[index], &is_buffer);
+  if (!is_buffer) return false;
+  bytes_of(call, index, &data, &length);
+  if (length > sizeof *into) return false;
+  memcpy(into, data, length);
+  return true;
+}
+
+/* events.c */
+extern napi_threadsafe_function to_js;
+void call_js(napi_env env, napi_value callback, void *context, void *data);
+
+/* tables.c, answers.c: each documented where it is */
+napi_value reply(napi_env env, napi_callback_info info);
+napi_value continue_js(napi_env env, napi_callback_info info);
+napi_value reply_stat(napi_env env, napi_callback_info info);
+napi_value reply_readlink(napi_env env, napi_callback_info info);
+napi_value reply_file(napi_env env, napi_callback_info info);
+napi_value bind_socket(napi_env env, napi_callback_info info);
+napi_value reply_bound(napi_env env, napi_callback_info info);
+napi_value listen_socket(napi_env env, napi_callback_info info);
+napi_value reply_relayed(napi_env env, napi_callback_info info);
+napi_value reply_pending(napi_env env, napi_callback_info info);
+napi_value complete_pending(napi_env env, napi_callback_info info);
+napi_value fail_pending(napi_env env, napi_callback_info info);
+napi_value reply_connected_datagram(napi_env env, napi_callback_info info);
+napi_value reply_sent_to(napi_env env, napi_callback_info info);
+napi_value connect_to_user(napi_env env, napi_callback_info info);
+napi_value set_path_rules(napi_env env, napi_callback_info info);
+napi_value match_path(napi_env env, napi_callback_info info);
+napi_value set_skips(napi_env env, napi_callback_info info);
+napi_value set_native_port(napi_env env, napi_callback_info info);
+napi_value set_relay_port(napi_env env, napi_callback_info info);
+napi_value hide_nscd(napi_env env, napi_callback_info info);
+napi_value set_hostname(napi_env env, napi_callback_info info);
+napi_value set_name(napi_env env, napi_callback_info info);

@@ -1,0 +1,103 @@
+/* The tables that TypeScript fills: by them alone the receiving threads decide. */
+#include "surface.h"
+#include <stdlib.h>
+
+/* setPathRules([{match, operations, verdict, text}]): replaces them. */
+napi_value set_path_rules(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  uint32_t count = 0;
+  napi_get_array_length(env, call.arguments[0], &count);
+  struct path_rule **rules = calloc(count + 1, sizeof *rules);
+  for (uint32_t i = 0; rules && i < count; i++) {
+    napi_value entry, field;
+    int32_t match = 0, operations = 0, verdict = 0;
+    size_t length = 0;
+    napi_get_element(env, call.arguments[0], i, &entry);
+    napi_get_named_property(env, entry, "match", &field);
+    napi_get_value_int32(env, field, &match);
+    napi_get_named_property(env, entry, "operations", &field);
+    napi_get_value_int32(env, field, &operations);
+    napi_get_named_property(env, entry, "verdict", &field);
+    napi_get_value_int32(env, field, &verdict);
+    napi_get_named_property(env, entry, "text", &field);
+    napi_get_value_string_latin1(env, field, NULL, 0, &length);
+    rules[i] = malloc(sizeof **rules + length + 1);
+    if (!rules[i]) abort();
+    rules[i]->match = (enum path_match)match;
+    rules[i]->operations = operations;
+    rules[i]->verdict = (enum path_verdict)verdict;
+    rules[i]->length = length;
+    napi_get_value_string_latin1(env, field, rules[i]->text, length + 1, &length);
+  }
+  paths_set_rules(rules, count);
+  return NULL;
+}
+
+/* matchPath(path, operation) -> [verdict, index of the rule]: the C matcher, for tests against the TypeScript one. */
+napi_value match_path(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  char path[4097];
+  size_t length = 0;
+  int rule;
+  napi_get_value_string_latin1(env, call.arguments[0], path, sizeof path, &length);
+  enum path_verdict verdict = paths_match(path, length, int_of(&call, 1), &rule);
+  napi_value result;
+  napi_create_array(env, &result);
+  napi_set_element(env, result, 0, number(env, verdict));
+  napi_set_element(env, result, 1, number(env, rule));
+  return result;
+}
+
+/* setSkips([name]): executables left alone. */
+napi_value set_skips(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  uint32_t count = 0;
+  napi_get_array_length(env, call.arguments[0], &count);
+  char **names = calloc(count + 1, sizeof *names);
+  for (uint32_t i = 0; names && i < count; i++) {
+    napi_value entry;
+    char name[256];
+    size_t length = 0;
+    napi_get_element(env, call.arguments[0], i, &entry);
+    napi_get_value_string_latin1(env, entry, name, sizeof name, &length);
+    names[i] = strdup(name);
+  }
+  process_set_skips(names, count); /* set once: the old array is never freed while receivers read it */
+  return NULL;
+}
+
+napi_value set_native_port(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  sockets_set_native_port((uint16_t)int_of(&call, 0), bool_of(&call, 1));
+  return NULL;
+}
+napi_value set_relay_port(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  sockets_set_relay((uint16_t)int_of(&call, 0));
+  return NULL;
+}
+napi_value hide_nscd(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  sockets_hide_nscd(bool_of(&call, 0));
+  return NULL;
+}
+napi_value set_hostname(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  char name[65];
+  size_t length;
+  napi_get_value_string_latin1(env, call.arguments[0], name, sizeof name, &length);
+  uname_set(name);
+  return NULL;
+}
+
+/* setName(table, port, local, peer): null, null removes. */
+napi_value set_name(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  struct name name;
+  bool has_local = address_of(&call, 2, &name.local), has_peer = address_of(&call, 3, &name.peer);
+  names_lock();
+  names_set_locked((enum name_table)int_of(&call, 0), (uint16_t)int_of(&call, 1),
+                   has_local || has_peer ? &name : NULL);
+  names_unlock();
+  return NULL;
+}
