@@ -115,8 +115,13 @@ export class Pod {
     return answer;
   }
 
+  /** Also when a test has ended it already. */
   stop(): void {
-    process.kill(this.pid, "SIGKILL");
+    try {
+      process.kill(this.pid, "SIGKILL");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
     this.#process.kill("SIGKILL");
   }
 }

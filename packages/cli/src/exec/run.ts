@@ -29,6 +29,8 @@ export type ExecResult = { readonly code: number } | { readonly signal: NodeJS.S
 
 /** How often what is left of the tree is looked at after the command itself has ended. */
 const TREE_POLL_MS = 250;
+/** After so many looks without any of its processes the tree is over, though the kernel has not said so. */
+const UNSEEN_POLLS = 4;
 const AGENT_REMOVE_MS = 10_000;
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
@@ -157,18 +159,21 @@ async function untilTreeEnds(
     isOver = true;
   });
   let isTold = false;
+  let unseen = 0;
   for (;;) {
     await new Promise((resolve) => setImmediate(resolve)); // the end is told by another thread
     if (isOver) return;
     const { near, daemons } = remainingProcesses(sessionId);
-    if (near.length === 0) {
-      if (daemons.length === 0) return;
+    // A process in the middle of execve(2) shows no environment: what is not seen is looked for again.
+    unseen = near.length === 0 && daemons.length === 0 ? unseen + 1 : 0;
+    if (unseen >= UNSEEN_POLLS) return;
+    if (near.length === 0 && daemons.length > 0) {
       tree.leaveRest();
       const names = daemons.map(({ pid, name }) => `${name} (${pid})`).join(", ");
       progress.say(`inpod: left running, as daemons of your command: ${names}`);
       return;
     }
-    if (!isTold) {
+    if (!isTold && near.length > 0) {
       isTold = true;
       const names = near.map(({ pid, name }) => `${name} (${pid})`).join(", ");
       progress.say(
