@@ -8,6 +8,7 @@ import { errnoNumber } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import type { Reporter } from "../config.ts";
+import { errnoOf } from "../errno.ts";
 import type { PathDecision } from "../rules/paths.ts";
 import { nsswitchWithPodHosts } from "../rules/resolver.ts";
 
@@ -163,8 +164,3 @@ export class Files {
     this.#tap.replyFile(call.token, { name: NSSWITCH, content, mode: 0o100644, mtimeNs: 0n });
   }
 }
-
-const errnoOf = (error: unknown): string =>
-  error instanceof Error && "errno" in error && typeof error.errno === "string"
-    ? error.errno
-    : "EIO";

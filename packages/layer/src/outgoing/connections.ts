@@ -5,6 +5,7 @@ import { errnoNumber } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
+import { errnoOf } from "../errno.ts";
 import type { Relay } from "./relay.ts";
 
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
@@ -120,8 +121,3 @@ export class Connections {
     });
   }
 }
-
-const errnoOf = (error: unknown): string =>
-  error instanceof Error && "errno" in error && typeof error.errno === "string"
-    ? error.errno
-    : "EIO";
