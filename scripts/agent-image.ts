@@ -1,7 +1,7 @@
 /**
  * Makes the agent's container image without a container engine:
  *
- *     npm run agent-image -- --out agent.tar [--arch x64|arm64]
+ *     npm run agent-image -- --out agent.tar [--image NAME:TAG] [--arch x64|arm64]
  *
  * for `ctr -n k8s.io images import`, `docker load -i` and `podman load -i`. The same bytes come out when the same
  * programs go in. Those with an engine can use packages/agent/Dockerfile.
@@ -21,7 +21,11 @@ const GO_ARCH: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64"
 
 function main(): void {
   const { values } = parseArgs({
-    options: { out: { type: "string" }, arch: { type: "string", default: process.arch } },
+    options: {
+      out: { type: "string" },
+      image: { type: "string" },
+      arch: { type: "string", default: process.arch },
+    },
   });
   const { out, arch } = values;
   const architecture = GO_ARCH[arch];
@@ -42,16 +46,26 @@ function main(): void {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     version: string;
   };
+  const { repository, tag } = nameOf(values.image ?? `${REPOSITORY}:${version}`);
   const archive = imageArchive({
-    repository: REPOSITORY,
-    tag: version,
+    repository,
+    tag,
     architecture,
     entrypoint: ["/inpod/inpod-enter"],
     files: agentFiles(arch, join(root, "dist")),
   });
   const path = resolve(out);
   const bytes = write(path, archive);
-  console.log(`${path}: ${REPOSITORY}:${version}, ${Math.round(bytes / 1e6)} MB`);
+  console.log(`${path}: ${repository}:${tag}, ${Math.round(bytes / 1e6)} MB`);
+}
+
+/** As the kubelet reads a short name: "inpod/agent:1" is docker.io's. */
+function nameOf(image: string): { repository: string; tag: string } {
+  const parts = /^([a-z0-9._:/-]+):([\w.-]{1,128})$/.exec(image);
+  const [, name = "", tag = ""] = parts ?? [];
+  if (parts === null) throw new Refusal(`"${image}" is no NAME:TAG`, "--image inpod/agent:mine");
+  const hasHost = /^[^/]*[.:][^/]*\/|^localhost\//.test(name);
+  return { repository: hasHost ? name : `docker.io/${name}`, tag };
 }
 
 /** Whole or not at all: aside, then renamed. */

@@ -1,6 +1,7 @@
 #!/bin/sh
-# npm run e2e: every scenario of e2e/ on a real cluster: that of KUBECONFIG, else the one of
-# e2e/cluster, started for this run unless it is up.
+# npm run e2e [-- FILE...]: every scenario of e2e/, or those of the files named, on a real cluster: that
+# of KUBECONFIG, else the one of e2e/cluster, started for this run unless it is up. INPOD_AGENT_IMAGE
+# names the agent's image otherwise than the CLI does, so that several checkouts can share a cluster.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/run-tests.sh
@@ -30,17 +31,19 @@ fi
 export KUBECONFIG
 echo "== cluster of $KUBECONFIG"
 if [ "$KUBECONFIG" = "$own_kubeconfig" ]; then
-  within 300 npm run --silent agent-image -- --out "$work/agent.tar"
-  within 120 e2e/cluster/cluster load "$work/agent.tar"
   PATH=/var/cache/lab/bin:$PATH
+  within 300 npm run --silent agent-image -- --out "$work/agent.tar" \
+    ${INPOD_AGENT_IMAGE:+--image "$INPOD_AGENT_IMAGE"}
+  within 120 e2e/cluster/cluster load "$work/agent.tar"
 else
   echo "its nodes must be able to pull the agent's image, or have it already"
 fi
 
+[ $# -gt 0 ] || set -- e2e/*.test.ts
 status=0
 within "$run_seconds" node --import tsx --test --test-concurrency=1 --test-timeout=600000 \
   --test-reporter=spec --test-reporter-destination=stdout \
-  --test-reporter=tap --test-reporter-destination="$work/e2e.tap" e2e/*.test.ts || status=$?
+  --test-reporter=tap --test-reporter-destination="$work/e2e.tap" "$@" || status=$?
 touch "$work/e2e.tap"
 tally "e2e" "$status" "$work/e2e.tap"
 finish
