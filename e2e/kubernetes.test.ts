@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { UserError } from "@inpod/protocol";
-import { type AgentOptions, openKubernetes } from "@inpod/targets";
+import { type AgentOptions, type ClusterPath, openKubernetes } from "@inpod/targets";
+import { parseTarget } from "@inpod/targets/path";
 import { imageOfStandIn } from "./support/images.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
@@ -38,8 +39,9 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
     onProgress: (step) => progress.push(step),
     ...more,
   });
+  const at = (path: string) => parseTarget(path) as ClusterPath;
   const open = (more: Partial<Parameters<typeof openKubernetes>[0]> = {}) =>
-    openKubernetes({ target: "pod/orders", namespace, agent: { image: ECHO }, ...more });
+    openKubernetes({ target: at("pod/orders"), namespace, agent: { image: ECHO }, ...more });
 
   async function fails(work: Promise<unknown>, code: string, words: RegExp): Promise<UserError> {
     let failure: unknown;
@@ -139,7 +141,7 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
 
   test("the agent goes with its target", async () => {
     await runPod({ namespace, name: "short", command: ["sleep", "1000"] });
-    const target = await open({ target: "pod/short" });
+    const target = await open({ target: at("pod/short") });
     const agent = await target.place(options());
     await kubectl("delete", "pod", "short", "-n", namespace, "--wait=false");
     await agent.gone;
@@ -149,9 +151,9 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
   });
 
   test("what is not there is named, with what is", async () => {
-    await fails(open({ target: "pod/order" }), "POD_NOT_FOUND", /did you mean pod\/orders\?/);
+    await fails(open({ target: at("pod/order") }), "POD_NOT_FOUND", /did you mean pod\/orders\?/);
     await fails(
-      open({ target: "pod/orders/container/ap" }),
+      open({ target: at("pod/orders/container/ap") }),
       "CONTAINER_NOT_FOUND",
       /its containers are: app/,
     );
@@ -172,7 +174,7 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
         : undefined,
     );
     await fails(
-      open({ target: "pod/done" }),
+      open({ target: at("pod/done") }),
       "TARGET_NOT_RUNNING",
       /it ended with code 3 \(Error\)/,
     );

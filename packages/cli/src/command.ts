@@ -10,8 +10,7 @@ import {
   statSync,
 } from "node:fs";
 import { basename, dirname, isAbsolute, resolve } from "node:path";
-import { UserError } from "@inpod/protocol";
-import { nearest } from "./nearest.ts";
+import { nearest, UserError } from "@inpod/protocol";
 
 export interface CheckedCommand {
   /** Absolute. */

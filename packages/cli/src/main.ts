@@ -1,12 +1,9 @@
 /** The command line's edge: together with end-by-signal.ts all that ends the process. */
-import { checkPlatform } from "@inpod/layer/platform";
-import { type Arguments, parseArguments } from "./arguments.ts";
-import { checkCommand } from "./command.ts";
-import { loadConfig } from "./config/load.ts";
+import { parseArguments } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
-import type { ExecResult } from "./exec/run.ts";
+import { startExec } from "./exec/start.ts";
 import { hasColor, type Io } from "./io.ts";
-import { checkTarget } from "./target.ts";
+import type { CommandResult } from "./result.ts";
 import { renderError } from "./text/errors.ts";
 import { exitCodeOf } from "./text/exit-codes.ts";
 
@@ -17,31 +14,16 @@ const io: Io = {
   directory: process.cwd(),
 };
 
-async function main(argv: readonly string[]): Promise<ExecResult> {
+/** What a command needs beyond its words is loaded by import() when it starts. */
+async function main(argv: readonly string[]): Promise<CommandResult> {
   const parsed = parseArguments(argv);
-  if (parsed.kind === "exec") return exec(parsed);
-  io.stdout.write(parsed.text);
-  return { code: 0 };
-}
-
-async function exec({
-  command,
-  flags,
-  isFileWanted,
-  isVerbose,
-}: Extract<Arguments, { kind: "exec" }>): Promise<ExecResult> {
-  checkPlatform();
-  const { env, directory, stderr } = io;
-  const verbose = isVerbose || env.INPOD_LOG === "debug";
-  const config = loadConfig({ flags, env, directory, isFileWanted });
-  const target = checkTarget(config.target);
-  const { executable, warnings } = checkCommand(command[0], env.PATH, directory);
-  for (const line of [...config.notices, ...warnings]) stderr.write(`inpod: ${line}\n`);
-  if (verbose)
-    for (const key of config.ignoredKeys) stderr.write(`inpod: "${key}" has no effect\n`);
-  // Loaded only here: everything above runs where there is no tap.
-  const { runExec } = await import("./exec/run.ts");
-  return runExec({ config: { ...config, target }, command, executable, verbose, io });
+  switch (parsed.kind) {
+    case "print":
+      io.stdout.write(parsed.text);
+      return { code: 0 };
+    case "exec":
+      return startExec(parsed, io);
+  }
 }
 
 function fail(error: unknown): void {

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UserError } from "@inpod/protocol";
 import { parseArguments } from "../src/arguments.ts";
-import { checkTarget } from "../src/target.ts";
 
 const exec = (...argv: string[]) => {
   const parsed = parseArguments(["exec", ...argv]);
@@ -144,38 +143,5 @@ test("documented flags and commands of later versions are refused by name", () =
   assert.match(
     refusal(() => parseArguments(["dump", "-t", "pod/a"])),
     /inpod dump is not supported yet/,
-  );
-});
-
-test("a pod, its container and a process are targets; other kinds are named as not yet, the rest is explained", () => {
-  for (const target of ["pod/a-1.b", "pod/a/container/c", "process/1"])
-    assert.equal(checkTarget(target), target);
-  assert.match(
-    refusal(() => checkTarget(undefined)),
-    /TARGET_MISSING .*--target pod\//,
-  );
-  for (const target of ["deployment/a", "label/a=b", "targetless", "service/x/container/y"])
-    assert.match(
-      refusal(() => checkTarget(target)),
-      /TARGET_NOT_YET \| [a-z]+ as a target is not supported yet/,
-    );
-  for (const target of [
-    "pod",
-    "pod/",
-    "pod/A",
-    "pod/a/b",
-    "pod/a/container/",
-    "pod/../x",
-    "process/0",
-    "process/x",
-    "",
-  ])
-    assert.match(
-      refusal(() => checkTarget(target)),
-      /TARGET_INVALID .*--target pod\//,
-    );
-  assert.match(
-    refusal(() => checkTarget("pods/a")),
-    /did you mean pod\/…\?/,
   );
 });

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { parseTarget } from "@inpod/targets/path";
 import { parseArguments } from "../src/arguments.ts";
 import { loadConfig } from "../src/config/load.ts";
-import { checkTarget } from "../src/target.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const documents = [
@@ -51,7 +51,7 @@ test("every inpod command of the documents is understood", () => {
   for (const { name, argv } of commands) {
     const parsed = parseArguments(argv);
     if (parsed.kind === "exec")
-      assert.ok(checkTarget(parsed.flags.target), `${name}: ${argv.join(" ")}`);
+      assert.ok(parseTarget(parsed.flags.target ?? ""), `${name}: ${argv.join(" ")}`);
   }
 });
 

@@ -1,6 +1,6 @@
 /**
- * Every contract that crosses a process border, and the pure core of the tunnel. Imports nothing; does no
- * input or output, owns no timer, clock or socket.
+ * Every contract that crosses a process border, and the pure core of the tunnel. It does no input or
+ * output, owns no timer, clock or socket.
  */
 export const PROTOCOL_VERSION = 1;
 
@@ -18,6 +18,7 @@ export {
 export type * from "./messages.ts";
 export type { MuxHandlers } from "./mux.ts";
 export { Mux } from "./mux.ts";
+export { nearest, nearestFirst, nearestNames } from "./nearest.ts";
 export { parseAgentHello, parseResult, parseSessionHello, parseWireError } from "./parse.ts";
 export { MuxStream } from "./stream.ts";
 export { UserError } from "./user-error.ts";

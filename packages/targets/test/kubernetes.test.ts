@@ -5,16 +5,19 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { UserError } from "@inpod/protocol";
 import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
-import { explainAdmission } from "../src/kubernetes/admission.ts";
-import { lastWords } from "../src/kubernetes/agent-log.ts";
-import { agentObjects } from "../src/kubernetes/agent-spec.ts";
-import { type ApiCall, ApiError, explain, unreachable } from "../src/kubernetes/api-errors.ts";
-import { chooseContainer } from "../src/kubernetes/choose-container.ts";
-import { loadAccess } from "../src/kubernetes/kubeconfig.ts";
-import { eventVerdict, podVerdict } from "../src/kubernetes/startup-verdict.ts";
-import { parsePodPath } from "../src/kubernetes/target-path.ts";
-import { describePod, type TargetPod } from "../src/kubernetes/target-pod.ts";
-import { nearest } from "../src/nearest.ts";
+import { chooseContainer } from "../src/kubernetes/find/choose-container.ts";
+import { describePod, type TargetPod } from "../src/kubernetes/find/target-pod.ts";
+import { explainAdmission } from "../src/kubernetes/place/admission.ts";
+import { lastWords } from "../src/kubernetes/place/agent-log.ts";
+import { agentObjects } from "../src/kubernetes/place/agent-spec.ts";
+import { eventVerdict, podVerdict } from "../src/kubernetes/place/startup-verdict.ts";
+import {
+  type ApiCall,
+  ApiError,
+  explain,
+  unreachable,
+} from "../src/kubernetes/reach/api-errors.ts";
+import { loadAccess } from "../src/kubernetes/reach/kubeconfig.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "inpod-kube-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -32,41 +35,6 @@ function said(make: () => unknown): string {
   return `${error.code}: ${error.message}${cause}${error.hints.map((hint) => ` hint: ${hint}`).join("")}`;
 }
 
-test("a target is pod/NAME or pod/NAME/container/C", () => {
-  assert.deepEqual(parsePodPath("pod/orders"), { pod: "orders", container: undefined });
-  assert.deepEqual(parsePodPath("pod/orders-7d4f/container/app"), {
-    pod: "orders-7d4f",
-    container: "app",
-  });
-});
-
-test("what is no such path is refused with what it should be", () => {
-  assert.match(
-    said(() => parsePodPath("deployment/x")),
-    /^TARGET_NOT_YET: not yet: deployment\/… as a target \(pod\/… works\)/,
-  );
-  assert.match(
-    said(() => parsePodPath("pods/x")),
-    /did you mean pod\/…\?/,
-  );
-  for (const path of [
-    "",
-    "pod",
-    "pod/",
-    "pod/A",
-    "pod/..",
-    "pod/a/b",
-    "pod/a/container",
-    "pod/a/container/c/d",
-    "pod/a%2f",
-  ])
-    assert.match(
-      said(() => parsePodPath(path)),
-      /^TARGET_INVALID/,
-      path,
-    );
-});
-
 test("the container nobody named: kubectl's annotation, else the first that is no sidecar", () => {
   const containers = ["istio-proxy", "app", "metrics"];
   const annotations = { "kubectl.kubernetes.io/default-container": "metrics" };
@@ -75,12 +43,6 @@ test("the container nobody named: kubectl's annotation, else the first that is n
   assert.equal(chooseContainer({ containers: ["envoy"], annotations: {} }).name, "envoy");
   const gone = { "kubectl.kubernetes.io/default-container": "gone" };
   assert.equal(chooseContainer({ containers, annotations: gone }).name, "app");
-});
-
-test("names that somebody may have meant come nearest first", () => {
-  const known = ["orders-7d4f9c-x2x4k", "payments-5b-aaaaa", "order-db-0"];
-  assert.deepEqual(nearest("orders", known), ["orders-7d4f9c-x2x4k", "order-db-0"]);
-  assert.deepEqual(nearest("zzz", known), []);
 });
 
 const runningPod: V1Pod = {
@@ -101,7 +63,6 @@ const runningPod: V1Pod = {
     ],
   },
 };
-const path = { pod: "orders", container: undefined };
 const withState = (state: object, phase = "Running"): V1Pod => ({
   ...runningPod,
   status: {
@@ -114,20 +75,20 @@ const withState = (state: object, phase = "Running"): V1Pod => ({
 });
 
 test("a running container is found with its id and node", () => {
-  const target = describePod(runningPod, path);
+  const target = describePod(runningPod, undefined);
   assert.equal(target.containerId, "abc123def456");
   assert.equal(target.path, "pod/orders/container/app");
 });
 
 test("a container in CrashLoopBackOff is a target: its pod's network and volumes are there", () => {
   const pod = withState({ waiting: { reason: "CrashLoopBackOff" } });
-  assert.equal(describePod(pod, path).containerId, "abc123def456");
+  assert.equal(describePod(pod, undefined).containerId, "abc123def456");
 });
 
 test("a target that does not run says what it does instead", () => {
   assert.match(
     said(() =>
-      describePod(withState({ terminated: { exitCode: 3, reason: "Error" } }, "Failed"), path),
+      describePod(withState({ terminated: { exitCode: 3, reason: "Error" } }, "Failed"), undefined),
     ),
     /not running: it ended with code 3 \(Error\)/,
   );
@@ -135,7 +96,7 @@ test("a target that does not run says what it does instead", () => {
     said(() =>
       describePod(
         withState({ waiting: { reason: "ImagePullBackOff", message: "no such image" } }, "Pending"),
-        path,
+        undefined,
       ),
     ),
     /it waits: ImagePullBackOff because: no such image/,
@@ -145,16 +106,16 @@ test("a target that does not run says what it does instead", () => {
     metadata: { ...runningPod.metadata, deletionTimestamp: new Date() },
   };
   assert.match(
-    said(() => describePod(ending, path)),
+    said(() => describePod(ending, undefined)),
     /the pod is being deleted/,
   );
   assert.match(
-    said(() => describePod(runningPod, { ...path, container: "apq" })),
+    said(() => describePod(runningPod, "apq")),
     /CONTAINER_NOT_FOUND: no container "apq" in pod "orders" hint: its containers are: app, log/,
   );
 });
 
-const target: TargetPod = describePod(runningPod, path);
+const target: TargetPod = describePod(runningPod, undefined);
 const options = {
   sessionId: "k3x",
   publicKey: "S0VZ",

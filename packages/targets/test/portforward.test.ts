@@ -11,10 +11,10 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { ApiClient } from "../src/kubernetes/api-client.ts";
-import { ApiError } from "../src/kubernetes/api-errors.ts";
-import type { Access } from "../src/kubernetes/kubeconfig.ts";
-import { dialPod, PortForwardError } from "../src/kubernetes/portforward.ts";
+import { ApiClient } from "../src/kubernetes/reach/api-client.ts";
+import { ApiError } from "../src/kubernetes/reach/api-errors.ts";
+import type { Access } from "../src/kubernetes/reach/kubeconfig.ts";
+import { dialPod, PortForwardError } from "../src/kubernetes/reach/portforward.ts";
 
 const PORT = 61337;
 const folder = mkdtempSync(join(tmpdir(), "inpod-pf-"));

@@ -7,7 +7,7 @@ import {
   masked,
   OPCODE,
   WebSocketError,
-} from "../src/kubernetes/websocket-frames.ts";
+} from "../src/kubernetes/reach/websocket-frames.ts";
 
 /** As a server writes it: unmasked. */
 function serverFrame(opcode: number, payload: Uint8Array, isFinal = true): Uint8Array {

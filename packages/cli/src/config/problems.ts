@@ -1,6 +1,6 @@
 /** What the schema found, as lines for people: path, what is there (its type, never the value), what is allowed. */
+import { nearest } from "@inpod/protocol";
 import type { z } from "zod";
-import { nearest } from "../nearest.ts";
 import { otherKeysBelow } from "./other-keys.ts";
 
 export const notYet = (path: string): string => `"${path}" is not supported yet`;

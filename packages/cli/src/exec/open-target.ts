@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "@inpod/protocol";
-import type { Target } from "@inpod/targets";
+import type { ContainerEngine, Target, TargetPath } from "@inpod/targets";
 import { openKubernetes, openProcess } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { VERSION } from "../version.ts";
@@ -16,14 +16,13 @@ export interface OpenedTarget {
 
 /** @throws UserError */
 export async function openTarget(
-  config: ResolvedConfig,
+  path: TargetPath,
+  { agent, ...config }: ResolvedConfig,
   signal: AbortSignal,
 ): Promise<OpenedTarget> {
-  const { target: path = "", agent } = config;
-  const process = /^process\/(\d+)$/.exec(path);
-  if (process) {
-    return { target: openProcess(Number(process[1]), programs()), close: () => {} };
-  }
+  if (path.kind === "process")
+    return { target: openProcess(path.pid, programs()), close: () => {} };
+  if (path.kind === "engine") throw engineNotYet(path.engine);
   const target = await openKubernetes({
     target: path,
     namespace: config.namespace,
@@ -53,6 +52,9 @@ function programs(): Parameters<typeof openProcess>[1] {
   }
   return paths;
 }
+
+const engineNotYet = (engine: ContainerEngine): UserError =>
+  new UserError("TARGET_NOT_YET", `a container of ${engine} as a target is not supported yet`);
 
 const notBuilt = (path: string): UserError =>
   new UserError("MACHINE_NOT_BUILT", `${path} is not there`, {

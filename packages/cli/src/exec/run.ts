@@ -4,9 +4,10 @@ import { PreparedTap } from "@inpod/layer";
 import type { SessionEvent } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import { newSessionKey, type Session, startSession, TunnelFailure } from "@inpod/session";
-import type { PlacedAgent } from "@inpod/targets";
+import type { PlacedAgent, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
+import type { CommandResult } from "../result.ts";
 import { createProgress, type Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { VERSION } from "../version.ts";
@@ -17,6 +18,7 @@ import { remainingProcesses } from "./tree.ts";
 
 export interface ExecOptions {
   readonly config: ResolvedConfig;
+  readonly target: TargetPath;
   /** As the user wrote it: argv of the program. */
   readonly command: readonly [string, ...string[]];
   /** Absolute path of the program. */
@@ -25,8 +27,6 @@ export interface ExecOptions {
   readonly io: Io;
 }
 
-export type ExecResult = { readonly code: number } | { readonly signal: NodeJS.Signals };
-
 /** How often what is left of the tree is looked at after the command itself has ended. */
 const TREE_POLL_MS = 250;
 /** After so many looks without any of its processes the tree is over, though the kernel has not said so. */
@@ -34,7 +34,7 @@ const UNSEEN_POLLS = 4;
 const AGENT_REMOVE_MS = 10_000;
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
-export async function runExec(options: ExecOptions): Promise<ExecResult> {
+export async function runExec(options: ExecOptions): Promise<CommandResult> {
   const progress = createProgress(options.io);
   const signals = new Signals();
   try {
@@ -52,14 +52,14 @@ async function placeAndRun(
   options: ExecOptions,
   progress: Progress,
   signals: Signals,
-): Promise<ExecResult> {
+): Promise<CommandResult> {
   const { config } = options;
   const tap = new PreparedTap(); // what this machine refuses is known before anything is made
   const key = newSessionKey();
   const { signal } = signals;
 
   progress.begin(`finding ${config.target}`);
-  const { target, close } = await openTarget(config, signal);
+  const { target, close } = await openTarget(options.target, config, signal);
   try {
     progress.begin(`starting an agent beside ${target.name}`);
     const agent = await target.place({
@@ -115,7 +115,7 @@ interface Running {
 async function runInSession(
   { config, command, executable, verbose, io }: ExecOptions,
   { progress, signals, tap, session, sessionId, volumeMounts }: Running,
-): Promise<ExecResult> {
+): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const environment = processEnvironment(config, session.target, io, reporter);
   for (const [what, why] of Object.entries(session.target.missing)) {

@@ -6,7 +6,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { Session } from "@inpod/session";
-import type { ExecResult } from "./run.ts";
+import type { CommandResult } from "../result.ts";
 
 const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 const PASSED_ON: readonly NodeJS.Signals[] = ["SIGTERM", "SIGHUP"];
@@ -38,7 +38,7 @@ export class Signals {
   }
 
   /** From now on signals are the command's. Resolves with its end. */
-  async follow(child: ChildProcess, session: Session): Promise<ExecResult> {
+  async follow(child: ChildProcess, session: Session): Promise<CommandResult> {
     this.#child = child;
     this.#on("SIGTSTP", () => void this.#stopSelf(session));
     const [code, signal] =

@@ -1,16 +1,12 @@
 import type { Target } from "../api.ts";
-import type { AgentImage } from "./agent-spec.ts";
-import { ApiClient } from "./api-client.ts";
-import { placeJob } from "./job-agent.ts";
-import { type KubeconfigOptions, loadAccess } from "./kubeconfig.ts";
-import { parsePodPath } from "./target-path.ts";
-import { findTargetPod, type TargetPod } from "./target-pod.ts";
+import type { ClusterPath } from "../target-path.ts";
+import { type ClusterOptions, openCluster } from "./cluster.ts";
+import { findTargetPod, type TargetPod } from "./find/target-pod.ts";
+import type { AgentImage } from "./place/agent-spec.ts";
+import { placeJob } from "./place/job-agent.ts";
 
-export interface KubernetesOptions extends KubeconfigOptions {
-  /** Undefined: the context's. */
-  readonly namespace?: string | undefined;
-  /** `pod/NAME[/container/C]` */
-  readonly target: string;
+export interface KubernetesOptions extends ClusterOptions {
+  readonly target: ClusterPath;
   readonly agent: AgentImage;
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,23 +24,19 @@ export interface KubernetesTarget extends Target {
  * @throws UserError for everything that can be wrong with the kubeconfig, the cluster and the target
  */
 export async function openKubernetes(options: KubernetesOptions): Promise<KubernetesTarget> {
-  // What is wrong with the words needs no cluster to tell.
-  const path = parsePodPath(options.target);
-  const access = await loadAccess(options);
-  const api = new ApiClient(access);
+  const cluster = await openCluster(options);
   try {
-    const namespace = options.namespace ?? access.namespace;
-    const pod = await findTargetPod(api, namespace, path, options.signal);
+    const pod = await findTargetPod(cluster, options.target, options.signal);
     return {
       name: pod.path,
       pod,
       volumeMounts: pod.volumeMounts,
-      contextName: access.contextName,
-      place: (agentOptions) => placeJob(api, pod, options.agent, agentOptions),
-      close: () => api.close(),
+      contextName: cluster.contextName,
+      place: (agentOptions) => placeJob(cluster.api, pod, options.agent, agentOptions),
+      close: () => cluster.close(),
     };
   } catch (error) {
-    api.close();
+    cluster.close();
     throw error;
   }
 }

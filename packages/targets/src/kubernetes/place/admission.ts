@@ -1,8 +1,8 @@
 /** Whether a namespace would take the agent's pod, asked by a dry run, and the refusals in words. */
 import { UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
-import type { ApiClient } from "./api-client.ts";
-import { ApiError, explain, isForbidden, isNotFound } from "./api-errors.ts";
+import type { ApiClient } from "../reach/api-client.ts";
+import { ApiError, explain, isForbidden, isNotFound } from "../reach/api-errors.ts";
 
 /**
  * Of the pod and not of the Job: admission looks at pods, and a Job whose pods are all refused is

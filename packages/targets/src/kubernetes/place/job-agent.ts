@@ -3,7 +3,11 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
-import type { AgentOptions, PlacedAgent } from "../api.ts";
+import type { AgentOptions, PlacedAgent } from "../../api.ts";
+import type { TargetPod } from "../find/target-pod.ts";
+import type { ApiClient } from "../reach/api-client.ts";
+import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
+import { dialPod, type PodStream, PortForwardError } from "../reach/portforward.ts";
 import { explainAdmission, tryAdmission } from "./admission.ts";
 import { agentLastWords } from "./agent-log.ts";
 import {
@@ -14,11 +18,7 @@ import {
   jobName,
 } from "./agent-spec.ts";
 import { followAgentPod, followEvents } from "./agent-watch.ts";
-import type { ApiClient } from "./api-client.ts";
-import { ApiError, explain, isNotFound } from "./api-errors.ts";
-import { dialPod, type PodStream, PortForwardError } from "./portforward.ts";
 import { eventVerdict, podVerdict, type StartupVerdict } from "./startup-verdict.ts";
-import type { TargetPod } from "./target-pod.ts";
 
 /** All of remove(). */
 const REMOVE_TIMEOUT_MS = 5_000;

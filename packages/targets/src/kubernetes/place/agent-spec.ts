@@ -1,7 +1,7 @@
 /** What is created in the cluster for one session, as values. Pure. */
 import type { V1Job, V1Pod } from "@kubernetes/client-node";
-import type { AgentOptions } from "../api.ts";
-import type { TargetPod } from "./target-pod.ts";
+import type { AgentOptions } from "../../api.ts";
+import type { TargetPod } from "../find/target-pod.ts";
 
 /** Of the agent pod's own 127.0.0.1. */
 export const AGENT_PORT = 61337;

@@ -3,9 +3,11 @@ import { UserError } from "@inpod/protocol";
 
 /** One request by what it is about: its URL and what to say when it is refused both follow from this. */
 export interface ApiCall {
-  readonly verb: "get" | "list" | "watch" | "create" | "delete";
+  readonly verb: "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
   /** "" for the core group. */
-  readonly group: "" | "batch";
+  readonly group: string;
+  /** Undefined: v1. */
+  readonly version?: string;
   readonly resource: string;
   readonly subresource?: string;
   readonly namespace?: string;

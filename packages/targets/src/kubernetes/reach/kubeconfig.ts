@@ -6,9 +6,8 @@ import { existsSync } from "node:fs";
 import type { Agent, RequestOptions } from "node:https";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { UserError } from "@inpod/protocol";
+import { nearestFirst, UserError } from "@inpod/protocol";
 import type { KubeConfig } from "@kubernetes/client-node";
-import { nearestFirst } from "../nearest.ts";
 
 /** What every request to the API server takes with it; holds secrets, never logged. */
 export interface Credentials {

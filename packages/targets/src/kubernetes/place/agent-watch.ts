@@ -1,8 +1,8 @@
 /** Follows the agent's pod, and the events about it while it starts. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
-import type { ApiClient } from "./api-client.ts";
-import { ApiError, explain, isNotFound } from "./api-errors.ts";
+import type { ApiClient } from "../reach/api-client.ts";
+import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
 
 /** Between attempts to reach an API server that went away in the middle of a session. */
 const RETRY_MS = [200, 1_000, 5_000, 10_000] as const;

@@ -1,5 +1,5 @@
 /** Why an agent's container ended, from its log. */
-import type { ApiClient } from "./api-client.ts";
+import type { ApiClient } from "../reach/api-client.ts";
 
 const MAX_LINES = 8;
 

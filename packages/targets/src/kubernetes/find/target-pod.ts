@@ -1,12 +1,12 @@
 /** From `pod/NAME[/container/C]` to a running container, or to an error that says why there is none. */
 import { posix } from "node:path";
-import { UserError } from "@inpod/protocol";
+import { nearestFirst, nearestNames, UserError } from "@inpod/protocol";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
-import { nearest, nearestFirst } from "../nearest.ts";
-import type { ApiClient } from "./api-client.ts";
-import { explain, isNotFound } from "./api-errors.ts";
+import type { ClusterPath } from "../../target-path.ts";
+import type { Cluster } from "../cluster.ts";
+import type { ApiClient } from "../reach/api-client.ts";
+import { explain, isNotFound } from "../reach/api-errors.ts";
 import { chooseContainer } from "./choose-container.ts";
-import type { PodPath } from "./target-path.ts";
 
 export interface TargetPod {
   readonly namespace: string;
@@ -30,28 +30,34 @@ const NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;
 
 /** @throws UserError POD_NOT_FOUND, NAMESPACE_NOT_FOUND, CONTAINER_NOT_FOUND, TARGET_NOT_RUNNING, and those of the API */
 export async function findTargetPod(
-  api: ApiClient,
-  namespace: string,
-  path: PodPath,
+  { api, namespace }: Cluster,
+  path: ClusterPath,
   signal?: AbortSignal,
 ): Promise<TargetPod> {
+  if (path.kind !== "pod") throw targetNotYet(path.kind);
+  const { name } = path;
   let pod: V1Pod;
   try {
     pod = await api.request<V1Pod>(
-      { verb: "get", group: "", resource: "pods", namespace, name: path.pod },
+      { verb: "get", group: "", resource: "pods", namespace, name },
       { signal },
     );
   } catch (error) {
-    if (isNotFound(error)) throw await notFound(api, namespace, path.pod, signal);
+    if (isNotFound(error)) throw await notFound(api, namespace, name, signal);
     throw explain(error);
   }
-  return describePod(pod, path);
+  return describePod(pod, path.container);
 }
 
+const targetNotYet = (kind: string): UserError =>
+  new UserError("TARGET_NOT_YET", `${kind} as a target is not supported yet`, {
+    hints: ["name one of the pods: --target pod/NAME", "see which there are: kubectl get pods"],
+  });
+
 /** Pure. @throws UserError CONTAINER_NOT_FOUND, TARGET_NOT_RUNNING */
-export function describePod(pod: V1Pod, path: PodPath): TargetPod {
+export function describePod(pod: V1Pod, named: string | undefined): TargetPod {
   const namespace = pod.metadata?.namespace ?? "";
-  const name = pod.metadata?.name ?? path.pod;
+  const name = pod.metadata?.name ?? "";
   // Init containers that keep running are sidecars: they can be named, but nobody means them.
   const containers = (pod.spec?.containers ?? []).map((each) => each.name);
   const sidecars = (pod.spec?.initContainers ?? [])
@@ -59,9 +65,9 @@ export function describePod(pod: V1Pod, path: PodPath): TargetPod {
     .map((each) => each.name);
   const known = [...containers, ...sidecars];
   const chosen =
-    path.container === undefined
+    named === undefined
       ? chooseContainer({ containers, annotations: pod.metadata?.annotations ?? {} })
-      : { name: path.container, why: undefined };
+      : { name: named, why: undefined };
   const container = chosen.name;
   if (container === undefined || !known.includes(container))
     throw containerNotFound(name, container ?? "", known);
@@ -151,7 +157,7 @@ async function notFound(
 }
 
 const podNotFound = (namespace: string, pod: string, known: readonly string[]): UserError => {
-  const near = nearest(pod, known);
+  const near = nearestNames(pod, known);
   return new UserError("POD_NOT_FOUND", `no pod "${pod}" in namespace "${namespace}"`, {
     hints: [
       ...(near.length > 0 ? [`did you mean ${near.map((name) => `pod/${name}`).join(", ")}?`] : []),
@@ -162,7 +168,7 @@ const podNotFound = (namespace: string, pod: string, known: readonly string[]): 
 };
 
 const namespaceNotFound = (namespace: string, known: readonly string[]): UserError => {
-  const near = nearest(namespace, known);
+  const near = nearestNames(namespace, known);
   return new UserError("NAMESPACE_NOT_FOUND", `no namespace "${namespace}" in the cluster`, {
     hints: [
       ...(near.length > 0 ? [`did you mean ${near.join(", ")}?`] : []),

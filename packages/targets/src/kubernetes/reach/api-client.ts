@@ -15,9 +15,21 @@ const MAX_BODY = 16 * 1024 * 1024;
 /** One object: etcd takes 1.5 MiB. */
 const MAX_WATCH_LINE = 4 * 1024 * 1024;
 
+const METHODS: Readonly<Record<ApiCall["verb"], string>> = {
+  get: "GET",
+  list: "GET",
+  watch: "GET",
+  create: "POST",
+  update: "PUT",
+  patch: "PATCH",
+  delete: "DELETE",
+};
+
 export interface RequestExtras {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
+  /** Of the body; undefined: JSON, and a JSON Merge Patch (RFC 7386) where the verb is patch. */
+  readonly contentType?: string;
   readonly accept?: string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -161,7 +173,9 @@ export class ApiClient {
         ...(text === undefined
           ? {}
           : {
-              "Content-Type": "application/json",
+              "Content-Type":
+                extras.contentType ??
+                (call.verb === "patch" ? "application/merge-patch+json" : "application/json"),
               "Content-Length": String(Buffer.byteLength(text)),
             }),
       },
@@ -191,7 +205,7 @@ export class ApiClient {
     const send = server.protocol === "https:" ? httpsRequest : httpRequest;
     return send(url, {
       ...credentials.tls,
-      method: call.verb === "delete" ? "DELETE" : extras.body === undefined ? "GET" : "POST",
+      method: METHODS[call.verb],
       agent: credentials.proxyAgent ?? this.#agent,
       headers: { "User-Agent": "inpod", ...credentials.headers, ...headers },
       signal,
@@ -213,8 +227,9 @@ interface StatusBody {
   readonly message?: string;
 }
 
-function pathOf({ group, resource, subresource, namespace, name }: ApiCall): string {
-  const parts = group === "" ? ["api", "v1"] : ["apis", group, "v1"];
+function pathOf(call: ApiCall): string {
+  const { group, version = "v1", resource, subresource, namespace, name } = call;
+  const parts = group === "" ? ["api", version] : ["apis", group, version];
   if (namespace !== undefined) parts.push("namespaces", namespace);
   parts.push(resource);
   if (name !== undefined) parts.push(name);

@@ -1,0 +1,138 @@
+/** The flags of `inpod exec`. */
+import { UserError } from "@inpod/protocol";
+import { Command, Option } from "commander";
+import type { CommandSyntax } from "../arguments.ts";
+import type { Overrides } from "../config/overrides.ts";
+import { as, hidden } from "../flags.ts";
+import { EXEC_EXAMPLES, EXEC_WHAT } from "../text/help.ts";
+
+export interface ExecArguments {
+  readonly kind: "exec";
+  readonly flags: Overrides;
+  /** `-f` was given without a file. */
+  readonly isFileWanted: boolean;
+  readonly isVerbose: boolean;
+  readonly command: readonly [string, ...string[]];
+}
+
+/** Documented flags that this version does not act on. */
+const LATER_FLAGS = [
+  "-a, --agent-namespace <value>",
+  "-l, --agent-log-level <value>",
+  "--agent-ttl <value>",
+  "-e, --ephemeral-container",
+  "-k, --key <value>",
+];
+
+export const execSyntax: CommandSyntax<ExecArguments> = {
+  define: defineExec,
+  read: (options, [first, ...rest]) => {
+    for (const flags of LATER_FLAGS) {
+      const option = new Option(flags);
+      if (options[option.attributeName()] !== undefined) throw flagNotYet(option.long ?? flags);
+    }
+    if (first === undefined) throw noCommand();
+    return { kind: "exec", ...read(options), command: [first, ...rest] };
+  },
+  usageHint: "a flag of your command comes after it: inpod exec [flags] -- COMMAND --its-flag",
+};
+
+function defineExec(): Command {
+  const command = new Command("exec")
+    .summary("run a command in the place of a pod")
+    .description(EXEC_WHAT)
+    .usage("[flags] -- COMMAND [ARGUMENT…]")
+    .argument("[command...]")
+    .passThroughOptions()
+    .option(
+      "-t, --target <target>",
+      "pod/NAME, pod/NAME/container/NAME or process/PID",
+      as("target"),
+    )
+    .option("-n, --target-namespace <name>", "its namespace", as("namespace"))
+    .addOption(hidden("--namespace <name>").argParser(as("namespace")))
+    .option(
+      "-f, --config-file [file]",
+      "configuration (.inpod/inpod.json, .mirrord/mirrord.json; .yaml, .toml)",
+    )
+    .option("--steal", "what the pod's clients send comes to the command")
+    .option("--context <name>", "context of the kubeconfig", as("context"))
+    .option("--kubeconfig <file>", "kubeconfig to use", as("kubeconfig"))
+    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
+    .option(
+      "--agent-startup-timeout <seconds>",
+      "how long the agent may take to start",
+      as("agentStartupTimeoutS"),
+    )
+    .option("--fs-mode <mode>", "read, local or local-with-overrides", as("fsMode"))
+    .option(
+      "-x, --override-env-vars-exclude <names>",
+      'variables that stay away: "A;B_*"',
+      as("envExclude"),
+    )
+    .option("-s, --override-env-vars-include <names>", "only these variables", as("envInclude"))
+    .option("--env-file <file>", "more variables, NAME=value lines", as("envFile"))
+    .option("--no-remote-dns", "names are resolved by this machine")
+    .option(
+      "--skip-processes <names>",
+      'programs that stay on this machine: "make;gcc"',
+      as("skipProcesses"),
+    )
+    .option("--no-outgoing", "no connection leaves from the pod")
+    .option("--no-tcp-outgoing", "no TCP connection does")
+    .option("--no-udp-outgoing", "no UDP datagram does")
+    .option("-c, --accept-invalid-certificates", "do not verify the API server's certificate")
+    // Commander has no boolean whose value is written with "=": the whole word is the flag.
+    .addOption(hidden("--accept-invalid-certificates=true"))
+    .addOption(hidden("--accept-invalid-certificates=false"))
+    .addOption(hidden("--no-telemetry"))
+    .addOption(hidden("--disable-version-check"))
+    .option("-v, --verbose", "tell each decision and its reason")
+    .helpOption("-h, --help", "print this help")
+    .addHelpText("after", EXEC_EXAMPLES);
+  for (const flags of LATER_FLAGS) command.addOption(hidden(flags));
+  return command;
+}
+
+function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "command"> {
+  /** The default of a `--no-…` flag is true: that is not "said". */
+  const unlessFalse = (...values: unknown[]): false | undefined =>
+    values.includes(false) ? false : undefined;
+  const configFile = options.configFile as string | true | undefined;
+  // Where Commander's name for an option is ours, its reader has given it our type.
+  const said = options as Overrides;
+  return {
+    isFileWanted: configFile === true,
+    isVerbose: options.verbose === true,
+    flags: {
+      configFile: configFile === true ? undefined : configFile,
+      target: said.target,
+      namespace: (options.targetNamespace as string | undefined) ?? said.namespace,
+      context: said.context,
+      kubeconfig: said.kubeconfig,
+      agentImage: said.agentImage,
+      agentStartupTimeoutS: options.agentStartupTimeout as number | undefined,
+      fsMode: said.fsMode,
+      envExclude: options.overrideEnvVarsExclude as string[] | undefined,
+      envInclude: options.overrideEnvVarsInclude as string[] | undefined,
+      envFile: said.envFile,
+      skipProcesses: said.skipProcesses,
+      dns: unlessFalse(options.remoteDns),
+      steal: said.steal,
+      tcpOutgoing: unlessFalse(options.outgoing, options.tcpOutgoing),
+      udpOutgoing: unlessFalse(options.outgoing, options.udpOutgoing),
+      acceptInvalidCertificates:
+        options["acceptInvalidCertificates=false"] === true
+          ? false
+          : options["acceptInvalidCertificates=true"] === true || said.acceptInvalidCertificates,
+    },
+  };
+}
+
+const noCommand = (): UserError =>
+  new UserError("USAGE_NO_COMMAND", "no command to run", {
+    hints: ["put it at the end: inpod exec --target pod/NAME -- node server.js"],
+  });
+
+const flagNotYet = (flag: string): UserError =>
+  new UserError("USAGE_NOT_YET", `${flag} is not supported yet`);

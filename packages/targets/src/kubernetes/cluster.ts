@@ -1,0 +1,32 @@
+/** A cluster as one user sees it: where every command that looks into Kubernetes begins. */
+import { ApiClient } from "./reach/api-client.ts";
+import { type KubeconfigOptions, loadAccess } from "./reach/kubeconfig.ts";
+
+export interface ClusterOptions extends KubeconfigOptions {
+  /** Undefined: the context's. */
+  readonly namespace?: string | undefined;
+}
+
+export interface Cluster {
+  readonly api: ApiClient;
+  readonly contextName: string;
+  readonly namespace: string;
+  /** Closes idle connections to the API server; what is under way ends by its own signal. */
+  close(): void;
+}
+
+/**
+ * Asks nothing of the API server yet.
+ *
+ * @throws UserError KUBECONFIG_NOT_FOUND, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND, CONTEXT_INVALID
+ */
+export async function openCluster(options: ClusterOptions): Promise<Cluster> {
+  const access = await loadAccess(options);
+  const api = new ApiClient(access);
+  return {
+    api,
+    contextName: access.contextName,
+    namespace: options.namespace ?? access.namespace,
+    close: () => api.close(),
+  };
+}
