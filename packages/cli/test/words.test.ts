@@ -233,7 +233,7 @@ test("a variable's value is never shown", () => {
 test("-f names another file, and one that is missing is an error", () => {
   refused(inpod(["exec", "-f", "none.json", "-t", "pod/x", ...nothing]), 2, /none\.json/);
   const files = { "other.json": '{"target": "other/x"}' };
-  refused(inpod(["exec", "-f", "other.json", ...nothing], { files }), 2, /theirs/);
+  refused(inpod(["exec", "-f", "other.json", ...nothing], { files }), 2, /other/);
 });
 
 test("no escape sequence of a name reaches the terminal", () => {

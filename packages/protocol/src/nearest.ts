@@ -34,7 +34,12 @@ function commonStart(a: string, b: string): number {
 export function nearestNames(wanted: string, known: readonly string[], count = 3): string[] {
   const limit = Math.max(2, Math.floor(wanted.length / 3));
   return known
-    .map((name) => ({ name, away: mistakes(wanted, name), start: commonStart(wanted, name) }))
+    .map((name) => ({
+      name,
+      // Beyond the limit one is as far as another, and the beginning decides.
+      away: Math.min(mistakes(wanted, name), limit + 1),
+      start: commonStart(wanted, name),
+    }))
     .filter(
       ({ away, start, name }) =>
         away <= limit || start >= Math.max(3, Math.min(wanted.length, name.length) / 2),
