@@ -160,14 +160,14 @@ test("all wrong keys and values of a file are told at once, by path and nearest 
 test("a documented key of a later version is refused by its path", () => {
   const text = JSON.stringify({
     feature: { network: { incoming: { http_filter: { path_filter: "x" } } }, copy_target: true },
-    agent: { privileged: true },
+    agent: { nftables: true },
   });
   refused(
     run(text),
     2,
     /feature\.network\.incoming\.http_filter.*not (supported )?yet/,
     /copy_target/,
-    /agent\.privileged/,
+    /agent\.nftables/,
   );
   refused(run('{"feature": {"fs": "write"}}'), 2, /not (supported )?yet/);
 });

@@ -16,9 +16,6 @@ const IGNORED = [
 const HARMLESS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["operator", false],
   ["multi_cluster", false],
-  ["agent.ephemeral", false],
-  ["agent.privileged", false],
-  ["agent.json_log", false],
   ["feature.env.load_from_process", false],
   ["feature.magic.aws", false],
   ["feature.magic.auto_mount", false],
@@ -30,18 +27,16 @@ const under = (path: string, keys: string): string[] =>
   keys.split(" ").map((key) => (path === "" ? key : `${path}.${key}`));
 
 const LATER: ReadonlySet<string> = new Set([
-  ...under("", "operator profile multi_cluster key traceparent baggage startup_retry ci container"),
+  ...under("", "operator profile multi_cluster key traceparent baggage ci container"),
   ...under(
     "target",
     "pod deployment rollout job cron_job stateful_set service replica_set labels container",
   ),
   ...under(
     "agent",
-    "json_log namespace service_account priority_class annotations labels node_selector tolerations " +
-      "image_pull_secrets ephemeral flush_connections disabled_capabilities privileged nftables " +
-      "external_ip_fix exclude_from_mesh disable_mesh_sidecar_injection check_out_of_pods resources " +
-      "security_context dns metrics inject_headers override_cache_control max_body_buffer_size " +
-      "max_body_buffer_timeout http_detection_timeout clean_iptables_on_start jaq_time_limit",
+    "flush_connections nftables external_ip_fix exclude_from_mesh dns inject_headers " +
+      "override_cache_control max_body_buffer_size max_body_buffer_timeout http_detection_timeout " +
+      "clean_iptables_on_start jaq_time_limit",
   ),
   ...under("feature", "copy_target split_queues db_branches preview"),
   ...under("feature.env", "load_from_process"),

@@ -1,5 +1,9 @@
 /** What flags and variables say. Both override the file; variables override flags, as mirrord has it. */
 
+import type { z } from "zod";
+import { type LogLevel, logLevel } from "./agent-keys.ts";
+import { dnsLabel } from "./kubernetes-values.ts";
+
 /** undefined: not said. Keys are those of `configuration` below. */
 export interface Overrides {
   readonly configFile?: string | undefined;
@@ -9,6 +13,10 @@ export interface Overrides {
   readonly kubeconfig?: string | undefined;
   readonly agentImage?: string | undefined;
   readonly agentStartupTimeoutS?: number | undefined;
+  readonly agentNamespace?: string | undefined;
+  readonly agentLogLevel?: LogLevel | undefined;
+  readonly agentTtlS?: number | undefined;
+  readonly ephemeral?: boolean | undefined;
   readonly fsMode?: FsMode | undefined;
   readonly envExclude?: readonly string[] | undefined;
   readonly envInclude?: readonly string[] | undefined;
@@ -44,10 +52,19 @@ const flag: Reader<boolean> = (text) =>
     : /^(false|0)$/i.test(text)
       ? ok(false)
       : wrong("true or false");
-const seconds: Reader<number> = (text) =>
-  /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 86_400
-    ? ok(Number(text))
-    : wrong("a whole number of seconds from 1 to 86400");
+const seconds =
+  (least: number): Reader<number> =>
+  (text) =>
+    /^\d{1,5}$/.test(text) && Number(text) >= least && Number(text) <= 86_400
+      ? ok(Number(text))
+      : wrong(`a whole number of seconds from ${least} to 86400`);
+/** As the same key of a file is judged. */
+const checked =
+  <Value>(schema: z.ZodType<Value>): Reader<Value> =>
+  (text) => {
+    const { success, data, error } = schema.safeParse(text);
+    return success ? ok(data) : wrong(error.issues[0]?.message ?? "something else");
+  };
 /** The flag's spelling and the file's are both known. */
 const fsMode: Reader<FsMode> = (text) => {
   const mode = text.toLowerCase().replaceAll("-", "");
@@ -67,7 +84,11 @@ const VARIABLES: {
   context: ["KUBE_CONTEXT", word],
   kubeconfig: ["KUBECONFIG", word],
   agentImage: ["AGENT_IMAGE", word],
-  agentStartupTimeoutS: ["AGENT_STARTUP_TIMEOUT", seconds],
+  agentStartupTimeoutS: ["AGENT_STARTUP_TIMEOUT", seconds(1)],
+  agentNamespace: ["AGENT_NAMESPACE", checked(dnsLabel)],
+  agentLogLevel: ["AGENT_RUST_LOG", checked(logLevel)],
+  agentTtlS: ["AGENT_TTL", seconds(0)],
+  ephemeral: ["EPHEMERAL_CONTAINER", flag],
   fsMode: ["FILE_MODE", fsMode],
   envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list],
   envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list],

@@ -1,6 +1,8 @@
 /** File, flags and variables → what a session is told, everything defaulted. Pure. */
 import { homedir } from "node:os";
 import type { LayerConfig } from "@inpod/layer";
+import { type AgentConfig, agentConfig } from "./agent-config.ts";
+import { defined } from "./defined.ts";
 import type { Overrides } from "./overrides.ts";
 import type { FileConfig } from "./schema.ts";
 
@@ -11,13 +13,7 @@ export interface ResolvedConfig {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly acceptInvalidCertificates: boolean;
-  readonly agent: {
-    readonly image?: string;
-    readonly imagePullPolicy?: "IfNotPresent" | "Always" | "Never";
-    readonly startupTimeoutMs: number;
-    readonly communicationTimeoutMs: number;
-    readonly idleTimeoutMs: number;
-  };
+  readonly agent: AgentConfig;
   /** false: the pod's environment stays away. Applied in this order: file, mapping, override, unset. */
   readonly env: false | EnvironmentConfig;
   readonly layer: LayerConfig;
@@ -37,18 +33,12 @@ export interface EnvironmentConfig {
   readonly envFile?: string;
 }
 
-const SECOND = 1000;
-const DEFAULT_STARTUP_S = 60;
-const DEFAULT_COMMUNICATION_S = 30;
-const DEFAULT_IDLE_S = 30;
-
 export function resolve(
   file: FileConfig,
   overrides: Overrides,
   ignoredKeys: readonly string[],
 ): ResolvedConfig {
   const target = typeof file.target === "string" ? { path: file.target } : file.target;
-  const { image, ...agent } = file.agent ?? {};
   const { incoming, notices } = incomingOf(networkOf(file).incoming, overrides);
   return {
     ...defined({
@@ -59,18 +49,7 @@ export function resolve(
     }),
     acceptInvalidCertificates:
       overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
-    agent: {
-      ...defined({
-        image:
-          overrides.agentImage ??
-          (typeof image === "object" ? `${image.registry}:${image.tag}` : image),
-        imagePullPolicy: agent.image_pull_policy,
-      }),
-      startupTimeoutMs:
-        (overrides.agentStartupTimeoutS ?? agent.startup_timeout ?? DEFAULT_STARTUP_S) * SECOND,
-      communicationTimeoutMs: (agent.communication_timeout ?? DEFAULT_COMMUNICATION_S) * SECOND,
-      idleTimeoutMs: (agent.idle_timeout ?? DEFAULT_IDLE_S) * SECOND,
-    },
+    agent: agentConfig(file.agent ?? {}, file.startup_retry ?? {}, overrides),
     env: environmentOf(file.feature?.env ?? true, overrides),
     layer: {
       files: filesOf(file.feature?.fs ?? true, overrides),
@@ -83,14 +62,36 @@ export function resolve(
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
     notices,
-    ignoredKeys: [...ignoredKeys, ...withoutEffect(agent)],
+    ignoredKeys: [...ignoredKeys, ...withoutEffect(file)],
   };
 }
 
-/** The session removes its own Job, and the agent's log is shown when it fails: neither is anybody's to set. */
-const withoutEffect = (agent: { ttl?: unknown; log_level?: unknown }): string[] => [
-  ...(agent.ttl === undefined ? [] : ["agent.ttl"]),
-  ...(agent.log_level === undefined ? [] : ["agent.log_level"]),
+/** Understood and carried, but nothing acts on them yet. */
+const CARRIED: readonly (keyof NonNullable<FileConfig["agent"]>)[] = [
+  "image_pull_secrets",
+  "namespace",
+  "ephemeral",
+  "privileged",
+  "disabled_capabilities",
+  "tolerations",
+  "node_selector",
+  "resources",
+  "labels",
+  "annotations",
+  "service_account",
+  "priority_class",
+  "security_context",
+  "ttl",
+  "log_level",
+  "json_log",
+  "metrics",
+  "check_out_of_pods",
+  "disable_mesh_sidecar_injection",
+];
+
+const withoutEffect = ({ agent = {}, startup_retry }: FileConfig): string[] => [
+  ...CARRIED.filter((key) => agent[key] !== undefined).map((key) => `agent.${key}`),
+  ...(startup_retry === undefined ? [] : ["startup_retry"]),
 ];
 
 type Feature = NonNullable<FileConfig["feature"]>;
@@ -200,11 +201,3 @@ const dnsOf = (dns: Network["dns"] = true): boolean =>
 
 const fromHome = (path: string | undefined): string | undefined =>
   path?.replace(/^~(?=\/|$)/, () => homedir());
-
-/** Without the keys that are undefined, as exact optional properties want it. */
-const defined = <Value extends object>(
-  value: Value,
-): { [Key in keyof Value]?: NonNullable<Value[Key]> } =>
-  Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
-    [Key in keyof Value]?: NonNullable<Value[Key]>;
-  };

@@ -1,0 +1,93 @@
+/** Kinds of values that keys have. Each `error` says what is allowed there. */
+import { ConfigValueError, compileUserRegex } from "@inpod/session";
+import { z } from "zod";
+import { isObject } from "./other-keys.ts";
+
+/** The message of an unknown key is the list of the known ones, separated by blanks: see problems.ts. */
+export const section = <Shape extends z.ZodRawShape>(shape: Shape) =>
+  z.strictObject(shape, {
+    error: ({ code }) =>
+      code === "unrecognized_keys" ? Object.keys(shape).join(" ") : "an object",
+  });
+
+/**
+ * A value that may be short (a boolean, a word) or an object. It is judged as what it is, so
+ * that an error names the key inside and not "no member of the union".
+ */
+export const shortOr = <Short extends z.ZodType, Long extends z.ZodType>(
+  short: Short,
+  long: Long,
+) =>
+  z.unknown().transform((value, context): z.output<Short> | z.output<Long> => {
+    const result = (isObject(value) ? long : short).safeParse(value);
+    if (result.success) return result.data as z.output<Short> | z.output<Long>;
+    for (const issue of result.error.issues)
+      context.issues.push({ ...issue, path: [...issue.path], input: value } as never);
+    return z.NEVER;
+  });
+
+export const flag = z.boolean({ error: "true or false" });
+export const text = z.string({ error: "a string" }).min(1, { error: "a string that is not empty" });
+export const seconds = z
+  .int({ error: "a whole number of seconds" })
+  .min(1, { error: "at least 1 second" })
+  .max(86_400, { error: "at most 86400 seconds" });
+
+/** A whole number of `unit` within limits. */
+export const count = (least: number, most: number, unit: string) => {
+  const error = `a whole number ${unit} from ${least} to ${most}`;
+  return z.int({ error }).min(least, { error }).max(most, { error });
+};
+const WHAT_PORT = "a port number from 1 to 65535";
+export const port = z
+  .int({ error: WHAT_PORT })
+  .min(1, { error: WHAT_PORT })
+  .max(65_535, { error: WHAT_PORT });
+
+/** Judged by the engine that will run it, so that what is accepted here works later. */
+export const regex = (ignoreCase: boolean) =>
+  text.superRefine((source, context) => {
+    try {
+      compileUserRegex(source, "it", { ignoreCase });
+    } catch (error) {
+      if (!(error instanceof ConfigValueError)) throw error;
+      const why = error.message.replace(/^.*cannot be used: /s, "");
+      context.addIssue({
+        code: "custom",
+        message: `a regular expression that can be used (${why})`,
+      });
+    }
+  });
+
+export const list = <Item extends z.ZodType>(item: Item, what: string) =>
+  z.array(item, { error: `a list of ${what}` });
+export const regexes = list(regex(true), "regular expressions");
+
+/** "A;B" or ["A", "B"] */
+export const names = z
+  .union(
+    [
+      z.string().transform((joined) => joined.split(";").map((name) => name.trim())),
+      z.array(z.string()),
+    ],
+    {
+      error: 'a list of strings, or one string with ";" between the names',
+    },
+  )
+  .transform((all) => all.filter((name) => name !== ""));
+
+/** "write" is known, so that it can be refused as such, and not offered. */
+const inQuotes = (allowed: readonly string[]): string =>
+  allowed
+    .filter((word) => word !== "write")
+    .map((word) => `"${word}"`)
+    .join(", ");
+
+export const words = <const Words extends readonly [string, ...string[]]>(allowed: Words) =>
+  z.enum(allowed, { error: inQuotes(allowed) });
+
+export const orFlag = <const Words extends readonly [string, ...string[]]>(allowed: Words) =>
+  z.union([z.boolean(), z.enum(allowed)], {
+    error: `true, false, ${inQuotes(allowed)}, or an object`,
+  });
+export const flagOrObject = z.boolean({ error: "true, false, or an object" });
