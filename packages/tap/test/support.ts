@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { FilterGroup, LaunchedTree, TapEvent } from "../src/index.ts";
+import type { FilterGroup, LaunchedTree, TapEvent, TapPathRule } from "../src/index.ts";
 import { launch, Tap } from "../src/index.ts";
 
 export type Handler = (event: TapEvent) => void;
@@ -11,6 +11,14 @@ export type Handler = (event: TapEvent) => void;
 /** A process has one tap; the handler changes from test to test. */
 let current: Handler = () => {};
 export const tap: Tap = new Tap((event) => current(event));
+
+/** About exactly this path, whatever is done with it. */
+export const ruleFor = (text: string, verdict: TapPathRule["verdict"] = "ask"): TapPathRule => ({
+  match: "exact",
+  text,
+  operations: 7,
+  verdict,
+});
 
 export const letGo: Handler = (event) => {
   if ("token" in event && event.kind !== "relayed") tap.continue(event.token);

@@ -132,3 +132,26 @@ void connect_fail(pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool 
   }
   if (copy >= 0) close(copy);
 }
+
+/* SO_ERROR of a failed one: the agent's errno in place of the kernel's own. */
+static void tell_error(void *argument) {
+  struct op *op = argument;
+  struct cookie_entry entry;
+  int error = cookie_get(op->cookie, &entry) ? entry.error : 0;
+  cookie_forget(op->cookie);
+  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
+  int32_t room = 0, length = sizeof error;
+  int failed = memory_read(op->tid, op->args[4], &room, sizeof room) == sizeof room ? 0 : -EFAULT;
+  if (!failed && room < length) length = room < 0 ? 0 : room;
+  if (!failed) failed = memory_write(op->tid, op->args[3], &error, (size_t)length);
+  if (!failed) failed = memory_write(op->tid, op->args[4], &length, sizeof length);
+  op_reply(op, 0, -failed);
+}
+
+bool handle_socket_error(struct op *op) {
+  struct cookie_entry entry;
+  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
+  if (!cookie_get(op->cookie, &entry) || !entry.error) return false;
+  pool_run(tell_error, op);
+  return true;
+}

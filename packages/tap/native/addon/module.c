@@ -17,7 +17,7 @@ static napi_value start(napi_env env, napi_callback_info info) {
   napi_create_threadsafe_function(env, call.arguments[0], NULL, text(env, "inpod-tap"), 0, 1, NULL, NULL,
                                   NULL, call_js, &to_js);
   op_start_sweeper();
-  sockets_start_waiter();
+  wait_start();
   return number(env, connect_prepare());
 }
 
@@ -133,6 +133,42 @@ static napi_value statistics_js(napi_env env, napi_callback_info info) {
   return object;
 }
 
+/* ---- answers ---- */
+
+struct answer {
+  const char *name;
+  int (*function)(const struct call *, struct op *);
+};
+static const struct answer answers[] = {
+    {"reply", reply},
+    {"continue", continue_natively},
+    {"replyStat", reply_stat},
+    {"replyReadlink", reply_readlink},
+    {"replyFile", reply_file},
+    {"bindSocket", bind_socket},
+    {"replyBound", reply_bound},
+    {"listenSocket", listen_socket},
+    {"replyRelayed", reply_relayed},
+    {"replyPending", reply_pending},
+    {"replyConnectedDatagram", reply_connected_datagram},
+    {"replySentTo", reply_sent_to},
+};
+
+/* Of a call that was answered meanwhile, or is over: -ESRCH. */
+static napi_value answer(napi_env env, napi_callback_info info) {
+  void *data;
+  struct call call = call_with(env, info, &data);
+  const struct answer *known = data;
+  struct op *op = op_claim(token_of(&call));
+  return number(env, op ? known->function(&call, op) : -ESRCH);
+}
+
+static void export(napi_env env, napi_value exports, const char *name, napi_callback function, const void *data) {
+  napi_value made;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, function, (void *)(uintptr_t)data, &made);
+  put(env, exports, name, made);
+}
+
 NAPI_MODULE_INIT() {
   static const struct {
     const char *name;
@@ -153,20 +189,8 @@ NAPI_MODULE_INIT() {
       {"hideNscd", hide_nscd},
       {"setHostname", set_hostname},
       {"setName", set_name},
-      {"reply", reply},
-      {"continue", continue_js},
-      {"replyStat", reply_stat},
-      {"replyReadlink", reply_readlink},
-      {"replyFile", reply_file},
-      {"bindSocket", bind_socket},
-      {"replyBound", reply_bound},
-      {"listenSocket", listen_socket},
-      {"replyRelayed", reply_relayed},
-      {"replyPending", reply_pending},
       {"completePending", complete_pending},
       {"failPending", fail_pending},
-      {"replyConnectedDatagram", reply_connected_datagram},
-      {"replySentTo", reply_sent_to},
       {"connectToUser", connect_to_user},
       {"adoptOrphans", adopt_orphans},
       {"reapOrphan", reap_orphan},
@@ -174,10 +198,9 @@ NAPI_MODULE_INIT() {
       {"probeGetFd", probe_get_fd},
       {"statistics", statistics_js},
   };
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    napi_value function;
-    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function);
-    napi_set_named_property(env, exports, functions[i].name, function);
-  }
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+    export(env, exports, functions[i].name, functions[i].function, NULL);
+  for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+    export(env, exports, answers[i].name, answer, &answers[i]);
   return exports;
 }

@@ -47,7 +47,7 @@ static void release_locked(struct op *op) {
   if (*link) *link = op->next;
   if (op->answering) pthread_cond_broadcast(&answered);
   /* epoll forgets a descriptor only with its last duplicate, and the process has one. */
-  if (op->watched) sockets_unwatch(op->socket);
+  if (op->watched) wait_forget(op->socket);
   if (op->socket >= 0) close(op->socket);
   free(op->path);
   free(op->payload);
@@ -213,6 +213,12 @@ bool op_is_valid(const struct op *op) {
 void op_set_deadline(struct op *op, int64_t ms, int default_error) {
   op->default_error = default_error;
   op->deadline_ns = now_ns() + ms * 1000000;
+}
+
+void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_error) {
+  op->kind = kind;
+  op_set_deadline(op, deadline_ms, default_error);
+  emit_op(op);
 }
 
 static void sweep_one(struct op *op, int64_t now) {

@@ -29,12 +29,14 @@ struct call {
   napi_env env;
   napi_value arguments[MAX_ARGUMENTS];
 };
-static inline struct call call_of(napi_env env, napi_callback_info info) {
+/* `data`: what the function was made with; or NULL. */
+static inline struct call call_with(napi_env env, napi_callback_info info, void **data) {
   struct call call = {.env = env};
   size_t count = MAX_ARGUMENTS;
-  napi_get_cb_info(env, info, &count, call.arguments, NULL, NULL);
+  napi_get_cb_info(env, info, &count, call.arguments, NULL, data);
   return call;
 }
+static inline struct call call_of(napi_env env, napi_callback_info info) { return call_with(env, info, NULL); }
 static inline double number_of(const struct call *call, int index) {
   double value = 0;
   napi_get_value_double(call->env, call->arguments[index], &value);
@@ -69,21 +71,23 @@ static inline bool address_of(const struct call *call, int index, struct sockadd
 extern napi_threadsafe_function to_js;
 void call_js(napi_env env, napi_value callback, void *context, void *data);
 
-/* tables.c, answers.c: each documented where it is */
-napi_value reply(napi_env env, napi_callback_info info);
-napi_value continue_js(napi_env env, napi_callback_info info);
-napi_value reply_stat(napi_env env, napi_callback_info info);
-napi_value reply_readlink(napi_env env, napi_callback_info info);
-napi_value reply_file(napi_env env, napi_callback_info info);
-napi_value bind_socket(napi_env env, napi_callback_info info);
-napi_value reply_bound(napi_env env, napi_callback_info info);
-napi_value listen_socket(napi_env env, napi_callback_info info);
-napi_value reply_relayed(napi_env env, napi_callback_info info);
-napi_value reply_pending(napi_env env, napi_callback_info info);
+/* answers.c: each takes the op that the first argument names, and what it returns is the result */
+int reply(const struct call *call, struct op *op);
+int continue_natively(const struct call *call, struct op *op);
+int reply_stat(const struct call *call, struct op *op);
+int reply_readlink(const struct call *call, struct op *op);
+int reply_file(const struct call *call, struct op *op);
+int bind_socket(const struct call *call, struct op *op);
+int reply_bound(const struct call *call, struct op *op);
+int listen_socket(const struct call *call, struct op *op);
+int reply_relayed(const struct call *call, struct op *op);
+int reply_pending(const struct call *call, struct op *op);
+int reply_connected_datagram(const struct call *call, struct op *op);
+int reply_sent_to(const struct call *call, struct op *op);
+
+/* ends.c, tables.c: each documented where it is */
 napi_value complete_pending(napi_env env, napi_callback_info info);
 napi_value fail_pending(napi_env env, napi_callback_info info);
-napi_value reply_connected_datagram(napi_env env, napi_callback_info info);
-napi_value reply_sent_to(napi_env env, napi_callback_info info);
 napi_value connect_to_user(napi_env env, napi_callback_info info);
 napi_value set_path_rules(napi_env env, napi_callback_info info);
 napi_value match_path(napi_env env, napi_callback_info info);

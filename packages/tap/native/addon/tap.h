@@ -75,6 +75,9 @@ void op_drop(struct op *op);
 bool op_is_valid(const struct op *op);
 void op_set_deadline(struct op *op, int64_t ms, int default_error);
 void op_start_sweeper(void);
+enum { OP_LOCAL_MS = 10000 }; /* for what TypeScript decides without the agent */
+/* Hands a claimed op to TypeScript. */
+void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_error);
 int notification_continue(int listener, uint64_t id);
 int notification_reply(int listener, uint64_t id, int64_t value, int error);
 
@@ -127,7 +130,7 @@ bool paths_is_path_call(int nr);
 enum path_verdict paths_match(char *path, size_t length, int operation, int *rule);
 size_t paths_normalise(char *path);
 
-/* ---- sockets.c and names.c: what is known of sockets ---- */
+/* ---- names.c and address.c: what is known of sockets ---- */
 
 struct name {
   struct sockaddr_storage local, peer;
@@ -156,16 +159,38 @@ socklen_t address_for_domain(int domain, const struct sockaddr_storage *from, st
 uint16_t address_port(const struct sockaddr_storage *address);
 bool address_is_loopback(const struct sockaddr_storage *address);
 
+/* ---- sockets.c: what a socket of the program is ---- */
+
 /* Fills op->socket, cookie, domain, type, … from descriptor `fd` of the process. 0 or -errno. */
 int socket_describe(struct op *op, int fd);
-void sockets_start_waiter(void);
-void sockets_unwatch(int fd);
+bool socket_is_tcp(const struct op *op);
+bool socket_is_udp(const struct op *op);
+/* The option's value, or -errno. */
+int socket_option(int fd, int level, int name);
+/* Copies the call's address into op->address; false: let the kernel say what is wrong with it. */
+bool socket_read_address(struct op *op, int address_argument, int length_argument);
 /* connect(2) to nscd's socket says ENOENT: it would answer with the developer's names. */
 void sockets_hide_nscd(bool hide);
 /* Ports (of the developer's machine) to which loopback connects stay native. */
 void sockets_set_native_port(uint16_t port, bool native);
 void sockets_set_relay(uint16_t relay_port);
-/* The full listener for connects in progress (connect.c); 0 when the probe failed. */
+uint16_t sockets_relay(void);
+
+/* ---- waiting.c: for a socket to become readable ---- */
+
+void wait_start(void);
+/* Gives the claimed op away, to *_deliver() or to the sweeper. */
+void wait_readable(struct op *op);
+void wait_forget(int fd);
+/* SO_RCVTIMEO in milliseconds; 0: waits for ever. */
+int64_t wait_timeout_ms(int fd);
+/* Pool threads, with a claimed op: what came is handed over, or waited for again. */
+void accept_deliver(void *op);
+void datagram_deliver(void *op);
+
+/* ---- connect.c: connects in progress ---- */
+
+/* The full listener to which they are made; 0 when the probe failed. */
 uint16_t connect_prepare(void);
 uint16_t connect_full_port(void);
 int connect_pending(struct op *op);

@@ -1,0 +1,55 @@
+/* getsockname and getpeername: where the program believes its sockets to be. */
+#include "tap.h"
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+struct told_address {
+  struct op *op;
+  struct sockaddr_storage address;
+  socklen_t length;
+};
+
+static void tell_address(void *argument) {
+  struct told_address *told = argument;
+  struct op *op = told->op;
+  int failed = memory_write_address(op->tid, op->args[1], op->args[2], &told->address, told->length);
+  op_reply(op, 0, -failed);
+  free(told);
+}
+
+static bool tell(struct op *op, const struct sockaddr_storage *address) {
+  struct told_address *told = malloc(sizeof *told);
+  if (!told || address->ss_family == 0) {
+    free(told);
+    return false;
+  }
+  told->op = op;
+  told->length = address_for_domain(op->domain, address, &told->address);
+  pool_run(tell_address, told);
+  return true;
+}
+
+/* The names of a connected socket: by the port on which it meets one of ours. */
+static bool names_of(const struct op *op, struct name *name) {
+  struct sockaddr_storage local, peer;
+  socklen_t length = sizeof local;
+  if (getsockname(op->socket, (struct sockaddr *)&local, &length) != 0) return false;
+  length = sizeof peer;
+  if (getpeername(op->socket, (struct sockaddr *)&peer, &length) != 0) return false;
+  if (!address_is_loopback(&peer)) return false;
+  uint16_t port = address_port(&peer);
+  if (op->type == SOCK_DGRAM) return names_get(NAME_UDP, port, name);
+  if (port && (port == sockets_relay() || port == connect_full_port()))
+    return names_get(NAME_OUTGOING, address_port(&local), name);
+  return names_get(NAME_INCOMING, port, name);
+}
+
+bool handle_names(struct op *op) {
+  if (socket_describe(op, (int)op->args[0]) != 0 || (!socket_is_tcp(op) && !socket_is_udp(op))) return false;
+  struct name name;
+  bool wants_local = op->nr == __NR_getsockname;
+  if (names_of(op, &name)) return tell(op, wants_local ? &name.local : &name.peer);
+  struct cookie_entry entry;
+  if (wants_local && cookie_get(op->cookie, &entry) && entry.bound) return tell(op, &entry.requested);
+  return false;
+}
