@@ -137,7 +137,9 @@ export class Layer {
 
   async #path(call: PathCall): Promise<void> {
     const { path } = mapPath(this.#mapping, call.path);
-    const decision = decidePath(this.#rules, path, operationName(call.operation));
+    // A mapped path is another one than C has seen, and its rules stand one place further.
+    const from = this.#mapping.length > 0 ? 0 : call.rule;
+    const decision = decidePath(this.#rules, path, operationName(call.operation), from);
     this.#decided(call.call, path, decision.verdict, decision.why);
     await this.#files.serve(call, path, decision);
   }

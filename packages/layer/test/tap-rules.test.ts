@@ -108,9 +108,13 @@ function compare(config: PathConfig, count: number, seed: number): Map<string, n
   for (const path of paths(rules, count, seed)) {
     for (const operation of OPERATIONS) {
       const name = operationName(operation);
-      const { verdict } = decidePath(rules, path, name);
+      const decision = decidePath(rules, path, name);
+      const { verdict } = decision;
       const found = tap.matchPath(path, operation);
       const where = `${name} ${JSON.stringify(path)}`;
+      if (found.verdict === "ask") {
+        assert.deepEqual(decidePath(rules, path, name, found.rule), decision, where);
+      }
       assert.equal(found.rule, firstRule(rules, path, operation), where);
       const isAsked = rules[found.rule]?.match.kind === "regex";
       const expected = verdict === "local" || verdict === "not-found" ? verdict : "ask";
@@ -163,6 +167,50 @@ test("letters are compared without case in ASCII only, in rules and in paths", (
     const found = tap.matchPath(path, PathOperation.read).verdict;
     assert.equal(found, verdict === "remote" ? "ask" : verdict, text);
   }
+});
+
+/** Each path is about a rule that stands before, at and behind one that only TypeScript can tell. */
+const FROM_THE_RULE_OF_C: readonly (readonly [
+  path: string,
+  operation: (typeof OPERATIONS)[number],
+  why: string,
+])[] = [
+  ["/secret", PathOperation.read, "feature.fs.not_found[0]"],
+  ["/a/key.pem", PathOperation.read, "feature.fs.not_found[1]"],
+  ["/srv/data/key.pem", PathOperation.write, "feature.fs.not_found[1]"],
+  ["/srv/data/x", PathOperation.write, "feature.fs.read_write[0]"],
+  ["/a/static/x", PathOperation.lookup, "feature.fs.read_only[0]"],
+  ["/a/static/x", PathOperation.write, "feature.fs.read_only[0]: only reading is the pod's"],
+  ["/etc/app7/x", PathOperation.read, "feature.fs.local[0]"],
+  ["/etc/resolv.conf", PathOperation.read, "names are resolved as in the pod"],
+  ["/var/run/secrets/token", PathOperation.read, "the pod's own secrets"],
+  ["/data/x", PathOperation.read, "a volume of the pod (/data)"],
+  ["/usr/local/bin/node", PathOperation.lookup, "the program itself"],
+];
+
+test("from the rule that C found the decision is the same as from the whole list", () => {
+  const rules = compilePathRules(
+    {
+      ...DEFAULTS,
+      readWrite: ["^/srv/Data(/|$)"],
+      readOnly: ["/static/"],
+      local: ["^/etc/app[0-9]+/"],
+      notFound: ["^/secret$", ".+\\.pem$"],
+    },
+    FACTS,
+  );
+  tap.setPathRules(rules.map(toTapRule));
+  const froms = new Set<number>();
+  for (const [path, operation, why] of FROM_THE_RULE_OF_C) {
+    const { rule } = tap.matchPath(path, operation);
+    const whole = decidePath(rules, path, operationName(operation));
+    assert.equal(whole.why, why, path);
+    assert.deepEqual(decidePath(rules, path, operationName(operation), rule), whole, path);
+    const behind = decidePath(rules, path, operationName(operation), rules.length);
+    assert.equal(behind.why, "no rule is about it", "rules before the given one are looked at");
+    froms.add(rule);
+  }
+  assert.ok(froms.size > 1, "all of them stop at one rule");
 });
 
 test("where paths are mapped every path is asked for", () => {

@@ -113,11 +113,15 @@ export interface PathDecision {
   readonly why: string;
 }
 
-/** @param path absolute and normalised, after `mapPath` */
+/**
+ * @param path absolute and normalised, after `mapPath`
+ * @param from no rule before it is about this path and operation: C has compared them
+ */
 export function decidePath(
   rules: readonly PathRule[],
   path: ByteString,
   operation: PathOperation,
+  from = 0,
 ): PathDecision {
   if (path.length > MAX_PATH_LENGTH) {
     return {
@@ -126,8 +130,12 @@ export function decidePath(
       why: "longer than PATH_MAX: the kernel refuses it",
     };
   }
-  for (const { match, operations, verdict, fallback, why } of rules) {
-    if (appliesTo(operations, operation) && matches(match, path)) return { verdict, fallback, why };
+  for (let i = from; i < rules.length; i++) {
+    const rule = rules[i];
+    if (rule && appliesTo(rule.operations, operation) && matches(rule.match, path)) {
+      const { verdict, fallback, why } = rule;
+      return { verdict, fallback, why };
+    }
   }
   return { verdict: "local", fallback: false, why: "no rule is about it" };
 }
