@@ -134,12 +134,30 @@ test("what is missing or misspelt is named, with the nearest right spelling", ()
   );
 });
 
-test("documented flags and commands of later versions are refused by name", () => {
-  for (const argv of [["-a", "x"], ["-l", "x"], ["--agent-ttl", "1"], ["-e"], ["-k", "x"]])
+test("flags about the agent and the session's key are judged as in a file", () => {
+  const { flags } = exec(
+    ..."-a agents -l warn,mirrord=debug --agent-ttl 0 -e -k fix-42 ls".split(" "),
+  );
+  assert.deepEqual(flags, {
+    agentNamespace: "agents",
+    agentLogLevel: "debug",
+    agentTtlS: 0,
+    ephemeral: true,
+    key: "fix-42",
+  });
+  for (const [flag, value, allowed] of [
+    ["-a", "No_Name", /a name of up to 63/],
+    ["-l", "loud", /"trace"/],
+    ["--agent-ttl", "-1", /a whole number of seconds from 0/],
+    ["-k", "feature/x", /a label's value/],
+  ] as const)
     assert.match(
-      refusal(() => exec(...argv, "ls")),
-      /USAGE_NOT_YET \| --[-a-z]+ is not supported yet/,
+      refusal(() => exec(flag, value, "ls")),
+      allowed,
     );
+});
+
+test("documented commands of later versions are refused by name", () => {
   assert.match(
     refusal(() => parseArguments(["dump", "-t", "pod/a"])),
     /inpod dump is not supported yet/,

@@ -23,7 +23,13 @@ export const load = (
   files: Record<string, string>,
   sources: Partial<Sources> = {},
 ): ResolvedConfig =>
-  loadConfig({ flags: {}, env: {}, directory: directoryWith(t, files), ...sources });
+  loadConfig({
+    flags: {},
+    env: {},
+    directory: directoryWith(t, files),
+    newKey: () => "made-up",
+    ...sources,
+  });
 
 export const loadValue = (
   t: TestContext,

@@ -10,6 +10,7 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
     { ...config, layer: undefined, notices: undefined, agent: undefined },
     {
       acceptInvalidCertificates: false,
+      key: "made-up",
       agent: undefined,
       env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
       ignoredKeys: [],
@@ -111,6 +112,7 @@ test("a list of variables to exclude takes the place of the file's list to inclu
 test("every key but the agent's arrives", (t) => {
   const config = loadValue(t, {
     accept_invalid_certificates: true,
+    key: "fix-42",
     skip_processes: "make;gcc",
     skip_build_tools: false,
     skip_extra_build_tools: ["bazel"],
@@ -159,6 +161,7 @@ test("every key but the agent's arrives", (t) => {
   });
   assert.deepEqual(config, {
     acceptInvalidCertificates: true,
+    key: "fix-42",
     agent: config.agent,
     env: {
       include: ["*"],
@@ -388,4 +391,15 @@ test("a wrong variable is named, without its value", (t) => {
   assert.match(text, /INPOD_TCP_OUTGOING; allowed: true or false/);
   assert.match(text, /MIRRORD_FILE_MODE; allowed: .*not supported yet/);
   assert.doesNotMatch(text, /maybe/);
+});
+
+test("a session without a key gets one that is a label and its own", (t) => {
+  const keys = Array.from({ length: 20 }, () => load(t, {}, { newKey: undefined }).key);
+  for (const key of keys) assert.match(key, /^[a-z][a-z2-7]{7}$/);
+  assert.equal(new Set(keys).size, keys.length);
+  assert.equal(load(t, {}, { flags: { key: "a" }, env: { MIRRORD_KEY: "b" } }).key, "b");
+  assert.match(
+    problems(() => loadValue(t, { key: "feature/x" })),
+    /"key" is a string; allowed: a label's value/,
+  );
 });

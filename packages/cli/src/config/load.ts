@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "@inpod/protocol";
+import { newKey as randomKey } from "./key.ts";
 import { isObject, sortOutOtherKeys } from "./other-keys.ts";
 import { type Overrides, over, overridesOfEnvironment } from "./overrides.ts";
 import { notYet, problemsOf } from "./problems.ts";
@@ -23,6 +24,7 @@ export interface Sources {
   readonly directory: string;
   /** `-f` without a file: there must be one in its usual place. */
   readonly isFileWanted?: boolean;
+  readonly newKey?: (() => string) | undefined;
 }
 
 /** @throws UserError CONFIG_* with every problem of the source at once */
@@ -31,6 +33,7 @@ export function loadConfig({
   env,
   directory,
   isFileWanted = false,
+  newKey = randomKey,
 }: Sources): ResolvedConfig {
   const { overrides: variables, problems } = overridesOfEnvironment(env);
   if (problems.length > 0) throw configInvalid("the environment", problems);
@@ -45,7 +48,7 @@ export function loadConfig({
   if (path === undefined && isFileWanted) throw configNotFound(DEFAULT_FILES.join(", "));
   const { file, ignored } =
     path === undefined ? { file: {}, ignored: [] } : readConfigFile(directory, path);
-  return resolve(file, overrides, ignored);
+  return resolve(file, overrides, ignored, newKey);
 }
 
 /** A list of the environment overrides its counterpart on the command line too. */

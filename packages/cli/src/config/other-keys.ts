@@ -27,7 +27,7 @@ const under = (path: string, keys: string): string[] =>
   keys.split(" ").map((key) => (path === "" ? key : `${path}.${key}`));
 
 const LATER: ReadonlySet<string> = new Set([
-  ...under("", "operator profile multi_cluster key traceparent baggage ci container"),
+  ...under("", "operator profile multi_cluster traceparent baggage ci container"),
   ...under(
     "target",
     "pod deployment rollout job cron_job stateful_set service replica_set labels container",

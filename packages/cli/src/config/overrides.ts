@@ -2,7 +2,7 @@
 
 import type { z } from "zod";
 import { type LogLevel, logLevel } from "./agent-keys.ts";
-import { dnsLabel } from "./kubernetes-values.ts";
+import { dnsLabel, label } from "./kubernetes-values.ts";
 
 /** undefined: not said. Keys are those of `configuration` below. */
 export interface Overrides {
@@ -17,6 +17,7 @@ export interface Overrides {
   readonly agentLogLevel?: LogLevel | undefined;
   readonly agentTtlS?: number | undefined;
   readonly ephemeral?: boolean | undefined;
+  readonly key?: string | undefined;
   readonly fsMode?: FsMode | undefined;
   readonly envExclude?: readonly string[] | undefined;
   readonly envInclude?: readonly string[] | undefined;
@@ -89,6 +90,7 @@ const VARIABLES: {
   agentLogLevel: ["AGENT_RUST_LOG", checked(logLevel)],
   agentTtlS: ["AGENT_TTL", seconds(0)],
   ephemeral: ["EPHEMERAL_CONTAINER", flag],
+  key: ["KEY", checked(label)],
   fsMode: ["FILE_MODE", fsMode],
   envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list],
   envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list],

@@ -13,6 +13,8 @@ export interface ResolvedConfig {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly acceptInvalidCertificates: boolean;
+  /** A label's value by which people know the session; made up when nobody says it. */
+  readonly key: string;
   readonly agent: AgentConfig;
   /** false: the pod's environment stays away. Applied in this order: file, mapping, override, unset. */
   readonly env: false | EnvironmentConfig;
@@ -37,6 +39,7 @@ export function resolve(
   file: FileConfig,
   overrides: Overrides,
   ignoredKeys: readonly string[],
+  newKey: () => string,
 ): ResolvedConfig {
   const target = typeof file.target === "string" ? { path: file.target } : file.target;
   const { incoming, notices } = incomingOf(networkOf(file).incoming, overrides);
@@ -49,6 +52,7 @@ export function resolve(
     }),
     acceptInvalidCertificates:
       overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
+    key: overrides.key ?? file.key ?? newKey(),
     agent: agentConfig(file.agent ?? {}, file.startup_retry ?? {}, overrides),
     env: environmentOf(file.feature?.env ?? true, overrides),
     layer: {

@@ -1,6 +1,7 @@
 /** The keys of this version, named and typed as in mirrord's configuration. */
 import { z } from "zod";
 import { agentSection, startupRetrySection } from "./agent-keys.ts";
+import { label } from "./kubernetes-values.ts";
 import {
   flag,
   flagOrObject,
@@ -87,6 +88,7 @@ export const fileSchema = section({
   kubeconfig: text.optional(),
   kube_context: text.optional(),
   accept_invalid_certificates: flag.optional(),
+  key: label.optional(),
   skip_processes: names.optional(),
   skip_build_tools: flag.optional(),
   skip_extra_build_tools: names.optional(),

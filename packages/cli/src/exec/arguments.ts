@@ -1,6 +1,6 @@
 /** The flags of `inpod exec`. */
 import { UserError } from "@inpod/protocol";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
 import type { Overrides } from "../config/overrides.ts";
 import { as, hidden } from "../flags.ts";
@@ -15,22 +15,9 @@ export interface ExecArguments {
   readonly command: readonly [string, ...string[]];
 }
 
-/** Documented flags that this version does not act on. */
-const LATER_FLAGS = [
-  "-a, --agent-namespace <value>",
-  "-l, --agent-log-level <value>",
-  "--agent-ttl <value>",
-  "-e, --ephemeral-container",
-  "-k, --key <value>",
-];
-
 export const execSyntax: CommandSyntax<ExecArguments> = {
   define: defineExec,
   read: (options, [first, ...rest]) => {
-    for (const flags of LATER_FLAGS) {
-      const option = new Option(flags);
-      if (options[option.attributeName()] !== undefined) throw flagNotYet(option.long ?? flags);
-    }
     if (first === undefined) throw noCommand();
     return { kind: "exec", ...read(options), command: [first, ...rest] };
   },
@@ -38,60 +25,80 @@ export const execSyntax: CommandSyntax<ExecArguments> = {
 };
 
 function defineExec(): Command {
-  const command = new Command("exec")
-    .summary("run a command in the place of a pod")
-    .description(EXEC_WHAT)
-    .usage("[flags] -- COMMAND [ARGUMENT…]")
-    .argument("[command...]")
-    .passThroughOptions()
-    .option(
-      "-t, --target <target>",
-      "pod/NAME, pod/NAME/container/NAME or process/PID",
-      as("target"),
-    )
-    .option("-n, --target-namespace <name>", "its namespace", as("namespace"))
-    .addOption(hidden("--namespace <name>").argParser(as("namespace")))
-    .option(
-      "-f, --config-file [file]",
-      "configuration (.inpod/inpod.json, .mirrord/mirrord.json; .yaml, .toml)",
-    )
-    .option("--steal", "what the pod's clients send comes to the command")
-    .option("--context <name>", "context of the kubeconfig", as("context"))
-    .option("--kubeconfig <file>", "kubeconfig to use", as("kubeconfig"))
-    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
-    .option(
-      "--agent-startup-timeout <seconds>",
-      "how long the agent may take to start",
-      as("agentStartupTimeoutS"),
-    )
-    .option("--fs-mode <mode>", "read, local or local-with-overrides", as("fsMode"))
-    .option(
-      "-x, --override-env-vars-exclude <names>",
-      'variables that stay away: "A;B_*"',
-      as("envExclude"),
-    )
-    .option("-s, --override-env-vars-include <names>", "only these variables", as("envInclude"))
-    .option("--env-file <file>", "more variables, NAME=value lines", as("envFile"))
-    .option("--no-remote-dns", "names are resolved by this machine")
-    .option(
-      "--skip-processes <names>",
-      'programs that stay on this machine: "make;gcc"',
-      as("skipProcesses"),
-    )
-    .option("--no-outgoing", "no connection leaves from the pod")
-    .option("--no-tcp-outgoing", "no TCP connection does")
-    .option("--no-udp-outgoing", "no UDP datagram does")
-    .option("-c, --accept-invalid-certificates", "do not verify the API server's certificate")
-    // Commander has no boolean whose value is written with "=": the whole word is the flag.
-    .addOption(hidden("--accept-invalid-certificates=true"))
-    .addOption(hidden("--accept-invalid-certificates=false"))
-    .addOption(hidden("--no-telemetry"))
-    .addOption(hidden("--disable-version-check"))
-    .option("-v, --verbose", "tell each decision and its reason")
-    .helpOption("-h, --help", "print this help")
-    .addHelpText("after", EXEC_EXAMPLES);
-  for (const flags of LATER_FLAGS) command.addOption(hidden(flags));
-  return command;
+  return (
+    new Command("exec")
+      .summary("run a command in the place of a pod")
+      .description(EXEC_WHAT)
+      .usage("[flags] -- COMMAND [ARGUMENT…]")
+      .argument("[command...]")
+      .passThroughOptions()
+      .option(
+        "-t, --target <target>",
+        "pod/NAME, pod/NAME/container/NAME or process/PID",
+        as("target"),
+      )
+      .option("-n, --target-namespace <name>", "its namespace", as("namespace"))
+      .addOption(hidden("--namespace <name>").argParser(as("namespace")))
+      .option(
+        "-f, --config-file [file]",
+        "configuration (.inpod/inpod.json, .mirrord/mirrord.json; .yaml, .toml)",
+      )
+      .option("--steal", "what the pod's clients send comes to the command")
+      .option("--context <name>", "context of the kubeconfig", as("context"))
+      .option("--kubeconfig <file>", "kubeconfig to use", as("kubeconfig"))
+      .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
+      .option(
+        "--agent-startup-timeout <seconds>",
+        "how long the agent may take to start",
+        as("agentStartupTimeoutS"),
+      )
+      .option(
+        "-a, --agent-namespace <name>",
+        "the agent's, where not the target's",
+        as("agentNamespace"),
+      )
+      .option(
+        "-e, --ephemeral-container",
+        "the agent may be a container in the pod itself (it stays in the pod's spec)",
+      )
+      .option(
+        "--agent-ttl <seconds>",
+        "how long the cluster keeps the agent's Job after its end",
+        as("agentTtlS"),
+      )
+      .option(
+        "-l, --agent-log-level <level>",
+        "off, error, warn, info, debug or trace",
+        as("agentLogLevel"),
+      )
+      .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
+      .option("--fs-mode <mode>", "read, local or local-with-overrides", as("fsMode"))
+      .option(
+        "-x, --override-env-vars-exclude <names>",
+        'variables that stay away: "A;B_*"',
+        as("envExclude"),
+      )
+      .option("-s, --override-env-vars-include <names>", "only these variables", as("envInclude"))
+      .option("--env-file <file>", "more variables, NAME=value lines", as("envFile"))
+      .option("--no-remote-dns", "names are resolved by this machine")
+      .option(
+        "--skip-processes <names>",
+        'programs that stay on this machine: "make;gcc"',
+        as("skipProcesses"),
+      )
+      .option("--no-outgoing", "no connection leaves from the pod")
+      .option("--no-tcp-outgoing", "no TCP connection does")
+      .option("--no-udp-outgoing", "no UDP datagram does")
+      .option("-c, --accept-invalid-certificates", "do not verify the API server's certificate")
+      // Commander has no boolean whose value is written with "=": the whole word is the flag.
+      .addOption(hidden("--accept-invalid-certificates=true"))
+      .addOption(hidden("--accept-invalid-certificates=false"))
+      .addOption(hidden("--no-telemetry"))
+      .addOption(hidden("--disable-version-check"))
+      .option("-v, --verbose", "tell each decision and its reason")
+      .helpOption("-h, --help", "print this help")
+      .addHelpText("after", EXEC_EXAMPLES)
+  );
 }
 
 function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "command"> {
@@ -112,6 +119,11 @@ function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "c
       kubeconfig: said.kubeconfig,
       agentImage: said.agentImage,
       agentStartupTimeoutS: options.agentStartupTimeout as number | undefined,
+      agentNamespace: said.agentNamespace,
+      agentLogLevel: said.agentLogLevel,
+      agentTtlS: options.agentTtl as number | undefined,
+      ephemeral: options.ephemeralContainer as true | undefined,
+      key: said.key,
       fsMode: said.fsMode,
       envExclude: options.overrideEnvVarsExclude as string[] | undefined,
       envInclude: options.overrideEnvVarsInclude as string[] | undefined,
@@ -133,6 +145,3 @@ const noCommand = (): UserError =>
   new UserError("USAGE_NO_COMMAND", "no command to run", {
     hints: ["put it at the end: inpod exec --target pod/NAME -- node server.js"],
   });
-
-const flagNotYet = (flag: string): UserError =>
-  new UserError("USAGE_NOT_YET", `${flag} is not supported yet`);
