@@ -17,7 +17,7 @@ clean() {
 }
 trap clean EXIT
 
-sh scripts/prepare.sh
+sh scripts/prepare.sh tests
 npm run --silent build
 
 if [ -z "${KUBECONFIG:-}" ]; then

@@ -2,6 +2,7 @@
 # Makes a bare clone ready. Plain sh: it runs before any dependency exists.
 #   prepare.sh            Node's version, npm packages, system packages
 #   prepare.sh packages   Node's version and npm packages only
+#   prepare.sh tests      all of that, and the programs that tests run: without one its tests are skipped
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -48,12 +49,15 @@ pick() {
   esac
 }
 
-check_system_packages() {
+find_package_manager() {
   manager=
   for m in apt-get dnf apk; do
     if [ -z "$manager" ] && has "$m"; then manager=$m; fi
   done
+}
 
+check_system_packages() {
+  find_package_manager
   missing=
   has nft || missing="$missing nftables"
   has ip || missing="$missing $(pick iproute2 iproute iproute2)"
@@ -64,28 +68,77 @@ check_system_packages() {
     missing="$missing $(pick 'gcc libc6-dev' 'gcc glibc-devel glibc-static kernel-headers' 'gcc musl-dev linux-headers')"
   # shellcheck disable=SC2086 # a list of words
   [ -z "$missing" ] || install_system_packages ${missing# }
-
-  optional=
-  for tool in musl-gcc curl python3 java go; do
-    has "$tool" || optional="$optional $tool"
-  done
-  [ -z "$optional" ] || say "tests that need these programs are skipped:$optional"
 }
 
+# What prepare.sh installs must be there, or it ends.
 install_system_packages() {
-  case $manager in
-    apt-get) install="apt-get install -y --no-install-recommends $*" ;;
-    dnf) install="dnf install -y $*" ;;
-    apk) install="apk add $*" ;;
-    *) die "please install these packages, or what they are called here: $*" ;;
-  esac
+  install=$(installation "$@")
+  [ -n "$install" ] || die "please install these packages, or what they are called here: $*"
   [ "$(id -u)" = 0 ] || die "system packages are missing; please run: sudo $install"
-  say "installing $*"
+  run_installation 300 "$install" || die "this failed: $install"
+}
+
+# installation PACKAGE...: the command that installs them; empty without a package manager that we know
+installation() {
+  case $manager in
+    apt-get) echo "apt-get install -y --no-install-recommends $*" ;;
+    dnf) echo "dnf install -y $*" ;;
+    apk) echo "apk add $*" ;;
+  esac
+}
+
+# run_installation SECONDS COMMAND
+run_installation() {
+  say "running: $2"
   export DEBIAN_FRONTEND=noninteractive
   [ "$manager" != apt-get ] || timeout 120 apt-get update -qq >&2 || say "apt-get update failed; trying without"
-  timeout 300 $install >&2 </dev/null || die "this failed: $install"
+  # shellcheck disable=SC2086 # a list of words
+  timeout "$1" $2 >&2 </dev/null
+}
+
+# On Alpine every program is one of musl, and there is no musl-gcc.
+package_of() {
+  case $1 in
+    musl-gcc) pick musl-tools musl-gcc '' ;;
+    curl) echo curl ;;
+    python3) echo python3 ;;
+    javac) pick default-jdk-headless java-latest-openjdk-devel openjdk21 ;;
+    go) pick golang-go golang go ;;
+    rustc) pick rustc rust rust ;;
+    busybox) pick busybox-static busybox busybox-static ;;
+    # Debian leaves to chance what podman makes containers, networks and user namespaces with. Its crun
+    # refuses machines with both versions of cgroups, runc does not.
+    podman) pick 'podman runc netavark aardvark-dns iptables uidmap slirp4netns' 'podman runc' 'podman runc' ;;
+  esac
+}
+
+missing_test_programs() {
+  for program in musl-gcc curl python3 javac go rustc busybox podman; do
+    has "$program" || printf ' %s' "$program"
+  done
+}
+
+check_test_programs() {
+  missing=$(missing_test_programs)
+  [ -n "$missing" ] || return 0
+  packages=
+  for program in $missing; do packages="$packages $(package_of "$program")"; done
+  install=
+  # shellcheck disable=SC2086 # a list of words
+  [ -z "${packages# }" ] || install=$(installation $packages)
+  if [ "$(id -u)" = 0 ] && [ -n "$install" ]; then
+    run_installation 600 "$install" || say "this failed: $install"
+    missing=$(missing_test_programs)
+    install=
+  fi
+  [ -z "$missing" ] ||
+    say "tests that need these programs are skipped:$missing${install:+; to run them too: sudo $install}"
 }
 
 check_node
 install_npm_packages
-[ "${1:-}" = packages ] || check_system_packages
+case ${1:-} in
+  packages) ;;
+  tests) check_system_packages; check_test_programs ;;
+  *) check_system_packages ;;
+esac

@@ -98,7 +98,7 @@ run_as_ordinary_user() {
     --inh-caps=-all --bounding-set=-all -- "$@" <"$work/ordinary.files"
 }
 
-sh scripts/prepare.sh
+sh scripts/prepare.sh tests
 counted "build" within 300 npm run --silent build
 if [ "$failed" != 0 ]; then finish; exit 1; fi
 counted "checks" within 300 npm run --silent check
