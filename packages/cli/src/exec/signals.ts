@@ -67,15 +67,26 @@ export class Signals {
     this.#abort.abort(new Error(`stopped by ${signal}`));
   }
 
-  /** Ctrl-Z: the command has stopped; before we do, the target gets its traffic. */
+  /**
+   * Ctrl-Z: the command has stopped; before we do, the target gets its traffic. A SIGCONT meanwhile is for us
+   * too: who stopped after it would not be woken again.
+   */
   async #stopSelf(session: Session): Promise<void> {
+    let isContinued = false;
+    const onContinue = (): void => {
+      isContinued = true;
+      process.off("SIGCONT", onContinue);
+      void session.resume().catch(() => {});
+    };
+    process.on("SIGCONT", onContinue);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => {
       timer = setTimeout(resolve, PAUSE_MS);
     });
     await Promise.race([session.pause().catch(() => {}), late]);
     clearTimeout(timer);
-    process.once("SIGCONT", () => void session.resume().catch(() => {}));
-    process.kill(process.pid, "SIGSTOP");
+    // A signal that has arrived is told by the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!isContinued) process.kill(process.pid, "SIGSTOP");
   }
 }
