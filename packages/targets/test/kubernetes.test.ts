@@ -257,21 +257,6 @@ test("events are quicker than the status: Started, and a Job whose pods are refu
 
 const call: ApiCall = { verb: "create", group: "batch", resource: "jobs", namespace: "shop" };
 
-test("a missing right is named by verb, resource and namespace, with a Role that is enough", () => {
-  const text = said(() =>
-    explain(
-      new ApiError(
-        call,
-        403,
-        'jobs.batch is forbidden: User "eve" cannot create resource "jobs" in API group "batch" in the namespace "shop"',
-      ),
-    ),
-  );
-  assert.match(text, /^FORBIDDEN: user "eve" may not create jobs in namespace "shop"/);
-  assert.match(text, /kind: Role\nmetadata: \{name: inpod, namespace: shop\}/);
-  assert.match(text, /apiGroups: \[batch\], resources: \[jobs\], verbs: \[create, delete\]/);
-});
-
 test("Pod Security, quotas and other refusals of the pod are told apart", () => {
   const admission = (message: string) =>
     said(() => explainAdmission(new ApiError(call, 403, message), "shop"));

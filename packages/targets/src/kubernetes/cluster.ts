@@ -1,10 +1,13 @@
 /** A cluster as one user sees it: where every command that looks into Kubernetes begins. */
 import { ApiClient } from "./reach/api-client.ts";
 import { type KubeconfigOptions, loadAccess } from "./reach/kubeconfig.ts";
+import type { Purpose } from "./reach/roles.ts";
 
 export interface ClusterOptions extends KubeconfigOptions {
   /** Undefined: the context's. */
   readonly namespace?: string | undefined;
+  /** What will be done, so that a missing right is told together with all the others that it takes. */
+  readonly purposes?: ((namespace: string) => readonly Purpose[]) | undefined;
 }
 
 export interface Cluster {
@@ -22,11 +25,12 @@ export interface Cluster {
  */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const access = await loadAccess(options);
-  const api = new ApiClient(access);
+  const namespace = options.namespace ?? access.namespace;
+  const api = new ApiClient(access, options.purposes?.(namespace));
   return {
     api,
     contextName: access.contextName,
-    namespace: options.namespace ?? access.namespace,
+    namespace,
     close: () => api.close(),
   };
 }

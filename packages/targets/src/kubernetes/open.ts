@@ -4,6 +4,7 @@ import { type ClusterOptions, openCluster } from "./cluster.ts";
 import { findTargetPod, type TargetPod } from "./find/target-pod.ts";
 import type { AgentImage } from "./place/agent-spec.ts";
 import { placeJob } from "./place/job-agent.ts";
+import { sessionPurposes } from "./reach/roles.ts";
 
 export interface KubernetesOptions extends ClusterOptions {
   readonly target: ClusterPath;
@@ -24,7 +25,11 @@ export interface KubernetesTarget extends Target {
  * @throws UserError for everything that can be wrong with the kubeconfig, the cluster and the target
  */
 export async function openKubernetes(options: KubernetesOptions): Promise<KubernetesTarget> {
-  const cluster = await openCluster(options);
+  const cluster = await openCluster({
+    ...options,
+    purposes: (namespace) =>
+      sessionPurposes(options.target.kind, namespace, options.agent.namespace),
+  });
   try {
     const pod = await findTargetPod(cluster, options.target, options.signal);
     return {

@@ -7,6 +7,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { type ApiCall, ApiError, unreachable } from "./api-errors.ts";
 import type { Access } from "./kubeconfig.ts";
+import type { Purpose } from "./roles.ts";
 
 /** Until the head of an answer has come, its login program and TLS included. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -49,11 +50,14 @@ export interface Upgraded {
 
 export class ApiClient {
   readonly #access: Access;
+  readonly #purposes: readonly Purpose[];
   /** Kept open between requests: a TLS handshake is two round trips and the server's signature. */
   readonly #agent: HttpAgent | HttpsAgent;
 
-  constructor(access: Access) {
+  /** @param purposes what it is used for: a refusal names all the rights for it */
+  constructor(access: Access, purposes: readonly Purpose[] = []) {
     this.#access = access;
+    this.#purposes = purposes;
     this.#agent =
       access.server.protocol === "https:"
         ? new HttpsAgent({ keepAlive: true })
@@ -128,7 +132,9 @@ export class ApiClient {
       const request = await this.#open(call, { query }, headers, guarded);
       return new Promise<Upgraded>((resolve, reject) => {
         request.on("error", (error) => reject(this.#unanswered(error, guarded)));
-        request.on("response", (response) => reject(failure(call, response)));
+        request.on("response", (response) =>
+          failure(call, response, this.#purposes).then(reject, reject),
+        );
         request.on("upgrade", (response, socket, head) =>
           resolve({
             socket,
@@ -186,7 +192,7 @@ export class ApiClient {
       request.on("response", resolve);
       request.end(text);
     });
-    if ((response.statusCode ?? 0) >= 300) throw await failure(call, response);
+    if ((response.statusCode ?? 0) >= 300) throw await failure(call, response, this.#purposes);
     return response;
   }
 
@@ -249,7 +255,11 @@ async function readBody(response: IncomingMessage): Promise<Buffer> {
 }
 
 /** The Status of an answer, or what a proxy in between wrote in its place. */
-async function failure(call: ApiCall, response: IncomingMessage): Promise<ApiError> {
+async function failure(
+  call: ApiCall,
+  response: IncomingMessage,
+  purposes: readonly Purpose[],
+): Promise<ApiError> {
   const text = (await readBody(response)).toString();
   let message: string | undefined;
   try {
@@ -258,5 +268,6 @@ async function failure(call: ApiCall, response: IncomingMessage): Promise<ApiErr
     // Not a Status: the text itself says most.
   }
   const status = response.statusCode ?? 0;
-  return new ApiError(call, status, message || text.slice(0, 500).trim() || `HTTP ${status}`);
+  const words = message || text.slice(0, 500).trim() || `HTTP ${status}`;
+  return new ApiError(call, status, words, purposes);
 }

@@ -1,9 +1,10 @@
 /** What the API server refuses, and what keeps us from reaching it, in words. */
 import { UserError } from "@inpod/protocol";
+import { type ApiVerb, type Purpose, type Right, rightsAt, roleYaml } from "./roles.ts";
 
 /** One request by what it is about: its URL and what to say when it is refused both follow from this. */
 export interface ApiCall {
-  readonly verb: "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
+  readonly verb: ApiVerb;
   /** "" for the core group. */
   readonly group: string;
   /** Undefined: v1. */
@@ -19,12 +20,17 @@ export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: number;
   readonly call: ApiCall;
+  readonly purposes: readonly Purpose[];
 
-  /** @param message the Status's own message */
-  constructor(call: ApiCall, status: number, message: string) {
+  /**
+   * @param message the Status's own message
+   * @param purposes what the user wanted, so that all rights for it can be asked for at once
+   */
+  constructor(call: ApiCall, status: number, message: string, purposes: readonly Purpose[] = []) {
     super(message);
     this.call = call;
     this.status = status;
+    this.purposes = purposes;
   }
 }
 
@@ -53,28 +59,31 @@ const what = ({ verb, resource, subresource, name }: ApiCall): string =>
 const where = ({ namespace }: ApiCall): string =>
   namespace === undefined ? "" : ` in namespace "${namespace}"`;
 
-/** Every right that a session uses in the target's namespace; `list` only makes errors better. */
-export const minimalRole = (namespace: string): string =>
-  [
-    "apiVersion: rbac.authorization.k8s.io/v1",
-    "kind: Role",
-    `metadata: {name: inpod, namespace: ${namespace}}`,
-    "rules:",
-    '- {apiGroups: [""], resources: [pods], verbs: [get, list, watch, create]}',
-    '- {apiGroups: [""], resources: [pods/portforward], verbs: [get, create]}',
-    '- {apiGroups: [""], resources: [pods/log], verbs: [get]}',
-    '- {apiGroups: [""], resources: [events], verbs: [list, watch]}',
-    "- {apiGroups: [batch], resources: [jobs], verbs: [create, delete]}",
-  ].join("\n");
+/** The rights for all that was wanted where the refused call was made, that call's own among them. */
+function rightsToAskFor({ call, purposes }: ApiError): Right[] {
+  const rights = rightsAt(purposes, call.namespace);
+  const { verb, group, resource, subresource } = call;
+  const isKnown = rights.some(
+    (each) =>
+      each.verb === verb &&
+      each.group === group &&
+      each.resource === resource &&
+      each.subresource === subresource,
+  );
+  return isKnown ? rights : [...rights, { ...call, needed: "always", why: "was refused" }];
+}
 
 const forbidden = (error: ApiError): UserError => {
   const user = /User "([^"]+)"/.exec(error.message)?.[1];
-  const { namespace = "default" } = error.call;
+  const { namespace, group } = error.call;
+  const place = namespace === undefined ? "ClusterRole" : `Role in namespace "${namespace}"`;
   return new UserError(
     "FORBIDDEN",
-    `${user === undefined ? "you" : `user "${user}"`} may not ${what(error.call)}${where(error.call)}`,
+    `${user === undefined ? "you" : `user "${user}"`} may not ${what(error.call)}${
+      group === "" ? "" : ` of API group "${group}"`
+    }${where(error.call)}`,
     {
-      hints: [`ask for this Role in namespace "${namespace}":\n${minimalRole(namespace)}`],
+      hints: [`ask for this ${place}:\n${roleYaml(rightsToAskFor(error), namespace)}`],
       cause: error,
     },
   );

@@ -1,0 +1,211 @@
+/** Which rights each thing that inpod does in a cluster uses, and the smallest Role with them. Pure. */
+import type { WorkloadKind } from "../../target-path.ts";
+
+export type ApiVerb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
+
+export interface Right {
+  readonly verb: ApiVerb;
+  /** "" for the core group. */
+  readonly group: string;
+  readonly resource: string;
+  readonly subresource?: string;
+  /** For people, lower case: "ends the agent". */
+  readonly why: string;
+  /** Without an optional one inpod works, and knows less. */
+  readonly needed: "always" | "optional";
+}
+
+/** `find …` is done in the target's namespace, `place …` in the agent's, which is the same unless told. */
+export type Operation =
+  | `find ${"pod" | "label" | WorkloadKind}`
+  | `list ${"pod" | WorkloadKind}`
+  | "place job"
+  | "place ephemeral"
+  | "join agent"
+  | "write events"
+  | "clean"
+  | "name namespaces";
+
+/** An operation at a place. */
+export interface Purpose {
+  readonly operation: Operation;
+  /** Undefined: in all of them, or the resource has none. */
+  readonly namespace: string | undefined;
+}
+
+const right = (
+  needed: Right["needed"],
+  verbs: string,
+  group: string,
+  resource: string,
+  why: string,
+): Right[] =>
+  verbs.split(" ").map((verb) => {
+    const [name = "", subresource] = resource.split("/");
+    return {
+      verb: verb as ApiVerb,
+      group,
+      resource: name,
+      ...(subresource === undefined ? {} : { subresource }),
+      why,
+      needed,
+    };
+  });
+const always = right.bind(null, "always");
+const optional = right.bind(null, "optional");
+
+/** Where the API server keeps a kind. */
+export const RESOURCES: Readonly<
+  Record<"pod" | WorkloadKind, { group: string; version?: string; resource: string }>
+> = {
+  pod: { group: "", resource: "pods" },
+  deployment: { group: "apps", resource: "deployments" },
+  statefulset: { group: "apps", resource: "statefulsets" },
+  daemonset: { group: "apps", resource: "daemonsets" },
+  replicaset: { group: "apps", resource: "replicasets" },
+  rollout: { group: "argoproj.io", version: "v1alpha1", resource: "rollouts" },
+  job: { group: "batch", resource: "jobs" },
+  cronjob: { group: "batch", resource: "cronjobs" },
+  service: { group: "", resource: "services" },
+};
+
+const readWorkload = (kind: WorkloadKind): Right[] => {
+  const { group, resource } = RESOURCES[kind];
+  return [
+    ...always("get", group, resource, "its selector says which pods are its own"),
+    ...always("list", "", "pods", "one of its pods is the target"),
+    ...optional("list", group, resource, "a misspelt name gets the right one"),
+  ];
+};
+const listKind = (kind: "pod" | WorkloadKind): Right[] =>
+  always("list", RESOURCES[kind].group, RESOURCES[kind].resource, `lists what is ${kind}/…`);
+const newestRevision = optional(
+  "list",
+  "apps",
+  "replicasets",
+  "in the middle of a rollout the pod is of the newest revision",
+);
+/** How an agent's pod is reached and followed, however it was made. */
+const reachAgent = [
+  ...always("get watch", "", "pods", "follows the agent's pod"),
+  // Before Kubernetes 1.35 a WebSocket is a get; since then it takes create as well.
+  ...always("get create", "", "pods/portforward", "reaches the agent"),
+];
+
+const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
+  "find pod": [
+    ...always("get", "", "pods", "reads the target"),
+    ...optional("list", "", "pods", "a misspelt name gets the right one"),
+  ],
+  "find label": always("list", "", "pods", "one of these pods is the target"),
+  "find deployment": [...readWorkload("deployment"), ...newestRevision],
+  "find statefulset": readWorkload("statefulset"),
+  "find daemonset": readWorkload("daemonset"),
+  "find replicaset": readWorkload("replicaset"),
+  "find rollout": [
+    ...readWorkload("rollout"),
+    ...always("list", "apps", "replicasets", "a rollout's pods belong to its ReplicaSets"),
+    ...optional("get", "apps", "deployments", "a rollout with workloadRef has another's selector"),
+  ],
+  "find job": readWorkload("job"),
+  "find cronjob": [
+    ...readWorkload("cronjob"),
+    ...always("list", "batch", "jobs", "a cronjob's pods are those of its newest job"),
+  ],
+  "find service": readWorkload("service"),
+  "list pod": listKind("pod"),
+  "list deployment": listKind("deployment"),
+  "list statefulset": listKind("statefulset"),
+  "list daemonset": listKind("daemonset"),
+  "list replicaset": listKind("replicaset"),
+  "list rollout": listKind("rollout"),
+  "list job": listKind("job"),
+  "list cronjob": listKind("cronjob"),
+  "list service": listKind("service"),
+  "place job": [
+    ...always("create delete", "batch", "jobs", "the agent is a job, made and removed"),
+    ...reachAgent,
+    ...optional("create", "", "pods", "asks by a dry run whether the agent would be let in"),
+    ...optional("get", "", "pods/log", "tells why an agent ended"),
+    ...optional("watch", "", "events", "a quicker start, and the cluster's own words for failures"),
+  ],
+  "place ephemeral": [
+    ...always("patch", "", "pods/ephemeralcontainers", "the agent is a container of the target"),
+    ...reachAgent,
+    ...optional("get", "", "pods/log", "tells why an agent ended"),
+    ...optional("watch", "", "events", "a quicker start, and the cluster's own words for failures"),
+  ],
+  "join agent": [
+    ...always("list patch", "batch", "jobs", "adds your key to an agent that runs already"),
+    ...reachAgent,
+  ],
+  "write events": optional("create", "", "events", "the target's events tell who was there"),
+  clean: [
+    ...always("list delete", "batch", "jobs", "finds and removes agents that nobody holds"),
+    ...always("list", "", "pods", "sees whether an agent still runs"),
+  ],
+  "name namespaces": optional("get list", "", "namespaces", "a misspelt name gets the right one"),
+};
+
+/** Each once; one that any operation needs always is needed always. */
+export function rightsFor(operations: Iterable<Operation>): Right[] {
+  const found = new Map<string, Right>();
+  for (const operation of operations) {
+    for (const each of RIGHTS[operation]) {
+      const key = [each.verb, each.group, each.resource, each.subresource].join("|");
+      if (found.get(key)?.needed !== "always") found.set(key, each);
+    }
+  }
+  return [...found.values()];
+}
+
+/** What a session on a target of this kind does; `targetless` finds nothing. */
+export function sessionPurposes(
+  kind: "pod" | "label" | WorkloadKind | "targetless",
+  namespace: string,
+  agentNamespace: string | undefined,
+): Purpose[] {
+  return [
+    ...(kind === "targetless" ? [] : [{ operation: `find ${kind}` as const, namespace }]),
+    { operation: "place job", namespace: agentNamespace ?? namespace },
+  ];
+}
+
+/** Those of one place, in words for an error or a Role. `namespace` undefined: the whole cluster's. */
+export const rightsAt = (purposes: readonly Purpose[], namespace: string | undefined): Right[] =>
+  rightsFor(
+    purposes.filter((each) => each.namespace === namespace).map(({ operation }) => operation),
+  );
+
+/**
+ * A Role, or a ClusterRole when there is no namespace, as YAML to apply. Optional rights come last,
+ * with a comment that says what they are for, so that they can be left out.
+ */
+export function roleYaml(rights: readonly Right[], namespace: string | undefined): string {
+  const needed = rights.filter((each) => each.needed === "always");
+  const rest = rights.filter((each) => each.needed === "optional");
+  return [
+    "apiVersion: rbac.authorization.k8s.io/v1",
+    ...(namespace === undefined
+      ? ["kind: ClusterRole", "metadata: {name: inpod}"]
+      : ["kind: Role", `metadata: {name: inpod, namespace: ${namespace}}`]),
+    "rules:",
+    ...rules(needed).map(({ text }) => text),
+    ...rules(rest).flatMap(({ text, whys }) => [`# optional: ${whys.join("; ")}`, text]),
+  ].join("\n");
+}
+
+/** One rule for each resource, in the order in which they are first named. */
+function rules(rights: readonly Right[]): { text: string; whys: string[] }[] {
+  const byResource = new Map<string, Right[]>();
+  for (const each of rights) {
+    const { group, resource, subresource } = each;
+    const name = subresource === undefined ? resource : `${resource}/${subresource}`;
+    const key = `apiGroups: [${group || '""'}], resources: [${name}]`;
+    byResource.set(key, [...(byResource.get(key) ?? []), each]);
+  }
+  return [...byResource].map(([key, of]) => ({
+    text: `- {${key}, verbs: [${of.map(({ verb }) => verb).join(", ")}]}`,
+    whys: [...new Set(of.map(({ why }) => why))],
+  }));
+}
