@@ -3,14 +3,11 @@ import { UserError } from "@inpod/protocol";
 import { Command } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
 import type { Overrides } from "../config/overrides.ts";
-import { as, hidden } from "../flags.ts";
+import { as, hidden, type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
 import { EXEC_EXAMPLES, EXEC_WHAT } from "../text/help.ts";
 
-export interface ExecArguments {
+export interface ExecArguments extends PlaceArguments {
   readonly kind: "exec";
-  readonly flags: Overrides;
-  /** `-f` was given without a file. */
-  readonly isFileWanted: boolean;
   readonly isVerbose: boolean;
   readonly command: readonly [string, ...string[]];
 }
@@ -25,7 +22,7 @@ export const execSyntax: CommandSyntax<ExecArguments> = {
 };
 
 function defineExec(): Command {
-  return (
+  const command = withPlaceFlags(
     new Command("exec")
       .summary("run a command in the place of a pod")
       .description(EXEC_WHAT)
@@ -36,87 +33,73 @@ function defineExec(): Command {
         "-t, --target <target>",
         "pod/NAME, pod/NAME/container/NAME or process/PID",
         as("target"),
-      )
-      .option("-n, --target-namespace <name>", "its namespace", as("namespace"))
-      .addOption(hidden("--namespace <name>").argParser(as("namespace")))
-      .option(
-        "-f, --config-file [file]",
-        "configuration (.inpod/inpod.json, .mirrord/mirrord.json; .yaml, .toml)",
-      )
-      .option("--steal", "what the pod's clients send comes to the command")
-      .option("--context <name>", "context of the kubeconfig", as("context"))
-      .option("--kubeconfig <file>", "kubeconfig to use", as("kubeconfig"))
-      .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
-      .option(
-        "--agent-startup-timeout <seconds>",
-        "how long the agent may take to start",
-        as("agentStartupTimeoutS"),
-      )
-      .option(
-        "-a, --agent-namespace <name>",
-        "the agent's, where not the target's",
-        as("agentNamespace"),
-      )
-      .option(
-        "-e, --ephemeral-container",
-        "the agent may be a container in the pod itself (it stays in the pod's spec)",
-      )
-      .option(
-        "--agent-ttl <seconds>",
-        "how long the cluster keeps the agent's Job after its end",
-        as("agentTtlS"),
-      )
-      .option(
-        "-l, --agent-log-level <level>",
-        "off, error, warn, info, debug or trace",
-        as("agentLogLevel"),
-      )
-      .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
-      .option("--fs-mode <mode>", "read, local or local-with-overrides", as("fsMode"))
-      .option(
-        "-x, --override-env-vars-exclude <names>",
-        'variables that stay away: "A;B_*"',
-        as("envExclude"),
-      )
-      .option("-s, --override-env-vars-include <names>", "only these variables", as("envInclude"))
-      .option("--env-file <file>", "more variables, NAME=value lines", as("envFile"))
-      .option("--no-remote-dns", "names are resolved by this machine")
-      .option(
-        "--skip-processes <names>",
-        'programs that stay on this machine: "make;gcc"',
-        as("skipProcesses"),
-      )
-      .option("--no-outgoing", "no connection leaves from the pod")
-      .option("--no-tcp-outgoing", "no TCP connection does")
-      .option("--no-udp-outgoing", "no UDP datagram does")
-      .option("-c, --accept-invalid-certificates", "do not verify the API server's certificate")
-      // Commander has no boolean whose value is written with "=": the whole word is the flag.
-      .addOption(hidden("--accept-invalid-certificates=true"))
-      .addOption(hidden("--accept-invalid-certificates=false"))
-      .addOption(hidden("--no-telemetry"))
-      .addOption(hidden("--disable-version-check"))
-      .option("-v, --verbose", "tell each decision and its reason")
-      .helpOption("-h, --help", "print this help")
-      .addHelpText("after", EXEC_EXAMPLES)
+      ),
   );
+  return command
+    .option("--steal", "what the pod's clients send comes to the command")
+    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
+    .option(
+      "--agent-startup-timeout <seconds>",
+      "how long the agent may take to start",
+      as("agentStartupTimeoutS"),
+    )
+    .option(
+      "-a, --agent-namespace <name>",
+      "the agent's, where not the target's",
+      as("agentNamespace"),
+    )
+    .option(
+      "-e, --ephemeral-container",
+      "the agent may be a container in the pod itself (it stays in the pod's spec)",
+    )
+    .option(
+      "--agent-ttl <seconds>",
+      "how long the cluster keeps the agent's Job after its end",
+      as("agentTtlS"),
+    )
+    .option(
+      "-l, --agent-log-level <level>",
+      "off, error, warn, info, debug or trace",
+      as("agentLogLevel"),
+    )
+    .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
+    .option("--fs-mode <mode>", "read, local or local-with-overrides", as("fsMode"))
+    .option(
+      "-x, --override-env-vars-exclude <names>",
+      'variables that stay away: "A;B_*"',
+      as("envExclude"),
+    )
+    .option("-s, --override-env-vars-include <names>", "only these variables", as("envInclude"))
+    .option("--env-file <file>", "more variables, NAME=value lines", as("envFile"))
+    .option("--no-remote-dns", "names are resolved by this machine")
+    .option(
+      "--skip-processes <names>",
+      'programs that stay on this machine: "make;gcc"',
+      as("skipProcesses"),
+    )
+    .option("--no-outgoing", "no connection leaves from the pod")
+    .option("--no-tcp-outgoing", "no TCP connection does")
+    .option("--no-udp-outgoing", "no UDP datagram does")
+    .addOption(hidden("--no-telemetry"))
+    .addOption(hidden("--disable-version-check"))
+    .option("-v, --verbose", "tell each decision and its reason")
+    .helpOption("-h, --help", "print this help")
+    .addHelpText("after", EXEC_EXAMPLES);
 }
 
 function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "command"> {
   /** The default of a `--no-…` flag is true: that is not "said". */
   const unlessFalse = (...values: unknown[]): false | undefined =>
     values.includes(false) ? false : undefined;
-  const configFile = options.configFile as string | true | undefined;
+  const place = readPlaceFlags(options);
   // Where Commander's name for an option is ours, its reader has given it our type.
   const said = options as Overrides;
   return {
-    isFileWanted: configFile === true,
+    isFileWanted: place.isFileWanted,
     isVerbose: options.verbose === true,
     flags: {
-      configFile: configFile === true ? undefined : configFile,
+      ...place.flags,
       target: said.target,
-      namespace: (options.targetNamespace as string | undefined) ?? said.namespace,
-      context: said.context,
-      kubeconfig: said.kubeconfig,
       agentImage: said.agentImage,
       agentStartupTimeoutS: options.agentStartupTimeout as number | undefined,
       agentNamespace: said.agentNamespace,
@@ -133,10 +116,6 @@ function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "c
       steal: said.steal,
       tcpOutgoing: unlessFalse(options.outgoing, options.tcpOutgoing),
       udpOutgoing: unlessFalse(options.outgoing, options.udpOutgoing),
-      acceptInvalidCertificates:
-        options["acceptInvalidCertificates=false"] === true
-          ? false
-          : options["acceptInvalidCertificates=true"] === true || said.acceptInvalidCertificates,
     },
   };
 }
