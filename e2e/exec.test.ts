@@ -286,6 +286,7 @@ func main() {
       build: "9.9.9",
       nonce: Buffer.alloc(32).toString("base64"),
       features: [],
+      sessions: 0,
     });
     const frame = `\\001\\000\\000\\${hello.length.toString(8)}\\000\\000\\000\\000`;
     await imageOfStandIn(

@@ -64,6 +64,7 @@ async function accept(socket: Socket): Promise<void> {
   const tunnel = await acceptTunnel(socket, {
     authorize: () => [publicKey],
     build: BUILD,
+    sessionCount: () => sessions.count,
     handlers: ({ sessionId }) => {
       session = sessions.find(sessionId);
       if (!session) throw new Failure("EAGAIN", "too many sessions");

@@ -109,6 +109,8 @@ export interface AgentHello {
   /** 32 random bytes, base64. */
   readonly nonce: string;
   readonly features: readonly string[];
+  /** How many it works for, those included that may come back. Said to whoever can dial: `clean` asks for no more. */
+  readonly sessions: number;
 }
 
 /**

@@ -283,6 +283,7 @@ export function parseAgentHello(value: unknown): AgentHello {
     build: text(from.build, "build", 128),
     nonce: nonce(from.nonce),
     features: features(from.features),
+    sessions: integer(from.sessions, "sessions", 0xffff),
   };
 }
 

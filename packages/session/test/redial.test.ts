@@ -177,6 +177,7 @@ test("an agent of another version ends the session after one attempt", async (t)
     build: "later",
     nonce: Buffer.alloc(32).toString("base64"),
     features: [],
+    sessions: 0,
   };
   agent.onSocket = (socket: Socket) => socket.write(encodeJson(FrameType.hello, 0, hello));
   agent.cut();

@@ -76,6 +76,7 @@ export class TestAgent {
     acceptTunnel(socket, {
       authorize: () => this.keys,
       build: "test",
+      sessionCount: () => 0,
       handlers: () => ({
         onStream: (channel) => this.onStream(channel),
         onRequest: async (method, params) => this.#serve(method, params),

@@ -55,6 +55,22 @@ export interface SessionCredentials {
   readonly build: string;
 }
 
+/**
+ * What an agent says of itself to everybody. Ends the stream: who only looks is no session.
+ * @throws TunnelFailure ETIMEDOUT, ECONNRESET; EPROTO for what is no agent
+ */
+export async function peekAgent(stream: Duplex): Promise<AgentHello> {
+  try {
+    return parseAgentHello(decodeJson((await readFrame(stream)).payload));
+  } catch (error) {
+    if (error instanceof TunnelFailure) throw error;
+    throw new TunnelFailure("EPROTO", error instanceof Error ? error.message : String(error));
+  } finally {
+    stream.on("error", () => {});
+    stream.destroy();
+  }
+}
+
 /** @throws TunnelFailure EPROTONOSUPPORT for an agent of another version, EPROTO for what is no agent */
 export async function greetAgent(
   stream: Duplex,
@@ -86,12 +102,13 @@ export interface AgentCredentials {
   /** Public keys (raw, base64) that may speak for this session; none: nobody may. */
   readonly authorize: (hello: SessionHello) => readonly string[];
   readonly build: string;
+  readonly sessionCount: () => number;
 }
 
 /** @throws TunnelFailure EACCES for a wrong key, EPROTONOSUPPORT, EPROTO; the peer has been told why */
 export async function greetSession(
   stream: Duplex,
-  { authorize, build }: AgentCredentials,
+  { authorize, build, sessionCount }: AgentCredentials,
 ): Promise<SessionHello> {
   const agent: AgentHello = {
     role: "agent",
@@ -99,6 +116,7 @@ export async function greetSession(
     build,
     nonce: randomBytes(NONCE_BYTES).toString("base64"),
     features: [],
+    sessions: sessionCount(),
   };
   stream.write(encodeJson(FrameType.hello, 0, agent));
   const frame = await readFrame(stream);

@@ -10,6 +10,7 @@ import type { IncomingChannel, Tunnel, TunnelError, TunnelHandlers } from "../sr
 import {
   acceptTunnel,
   connectTunnel,
+  peekAgent,
   rawFromPublicKey,
   resetSocket,
   splice,
@@ -60,6 +61,7 @@ async function join(
     acceptTunnel(link[1], {
       authorize: () => [KEY],
       build: "test",
+      sessionCount: () => 0,
       handlers: () => ({ ...silent, ...agentHandlers }),
     }),
   ]);
@@ -296,7 +298,7 @@ test("the round trip is measured", async (t) => {
 // ---- who speaks
 
 const connectOptions = { sessionId: "s1", privateKey, build: "test", handlers: silent };
-const acceptOptions = { build: "test", handlers: () => silent };
+const acceptOptions = { build: "test", sessionCount: () => 3, handlers: () => silent };
 
 test("a session with another key is refused, and is told so", async (t) => {
   const [left, right] = await socketPair(t);
@@ -350,6 +352,19 @@ for (const [what, bytes] of [
   });
 }
 
+test("an agent tells whoever looks how many sessions it has, and nobody becomes one by looking", async (t) => {
+  const [left, right] = await socketPair(t);
+  const accepted = errnoOf(acceptTunnel(right, { ...acceptOptions, authorize: () => [KEY] }));
+  assert.equal((await peekAgent(left)).sessions, 3);
+  assert.equal(await accepted, "ECONNRESET");
+});
+
+test("who looks at something else is told that it is no agent", async (t) => {
+  const [left, right] = await socketPair(t);
+  right.write("HTTP/1.1 400 Bad Request\r\n\r\n");
+  assert.equal(await errnoOf(peekAgent(left)), "EPROTO");
+});
+
 test("an agent of another protocol is named with both versions", async (t) => {
   const [left, right] = await socketPair(t);
   const hello = {
@@ -358,6 +373,7 @@ test("an agent of another protocol is named with both versions", async (t) => {
     build: "9.1.0",
     nonce: randomBytes(32).toString("base64"),
     features: [],
+    sessions: 0,
   };
   const payload = Buffer.from(JSON.stringify(hello));
   right.write(Buffer.concat([Buffer.from([1, 0, 0, payload.length, 0, 0, 0, 0]), payload]));

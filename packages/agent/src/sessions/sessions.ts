@@ -35,6 +35,11 @@ export class Sessions {
     this.#waitForSession(lifetime.communicationTimeoutMs, "no session came");
   }
 
+  /** Those included whose tunnel was lost and which may come back. */
+  get count(): number {
+    return this.#sessions.size;
+  }
+
   /** Undefined: too many sessions. Call attach() as soon as its handlers have a tunnel. */
   find(id: string): Session | undefined {
     const known = this.#sessions.get(id);
