@@ -160,7 +160,7 @@ test("all wrong keys and values of a file are told at once, by path and nearest 
 test("a documented key of a later version is refused by its path", () => {
   const text = JSON.stringify({
     feature: { network: { incoming: { http_filter: { path_filter: "x" } } }, copy_target: true },
-    agent: { nftables: true },
+    agent: { nftables: false },
   });
   refused(
     run(text),

@@ -1,5 +1,6 @@
 /** The keys below `agent`: where the agent is put, and how long it lives. */
 import { z } from "zod";
+import { carried, noEffect, notYet, works } from "./keys.ts";
 import {
   annotations,
   dnsLabel,
@@ -7,7 +8,7 @@ import {
   objectName,
   profile,
   pullSecrets,
-  resources,
+  quantities,
   tolerations,
 } from "./kubernetes-values.ts";
 import { count, flag, list, seconds, section, shortOr, words } from "./values.ts";
@@ -54,48 +55,145 @@ const listener = z
   .refine((written) => Number(/\d+$/.exec(written)?.[0]) <= 65_535, { error: WHAT_LISTENER });
 
 const WHAT_IMAGE = "a string without blanks, or an object with registry and tag";
+const WHAT_PART = "a string without blanks";
 const imageText = (error: string) => z.string({ error }).regex(/^[^\s]+$/, { error });
 
+/** Kept for the day when they do something. */
+const DETECTION = "requests are not looked into yet";
+
 export const agentSection = section({
-  image: shortOr(
-    imageText(WHAT_IMAGE),
+  image: works(
+    shortOr(
+      imageText(WHAT_IMAGE),
+      section({
+        registry: works(imageText(WHAT_PART), "the image without its tag", { into: "agent.image" }),
+        tag: works(imageText(WHAT_PART), "its tag", { into: "agent.image" }),
+      }).refine(({ registry, tag }) => registry !== undefined && tag !== undefined, {
+        error: "an object with both registry and tag",
+      }),
+    ),
+    "image of the agent; the default is the one that belongs to this version of inpod",
+  ),
+  image_pull_policy: works(
+    words(["IfNotPresent", "Always", "Never"]),
+    "when the node asks the registry; the default is the cluster's",
+  ),
+  image_pull_secrets: carried(
+    pullSecrets,
+    "Secrets in the agent's namespace to pull its image with",
+  ),
+  namespace: carried(dnsLabel, "namespace of the agent, where it is not the target's"),
+  ephemeral: carried(
+    flag,
+    "yes to an agent that is a container in the pod itself, and stays in the pod's spec",
+  ),
+  privileged: carried(flag, "an agent with all rights on its node"),
+  disabled_capabilities: carried(
+    list(words(CAPABILITIES), "capabilities"),
+    "capabilities that the agent does not ask for",
+  ),
+  tolerations: carried(
+    tolerations,
+    "taints that the agent's pod tolerates, as a pod's spec has them; unless said, every taint",
+  ),
+  node_selector: carried(labels, "labels of nodes for an agent without a target"),
+  resources: carried(
     section({
-      registry: imageText("a string without blanks"),
-      tag: imageText("a string without blanks"),
+      requests: carried(quantities, "what the agent's pod requests"),
+      limits: carried(quantities, "what the agent's pod may use"),
     }),
-  ).optional(),
-  image_pull_policy: words(["IfNotPresent", "Always", "Never"]).optional(),
-  image_pull_secrets: pullSecrets.optional(),
-  namespace: dnsLabel.optional(),
-  ephemeral: flag.optional(),
-  privileged: flag.optional(),
-  disabled_capabilities: list(words(CAPABILITIES), "capabilities").optional(),
-  tolerations: tolerations.optional(),
-  node_selector: labels.optional(),
-  resources: resources.optional(),
-  labels: labels.optional(),
-  annotations: annotations.optional(),
-  service_account: objectName.optional(),
-  priority_class: objectName.optional(),
-  security_context: section({
-    seccomp_profile: profile.optional(),
-    app_armor_profile: profile.optional(),
-  }).optional(),
-  startup_timeout: seconds.optional(),
-  communication_timeout: seconds.optional(),
-  idle_timeout: seconds.optional(),
-  ttl: count(0, 86_400, "of seconds").optional(),
-  log_level: logLevel.optional(),
-  json_log: flag.optional(),
-  metrics: listener.optional(),
-  check_out_of_pods: flag.optional(),
-  disable_mesh_sidecar_injection: flag.optional(),
+    "resources of the agent's pod, as a pod's spec has them",
+  ),
+  labels: carried(labels, "labels of the agent's objects, beside inpod's own"),
+  annotations: carried(annotations, "annotations of the agent's objects, beside inpod's own"),
+  service_account: carried(objectName, "service account of the agent's pod"),
+  priority_class: carried(objectName, "priority class of the agent's pod"),
+  security_context: carried(
+    section({
+      seccomp_profile: carried(profile, "seccomp profile of the agent, as a pod's spec has it"),
+      app_armor_profile: carried(profile, "AppArmor profile of the agent, as a pod's spec has it"),
+    }),
+    "profiles of the agent's container",
+  ),
+  startup_timeout: works(seconds, "seconds in which the agent must have started"),
+  communication_timeout: works(seconds, "seconds for which the agent waits for its first session"),
+  idle_timeout: works(seconds, "seconds after which an agent without a session ends itself"),
+  ttl: carried(
+    count(0, 86_400, "of seconds"),
+    "seconds for which the cluster keeps the agent's Job after its end",
+  ),
+  log_level: carried(
+    logLevel,
+    "what the agent logs: a level, or a list as RUST_LOG has it, of which the most talkative counts",
+  ),
+  json_log: carried(flag, "the agent's log as JSON lines"),
+  metrics: carried(listener, "address and port at which the agent's pod answers Prometheus"),
+  check_out_of_pods: carried(
+    flag,
+    "whether a node without room for another pod is refused at once",
+  ),
+  disable_mesh_sidecar_injection: carried(
+    flag,
+    "whether the agent's pod asks meshes to leave it alone",
+  ),
+  flush_connections: notYet("whether connections from before are taken over when stealing starts", {
+    why: "connections from before stay with the pod",
+    harmless: z.literal(false),
+    type: "boolean",
+  }),
+  nftables: notYet("whether nftables or iptables redirects", {
+    why: "nftables is what is used",
+    harmless: z.literal(true),
+    type: "boolean",
+  }),
+  clean_iptables_on_start: noEffect(
+    "whether leftovers of an agent are removed by the next",
+    "the kernel removes an agent's rules with it, so there are no leftovers",
+    "boolean",
+  ),
+  external_ip_fix: noEffect(
+    "whether what is not taken goes to the pod's own address",
+    "it always does",
+    "boolean",
+  ),
+  exclude_from_mesh: noEffect(
+    "whether a mesh leaves the port of an ephemeral agent alone",
+    "the agent listens on loopback, where meshes do not look",
+    "boolean",
+  ),
+  override_cache_control: noEffect(
+    "whether responses get another Cache-Control",
+    "inpod never changes a response",
+    "boolean",
+  ),
+  dns: noEffect(
+    "timeout and attempts of the agent's name resolution",
+    "the program's own resolver asks, as the pod's resolv.conf says",
+    "object",
+  ),
+  inject_headers: notYet("whether responses say who answered", {
+    harmless: z.literal(false),
+    type: "boolean",
+  }),
+  http_detection_timeout: notYet("seconds for which a connection's protocol is waited for", {
+    why: DETECTION,
+    type: "integer",
+  }),
+  max_body_buffer_size: notYet("bytes of a body that a filter looks at", {
+    why: DETECTION,
+    type: "integer",
+  }),
+  max_body_buffer_timeout: notYet("milliseconds for which a filter waits for a body", {
+    why: DETECTION,
+    type: "integer",
+  }),
+  jaq_time_limit: notYet("time that a jq filter may take", { why: DETECTION, type: "integer" }),
 });
 
 export const startupRetrySection = section({
-  min_ms: count(1, 600_000, "of milliseconds").optional(),
-  max_ms: count(1, 600_000, "of milliseconds").optional(),
-  max_retries: count(0, 1000, "of attempts").optional(),
+  min_ms: carried(count(1, 600_000, "of milliseconds"), "milliseconds before the second attempt"),
+  max_ms: carried(count(1, 600_000, "of milliseconds"), "milliseconds between attempts at most"),
+  max_retries: carried(count(0, 1000, "of attempts"), "attempts after the first"),
 }).refine(({ min_ms = 0, max_ms = Number.POSITIVE_INFINITY }) => min_ms <= max_ms, {
   error: "min_ms that is not above max_ms",
 });

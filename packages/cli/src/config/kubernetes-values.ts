@@ -59,13 +59,8 @@ const quantity = z
       ),
     { error: WHAT_QUANTITY },
   );
-const quantities = z.record(qualifiedName, quantity, {
+export const quantities = z.record(qualifiedName, quantity, {
   error: "an object of resources and their quantities",
-});
-
-export const resources = section({
-  requests: quantities.optional(),
-  limits: quantities.optional(),
 });
 
 /** Spelled as in a pod's spec. */

@@ -3,12 +3,13 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "@inpod/protocol";
 import { newKey as randomKey } from "./key.ts";
-import { isObject, sortOutOtherKeys } from "./other-keys.ts";
 import { type Overrides, over, overridesOfEnvironment } from "./overrides.ts";
-import { notYet, problemsOf } from "./problems.ts";
+import { problemsOf } from "./problems.ts";
 import { type ResolvedConfig, resolve } from "./resolve.ts";
 import { type FileConfig, fileSchema } from "./schema.ts";
+import { type IgnoredKey, sortOut } from "./sort-out.ts";
 import { parseConfig } from "./syntax.ts";
+import { isObject } from "./tree.ts";
 
 /** In the working directory, the first that exists. */
 const DEFAULT_FILES = [".inpod/inpod", ".mirrord/mirrord"].flatMap((name) =>
@@ -61,17 +62,17 @@ const variablesAside = (flags: Overrides, variables: Overrides): Overrides => ({
 function readConfigFile(
   directory: string,
   path: string,
-): { file: FileConfig; ignored: readonly string[] } {
+): { file: FileConfig; ignored: readonly IgnoredKey[] } {
   if (!/\.(jsonc?|ya?ml|toml)$/i.test(path)) throw configOfUnknownKind(path);
   const parsed = parseConfig(path, readText(directory, path));
   if (parsed.kind === "errors") throw configInvalid(path, parsed.errors);
   // An empty YAML file is null, an empty JSON file an error.
-  const { tree, refused, ignored } = sortOutOtherKeys(parsed.tree ?? {});
+  const { tree, refused, ignored } = sortOut(parsed.tree ?? {}, fileSchema);
   if (!isObject(tree)) throw configInvalid(path, ["the whole file must be an object"]);
   const checked = fileSchema.safeParse(tree);
   const problems = [
-    ...refused.map(notYet),
-    ...(checked.success ? [] : problemsOf(checked.error.issues, tree)),
+    ...refused,
+    ...(checked.success ? [] : problemsOf(checked.error.issues, tree, fileSchema)),
   ];
   if (!checked.success || problems.length > 0) throw configInvalid(path, problems);
   return { file: checked.data, ignored };

@@ -1,15 +1,18 @@
 /** What the schema found, as lines for people: path, what is there (its type, never the value), what is allowed. */
 import { nearest } from "@inpod/protocol";
 import type { z } from "zod";
-import { otherKeysBelow } from "./other-keys.ts";
+import { isRead, keysOf } from "./keys.ts";
+import { below } from "./tree.ts";
 
-export const notYet = (path: string): string => `"${path}" is not supported yet`;
-
-export const problemsOf = (issues: readonly z.core.$ZodIssue[], tree: unknown): string[] =>
+export const problemsOf = (
+  issues: readonly z.core.$ZodIssue[],
+  tree: unknown,
+  schema: z.ZodType,
+): string[] =>
   issues.flatMap((issue) => {
     const path = pathText(issue.path);
     if (issue.code === "unrecognized_keys")
-      return issue.keys.map((key) => unknownKey(path, key, issue.message.split(" ")));
+      return issue.keys.map((key) => unknownKey(path, key, issue.message.split(" "), schema));
     if (issue.code === "invalid_key")
       return [`"${path}" has a wrong key; allowed: ${issue.issues[0]?.message}`];
     if (issue.message.startsWith("not supported yet")) return [`"${path}": ${issue.message}`];
@@ -17,12 +20,20 @@ export const problemsOf = (issues: readonly z.core.$ZodIssue[], tree: unknown): 
     return [`"${path}" is ${kindOf(found)}; allowed: ${issue.message}${meant(found, issue)}`];
   });
 
-function unknownKey(path: string, key: string, allowed: readonly string[]): string {
-  const full = path === "" ? key : `${path}.${key}`;
-  const guess = nearest(key, [...allowed, ...otherKeysBelow(path)]);
-  const known = allowed.filter((word) => word !== "");
+/** @param siblings all that may stand there; offered are those whose value matters */
+function unknownKey(
+  path: string,
+  key: string,
+  siblings: readonly string[],
+  schema: z.ZodType,
+): string {
+  const idle = new Set(
+    [...keysOf(schema)].filter((each) => !isRead(each)).map((each) => each.path),
+  );
+  const guess = nearest(key, siblings);
+  const known = siblings.filter((name) => name !== "" && !idle.has(below(path, name)));
   return (
-    `unknown key "${full}"` +
+    `unknown key "${below(path, key)}"` +
     (guess === undefined ? "" : `, did you mean "${guess}"?`) +
     (known.length === 0
       ? ""

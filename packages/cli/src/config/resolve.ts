@@ -5,9 +5,11 @@ import { type AgentConfig, agentConfig } from "./agent-config.ts";
 import { defined } from "./defined.ts";
 import type { Overrides } from "./overrides.ts";
 import type { FileConfig } from "./schema.ts";
+import type { IgnoredKey } from "./sort-out.ts";
+import { targetOf } from "./target-keys.ts";
 
 export interface ResolvedConfig {
-  /** "pod/NAME", "pod/NAME/container/C" or "process/PID"; checked by target.ts. */
+  /** "pod/NAME/container/C" and the like; "@inpod/targets/path" judges and reads it. */
   readonly target?: string;
   readonly namespace?: string;
   readonly kubeconfig?: string;
@@ -15,6 +17,8 @@ export interface ResolvedConfig {
   readonly acceptInvalidCertificates: boolean;
   /** A label's value by which people know the session; made up when nobody says it. */
   readonly key: string;
+  /** What becomes of the program when its session is lost for good. */
+  readonly onDisconnect: "stop" | "continue";
   readonly agent: AgentConfig;
   /** false: the pod's environment stays away. Applied in this order: file, mapping, override, unset. */
   readonly env: false | EnvironmentConfig;
@@ -22,7 +26,7 @@ export interface ResolvedConfig {
   /** One line each, to be told to everybody. */
   readonly notices: readonly string[];
   /** Accepted without effect, to be told under --verbose. */
-  readonly ignoredKeys: readonly string[];
+  readonly ignoredKeys: readonly IgnoredKey[];
 }
 
 export interface EnvironmentConfig {
@@ -38,21 +42,22 @@ export interface EnvironmentConfig {
 export function resolve(
   file: FileConfig,
   overrides: Overrides,
-  ignoredKeys: readonly string[],
+  ignoredKeys: readonly IgnoredKey[],
   newKey: () => string,
 ): ResolvedConfig {
-  const target = typeof file.target === "string" ? { path: file.target } : file.target;
+  const target = targetOf(file.target);
   const { incoming, notices } = incomingOf(networkOf(file).incoming, overrides);
   return {
     ...defined({
-      target: overrides.target ?? target?.path,
-      namespace: overrides.namespace ?? (target as { namespace?: string } | undefined)?.namespace,
+      target: overrides.target ?? target.path,
+      namespace: overrides.namespace ?? target.namespace,
       kubeconfig: fromHome(overrides.kubeconfig ?? file.kubeconfig),
       context: overrides.context ?? file.kube_context,
     }),
     acceptInvalidCertificates:
       overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
     key: overrides.key ?? file.key ?? newKey(),
+    onDisconnect: file.on_disconnect ?? "stop",
     agent: agentConfig(file.agent ?? {}, file.startup_retry ?? {}, overrides),
     env: environmentOf(file.feature?.env ?? true, overrides),
     layer: {
@@ -66,37 +71,9 @@ export function resolve(
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
     notices,
-    ignoredKeys: [...ignoredKeys, ...withoutEffect(file)],
+    ignoredKeys: ignoredKeys,
   };
 }
-
-/** Understood and carried, but nothing acts on them yet. */
-const CARRIED: readonly (keyof NonNullable<FileConfig["agent"]>)[] = [
-  "image_pull_secrets",
-  "namespace",
-  "ephemeral",
-  "privileged",
-  "disabled_capabilities",
-  "tolerations",
-  "node_selector",
-  "resources",
-  "labels",
-  "annotations",
-  "service_account",
-  "priority_class",
-  "security_context",
-  "ttl",
-  "log_level",
-  "json_log",
-  "metrics",
-  "check_out_of_pods",
-  "disable_mesh_sidecar_injection",
-];
-
-const withoutEffect = ({ agent = {}, startup_retry }: FileConfig): string[] => [
-  ...CARRIED.filter((key) => agent[key] !== undefined).map((key) => `agent.${key}`),
-  ...(startup_retry === undefined ? [] : ["startup_retry"]),
-];
 
 type Feature = NonNullable<FileConfig["feature"]>;
 type Network = Exclude<NonNullable<Feature["network"]>, boolean>;

@@ -1,106 +1,79 @@
-/** The keys of this version, named and typed as in mirrord's configuration. */
+/** The keys of a configuration file, named and typed as in mirrord's. See keys.ts for the words used here. */
 import { z } from "zod";
 import { agentSection, startupRetrySection } from "./agent-keys.ts";
+import { feature } from "./feature-keys.ts";
+import { carried, noEffect, refused, works } from "./keys.ts";
 import { label } from "./kubernetes-values.ts";
-import {
-  flag,
-  flagOrObject,
-  list,
-  names,
-  orFlag,
-  port,
-  regex,
-  regexes,
-  section,
-  shortOr,
-  text,
-  words,
-} from "./values.ts";
+import { target } from "./target-keys.ts";
+import { flag, names, section, text, words } from "./values.ts";
 
-const env = section({
-  include: names.optional(),
-  exclude: names.optional(),
-  override: z.record(z.string(), z.string({ error: "a string (write it in quotes)" })).optional(),
-  mapping: z.record(regex(false), z.string({ error: "a string (write it in quotes)" })).optional(),
-  unset: names.optional(),
-  env_file: text.optional(),
-}).refine(({ include, exclude }) => include === undefined || exclude === undefined, {
-  error: "include or exclude, not both",
-});
-
-const FS_MODES = ["local", "localwithoverrides", "read", "write"] as const;
-const NOT_WRITE = 'not supported yet: writing to the pod\'s files ("read" works)';
-const isNotWrite = (mode: unknown): boolean => mode !== "write";
-const fs = section({
-  mode: words(FS_MODES).refine(isNotWrite, { error: NOT_WRITE }).optional(),
-  read_only: regexes.optional(),
-  local: regexes.optional(),
-  not_found: regexes.optional(),
-  mapping: z.record(regex(true), z.string({ error: "a string" })).optional(),
-  fallback: flag.optional(),
-});
-
-const WHAT_PAIR = "a pair [port of the program, port of the pod]";
-const INCOMING_MODES = ["mirror", "steal", "off"] as const;
-const incoming = section({
-  mode: words(INCOMING_MODES).optional(),
-  ports: list(port, "port numbers").optional(),
-  ignore_ports: list(port, "port numbers").optional(),
-  ignore_localhost: flag.optional(),
-  port_mapping: list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers")
-    .refine((pairs) => new Set(pairs.map(([own]) => own)).size === pairs.length, {
-      error: "pairs that name each port of the program once",
-    })
-    .optional(),
-});
-
-/** `[tcp|udp://]host|ip|cidr|:port`; what is no address is a name, so only the shape is checked here. */
-const peer = z
-  .string({ error: "a string" })
-  .regex(/^((tcp|udp):\/\/)?[^\s/]+(\/\d{1,3}(:\d{1,5})?)?$/, {
-    error: "[tcp://|udp://] and a name, an address, a subnet or :PORT",
-  });
-const outgoing = section({
-  tcp: flag.optional(),
-  udp: flag.optional(),
-  ignore_localhost: flag.optional(),
-  filter: section({
-    remote: list(peer, "peers").optional(),
-    local: list(peer, "peers").optional(),
-  })
-    .refine(({ remote, local }) => (remote === undefined) !== (local === undefined), {
-      error: "either remote or local",
-    })
-    .optional(),
-});
-
-const network = section({
-  incoming: shortOr(orFlag(INCOMING_MODES), incoming).optional(),
-  outgoing: shortOr(flagOrObject, outgoing).optional(),
-  dns: shortOr(flagOrObject, section({ enabled: flag.optional() })).optional(),
-});
+const NO_OPERATOR = "it is for mirrord's operator, which inpod does not have";
+const NO_MACOS = "it is for macOS, where inpod runs no programs";
+const NO_PROXY_PROCESS = "inpod has no such process";
 
 export const fileSchema = section({
-  target: shortOr(
-    z.string({ error: "a string, or an object with path and namespace" }).min(1),
-    section({ path: text.optional(), namespace: text.optional() }),
-  ).optional(),
-  kubeconfig: text.optional(),
-  kube_context: text.optional(),
-  accept_invalid_certificates: flag.optional(),
-  key: label.optional(),
-  skip_processes: names.optional(),
-  skip_build_tools: flag.optional(),
-  skip_extra_build_tools: names.optional(),
-  startup_retry: startupRetrySection.optional(),
-  agent: agentSection.optional(),
-  feature: section({
-    env: shortOr(flagOrObject, env).optional(),
-    fs: shortOr(orFlag(FS_MODES).refine(isNotWrite, { error: NOT_WRITE }), fs).optional(),
-    hostname: flag.optional(),
-    network: shortOr(flagOrObject, network).optional(),
-    magic: section({}).optional(),
-  }).optional(),
+  $schema: works(z.string({ error: "a string" }), "where an editor finds the schema of this file"),
+  target: works(target, "whose place the program takes"),
+  key: works(
+    label,
+    "name of the session, for people: a label's value, and `{{ key }}` in templates; unless said, one is made up",
+  ),
+  kubeconfig: works(text, "kubeconfig to use; the default is KUBECONFIG or ~/.kube/config"),
+  kube_context: works(text, "context of the kubeconfig; the default is its current one"),
+  accept_invalid_certificates: works(
+    flag,
+    "whether the API server's certificate is left unchecked",
+  ),
+  on_disconnect: works(
+    words(["stop", "continue"]),
+    "what becomes of the program when its session is lost for good: it is ended, or goes on with this machine's network and files",
+  ),
+  skip_processes: works(
+    names,
+    "programs that stay on this machine, by the name of their file or their argv[0]",
+  ),
+  skip_build_tools: works(flag, "whether compilers and build tools stay on this machine"),
+  skip_extra_build_tools: works(names, "more programs like those"),
+  startup_retry: carried(startupRetrySection, "repeated requests to the API server at the start"),
+  agent: works(agentSection, "what runs beside the target"),
+  feature: works(feature, "what of the pod the program gets"),
+  operator: refused("whether mirrord's operator is used", NO_OPERATOR, {
+    harmless: z.literal(false),
+    type: "boolean",
+  }),
+  profile: refused("a profile that the cluster keeps", NO_OPERATOR, { type: "string" }),
+  multi_cluster: refused("whether several clusters are used at once", NO_OPERATOR, {
+    harmless: z.literal(false),
+    type: "boolean",
+  }),
+  traceparent: noEffect("trace context of requests to the operator", NO_OPERATOR, "string"),
+  baggage: noEffect("baggage of requests to the operator", NO_OPERATOR, "string"),
+  api: noEffect("whether a server on this machine shows the session", "inpod has none", "boolean"),
+  telemetry: noEffect("whether usage is reported", "inpod reports nothing to anybody", "boolean"),
+  use_proxy: noEffect(
+    "whether HTTP_PROXY and HTTPS_PROXY are used",
+    "inpod's own requests use the proxy that the kubeconfig names, and no other",
+    "boolean",
+  ),
+  sip_binaries: noEffect("programs to sign anew", NO_MACOS, "list of string"),
+  skip_sip: noEffect("programs not to sign anew", NO_MACOS, "list of string"),
+  ci: noEffect("where `ci` puts the program's output", "inpod has no such command", "object"),
+  container: noEffect(
+    "how `container` runs its container",
+    "it is for that command, which inpod does not have yet",
+    "object",
+  ),
+  internal_proxy: noEffect(
+    "timeouts and log of a process of mirrord's",
+    NO_PROXY_PROCESS,
+    "object",
+  ),
+  external_proxy: noEffect(
+    "timeouts and log of a process of mirrord's",
+    NO_PROXY_PROCESS,
+    "object",
+  ),
+  experimental: noEffect("switches of mirrord's", "none of them is inpod's", "object"),
 });
 
 /** What one configuration file says, checked; nothing is defaulted yet. */

@@ -1,7 +1,7 @@
 /** Kinds of values that keys have. Each `error` says what is allowed there. */
 import { ConfigValueError, compileUserRegex } from "@inpod/session";
 import { z } from "zod";
-import { isObject } from "./other-keys.ts";
+import { isObject } from "./tree.ts";
 
 /** The message of an unknown key is the list of the known ones, separated by blanks: see problems.ts. */
 export const section = <Shape extends z.ZodRawShape>(shape: Shape) =>
@@ -10,6 +10,13 @@ export const section = <Shape extends z.ZodRawShape>(shape: Shape) =>
       code === "unrecognized_keys" ? Object.keys(shape).join(" ") : "an object",
   });
 
+interface Forms {
+  readonly short: z.ZodType;
+  readonly long: z.ZodType;
+}
+/** As zod's registries, whose types do not let a schema be part of what is known. */
+const forms = new WeakMap<z.ZodType, Forms>();
+
 /**
  * A value that may be short (a boolean, a word) or an object. It is judged as what it is, so
  * that an error names the key inside and not "no member of the union".
@@ -17,14 +24,20 @@ export const section = <Shape extends z.ZodRawShape>(shape: Shape) =>
 export const shortOr = <Short extends z.ZodType, Long extends z.ZodType>(
   short: Short,
   long: Long,
-) =>
-  z.unknown().transform((value, context): z.output<Short> | z.output<Long> => {
+) => {
+  const schema = z.unknown().transform((value, context): z.output<Short> | z.output<Long> => {
     const result = (isObject(value) ? long : short).safeParse(value);
     if (result.success) return result.data as z.output<Short> | z.output<Long>;
     for (const issue of result.error.issues)
       context.issues.push({ ...issue, path: [...issue.path], input: value } as never);
     return z.NEVER;
   });
+  forms.set(schema, { short, long });
+  return schema;
+};
+
+/** Both, where the schema was made by shortOr. */
+export const longFormOf = (schema: z.ZodType): Forms | undefined => forms.get(schema);
 
 export const flag = z.boolean({ error: "true or false" });
 export const text = z.string({ error: "a string" }).min(1, { error: "a string that is not empty" });

@@ -132,7 +132,7 @@ async function runInSession(
     cwd: io.directory,
     reporter,
     volumeMounts,
-    onDeath: "stop",
+    onDeath: config.onDisconnect,
   });
   void session.lost.then((why) =>
     progress.say(

@@ -20,7 +20,8 @@ export async function startExec(
   const { executable, warnings } = checkCommand(command[0], env.PATH, directory);
   for (const line of [...config.notices, ...warnings]) stderr.write(`inpod: ${line}\n`);
   if (verbose)
-    for (const key of config.ignoredKeys) stderr.write(`inpod: "${key}" has no effect\n`);
+    for (const { path, why } of config.ignoredKeys)
+      stderr.write(`inpod: "${path}" has no effect: ${why}\n`);
   // Loaded only here: everything above runs where there is no tap.
   const { runExec } = await import("./run.ts");
   return runExec({ config, target, command, executable, verbose, io });

@@ -1,0 +1,119 @@
+/** The keys below `feature.network`. */
+import { z } from "zod";
+import { notYet, works } from "./keys.ts";
+import {
+  flag,
+  flagOrObject,
+  list,
+  orFlag,
+  port,
+  regex,
+  regexes,
+  section,
+  shortOr,
+  words,
+} from "./values.ts";
+
+/** One place: a program's own port and the pod's. */
+const WHAT_PAIR = "a pair [port of the program, port of the pod]";
+const pairs = list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers");
+const INCOMING_MODES = ["mirror", "steal", "off"] as const;
+const MIRROR = "`mirror` not yet: taken for `off`, with a notice";
+
+const httpFilter = section({
+  header_filter: notYet("expression for a header, as in `name: value`", { schema: regex(true) }),
+  header_filter_jq: notYet("jq program for the headers", { type: "string" }),
+  path_filter: notYet("expression for the path", { schema: regex(true) }),
+  method_filter: notYet("expression for the method", { schema: regex(true) }),
+  body_filter: notYet("what the body must be like", { type: "object" }),
+  all_of: notYet("filters that must all match", { type: "list of object" }),
+  any_of: notYet("filters of which one must match", { type: "list of object" }),
+  ports: notYet("ports whose requests are filtered", { schema: list(port, "port numbers") }),
+});
+
+const tlsDelivery = section({
+  protocol: notYet("tcp or tls", { schema: words(["tcp", "tls"]) }),
+  trust_roots: notYet("certificates that the program's must be signed by", {
+    type: "list of string",
+  }),
+  server_name: notYet("name that the program's certificate must have", { type: "string" }),
+  server_cert: notYet("certificate that the program must have", { type: "string" }),
+});
+
+const incoming = section({
+  mode: works(
+    words(INCOMING_MODES),
+    "whether what the pod's clients send is copied to the program, taken for it, or neither",
+    { why: MIRROR },
+  ),
+  ports: works(list(port, "port numbers"), "ports that are the pod's; the others stay local"),
+  ignore_ports: works(list(port, "port numbers"), "ports that stay local"),
+  ignore_localhost: works(flag, "whether a program that listens on loopback only stays local"),
+  port_mapping: works(
+    pairs.refine((all) => new Set(all.map(([own]) => own)).size === all.length, {
+      error: "pairs that name each port of the program once",
+    }),
+    "ports of the program, and the port of the pod that each stands for",
+  ),
+  listen_ports: notYet("ports of the program, and the port that each is bound to", {
+    schema: pairs,
+  }),
+  http_filter: notYet("which requests are taken", { schema: httpFilter }),
+  on_concurrent_steal: notYet("what happens when somebody else takes the port already", {
+    schema: words(["abort", "override", "continue"]),
+  }),
+  tls_delivery: notYet("how taken TLS reaches the program", { schema: tlsDelivery }),
+  https_delivery: notYet("the old name of tls_delivery", { type: "object" }),
+});
+
+/** `[tcp|udp://]host|ip|cidr|:port`; what is no address is a name, so only the shape is checked here. */
+const WHAT_PEER = "[tcp://|udp://] and a name, an address, a subnet or :PORT";
+const peers = list(
+  z
+    .string({ error: "a string" })
+    .regex(/^((tcp|udp):\/\/)?[^\s/]+(\/\d{1,3}(:\d{1,5})?)?$/, { error: WHAT_PEER }),
+  "peers",
+);
+
+const outgoing = section({
+  tcp: works(flag, "whether TCP connections leave from the pod"),
+  udp: works(flag, "whether UDP datagrams leave from the pod"),
+  ignore_localhost: works(flag, "whether connections to loopback stay local"),
+  filter: works(
+    section({
+      remote: works(peers, `only what goes to these leaves from the pod: ${WHAT_PEER}`),
+      local: works(peers, "what goes to these does not leave from the pod"),
+    }).refine(({ remote, local }) => (remote === undefined) !== (local === undefined), {
+      error: "either remote or local",
+    }),
+    "what leaves from the pod",
+  ),
+  unix_streams: notYet("expressions for unix sockets that are the pod's", { schema: regexes }),
+});
+
+const dns = section({
+  enabled: works(flag, "whether names are found as the pod finds them"),
+  filter: notYet("which names are found as the pod finds them", {
+    schema: section({
+      remote: notYet("only these", { type: "list of string" }),
+      local: notYet("not these", { type: "list of string" }),
+    }),
+  }),
+});
+
+export const network = section({
+  incoming: works(
+    shortOr(orFlag(INCOMING_MODES), incoming),
+    "what the pod's clients send; a word is the mode, true is mirror, false is off",
+    { why: MIRROR },
+  ),
+  outgoing: works(
+    shortOr(flagOrObject, outgoing),
+    "what the program connects to; false: none of it leaves from the pod",
+  ),
+  dns: works(shortOr(flagOrObject, dns), "name resolution; false: this machine's"),
+  ipv6: notYet("whether the program may make IPv6 sockets", {
+    harmless: z.literal(true),
+    type: "boolean",
+  }),
+});
