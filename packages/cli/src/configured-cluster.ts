@@ -1,17 +1,38 @@
-/** The cluster that flags, variables and the configuration mean, for commands that need no session. */
-import { type Cluster, openCluster } from "@inpod/targets";
+/** The cluster that flags, variables and the configuration mean. */
+import { type Cluster, type ClusterOptions, openCluster } from "@inpod/targets";
 import { loadConfig } from "./config/load.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import type { PlaceArguments } from "./flags.ts";
 import type { Io } from "./io.ts";
 
-/** The caller closes the cluster. @throws UserError CONFIG_*, KUBECONFIG_*, CONTEXT_* */
+/** For commands that need no session. The caller closes the cluster. @throws UserError CONFIG_*, KUBECONFIG_*, CONTEXT_* */
 export async function openConfiguredCluster(
   { flags, isFileWanted }: PlaceArguments,
   { env, directory }: Io,
 ): Promise<{ readonly cluster: Cluster; readonly config: ResolvedConfig }> {
   const config = loadConfig({ flags, env, directory, isFileWanted });
-  const { namespace, kubeconfig, context, acceptInvalidCertificates } = config;
-  const cluster = await openCluster({ namespace, kubeconfig, context, acceptInvalidCertificates });
+  const cluster = await openCluster(clusterOptions(config));
   return { cluster, config };
+}
+
+export const clusterOptions = ({
+  namespace,
+  kubeconfig,
+  context,
+  acceptInvalidCertificates,
+  useProxy,
+}: ResolvedConfig): ClusterOptions => ({
+  namespace,
+  kubeconfig,
+  context,
+  acceptInvalidCertificates,
+  useProxy,
+  takeTerminal,
+});
+
+/** A login program that speaks with its user does so on a line of its own, not behind the running step's. */
+function takeTerminal(): boolean {
+  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) return false;
+  process.stderr.write("\n");
+  return true;
 }

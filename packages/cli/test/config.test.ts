@@ -10,6 +10,7 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
     { ...config, layer: undefined, notices: undefined, agent: undefined },
     {
       acceptInvalidCertificates: false,
+      useProxy: true,
       key: "made-up",
       onDisconnect: "stop",
       agent: undefined,
@@ -113,6 +114,7 @@ test("a list of variables to exclude takes the place of the file's list to inclu
 test("every key but the agent's arrives", (t) => {
   const config = loadValue(t, {
     accept_invalid_certificates: true,
+    use_proxy: false,
     key: "fix-42",
     on_disconnect: "continue",
     skip_processes: "make;gcc",
@@ -163,6 +165,7 @@ test("every key but the agent's arrives", (t) => {
   });
   assert.deepEqual(config, {
     acceptInvalidCertificates: true,
+    useProxy: false,
     key: "fix-42",
     onDisconnect: "continue",
     agent: config.agent,

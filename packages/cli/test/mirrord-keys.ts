@@ -11,6 +11,7 @@ const all = (prefix: string, effect: Effect, values: Record<string, unknown>): K
 
 export const MIRRORD_KEYS: readonly KnownKey[] = [
   ...all("", "works", {
+    use_proxy: false,
     accept_invalid_certificates: true,
     kubeconfig: "~/.kube/other",
     kube_context: "staging",
@@ -39,7 +40,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "startup_retry.max_retries": 2,
     api: false,
     telemetry: false,
-    use_proxy: false,
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     baggage: "a=b",
     sip_binaries: ["bash"],

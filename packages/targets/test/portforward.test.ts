@@ -126,11 +126,12 @@ async function serve(setup: Setup) {
     server: new URL(`${scheme}://127.0.0.1:${port}/prefix/`),
     contextName: "test",
     namespace: "shop",
+    proxy: undefined,
     credentials: async () => ({
       tls: { ca: cert },
       headers: { Authorization: "Bearer secret" },
-      proxyAgent: undefined,
     }),
+    forgetLogin: () => false,
   };
   const api = new ApiClient(access);
   return {

@@ -15,6 +15,8 @@ export interface ResolvedConfig {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly acceptInvalidCertificates: boolean;
+  /** Whether HTTPS_PROXY and its like are followed on the way to the API server. */
+  readonly useProxy: boolean;
   /** A label's value by which people know the session; made up when nobody says it. */
   readonly key: string;
   /** What becomes of the program when its session is lost for good. */
@@ -56,6 +58,7 @@ export function resolve(
     }),
     acceptInvalidCertificates:
       overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
+    useProxy: file.use_proxy ?? true,
     key: overrides.key ?? file.key ?? newKey(),
     onDisconnect: file.on_disconnect ?? "stop",
     agent: agentConfig(file.agent ?? {}, file.startup_retry ?? {}, overrides),

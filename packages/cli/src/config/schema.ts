@@ -24,6 +24,10 @@ export const fileSchema = section({
     flag,
     "whether the API server's certificate is left unchecked",
   ),
+  use_proxy: works(
+    flag,
+    "whether the API server is reached through the proxy of HTTPS_PROXY; that of the kubeconfig is used in any case",
+  ),
   on_disconnect: works(
     words(["stop", "continue"]),
     "what becomes of the program when its session is lost for good: it is ended, or goes on with this machine's network and files",
@@ -50,11 +54,6 @@ export const fileSchema = section({
   baggage: noEffect("baggage of requests to the operator", NO_OPERATOR, "string"),
   api: noEffect("whether a server on this machine shows the session", "inpod has none", "boolean"),
   telemetry: noEffect("whether usage is reported", "inpod reports nothing to anybody", "boolean"),
-  use_proxy: noEffect(
-    "whether HTTP_PROXY and HTTPS_PROXY are used",
-    "inpod's own requests use the proxy that the kubeconfig names, and no other",
-    "boolean",
-  ),
   sip_binaries: noEffect("programs to sign anew", NO_MACOS, "list of string"),
   skip_sip: noEffect("programs not to sign anew", NO_MACOS, "list of string"),
   ci: noEffect("where `ci` puts the program's output", "inpod has no such command", "object"),

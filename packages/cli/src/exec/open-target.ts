@@ -7,6 +7,7 @@ import { UserError } from "@inpod/protocol";
 import type { ContainerEngine, Target, TargetPath } from "@inpod/targets";
 import { openKubernetes, openProcess } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
+import { clusterOptions } from "../configured-cluster.ts";
 import { VERSION } from "../version.ts";
 
 export interface OpenedTarget {
@@ -17,18 +18,16 @@ export interface OpenedTarget {
 /** @throws UserError */
 export async function openTarget(
   path: TargetPath,
-  { agent, ...config }: ResolvedConfig,
+  config: ResolvedConfig,
   signal: AbortSignal,
 ): Promise<OpenedTarget> {
+  const { agent } = config;
   if (path.kind === "process")
     return { target: openProcess(path.pid, programs()), close: () => {} };
   if (path.kind === "engine") throw engineNotYet(path.engine);
   const target = await openKubernetes({
+    ...clusterOptions(config),
     target: path,
-    namespace: config.namespace,
-    kubeconfig: config.kubeconfig,
-    context: config.context,
-    acceptInvalidCertificates: config.acceptInvalidCertificates,
     agent: {
       image: agent.image ?? `inpod/agent:${VERSION}`,
       imagePullPolicy: agent.imagePullPolicy,

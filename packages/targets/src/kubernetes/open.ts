@@ -25,8 +25,12 @@ export interface KubernetesTarget extends Target {
  * @throws UserError for everything that can be wrong with the kubeconfig, the cluster and the target
  */
 export async function openKubernetes(options: KubernetesOptions): Promise<KubernetesTarget> {
+  const { takeTerminal = () => false } = options;
+  // From then on the terminal is the user's program's.
+  let isPlaced = false;
   const cluster = await openCluster({
     ...options,
+    takeTerminal: () => !isPlaced && takeTerminal(),
     purposes: (namespace) =>
       sessionPurposes(options.target.kind, namespace, options.agent.namespace),
   });
@@ -37,7 +41,11 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       pod,
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
-      place: (agentOptions) => placeJob(cluster.api, pod, options.agent, agentOptions),
+      place: async (agentOptions) => {
+        const agent = await placeJob(cluster.api, pod, options.agent, agentOptions);
+        isPlaced = true;
+        return agent;
+      },
       close: () => cluster.close(),
     };
   } catch (error) {

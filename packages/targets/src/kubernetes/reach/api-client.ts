@@ -2,14 +2,21 @@
  * The few requests that a session makes of the API server. Not @kubernetes/client-node's: it opens
  * a new TLS connection for every request, and cannot follow a signal. Types and login are its own.
  */
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
+import { UserError } from "@inpod/protocol";
 import { type ApiCall, ApiError, unreachable } from "./api-errors.ts";
-import type { Access } from "./kubeconfig.ts";
+import type { Access, Credentials } from "./kubeconfig.ts";
+import { proxyAgent, proxyName, proxyRefused } from "./proxy.ts";
 import type { Purpose } from "./roles.ts";
 
-/** Until the head of an answer has come, its login program and TLS included. */
+/** Until the head of an answer has come, TLS included. */
 const ANSWER_TIMEOUT_MS = 10_000;
 /** A list of some thousand names; a Status is 1 KB. */
 const MAX_BODY = 16 * 1024 * 1024;
@@ -52,14 +59,15 @@ export class ApiClient {
   readonly #access: Access;
   readonly #purposes: readonly Purpose[];
   /** Kept open between requests: a TLS handshake is two round trips and the server's signature. */
-  readonly #agent: HttpAgent | HttpsAgent;
+  readonly #agent: HttpAgent;
 
   /** @param purposes what it is used for: a refusal names all the rights for it */
   constructor(access: Access, purposes: readonly Purpose[] = []) {
     this.#access = access;
     this.#purposes = purposes;
-    this.#agent =
-      access.server.protocol === "https:"
+    this.#agent = access.proxy
+      ? proxyAgent(access.proxy)
+      : access.server.protocol === "https:"
         ? new HttpsAgent({ keepAlive: true })
         : new HttpAgent({ keepAlive: true });
   }
@@ -76,8 +84,8 @@ export class ApiClient {
 
   /** The body as it is: a log. */
   async requestText(call: ApiCall, extras: RequestExtras = {}): Promise<string> {
-    return this.#guard(extras.signal, async (signal) => {
-      const response = await this.#send(call, extras, signal);
+    return this.#guard(extras.signal, async (attempt) => {
+      const response = await this.#send(call, extras, attempt);
       return (await readBody(response)).toString();
     });
   }
@@ -91,8 +99,8 @@ export class ApiClient {
     query: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<T>> {
-    const response = await this.#guard(signal, (guarded) =>
-      this.#send(call, { query: { ...query, watch: "1" } }, guarded),
+    const response = await this.#guard(signal, (attempt) =>
+      this.#send(call, { query: { ...query, watch: "1" } }, attempt),
     );
     const stop = () => response.destroy();
     signal.addEventListener("abort", stop);
@@ -128,10 +136,10 @@ export class ApiClient {
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<Upgraded> {
-    return this.#guard(signal, async (guarded) => {
-      const request = await this.#open(call, { query }, headers, guarded);
+    return this.#guard(signal, (attempt) => {
+      const request = this.#open(call, { query }, headers, attempt);
       return new Promise<Upgraded>((resolve, reject) => {
-        request.on("error", (error) => reject(this.#unanswered(error, guarded)));
+        request.on("error", (error) => reject(this.#unanswered(error, attempt.signal)));
         request.on("response", (response) =>
           failure(call, response, this.#purposes).then(reject, reject),
         );
@@ -148,8 +156,26 @@ export class ApiClient {
     });
   }
 
-  /** Runs `work` with a signal that also fires when the answer is too late. */
+  /** Logs in and runs `work`; once more where the API server wants another login and there is one. */
   async #guard<T>(
+    signal: AbortSignal | undefined,
+    work: (attempt: Attempt) => Promise<T>,
+  ): Promise<T> {
+    // Without a deadline of ours: a login program may ask its user, and has its own.
+    const credentials = await this.#access.credentials(signal);
+    try {
+      return await this.#inTime(signal, (guarded) => work({ credentials, signal: guarded }));
+    } catch (error) {
+      // A token can be taken back before the time that it was given for.
+      const isRefused = error instanceof ApiError && error.status === 401;
+      if (!isRefused || !this.#access.forgetLogin()) throw error;
+    }
+    const renewed = await this.#access.credentials(signal);
+    return this.#inTime(signal, (guarded) => work({ credentials: renewed, signal: guarded }));
+  }
+
+  /** Runs `work` with a signal that also fires when the answer is too late. */
+  async #inTime<T>(
     signal: AbortSignal | undefined,
     work: (guarded: AbortSignal) => Promise<T>,
   ): Promise<T> {
@@ -169,9 +195,9 @@ export class ApiClient {
     }
   }
 
-  async #send(call: ApiCall, extras: RequestExtras, signal: AbortSignal): Promise<IncomingMessage> {
+  async #send(call: ApiCall, extras: RequestExtras, attempt: Attempt): Promise<IncomingMessage> {
     const text = extras.body === undefined ? undefined : JSON.stringify(extras.body);
-    const request = await this.#open(
+    const request = this.#open(
       call,
       extras,
       {
@@ -185,10 +211,10 @@ export class ApiClient {
               "Content-Length": String(Buffer.byteLength(text)),
             }),
       },
-      signal,
+      attempt,
     );
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      request.on("error", (error) => reject(this.#unanswered(error, signal)));
+      request.on("error", (error) => reject(this.#unanswered(error, attempt.signal)));
       request.on("response", resolve);
       request.end(text);
     });
@@ -196,37 +222,54 @@ export class ApiClient {
     return response;
   }
 
-  async #open(
+  #open(
     call: ApiCall,
     extras: RequestExtras,
     headers: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ) {
-    const { server } = this.#access;
-    const credentials = await this.#access.credentials();
-    signal.throwIfAborted();
+    { credentials, signal }: Attempt,
+  ): ClientRequest {
+    const { server, proxy } = this.#access;
     const url = new URL(server.href);
     url.pathname = server.pathname.replace(/\/$/, "") + pathOf(call);
     url.search = new URLSearchParams(extras.query).toString();
     const send = server.protocol === "https:" ? httpsRequest : httpRequest;
-    return send(url, {
+    const request = send(url, {
       ...credentials.tls,
       method: METHODS[call.verb],
-      agent: credentials.proxyAgent ?? this.#agent,
+      agent: this.#agent,
       headers: { "User-Agent": "inpod", ...credentials.headers, ...headers },
       signal,
     });
+    // What a proxy answers in place of a connection would look like the API server's answer.
+    request.once("proxyConnect", ({ statusCode, statusText }: ProxyAnswer) => {
+      if (proxy !== undefined && statusCode !== 200)
+        request.destroy(proxyRefused(proxy, server, statusCode, statusText));
+    });
+    return request;
   }
 
   #unanswered(error: unknown, signal: AbortSignal): unknown {
-    if (!signal.aborted) return unreachable(this.#access.server, this.#access.contextName, error);
-    return signal.reason instanceof AnswerTimeout
-      ? unreachable(this.#access.server, this.#access.contextName, signal.reason)
-      : signal.reason;
+    if (error instanceof UserError) return error;
+    const why = signal.aborted ? signal.reason : error;
+    if (signal.aborted && !(why instanceof AnswerTimeout)) return why;
+    const { server, contextName, proxy } = this.#access;
+    return unreachable(server, contextName, why, proxy && proxyName(proxy));
   }
 }
 
 class AnswerTimeout extends Error {}
+
+/** One try of a request. */
+interface Attempt {
+  readonly credentials: Credentials;
+  readonly signal: AbortSignal;
+}
+
+/** of https-proxy-agent's event */
+interface ProxyAnswer {
+  readonly statusCode: number;
+  readonly statusText: string;
+}
 
 interface StatusBody {
   readonly code?: number;

@@ -114,7 +114,13 @@ const refused = (error: ApiError): UserError =>
 const isCertificateProblem = (code: string): boolean =>
   /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY))/.test(code);
 
-export function unreachable(server: URL, contextName: string, cause: unknown): UserError {
+/** @param proxy the one that it was tried through, for people */
+export function unreachable(
+  server: URL,
+  contextName: string,
+  cause: unknown,
+  proxy?: string,
+): UserError {
   const { code = "" } = cause as NodeJS.ErrnoException;
   if (isCertificateProblem(code))
     return new UserError(
@@ -129,7 +135,9 @@ export function unreachable(server: URL, contextName: string, cause: unknown): U
     );
   return new UserError(
     "API_SERVER_UNREACHABLE",
-    `cannot reach the API server ${server.origin} of context "${contextName}"`,
+    `cannot reach the API server ${server.origin} of context "${contextName}"${
+      proxy === undefined ? "" : ` through the proxy ${proxy}`
+    }`,
     {
       hints: ["is the cluster up, and the VPN?", "choose another: --context NAME"],
       cause,

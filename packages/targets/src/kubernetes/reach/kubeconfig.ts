@@ -1,20 +1,22 @@
 /**
  * Which cluster, as whom, in which namespace: from --kubeconfig, KUBECONFIG, ~/.kube/config or the
- * pod that we run in ourselves. Reading and logging in is @kubernetes/client-node's part.
+ * pod that we run in ourselves. Reading them is @kubernetes/client-node's part, but for what it leaves out:
+ * see kubeconfig-extras.ts, login-program.ts and proxy.ts.
  */
-import { existsSync } from "node:fs";
-import type { Agent, RequestOptions } from "node:https";
+import { existsSync, readFileSync } from "node:fs";
+import type { RequestOptions } from "node:https";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { nearestFirst, UserError } from "@inpod/protocol";
-import type { KubeConfig } from "@kubernetes/client-node";
+import type { KubeConfig, User } from "@kubernetes/client-node";
+import { type Extras, execCluster, readExtras, type UserExtras } from "./kubeconfig-extras.ts";
+import { type Login, type LoginProgram, LoginRun } from "./login-program.ts";
+import { chooseProxy, type ServerProxy } from "./proxy.ts";
 
 /** What every request to the API server takes with it; holds secrets, never logged. */
 export interface Credentials {
   readonly tls: Pick<RequestOptions, "ca" | "cert" | "key" | "servername" | "rejectUnauthorized">;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Goes through the cluster's proxy-url; undefined: connect directly. */
-  readonly proxyAgent: Agent | undefined;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
 }
 
 export interface Access {
@@ -23,8 +25,11 @@ export interface Access {
   readonly contextName: string;
   /** The context's, or "default". */
   readonly namespace: string;
-  /** Fresh for each request: login programs and token files renew what they give. @throws UserError LOGIN_FAILED */
-  credentials(): Promise<Credentials>;
+  readonly proxy: ServerProxy | undefined;
+  /** Fresh for each request: login programs and token files renew what they give. @throws UserError LOGIN_FAILED, the signal's reason */
+  credentials(signal?: AbortSignal): Promise<Credentials>;
+  /** After the API server accepted the credentials no longer: whether asking for them again can give others. */
+  forgetLogin(): boolean;
 }
 
 export interface KubeconfigOptions {
@@ -34,13 +39,20 @@ export interface KubeconfigOptions {
   readonly context?: string | undefined;
   /** accept_invalid_certificates: the API server's certificate is not verified. */
   readonly acceptInvalidCertificates?: boolean | undefined;
+  /** use_proxy: HTTPS_PROXY and its like are followed; undefined: they are. A cluster's proxy-url always is. */
+  readonly useProxy?: boolean | undefined;
+  /**
+   * Called just before a login program starts that speaks with its user: whether it gets the terminal.
+   * Undefined: it never does.
+   */
+  readonly takeTerminal?: (() => boolean) | undefined;
 }
 
 const IN_CLUSTER_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/** @throws UserError KUBECONFIG_NOT_FOUND, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND, CONTEXT_INVALID */
+/** @throws UserError KUBECONFIG_NOT_FOUND, KUBECONFIG_INVALID, CONTEXT_NOT_FOUND, CONTEXT_INVALID, PROXY_INVALID */
 export async function loadAccess(options: KubeconfigOptions): Promise<Access> {
-  const config = await load(options.kubeconfig);
+  const { config, extras } = await load(options.kubeconfig);
   const contextName = options.context ?? config.getCurrentContext();
   if (!contextName) throw noContext(config.getContexts().map(({ name }) => name));
   const context = config.getContextObject(contextName);
@@ -57,6 +69,12 @@ export async function loadAccess(options: KubeconfigOptions): Promise<Access> {
   const server = parseUrl(cluster.server);
   if (server === null || !["https:", "http:"].includes(server.protocol))
     throw contextInvalid(contextName, `"${cluster.server}" is no server address`);
+  const proxy = chooseProxy({
+    server,
+    clusterName: cluster.name,
+    configured: cluster.proxyUrl,
+    env: options.useProxy === false ? undefined : process.env,
+  });
 
   if (options.acceptInvalidCertificates) {
     config.clusters = config.clusters.map((each) =>
@@ -64,56 +82,65 @@ export async function loadAccess(options: KubeconfigOptions): Promise<Access> {
     );
   }
 
+  const user = config.getCurrentUser();
+  const userExtras = extras.users.get(user?.name ?? "") ?? { kubeconfig: "" };
+  const program = user?.exec as LoginProgram | undefined;
+  const login = program
+    ? new LoginRun(program, {
+        user: user?.name ?? "",
+        kubeconfig: userExtras.kubeconfig,
+        cluster: execCluster(cluster, extras),
+        takeTerminal: options.takeTerminal ?? (() => false),
+      })
+    : undefined;
   // client-node leaves the certificate authority out when a context has no user.
-  if (config.getCurrentUser() === null) {
-    config.addUser({ name: "inpod-anonymous" });
-    config.contexts = config.contexts.map((each) =>
-      each === context ? { ...each, user: "inpod-anonymous" } : each,
-    );
-  }
-  const exec = config.getCurrentUser()?.exec;
-  // Login programs learn the version they are to answer in from here (client-go's contract;
-  // client-node leaves it out, and some programs then answer in one that is no more).
-  if (exec)
-    exec.env = [
-      ...(exec.env ?? []),
-      {
-        name: "KUBERNETES_EXEC_INFO",
-        value: JSON.stringify({
-          apiVersion: exec.apiVersion ?? "client.authentication.k8s.io/v1",
-          kind: "ExecCredential",
-          spec: { interactive: false },
-        }),
-      },
-    ];
+  const replaced: User = { ...(user ?? { name: "inpod-anonymous" }), exec: undefined };
+  config.users = [...config.users.filter((each) => each !== user), replaced];
+  config.contexts = config.contexts.map((each) =>
+    each === context ? { ...each, user: replaced.name } : each,
+  );
 
   return {
     server,
     contextName,
     namespace: context.namespace || "default",
-    credentials: () => credentials(config, server, exec?.command),
+    proxy,
+    credentials: async (signal) => {
+      // Only `kubectl proxy` and its like listen without TLS; they log in themselves, and a token
+      // must not cross a network in the clear.
+      if (server.protocol === "http:") return { tls: {}, headers: {} };
+      return credentials(config, userExtras, await login?.login(signal));
+    },
+    forgetLogin: () => login?.forget() ?? false,
   };
 }
 
 async function credentials(
   config: KubeConfig,
-  server: URL,
-  loginProgram: string | undefined,
+  extras: UserExtras,
+  login: Login | undefined,
 ): Promise<Credentials> {
-  // Only `kubectl proxy` and its like listen without TLS; they log in themselves, and a token
-  // must not cross a network in the clear.
-  if (server.protocol === "http:") return { tls: {}, headers: {}, proxyAgent: undefined };
   const options: RequestOptions = {};
+  let token: string | undefined;
+  const user = config.getCurrentUser();
   try {
     await config.applyToHTTPSOptions(options);
+    // What the user is given in the file itself stands above a file, as with kubectl.
+    if (extras.tokenFile !== undefined && !user?.token)
+      token = readFileSync(extras.tokenFile, "utf8").trim();
   } catch (error) {
-    throw loginFailed(config.getCurrentUser()?.name ?? "", loginProgram, error);
+    throw loginFailed(user?.name ?? "", error);
   }
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string | readonly string[]> = {};
   for (const [name, value] of Object.entries(options.headers ?? {}))
     if (value !== undefined) headers[name] = String(value);
   if (options.auth) headers.Authorization = `Basic ${Buffer.from(options.auth).toString("base64")}`;
-  const { ca, cert, key, servername, rejectUnauthorized } = options;
+  token ??= login?.token;
+  if (token !== undefined) headers.Authorization = `Bearer ${token}`;
+  Object.assign(headers, extras.impersonation);
+  const { ca, servername, rejectUnauthorized } = options;
+  const cert = login?.cert ?? options.cert;
+  const key = login?.key ?? options.key;
   return {
     tls: {
       ...(ca === undefined ? {} : { ca }),
@@ -123,27 +150,30 @@ async function credentials(
       ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
     },
     headers,
-    proxyAgent: config.getCurrentCluster()?.proxyUrl ? (options.agent as Agent) : undefined,
   };
 }
 
 /** As kubectl: of several files the first that has a name wins, and files that are not there are left out. */
-async function load(explicit: string | undefined): Promise<KubeConfig> {
+async function load(
+  explicit: string | undefined,
+): Promise<{ readonly config: KubeConfig; readonly extras: Extras }> {
   // Imported here: it takes 80 ms, and a session on process/PID needs none of it.
   const { KubeConfig } = await import("@kubernetes/client-node");
   const result = new KubeConfig();
+  const extras: Extras = { users: new Map(), clusters: new Map() };
   const listed = (process.env.KUBECONFIG ?? "").split(delimiter).filter((path) => path !== "");
   const usual = listed.length > 0 ? listed : [join(homedir(), ".kube", "config")];
   const files = explicit === undefined ? usual.filter((path) => existsSync(path)) : [explicit];
   if (files.length === 0) {
     if (!existsSync(IN_CLUSTER_TOKEN)) throw kubeconfigNotFound(usual);
     result.loadFromCluster();
-    return result;
+    return { config: result, extras };
   }
   for (const file of files) {
     const one = new KubeConfig();
     try {
       one.loadFromFile(file, { onInvalidEntry: "filter" });
+      readExtras(file, extras);
     } catch (error) {
       throw kubeconfigInvalid(file, error);
     }
@@ -154,7 +184,7 @@ async function load(explicit: string | undefined): Promise<KubeConfig> {
     for (const context of one.contexts)
       if (result.getContextObject(context.name) === null) result.addContext(context);
   }
-  return result;
+  return { config: result, extras };
 }
 
 /** URL.parse exists from Node 22 on. */
@@ -191,15 +221,8 @@ const contextNotFound = (wanted: string, known: readonly string[]): UserError =>
 const contextInvalid = (name: string, why: string): UserError =>
   new UserError("CONTEXT_INVALID", `context "${name}" cannot be used: ${why} in the kubeconfig`);
 
-/** The program's own words are the cause: they say where to log in. */
-const loginFailed = (user: string, program: string | undefined, cause: unknown): UserError =>
+const loginFailed = (user: string, cause: unknown): UserError =>
   new UserError("LOGIN_FAILED", `cannot log in to the cluster as "${user}"`, {
-    hints:
-      program === undefined
-        ? ["see whether kubectl can: kubectl auth whoami"]
-        : [
-            `see what the login program says: ${program}`,
-            "or whether kubectl can: kubectl auth whoami",
-          ],
+    hints: ["see whether kubectl can: kubectl auth whoami"],
     cause,
   });
