@@ -27,8 +27,8 @@ export interface StartOptions {
   readonly reporter: Reporter;
   /** Where the target's container has volumes, if its spec is known: those trees are the target's. */
   readonly volumeMounts: readonly string[];
-  /** When this process is killed: "stop" ends the tree, "continue" lets it go on natively. */
-  readonly onDeath: "stop" | "continue";
+  /** When this process is killed: "stop" (left out, too) ends the tree, "continue" lets it go on natively. */
+  readonly onDeath?: "stop" | "continue";
 }
 
 export interface RunningTree {
@@ -84,7 +84,7 @@ export class PreparedTap {
         environment,
         groups: config.hostname ? ["network", "files", "hostname"] : ["network", "files"],
         mark,
-        onDeath: options.onDeath,
+        onDeath: options.onDeath ?? "stop",
         cwd: options.cwd,
       });
       const stopReaping = this.#reapOrphans(tree.child);

@@ -26,8 +26,11 @@ export interface LaunchOptions {
   readonly groups: readonly FilterGroup[];
   /** "NAME=value", present in `environment`: how the keeper knows the processes of this tree. */
   readonly mark: string;
-  /** What happens to the tree when this process is killed. */
-  readonly onDeath: "stop" | "continue";
+  /**
+   * What happens to the tree when this process is killed: it ends, or goes on natively, with the calls that were
+   * held then. Left out: "stop".
+   */
+  readonly onDeath?: "stop" | "continue";
   readonly stdio?: "inherit" | "pipe";
   readonly cwd?: string;
 }
@@ -70,7 +73,7 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   try {
     await once(child, "spawn"); // rejects with the child's error
     const listener = await receiveListener(tap, control);
-    const keeper = startKeeper(listener, options);
+    const keeper = startKeeper(native.heldCalls(), listener, options);
     const failed = native.receive(listener, RECEIVERS);
     if (failed < 0) throw new TapError(getSystemErrorName(failed), "starting the tap's threads");
     native.writeByte(control); // the launcher becomes the command only now
@@ -96,11 +99,15 @@ async function receiveListener(tap: Tap, control: number): Promise<number> {
   }
 }
 
-function startKeeper(listener: number, options: LaunchOptions): { leaveRest(): void } {
+function startKeeper(
+  heldCalls: number,
+  listener: number,
+  options: LaunchOptions,
+): { leaveRest(): void } {
   // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
-  const keeper = spawn(join(artifacts, "inpod-keeper"), [options.onDeath, options.mark], {
+  const keeper = spawn(join(artifacts, "inpod-keeper"), [options.onDeath ?? "stop", options.mark], {
     // Nothing of ours: it may outlive us, and whoever reads our output waits for its end.
-    stdio: ["ignore", "ignore", "ignore", listener, "pipe"],
+    stdio: ["ignore", "ignore", "ignore", listener, "pipe", heldCalls < 0 ? "ignore" : heldCalls],
     detached: true,
     env: {},
     cwd: "/",

@@ -17,6 +17,7 @@ export interface Native {
   socketPair(): [number, number] | number;
   receiveListener(control: number): number;
   receive(listener: number, threads: number): number;
+  heldCalls(): number;
   writeByte(fd: number): number;
   close(fd: number): number;
   setPathRules(rules: readonly NativeRule[]): void;

@@ -46,7 +46,7 @@ time.sleep(30)
     const [line] = await once(us.stdout, "data");
     const pid = Number(String(line));
     assert.ok(alive(pid));
-    // Then it makes no calls: one that we had received and not answered would wait for an answer for ever.
+    // Before that it does not look for our end.
     rounds++;
     while (readFileSync(started, "latin1").length < "ok ".length * rounds) {
       await new Promise((r) => setTimeout(r, 10));

@@ -95,7 +95,10 @@ int reply_file(const struct call *call, struct op *op) {
 int bind_socket(const struct call *call, struct op *op) {
   struct sockaddr_storage to;
   socklen_t length = address_loopback(op, (uint16_t)int_of(call, 1), &to);
+  kept_acting(op, 0, EADDRINUSE);
   int result = bind(op->socket, (struct sockaddr *)&to, length) ? -errno : 0;
+  if (result == 0) kept_acting(op, 0, 0); /* bound it is; a second bind would be EINVAL */
+  else kept_undone(op);
   length = sizeof to;
   if (result == 0 && getsockname(op->socket, (struct sockaddr *)&to, &length) == 0) result = address_port(&to);
   op_unclaim(op);
@@ -130,6 +133,7 @@ static void connect_to_relay(void *argument) {
   struct op *op = relaying->op;
   struct sockaddr_storage to, local;
   socklen_t length = address_loopback(op, relaying->port, &to);
+  kept_acting(op, 0, ECONNRESET); /* what it was connected to ends with us */
   int error = connect(op->socket, (struct sockaddr *)&to, length) ? errno : 0;
   length = sizeof local;
   uint16_t port = 0;
@@ -160,6 +164,7 @@ int reply_relayed(const struct call *call, struct op *op) {
 /* replyPending(token) -> local port of the socket now in SYN_SENT, or -errno (told to the program). */
 int reply_pending(const struct call *call, struct op *op) {
   (void)call;
+  kept_acting(op, 0, ECONNRESET);
   int result = connect_pending(op), port = result;
   struct sockaddr_storage local;
   socklen_t length = sizeof local;
@@ -192,6 +197,7 @@ int reply_connected_datagram(const struct call *call, struct op *op) {
 int reply_sent_to(const struct call *call, struct op *op) {
   struct sockaddr_storage to;
   socklen_t length = datagram_relay(call, op, &to);
+  kept_acting(op, (int64_t)op->payload_length, 0); /* sent or lost, never sent twice */
   ssize_t sent = sendto(op->socket, op->payload, op->payload_length,
                         (int)op->args[3] | MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to, length);
   return op_reply(op, sent < 0 ? 0 : sent, sent < 0 ? errno : 0);

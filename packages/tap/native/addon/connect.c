@@ -138,13 +138,14 @@ static void tell_error(void *argument) {
   struct op *op = argument;
   struct cookie_entry entry;
   int error = cookie_get(op->cookie, &entry) ? entry.error : 0;
-  cookie_forget(op->cookie);
-  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   int32_t room = 0, length = sizeof error;
   int failed = memory_read(op->tid, op->args[4], &room, sizeof room) == sizeof room ? 0 : -EFAULT;
   if (!failed && room < length) length = room < 0 ? 0 : room;
   if (!failed) failed = memory_write(op->tid, op->args[3], &error, (size_t)length);
   if (!failed) failed = memory_write(op->tid, op->args[4], &length, sizeof length);
+  kept_acting(op, 0, -failed);
+  cookie_forget(op->cookie);
+  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   op_reply(op, 0, -failed);
 }
 
@@ -152,6 +153,7 @@ bool handle_socket_error(struct op *op) {
   struct cookie_entry entry;
   if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
   if (!cookie_get(op->cookie, &entry) || !entry.error) return false;
+  op->keep_result = true; /* it is told once */
   pool_run(tell_error, op);
   return true;
 }

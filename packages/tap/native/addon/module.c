@@ -16,6 +16,7 @@ static napi_value start(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   napi_create_threadsafe_function(env, call.arguments[0], NULL, text(env, "inpod-tap"), 0, 1, NULL, NULL,
                                   NULL, call_js, &to_js);
+  kept_start();
   op_start_sweeper();
   wait_start();
   return number(env, connect_prepare());
@@ -62,6 +63,12 @@ static napi_value receive_listener(napi_env env, napi_callback_info info) {
 static napi_value receive_js(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   return number(env, receive_start(int_of(&call, 0), int_of(&call, 1)));
+}
+
+/* heldCalls() -> fd of the memory that the keeper reads after our end, or negative */
+static napi_value held_calls(napi_env env, napi_callback_info info) {
+  (void)info;
+  return number(env, kept_descriptor());
 }
 
 /* writeByte(fd) -> 0 or -errno */
@@ -179,6 +186,7 @@ NAPI_MODULE_INIT() {
       {"socketPair", socket_pair},
       {"receiveListener", receive_listener},
       {"receive", receive_js},
+      {"heldCalls", held_calls},
       {"writeByte", write_byte},
       {"close", close_js},
       {"setPathRules", set_path_rules},

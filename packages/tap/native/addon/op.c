@@ -8,14 +8,13 @@
 #include <unistd.h>
 
 enum {
-  SLOTS = 8192,
   BUCKETS = 1024,
   SWEEP_MS = 50,
   KEEP_MS = 5000, /* how long the answer of an interrupted call waits for its restart */
 };
 
-static struct op *slots[SLOTS];
-static int free_slots[SLOTS], free_count = -1;
+static struct op *slots[KEPT_CALLS];
+static int free_slots[KEPT_CALLS], free_count = -1;
 static struct op *buckets[BUCKETS];
 static int held_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -37,11 +36,12 @@ int notification_continue(int listener, uint64_t id) {
   return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
 }
 
-uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * SLOTS + op->slot; }
+uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
 
 static unsigned bucket_of(pid_t tid) { return (unsigned)tid % BUCKETS; }
 
 static void release_locked(struct op *op) {
+  kept_release(op);
   struct op **link = &buckets[bucket_of(op->tid)];
   while (*link && *link != op) link = &(*link)->next;
   if (*link) *link = op->next;
@@ -96,6 +96,7 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
   statistics.joined++;
   if (!op->finished) {
     op->id = notif->id;
+    kept_rename(op);
     return true;
   }
   notification_reply(listener, notif->id, op->value, op->error);
@@ -109,7 +110,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
   *joined = false;
   pthread_mutex_lock(&mutex);
   if (free_count < 0)
-    for (free_count = 0; free_count < SLOTS; free_count++) free_slots[free_count] = SLOTS - 1 - free_count;
+    for (free_count = 0; free_count < KEPT_CALLS; free_count++) free_slots[free_count] = KEPT_CALLS - 1 - free_count;
   if (join_locked(notif, listener, path)) {
     *joined = true;
   } else if (free_count > 0) {
@@ -128,6 +129,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
     op->tgid = tgid;
     op->nr = notif->data.nr;
     memcpy(op->args, notif->data.args, sizeof op->args);
+    kept_hold(op);
     op->socket = -1;
     op->next = buckets[bucket_of(op->tid)];
     buckets[bucket_of(op->tid)] = op;
@@ -139,8 +141,8 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
 
 struct op *op_claim(uint64_t token) {
   pthread_mutex_lock(&mutex);
-  struct op *op = slots[token % SLOTS];
-  if (op && op->held && !op->claimed && !op->finished && op->generation == token / SLOTS) op->claimed = true;
+  struct op *op = slots[token % KEPT_CALLS];
+  if (op && op->held && !op->claimed && !op->finished && op->generation == token / KEPT_CALLS) op->claimed = true;
   else op = NULL;
   pthread_mutex_unlock(&mutex);
   return op;
@@ -181,6 +183,7 @@ static int answer(struct op *op, enum how how, int64_t value, int error, int fd,
     op->claimed = op->answering = false;
     op->value = value;
     op->error = error;
+    kept_unheard(op);
     op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
     pthread_cond_broadcast(&answered);
   } else if (how != INJECT || result >= 0) {
@@ -245,7 +248,7 @@ static void *sweeper(void *unused) {
     pthread_mutex_lock(&mutex);
     while (held_count == 0) pthread_cond_wait(&some_held, &mutex);
     int64_t now = now_ns();
-    for (int i = 0, left = held_count; i < SLOTS && left > 0; i++)
+    for (int i = 0, left = held_count; i < KEPT_CALLS && left > 0; i++)
       if (slots[i] && slots[i]->held) {
         left--;
         sweep_one(slots[i], now);

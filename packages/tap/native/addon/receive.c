@@ -113,6 +113,8 @@ static bool is_over(int listener) {
 
 static void *receive(void *argument) {
   struct receiver *receiver = argument;
+  struct seccomp_notif *notif = kept_hand();
+  if (!notif) abort();
   for (;;) {
     /* Older kernels leave RECV asleep when the last process ends; poll tells on all of them. */
     struct pollfd state = {receiver->listener, POLLIN, 0};
@@ -122,10 +124,9 @@ static void *receive(void *argument) {
       continue;
     }
     for (;;) {
-      struct seccomp_notif notif;
-      memset(&notif, 0, sizeof notif);
-      if (ioctl(receiver->listener, SECCOMP_IOCTL_NOTIF_RECV, &notif) == 0) {
-        dispatch(receiver->listener, &notif);
+      kept_hand_empty(notif); /* what it had has been answered, or has an op */
+      if (ioctl(receiver->listener, SECCOMP_IOCTL_NOTIF_RECV, notif) == 0) {
+        dispatch(receiver->listener, notif);
         continue;
       }
       if (errno == ENOENT && is_over(receiver->listener)) goto over; /* else: interrupted before we read it */
@@ -133,6 +134,7 @@ static void *receive(void *argument) {
     }
   }
 over:
+  kept_hand_back(notif);
   if (__atomic_sub_fetch(receiver->running, 1, __ATOMIC_SEQ_CST) == 0) {
     free(receiver->running);
     emit_end();

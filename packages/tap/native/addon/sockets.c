@@ -86,7 +86,10 @@ bool handle_connect(struct op *op) {
   if (socket_is_tcp(op) && cookie_get(op->cookie, &entry) && entry.pending) {
     /* A second connect() asks for the verdict (hiredis does): EALREADY, EISCONN or the agent's errno. */
     int result = entry.error ? -entry.error : connect_pending(op);
-    if (entry.error) cookie_forget(op->cookie);
+    if (entry.error) {
+      kept_acting(op, 0, entry.error);
+      cookie_forget(op->cookie);
+    }
     op_reply(op, 0, -result);
     return true;
   }

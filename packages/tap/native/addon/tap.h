@@ -6,10 +6,12 @@
  *  - receiving threads never block: what may wait goes to the pool or to epoll;
  *  - only pool threads write the user's memory, and the JS thread never touches it;
  *  - every call that is held has a deadline and a default answer;
- *  - after acting on a call it is never continued natively.
+ *  - after acting on a call it is never continued natively: not by us, and not by the keeper, which is told before
+ *    (kept_acting).
  */
 #pragma once
 #define _GNU_SOURCE
+#include "kept.h"
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -80,6 +82,27 @@ enum { OP_LOCAL_MS = 10000 }; /* for what TypeScript decides without the agent *
 void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_error);
 int notification_continue(int listener, uint64_t id);
 int notification_reply(int listener, uint64_t id, int64_t value, int error);
+
+/* ---- kept.c: what the keeper must know when we are killed (../kept.h) ---- */
+
+/* Once, before all else. A negative errno: without it held calls are lost when we are killed. */
+int kept_start(void);
+/* The memory as a file, for the keeper; negative: none. */
+int kept_descriptor(void);
+/* Where a receiver has its notifications written to; never NULL but without memory. */
+struct seccomp_notif *kept_hand(void);
+void kept_hand_empty(struct seccomp_notif *hand);
+void kept_hand_back(struct seccomp_notif *hand);
+void kept_hold(const struct op *op);
+void kept_rename(const struct op *op);
+void kept_release(const struct op *op);
+/*
+ * Before something is done in the program's name: if we are killed from now on, the call is not continued
+ * natively but answered like this. kept_undone(): nothing was done after all.
+ */
+void kept_acting(const struct op *op, int64_t value, int error);
+void kept_undone(const struct op *op);
+void kept_unheard(const struct op *op);
 
 /* ---- pool.c: threads that may block ---- */
 

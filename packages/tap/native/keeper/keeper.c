@@ -1,5 +1,5 @@
 /*
- * inpod-keeper MODE MARK          (fd 3: the seccomp listener, fd 4: the lifeline)
+ * inpod-keeper MODE MARK          (fd 3: the seccomp listener, fd 4: the lifeline, fd 5: held calls, kept.h)
  *
  * Without anybody who holds the listener, every trapped call of the user's tree would fail with ENOSYS
  * for ever. The keeper holds it too and sleeps while inpod lives. When the lifeline (a pipe whose other end
@@ -7,10 +7,12 @@
  *   MODE continue: each trapped call goes on natively, for as long as any process of the tree lives;
  *   MODE stop:     the same, while all processes whose environment has MARK (INPOD_SESSION=…) are
  *                  ended: SIGTERM, and SIGKILL three seconds later.
+ * In both, the calls that inpod had received and not answered are answered first (held.c).
  * If inpod writes one byte to the lifeline before its end, the mode is "continue": a clean end that
  * leaves daemons behind on purpose.
  */
 #define _GNU_SOURCE
+#include "held.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTENER = 3, LIFELINE = 4, GRACE_MS = 3000, TICK_MS = 200, ENVIRON_MAX = 1 << 20 };
+enum { LISTENER = 3, LIFELINE = 4, HELD_CALLS = 5, GRACE_MS = 3000, TICK_MS = 200, ENVIRON_MAX = 1 << 20 };
 
 static long now_ms(void) {
   struct timespec t;
@@ -97,18 +99,23 @@ static void continue_one(void) {
   struct seccomp_notif notif;
   memset(&notif, 0, sizeof notif);
   if (ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_RECV, &notif) != 0) return;
-  struct seccomp_notif_resp answer = {.id = notif.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+  struct seccomp_notif_resp answer = held_answer(&notif);
   remember((int)notif.pid);
   ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: interrupted meanwhile */
 }
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
+  held_open(HELD_CALLS);
   signal(SIGPIPE, SIG_IGN);
+  int stopping = strcmp(argv[1], "stop") == 0;
   char byte;
   ssize_t got;
-  while ((got = read(LIFELINE, &byte, 1)) < 0 && errno == EINTR) continue;
-  int stopping = got == 0 && strcmp(argv[1], "stop") == 0;
+  while ((got = read(LIFELINE, &byte, 1)) != 0) {
+    if (got > 0) stopping = 0; /* what inpod holds is its own until its end */
+    else if (errno != EINTR) return 1;
+  }
+  held_answer_all(LISTENER, remember);
   if (stopping) end_tree(argv[2], SIGTERM);
   long look_at = now_ms() + GRACE_MS;
   for (;;) {
