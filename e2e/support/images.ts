@@ -1,10 +1,16 @@
 /** Images of this machine's programs, in e2e/cluster. Other clusters bring images of their own. */
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+
+/** As the CLI names it, or as INPOD_AGENT_IMAGE does. */
+export const AGENT_IMAGE =
+  process.env.INPOD_AGENT_IMAGE ??
+  `inpod/agent:${JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version}`;
 
 const run = promisify(execFile);
 const cluster = join(dirname(fileURLToPath(import.meta.url)), "..", "cluster", "cluster");

@@ -1,11 +1,17 @@
 /** The command line, read and not yet acted on. A command's own flags stand in its folder. */
 import { nearest, UserError } from "@inpod/protocol";
 import { Command, CommanderError } from "commander";
+import { type CleanArguments, cleanSyntax } from "./clean/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
+import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
 import { VERSION } from "./version.ts";
 
-export type Arguments = { readonly kind: "print"; readonly text: string } | ExecArguments;
+export type Arguments =
+  | { readonly kind: "print"; readonly text: string }
+  | ExecArguments
+  | CleanArguments
+  | VerifyArguments;
 
 /** What a command's words are. */
 export interface CommandSyntax<Read extends { readonly kind: string }> {
@@ -17,11 +23,16 @@ export interface CommandSyntax<Read extends { readonly kind: string }> {
   readonly usageHint?: string;
 }
 
-const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [execSyntax];
+const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [
+  execSyntax,
+  cleanSyntax,
+  verifySyntax,
+];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS =
-  "ls env dump container doctor clean exchange mesh preview forward connect".split(" ");
+const LATER_COMMANDS = "ls env dump container doctor exchange mesh preview forward connect".split(
+  " ",
+);
 
 /** @param argv without node and the script; @throws UserError USAGE_* */
 export function parseArguments(argv: readonly string[]): Arguments {

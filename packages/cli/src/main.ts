@@ -23,6 +23,10 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return { code: 0 };
     case "exec":
       return startExec(parsed, io);
+    case "clean":
+      return (await import("./clean/run.ts")).runClean(parsed, io);
+    case "verify":
+      return (await import("./verify/run.ts")).runVerify(parsed, io);
   }
 }
 

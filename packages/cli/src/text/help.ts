@@ -14,6 +14,15 @@ export const EXEC_WHAT =
   "Your code, terminal and debugger stay here. " +
   "When the command ends, everything made in the cluster is removed and the pod answers again.";
 
+export const CLEAN_WHAT =
+  "Removes what ended sessions left in the cluster: agents that nobody holds. Each agent is asked whether it has a session; " +
+  "one that has, that may be starting, or that does not say is named and left alone.";
+
+export const VERIFY_WHAT =
+  "Looks for anything that a session has left, in the cluster and on this machine, and says what it is. " +
+  "What a living session uses is not left, and the exceptions of docs/nothing-left-behind.md are named as such. " +
+  "Changes nothing. Exit code 0: nothing is left; 1: something is.";
+
 export const EXEC_EXAMPLES = `
 Examples:
   Run a program with the environment, files and network of a pod:

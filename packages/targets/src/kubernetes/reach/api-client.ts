@@ -61,6 +61,9 @@ export class ApiClient {
   /** Kept open between requests: a TLS handshake is two round trips and the server's signature. */
   readonly #agent: HttpAgent;
 
+  /** The API server's clock less ours, milliseconds, as its last answer had it (RFC 9110, Date: to the second). */
+  #clockAheadMs = 0;
+
   /** @param purposes what it is used for: a refusal names all the rights for it */
   constructor(access: Access, purposes: readonly Purpose[] = []) {
     this.#access = access;
@@ -70,6 +73,11 @@ export class ApiClient {
       : access.server.protocol === "https:"
         ? new HttpsAgent({ keepAlive: true })
         : new HttpAgent({ keepAlive: true });
+  }
+
+  /** Milliseconds since the epoch, by the API server's clock once it has answered: the cluster's times are its own. */
+  nowMs(): number {
+    return Date.now() + this.#clockAheadMs;
   }
 
   /** Closes idle connections; what is under way ends by its own signal. */
@@ -218,6 +226,8 @@ export class ApiClient {
       request.on("response", resolve);
       request.end(text);
     });
+    const dateMs = Date.parse(response.headers.date ?? "");
+    if (!Number.isNaN(dateMs)) this.#clockAheadMs = dateMs - Date.now();
     if ((response.statusCode ?? 0) >= 300) throw await failure(call, response, this.#purposes);
     return response;
   }
