@@ -15,6 +15,7 @@ export interface PodOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** More of the container's spec. */
   readonly extra?: object;
+  readonly serviceAccountName?: string;
 }
 
 /** Without waiting for it. */
@@ -30,6 +31,9 @@ export async function createPod(options: PodOptions): Promise<void> {
     spec: {
       terminationGracePeriodSeconds: 0,
       restartPolicy: "Never",
+      ...(options.serviceAccountName === undefined
+        ? {}
+        : { serviceAccountName: options.serviceAccountName }),
       containers: [
         {
           name: options.container ?? "app",

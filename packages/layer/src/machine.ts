@@ -10,8 +10,8 @@ const getFdRefused = (errno: string): UserError =>
     {
       cause: new Error(errno),
       hints: [
-        "in a container it is Docker's default seccomp profile: start it with --cap-add SYS_PTRACE",
-        "with podman or another runtime: a seccomp profile that allows pidfd_getfd",
+        "in a container it is the default seccomp profile: start it with --cap-add SYS_PTRACE",
+        "in a pod: securityContext: {capabilities: {add: [SYS_PTRACE]}}",
       ],
     },
   );
