@@ -362,8 +362,8 @@ test("a syntax error has file, line and column, and does not quote the file", (t
     [".inpod/inpod.toml", "a = 1\nb = hunter2\n", /inpod\.toml:2:\d+: /],
     [
       ".inpod/inpod.json",
-      '{\n "target": "pod/{{ key }}"}',
-      /inpod\.json:2:17: templates .* not supported yet/,
+      '{\n "target": "pod/{{ hunter }}"}',
+      /inpod\.json:2:17: unknown variable "hunter" in a template/,
     ],
   ] as const) {
     const said = problems(() => load(t, { [name]: text }));

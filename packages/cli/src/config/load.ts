@@ -1,23 +1,18 @@
-/** Finds, reads and checks the configuration. */
-import { readFileSync, statSync } from "node:fs";
+/** Finds, reads and checks the configuration, of all its sources. */
 import { join } from "node:path";
 import { UserError } from "@inpod/protocol";
+import { gitBranch } from "./git-branch.ts";
 import { newKey as randomKey } from "./key.ts";
 import { type Overrides, over, overridesOfEnvironment } from "./overrides.ts";
-import { problemsOf } from "./problems.ts";
+import { ENDINGS, type FileContent, isFile, readConfigFile } from "./read-file.ts";
 import { type ResolvedConfig, resolve } from "./resolve.ts";
 import { type FileConfig, fileSchema } from "./schema.ts";
-import { type IgnoredKey, sortOut } from "./sort-out.ts";
-import { parseConfig } from "./syntax.ts";
-import { isObject } from "./tree.ts";
+import type { Rendered } from "./template-values.ts";
 
 /** In the working directory, the first that exists. */
 const DEFAULT_FILES = [".inpod/inpod", ".mirrord/mirrord"].flatMap((name) =>
-  [".json", ".yaml", ".yml", ".toml"].map((ending) => name + ending),
+  ENDINGS.map((ending) => name + ending),
 );
-
-/** Bytes. Nobody writes that by hand. */
-const MAX_FILE = 1024 * 1024;
 
 export interface Sources {
   readonly flags: Overrides;
@@ -28,28 +23,62 @@ export interface Sources {
   readonly newKey?: (() => string) | undefined;
 }
 
-/** @throws UserError CONFIG_* with every problem of the source at once */
-export function loadConfig({
+/** @throws UserError CONFIG_* with every problem of all sources at once */
+export const loadConfig = (sources: Sources): ResolvedConfig => loadSources(sources).config;
+
+export interface LoadedConfig {
+  readonly config: ResolvedConfig;
+  /** Undefined: there is no file. */
+  readonly path: string | undefined;
+  /** What each source says: the file by its keys, variables by the overrides they are. */
+  readonly fileTree: unknown;
+  readonly flags: Overrides;
+  readonly variableNames: Readonly<Partial<Record<keyof Overrides, string>>>;
+}
+
+export function loadSources({
   flags,
   env,
   directory,
   isFileWanted = false,
   newKey = randomKey,
-}: Sources): ResolvedConfig {
-  const { overrides: variables, problems } = overridesOfEnvironment(env);
-  if (problems.length > 0) throw configInvalid("the environment", problems);
-  for (const [source, { envInclude, envExclude }] of [
-    ["the command line", flags],
-    ["the environment", variables],
-  ] as const)
-    if (envInclude !== undefined && envExclude !== undefined)
-      throw configInvalid(source, ["variables to include or to exclude, not both"]);
-  const overrides = over(variablesAside(flags, variables), variables);
+}: Sources): LoadedConfig {
+  const variables = overridesOfEnvironment(env);
+  const overrides = over(variablesAside(flags, variables.overrides), variables.overrides);
   const path = overrides.configFile ?? DEFAULT_FILES.find((name) => isFile(join(directory, name)));
   if (path === undefined && isFileWanted) throw configNotFound(DEFAULT_FILES.join(", "));
-  const { file, ignored } =
-    path === undefined ? { file: {}, ignored: [] } : readConfigFile(directory, path);
-  return resolve(file, overrides, ignored, newKey);
+
+  let branch: Rendered | undefined;
+  let madeUp: string | undefined;
+  const facts = {
+    env,
+    gitBranch: () => {
+      branch ??= gitBranch(directory);
+      return branch;
+    },
+  };
+  const keyOf = (written?: string): string => {
+    if (overrides.key ?? written) return (overrides.key ?? written) as string;
+    madeUp ??= newKey();
+    return madeUp;
+  };
+  const file: FileContent<FileConfig> =
+    path === undefined
+      ? { value: {}, tree: {}, ignored: [], problems: [] }
+      : readConfigFile({ directory, path }, fileSchema, facts, keyOf);
+
+  throwIfInvalid([
+    ["the environment", [...variables.problems, ...oneList(variables.overrides)]],
+    ["the command line", oneList(flags)],
+    [path ?? "", file.problems],
+  ]);
+  return {
+    config: resolve(file.value ?? {}, overrides, file.ignored, keyOf),
+    path,
+    fileTree: file.tree,
+    flags,
+    variableNames: variables.names,
+  };
 }
 
 /** A list of the environment overrides its counterpart on the command line too. */
@@ -59,58 +88,36 @@ const variablesAside = (flags: Overrides, variables: Overrides): Overrides => ({
   ...(variables.envExclude === undefined ? {} : { envInclude: undefined }),
 });
 
-function readConfigFile(
-  directory: string,
-  path: string,
-): { file: FileConfig; ignored: readonly IgnoredKey[] } {
-  if (!/\.(jsonc?|ya?ml|toml)$/i.test(path)) throw configOfUnknownKind(path);
-  const parsed = parseConfig(path, readText(directory, path));
-  if (parsed.kind === "errors") throw configInvalid(path, parsed.errors);
-  // An empty YAML file is null, an empty JSON file an error.
-  const { tree, refused, ignored } = sortOut(parsed.tree ?? {}, fileSchema);
-  if (!isObject(tree)) throw configInvalid(path, ["the whole file must be an object"]);
-  const checked = fileSchema.safeParse(tree);
-  const problems = [
-    ...refused,
-    ...(checked.success ? [] : problemsOf(checked.error.issues, tree, fileSchema)),
-  ];
-  if (!checked.success || problems.length > 0) throw configInvalid(path, problems);
-  return { file: checked.data, ignored };
-}
+const oneList = ({ envInclude, envExclude }: Overrides): string[] =>
+  envInclude !== undefined && envExclude !== undefined
+    ? ["variables to include or to exclude, not both"]
+    : [];
 
-function readText(directory: string, path: string): string {
-  const file = path.startsWith("/") ? path : join(directory, path);
-  try {
-    if (statSync(file).size > MAX_FILE) throw new Error(`it is longer than ${MAX_FILE} bytes`);
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw configNotReadable(path, cause);
-  }
-}
-
-const isFile = (path: string): boolean =>
-  statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-
-/** A syntax error begins with its file and line already. */
-function configInvalid(source: string, problems: readonly string[]): UserError {
-  const [first = ""] = problems;
-  const alone = first.startsWith(`${source}:`) ? first : `${source}: ${first}`;
-  const all = problems.map((problem) => `  - ${problem}`).join("\n");
-  return new UserError(
+function throwIfInvalid(
+  found: readonly (readonly [source: string, problems: readonly string[]])[],
+) {
+  const sources = found.filter(([, problems]) => problems.length > 0);
+  const lines = sources.flatMap(([source, problems]) =>
+    problems.map((problem) => ({ problem, full: withSource(source, problem) })),
+  );
+  const [first, ...others] = lines;
+  if (first === undefined) return;
+  if (others.length === 0) throw new UserError("CONFIG_INVALID", first.full);
+  const isOne = sources.length === 1;
+  throw new UserError(
     "CONFIG_INVALID",
-    problems.length === 1 ? alone : `${problems.length} problems in ${source}\n${all}`,
+    [
+      `${lines.length} problems${isOne ? ` in ${sources[0]?.[0]}` : ""}`,
+      ...lines.map(({ problem, full }) => `  - ${isOne ? problem : full}`),
+    ].join("\n"),
   );
 }
+
+/** A syntax error begins with its file and line already. */
+const withSource = (source: string, problem: string): string =>
+  problem.startsWith(`${source}:`) ? problem : `${source}: ${problem}`;
 
 const configNotFound = (looked: string): UserError =>
   new UserError("CONFIG_NOT_FOUND", "no configuration file in its usual places", {
     hints: [`looked for ${looked}`, "name it: --config-file FILE"],
-  });
-
-const configNotReadable = (path: string, cause: unknown): UserError =>
-  new UserError("CONFIG_NOT_FOUND", `cannot read the configuration file ${path}`, { cause });
-
-const configOfUnknownKind = (path: string): UserError =>
-  new UserError("CONFIG_INVALID", `cannot tell the language of ${path} by its name`, {
-    hints: ["end its name in .json, .yaml, .yml or .toml"],
   });

@@ -106,18 +106,23 @@ const VARIABLES: {
 /** An empty variable is one that is not set. */
 export function overridesOfEnvironment(env: NodeJS.ProcessEnv): {
   readonly overrides: Overrides;
+  /** Which variable said it. */
+  readonly names: Readonly<Partial<Record<keyof Overrides, string>>>;
   readonly problems: readonly string[];
 } {
   const problems: string[] = [];
+  const names: Record<string, string> = {};
   const overrides: Record<string, unknown> = {};
   for (const [key, [suffix, read]] of Object.entries(VARIABLES)) {
     const name = [`INPOD_${suffix}`, `MIRRORD_${suffix}`].find((each) => env[each]);
     if (name === undefined) continue;
     const result = read(env[name] ?? "");
-    if (result.kind === "value") overrides[key] = result.value;
-    else problems.push(`variable ${name}; allowed: ${result.allowed}`);
+    if (result.kind === "value") {
+      overrides[key] = result.value;
+      names[key] = name;
+    } else problems.push(`variable ${name}; allowed: ${result.allowed}`);
   }
-  return { overrides, problems };
+  return { overrides, names, problems };
 }
 
 /** For a flag's text; the same readers as for the variables, so that both allow the same. */

@@ -45,7 +45,7 @@ export function resolve(
   file: FileConfig,
   overrides: Overrides,
   ignoredKeys: readonly IgnoredKey[],
-  newKey: () => string,
+  keyOf: (written?: string) => string,
 ): ResolvedConfig {
   const target = targetOf(file.target);
   const { incoming, notices } = incomingOf(networkOf(file).incoming, overrides);
@@ -59,7 +59,7 @@ export function resolve(
     acceptInvalidCertificates:
       overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
     useProxy: file.use_proxy ?? true,
-    key: overrides.key ?? file.key ?? newKey(),
+    key: keyOf(file.key),
     onDisconnect: file.on_disconnect ?? "stop",
     agent: agentConfig(file.agent ?? {}, file.startup_retry ?? {}, overrides),
     env: environmentOf(file.feature?.env ?? true, overrides),

@@ -6,33 +6,60 @@ import {
   printParseErrorCode,
 } from "jsonc-parser/lib/esm/main.js";
 import { parse as parseToml, TomlError } from "smol-toml";
-import { LineCounter, parseDocument } from "yaml";
+import { parseDocument, visit } from "yaml";
+import type { TemplateFacts } from "./template-values.ts";
+import { type Filled, Templates, type Written } from "./templates.ts";
 
 export type Parsed =
-  | { readonly kind: "tree"; readonly tree: unknown }
+  | { readonly kind: "tree"; readonly tree: unknown; readonly fill: Fill }
   | { readonly kind: "errors"; readonly errors: readonly string[] };
+
+/** Puts values in the place of templates, in the tree or a part of it. */
+export type Fill = (tree: unknown, facts: TemplateFacts) => Filled;
 
 /** Errors after the first few are mostly consequences of those. */
 const MAX_ERRORS = 5;
 
+interface Mistake {
+  /** In the text that was parsed. */
+  readonly offset: number;
+  readonly why: string;
+}
+type Read =
+  | { readonly tree: unknown }
+  | { readonly mistakes: readonly Mistake[]; readonly written: Written };
+
 /** @param file its name decides the language; errors begin with `file:line:column: ` */
 export function parseConfig(file: string, text: string): Parsed {
   const source = text.startsWith("\ufeff") ? text.slice(1) : text;
-  const template = /\{\{|\{%/.exec(withoutComments(file, source));
-  if (template !== null)
-    return failed([
-      `${place(file, source, template.index)}: templates ({{ … }}, {% … %}) are not supported yet`,
-    ]);
-  if (/\.ya?ml$/i.test(file)) return yaml(file, source);
-  if (/\.toml$/i.test(file)) return toml(file, source);
-  return json(file, source);
+  const isYaml = /\.ya?ml$/i.test(file);
+  const read = isYaml ? yaml : /\.toml$/i.test(file) ? toml : json;
+  const templates = new Templates(source);
+  const result = read(templates);
+  const locate = (offset: number) => place(file, source, offset);
+  if ("tree" in result)
+    return {
+      kind: "tree",
+      tree: result.tree,
+      fill: (tree, facts) => templates.fill(tree, facts, { isText: isYaml, locate }),
+    };
+  const { mistakes, written } = result;
+  return {
+    kind: "errors",
+    errors: mistakes
+      .slice(0, MAX_ERRORS)
+      .map(({ offset, why }) => `${locate(written.original(offset))}: ${why}`),
+  };
 }
 
-function json(file: string, text: string): Parsed {
+const JSON_STRINGS_AND_COMMENTS = /"(?:\\[\s\S]|[^"\\\n])*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//;
+
+function json(templates: Templates): Read {
   const errors: ParseError[] = [];
-  const tree: unknown = parseJson(text, errors, { allowTrailingComma: true });
-  if (errors.length === 0) return { kind: "tree", tree };
-  return failed(errors.map(({ error, offset }) => `${place(file, text, offset)}: ${words(error)}`));
+  const written = templates.writtenApart(JSON_STRINGS_AND_COMMENTS);
+  const tree: unknown = parseJson(written.text, errors, { allowTrailingComma: true });
+  if (errors.length === 0) return { tree };
+  return { written, mistakes: errors.map(({ error, offset }) => ({ offset, why: words(error) })) };
 }
 
 /** "CommaExpected" → "comma expected" */
@@ -41,52 +68,51 @@ const words = (error: number): string =>
     .replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter}`)
     .toLowerCase();
 
-function yaml(file: string, text: string): Parsed {
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
-  const [first] = document.errors;
-  if (first === undefined) {
-    try {
-      return { kind: "tree", tree: document.toJS() as unknown };
-    } catch (error) {
-      // Aliases without an anchor, or so many of them that they would fill the memory.
-      return failed([`${file}:1:1: ${(error as Error).message}`]);
-    }
+function yaml(templates: Templates): Read {
+  const written = templates.written();
+  const document = parseDocument(written.text, { prettyErrors: false });
+  const mistakes = document.errors.map(({ pos, code }) => ({
+    offset: pos[0],
+    why: code.toLowerCase().replaceAll("_", " "),
+  }));
+  if (mistakes.length > 0) return { written, mistakes };
+  visit(document, {
+    Scalar(_, node) {
+      if (node.type === "PLAIN" && typeof node.value === "string")
+        node.value = templates.apart(node.value);
+    },
+  });
+  try {
+    return { tree: document.toJS() as unknown };
+  } catch (error) {
+    // Aliases without an anchor, or so many of them that they would fill the memory.
+    return { written, mistakes: [{ offset: 0, why: (error as Error).message }] };
   }
-  return failed(
-    document.errors.map(({ pos, code }) => {
-      const { line, col } = lineCounter.linePos(pos[0]);
-      return `${file}:${line}:${col}: ${code.toLowerCase().replaceAll("_", " ")}`;
-    }),
-  );
 }
 
-function toml(file: string, text: string): Parsed {
+const TOML_STRINGS_AND_COMMENTS =
+  /"""(?:\\[\s\S]|[^\\])*?"""|'''[\s\S]*?'''|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*/;
+
+function toml(templates: Templates): Read {
+  const written = templates.writtenApart(TOML_STRINGS_AND_COMMENTS);
   try {
-    return { kind: "tree", tree: parseToml(text) };
+    return { tree: parseToml(written.text) };
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     // What follows the first line is the source.
     const [why = ""] = error.message.replace(/^Invalid TOML document: /, "").split("\n");
-    return failed([`${file}:${error.line}:${error.column}: ${why}`]);
+    const offset = offsetOf(written.text, error.line, error.column);
+    return { written, mistakes: [{ offset, why }] };
   }
 }
 
-const failed = (errors: string[]): Parsed => ({
-  kind: "errors",
-  errors: errors.slice(0, MAX_ERRORS),
-});
+const offsetOf = (text: string, line: number, column: number): number =>
+  text
+    .split("\n")
+    .slice(0, line - 1)
+    .reduce((sum, each) => sum + each.length + 1, column - 1);
 
 function place(file: string, text: string, offset: number): string {
   const before = text.slice(0, offset).split("\n");
   return `${file}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
 }
-
-/** Comments as blanks, so that every offset stays. A `{{` in a comment is nobody's template. */
-const withoutComments = (file: string, text: string): string =>
-  text.replace(
-    /\.(ya?ml|toml)$/i.test(file)
-      ? /(?<=^|\s)#.*$/gm
-      : /(?<=^|[\s,{}[\]])(\/\/.*$|\/\*[\s\S]*?\*\/)/gm,
-    (comment) => comment.replace(/[^\n]/g, " "),
-  );
