@@ -48,9 +48,13 @@ export class Exchange {
   readonly #what: string;
   readonly #maxWaiting: number;
   readonly #waiting = new Map<number, Waiting>();
-  readonly #reader = new AnswerReader();
+  #reader = new AnswerReader();
   #nextId = 1;
   #ended: Failure | undefined;
+  /** Why there is nobody to ask for the time being. */
+  #suspended: Failure | undefined;
+  /** What comes before this is no answer to us; with the bytes in which it may begin. */
+  #mark: { readonly bytes: Buffer; tail: Buffer } | undefined;
 
   /** Messages with id 0: nobody asked for them. May throw a Failure, which ends the exchange. */
   onEvent: ((message: Buffer) => void) | undefined;
@@ -70,7 +74,8 @@ export class Exchange {
 
   /** @param encode makes the question's bytes for an id. The answer starts with the id. */
   async ask(encode: (id: number) => Uint8Array, timeoutMs: number): Promise<Buffer> {
-    if (this.#ended) throw this.#ended;
+    const why = this.#ended ?? this.#suspended;
+    if (why) throw why;
     const isStuck = this.#socket.writableLength >= MAX_UNREAD;
     if (isStuck || this.#waiting.size >= this.#maxWaiting) {
       throw new Failure("EAGAIN", `${this.#what}: ${this.#waiting.size} requests are waiting`);
@@ -92,16 +97,56 @@ export class Exchange {
   end(why: Failure): void {
     if (this.#ended) return;
     this.#ended = why;
-    for (const waiting of this.#waiting.values()) waiting.reject(why);
-    this.#waiting.clear();
+    this.#failWaiting(why);
     this.#socket.destroy();
     this.onEnd?.(why);
   }
 
-  #take(chunk: Buffer): void {
+  /** Whoever answered is gone, perhaps in the middle of a word: all that wait fail, and more until restart(). */
+  suspend(why: Failure): void {
+    this.#suspended = why;
+    this.#failWaiting(why);
+  }
+
+  /**
+   * Somebody new answers, on the same socket.
+   *
+   * @param greeting the first bytes for it
+   * @param mark its first bytes: what comes before them was the other one's
+   */
+  restart(greeting: Uint8Array, mark: Buffer): void {
     if (this.#ended) return;
+    this.#failWaiting(new Failure("EIO", `${this.#what} was started again`));
+    this.#suspended = undefined;
+    this.#mark = { bytes: mark, tail: Buffer.alloc(0) };
+    this.#reader = new AnswerReader();
+    this.#socket.write(greeting);
+  }
+
+  #failWaiting(why: Failure): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(why);
+    this.#waiting.clear();
+  }
+
+  /** What of `chunk` comes after the mark, if that was awaited and is there. */
+  #afterMark(chunk: Buffer): Buffer {
+    if (!this.#mark) return chunk;
+    const { bytes, tail } = this.#mark;
+    const seen = Buffer.concat([tail, chunk]);
+    const at = seen.indexOf(bytes);
+    if (at < 0) {
+      this.#mark.tail = seen.subarray(Math.max(0, seen.length - bytes.length + 1));
+      return Buffer.alloc(0);
+    }
+    this.#mark = undefined;
+    return seen.subarray(at + bytes.length);
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#ended || this.#suspended) return;
     try {
-      for (const answer of this.#reader.push(chunk)) {
+      const answers = this.#reader.push(this.#afterMark(chunk));
+      for (const answer of answers) {
         const id = answer.readUInt32LE(0);
         if (id === 0) this.onEvent?.(answer);
         // An answer after its deadline finds nobody.

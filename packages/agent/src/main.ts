@@ -9,7 +9,8 @@ import { Files } from "./files/files.ts";
 import { Ports } from "./incoming/ports.ts";
 import { logToStderr as log, NODE_FDS } from "./index.ts";
 import type { Session } from "./sessions/session.ts";
-import { Sessions } from "./sessions/sessions.ts";
+import { RESUME_TIMEOUT_MS, Sessions } from "./sessions/sessions.ts";
+import { Target } from "./target.ts";
 
 /** Tunnels and greetings at a time; a greeting that does not come is over after 5 s. */
 const MAX_CONNECTIONS = 64;
@@ -20,10 +21,13 @@ const { values } = parseArgs({
     "public-key": { type: "string" },
     "idle-timeout-ms": { type: "string" },
     "communication-timeout-ms": { type: "string" },
+    "resume-timeout-ms": { type: "string", default: String(RESUME_TIMEOUT_MS) },
   },
 });
 
-function milliseconds(name: "idle-timeout-ms" | "communication-timeout-ms"): number {
+function milliseconds(
+  name: "idle-timeout-ms" | "communication-timeout-ms" | "resume-timeout-ms",
+): number {
   const value = Number(values[name]);
   // setTimeout takes no more.
   if (Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
@@ -37,11 +41,13 @@ publicKeyFromRaw(publicKey);
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
 const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
 const ports = new Ports(enter, log);
+const target = new Target(enter, files, log);
 const sessions = new Sessions(
-  { describe: () => enter.describe(), files, ports, splice, log },
+  { describe: () => enter.describe(), files, ports, target, splice, log },
   {
     idleTimeoutMs: milliseconds("idle-timeout-ms"),
     communicationTimeoutMs: milliseconds("communication-timeout-ms"),
+    resumeTimeoutMs: milliseconds("resume-timeout-ms"),
   },
   (why) => {
     log("end", { why });
@@ -50,13 +56,11 @@ const sessions = new Sessions(
   },
 );
 
+target.onGone = () => sessions.targetGone();
 enter.onEvent = (event) => {
   log(event.kind, { why: event.detail });
-  if (event.kind === "target-gone") {
-    files.targetGone();
-    sessions.targetGone(event.detail);
-  }
   if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
+  else target.take(event);
 };
 
 async function accept(socket: Socket): Promise<void> {

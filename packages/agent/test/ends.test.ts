@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
+import { Cgroup, noCgroups } from "./support/cgroup.ts";
 import { Agent, gone, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 const TIMEOUT = 40_000;
@@ -109,43 +109,21 @@ test("without nft, stealing fails in words, and the description says it before",
   assert.equal(await pod.once(), "pod");
 });
 
-/** A cgroup of this name: of version 1's named hierarchy, or of version 2. */
-function makeCgroup(name: string): string {
-  const parents = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
-  const parent = parents.find((path) => existsSync(join(path, "cgroup.procs")));
-  if (parent === undefined) throw new Error("no cgroup hierarchy is mounted");
-  const path = join(parent, name);
-  mkdirSync(path);
-  return path;
-}
-const hasCgroups = ["systemd", "unified", ""].some((name) =>
-  existsSync(join("/sys/fs/cgroup", name, "cgroup.procs")),
-);
-
 test("a container is found by its id: its first process, not an older or younger one beside it", {
   timeout: TIMEOUT,
-  skip: skipUnless("root") || (!hasCgroups && "needs a cgroup hierarchy"),
+  skip: skipUnless("root") || noCgroups,
 }, async (t) => {
   const id = randomBytes(32).toString("hex");
   const podUid = "11111111_2222_3333_4444_555555555555";
-  const cgroup = makeCgroup(`inpod-test-pod${podUid}-${id}.scope`);
+  const cgroup = new Cgroup(`inpod-test-pod${podUid}-${id}.scope`);
   const beside: ChildProcess[] = [];
   let pod: Pod | undefined;
   t.after(async () => {
     pod?.stop();
     for (const child of beside) child.kill("SIGKILL");
     for (const pid of [pod?.pid, ...beside.map((child) => child.pid)]) if (pid) await gone(pid);
-    // A zombie of somebody else's is still a member, for a moment.
-    for (let tries = 0; tries < 200 && existsSync(cgroup); tries++) {
-      try {
-        rmdirSync(cgroup);
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-    }
-    assert.equal(existsSync(cgroup), false);
+    await cgroup.remove();
   });
-  const enroll = (pid: number) => writeFileSync(join(cgroup, "cgroup.procs"), String(pid));
   const sleep = (): number => {
     const child = spawn("sleep", ["60"], { stdio: "ignore" });
     beside.push(child);
@@ -157,11 +135,11 @@ test("a container is found by its id: its first process, not an older or younger
   t.after(() => early.stop());
   const older = sleep();
   pod = await Pod.start("root");
-  enroll(pod.pid);
+  cgroup.enroll(pod.pid);
   assert.equal(await early.found(), pod.pid);
   assert.equal((await early.call<{ hostname: string }>("describe")).hostname, "pod-x");
-  enroll(older);
-  enroll(sleep());
+  cgroup.enroll(older);
+  cgroup.enroll(sleep());
 
   const late = Agent.spawn("root", ["--container-id", id]);
   t.after(() => late.stop());

@@ -75,10 +75,19 @@ for (const who of ["root", "user"] as Who[]) {
   );
 }
 
-/** A socket whose other end says `bytes`, cut anywhere, and then ends. */
+/** A socket whose other end says `bytes`, cut anywhere, and then ends. Greeted as a worker is, it says the nonce first. */
 function speaking(bytes: Buffer, random: Random): Duplex {
-  const socket = new Duplex({ read: () => undefined, write: (_bytes, _encoding, done) => done() });
+  let nonce: Buffer = Buffer.alloc(0);
+  const socket = new Duplex({
+    read: () => undefined,
+    write: (said: Buffer, _encoding, done) => {
+      if (said.length === 48) nonce = said.subarray(32);
+      done();
+    },
+  });
   setImmediate(() => {
+    socket.push(random.bytes(random.below(3)));
+    for (let at = 0; at < nonce.length; at += 5) socket.push(nonce.subarray(at, at + 5));
     for (let at = 0; at < bytes.length; ) {
       const length = 1 + random.below(200);
       socket.push(bytes.subarray(at, at + length));
@@ -110,11 +119,15 @@ test("Node survives whatever enter and the file worker say, and no question of i
     const random = new Random(seed);
     const bytes = seed % 3 ? messages(random) : random.bytes(1000);
     const enter = new Enter(speaking(bytes, random));
-    enter.onEvent = ({ kind }) => assert.match(kind, /^(target-gone|rules-lost|worker-gone)$/);
+    enter.onEvent = ({ kind }) =>
+      assert.match(kind, /^(target-gone|rules-lost|worker-gone|worker-ready)$/);
     const files = new Files(speaking(bytes, random));
+    if (seed % 4) files.workerReady();
+    else files.workerGone("EIO", "no worker");
     const results = await Promise.allSettled([
       enter.describe(),
       enter.steal(80, 1000),
+      enter.container("a".repeat(64)),
       files.stat("/", true),
       files.read("/", 1000),
     ]);

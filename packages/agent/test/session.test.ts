@@ -5,11 +5,13 @@ import { connectTunnel, rawFromPublicKey, type Tunnel, type TunnelHandlers } fro
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
-const args = (idleMs = 20_000): string[] => [
+const args = (idleMs = 20_000, resumeMs = idleMs): string[] => [
   "--public-key",
   rawFromPublicKey(publicKey),
   "--idle-timeout-ms",
   String(idleMs),
+  "--resume-timeout-ms",
+  String(resumeMs),
   "--communication-timeout-ms",
   "20000",
 ];
@@ -145,6 +147,30 @@ for (const who of ["root", "user"] as Who[]) {
       again.close("done");
       assert.equal(await agent.ended(), 0);
       assert.equal(pod.run("nft", "list", "tables"), "");
+    },
+  );
+
+  test(
+    `${who}: a session that may come back is waited for beyond the time without a session`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, args(1, 20_000));
+      t.after(() => agent.stop());
+      const tunnel = await join(agent, "session-a");
+      await tunnel.call("incoming.steal", { port: 8080 });
+      tunnel.close("without a word of the end");
+      // What the agent does at this end it does before it answers anybody.
+      await tunnel.closed;
+      for (let tries = 0; tries < 3; tries++) {
+        const again = await join(agent, "session-a");
+        await again.call("resume", {});
+        assert.equal(await pod.once(), "ECONNRESET");
+        again.close("again");
+        await again.closed;
+        assert.equal(await pod.once(), "pod");
+      }
     },
   );
 }

@@ -82,6 +82,12 @@ export interface AgentMethods {
   /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
   readonly pause: { params: Record<string, never>; result: Record<string, never> };
   readonly resume: { params: Record<string, never>; result: Record<string, never> };
+  /**
+   * The target's container was started again, in the same pod, as the one with this id (64 lower-case hexadecimal
+   * digits as a rule): from the answer on files and description are its. Idempotent; ESRCH when no process of it
+   * is found, EBUSY while the one before still runs, ESTALE when the pod's network is another one.
+   */
+  readonly "target.container": { params: { id: string }; result: Record<string, never> };
   /** The session ends: its rules are gone when the answer comes. An agent without sessions then ends itself. */
   readonly end: { params: Record<string, never>; result: Record<string, never> };
 }
@@ -89,7 +95,10 @@ export type AgentMethod = keyof AgentMethods;
 
 /** What an agent tells without being asked. */
 export type AgentNotice =
-  /** The target's main process has ended. `detail` for people. */
+  /**
+   * The target's main process has ended. Without it there are no files (ESTALE); connections, and what is stolen,
+   * go on. `detail` for people.
+   */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** A port is no longer stolen although nobody released it. */
   | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string };

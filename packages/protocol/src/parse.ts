@@ -200,6 +200,12 @@ const portOnly = (value: unknown): { port: number } => {
   return parsed === 0 ? fail("port") : { port: parsed };
 };
 
+/** The one thing of a session's that reaches the agent's part with rights. */
+const containerOnly = (value: unknown): { id: string } => {
+  const id = text(fields(value, "parameters").id, "id", 64);
+  return /^[0-9a-f]{8,64}$/.test(id) ? { id } : fail("id of a container");
+};
+
 /** How the parameters and the result of each method are read. */
 const METHODS: {
   readonly [M in AgentMethod]: {
@@ -233,6 +239,7 @@ const METHODS: {
   "incoming.release": { params: portOnly, result: nothing },
   pause: { params: nothing, result: nothing },
   resume: { params: nothing, result: nothing },
+  "target.container": { params: containerOnly, result: nothing },
   end: { params: nothing, result: nothing },
 };
 

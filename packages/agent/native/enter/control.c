@@ -15,7 +15,8 @@ struct __attribute__((packed)) message {
   uint8_t kind, reserved[3];
   int32_t error;
 };
-_Static_assert(sizeof(struct request) == sizeof(((struct control *)0)->partial), "a request is read whole");
+enum { LONGEST_REQUEST = sizeof(struct request) + CONTAINER_ID_LIMIT };
+_Static_assert(LONGEST_REQUEST == sizeof(((struct control *)0)->partial), "a request is read whole");
 
 // The socket has a send timeout: a Node that takes nothing for so long is as good as dead.
 static int put(int socket, const void *bytes, size_t length) {
@@ -40,8 +41,14 @@ static int put_message(struct control *control, uint32_t id, uint8_t kind, int e
   return failed;
 }
 
-int control_event(struct control *control, enum control_event event, const char *words) {
-  return put_message(control, 0, event, 0, words, strlen(words));
+int control_event(struct control *control, enum control_event event, int error, const char *words) {
+  return put_message(control, 0, event, error, words, strlen(words));
+}
+
+int control_worker_event(struct control *control) {
+  const struct life *life = control->life;
+  return life->worker ? control_event(control, CONTROL_WORKER_READY, 0, "")
+                      : control_event(control, CONTROL_WORKER_GONE, 0, life->target.missing_files);
 }
 
 static size_t append(char *buffer, size_t at, const void *bytes, size_t length) {
@@ -52,7 +59,7 @@ static size_t append(char *buffer, size_t at, const void *bytes, size_t length) 
 }
 
 static int describe(struct control *control, uint32_t id) {
-  const struct target *target = control->target;
+  const struct target *target = &control->life->target;
   char addresses[4096];
   list_addresses(addresses, sizeof addresses);
   const char *missing_incoming = control->missing_incoming;
@@ -78,7 +85,21 @@ static int describe(struct control *control, uint32_t id) {
   return error;
 }
 
-static int answer(struct control *control, const struct request *request) {
+// `id`: CONTAINER_ID_LIMIT bytes, foreign.
+static int renew(struct control *control, const uint8_t *id, char *detail, size_t size) {
+  char text[CONTAINER_ID_LIMIT + 1] = "";
+  memcpy(text, id, CONTAINER_ID_LIMIT);
+  // What follows the digits is NULs and nothing else: two spellings of one request would be one too many.
+  for (size_t at = strlen(text); at < CONTAINER_ID_LIMIT; at++)
+    if (text[at]) return EINVAL;
+  if (!is_container_id(text)) return EINVAL;
+  pid_t before = control->life->target.pid;
+  int error = life_renew(control->life, text, detail, size);
+  if (error || control->life->target.pid == before) return error;
+  return control_worker_event(control) ? EPIPE : 0;
+}
+
+static int answer(struct control *control, const struct request *request, const uint8_t *rest) {
   char detail[256] = "";
   int error = EINVAL;
   struct rules *rules = control->rules;
@@ -104,13 +125,16 @@ static int answer(struct control *control, const struct request *request) {
       break;
     case CONTROL_DESCRIBE:
       return describe(control, request->id);
+    case CONTROL_CONTAINER:
+      error = renew(control, rest, detail, sizeof detail);
+      break;
     default:
       // The two ends do not agree; nothing that follows has a meaning.
       return EPROTO;
   }
   // nft did not survive the question: not only the port that was asked for is concerned.
   if (error && stolen_before && !rules->nft.pid) {
-    int failed = control_event(control, CONTROL_RULES_LOST, detail);
+    int failed = control_event(control, CONTROL_RULES_LOST, 0, detail);
     if (failed) return failed;
   }
   if (!error) *detail = 0;
@@ -120,16 +144,19 @@ static int answer(struct control *control, const struct request *request) {
 int control_serve(struct control *control) {
   // Signals and deadlines have their turn between two batches, whatever Node asks.
   for (int batch = 0; batch < 64; batch++) {
+    size_t wanted = sizeof(struct request);
+    if (control->partial_length >= wanted && control->partial[0] == CONTROL_CONTAINER) wanted = LONGEST_REQUEST;
     ssize_t got = recv(control->socket, control->partial + control->partial_length,
-                       sizeof control->partial - control->partial_length, MSG_DONTWAIT);
+                       wanted - control->partial_length, MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : errno;
     if (got == 0) return EPIPE;
     control->partial_length += got;
-    if (control->partial_length < sizeof control->partial) continue;
+    if (control->partial_length < wanted) continue;
+    if (control->partial[0] == CONTROL_CONTAINER && wanted < LONGEST_REQUEST) continue;
     control->partial_length = 0;
     struct request request;
     memcpy(&request, control->partial, sizeof request);
-    int error = answer(control, &request);
+    int error = answer(control, &request, control->partial + sizeof request);
     if (error) return error;
   }
   return 0;

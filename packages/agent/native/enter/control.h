@@ -2,6 +2,7 @@
 //
 // A stream socket, since libuv knows no SOCK_SEQPACKET. Integers are little-endian.
 //   request, 12 bytes: u8 operation · u8 0 · u16 port · u16 relay port · u16 0 · u32 id (not 0)
+//     of CONTAINER, 64 more: the container's id, lower-case hexadecimal digits, then NULs
 //   message: u32 length of the rest · u32 id (0: an event) · u8 operation or event · u8[3] 0 · i32 errno · payload
 // The payload of a failure or an event is words for people. That of DESCRIBE:
 //   u32 uid · u32 gid · six times (u32 length · bytes): hostname, addresses (space-separated), environ (NUL-ended),
@@ -9,8 +10,8 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include "life.h"
 #include "rules.h"
-#include "target.h"
 
 enum control_operation {
   CONTROL_STEAL = 1,
@@ -18,22 +19,26 @@ enum control_operation {
   CONTROL_RELEASE_ALL = 3,
   CONTROL_DRAINED = 4,
   CONTROL_DESCRIBE = 5,
+  CONTROL_CONTAINER = 6, // the target's container was started again: see life_renew()
 };
 enum control_event {
-  CONTROL_TARGET_GONE = 1,
+  CONTROL_TARGET_GONE = 1, // errno 0: its container may be started again; ESRCH: for good
   CONTROL_RULES_LOST = 2, // nft has ended: no port is stolen any more
-  CONTROL_WORKER_GONE = 3,
+  CONTROL_WORKER_GONE = 3, // also in place of the first CONTROL_WORKER_READY
+  CONTROL_WORKER_READY = 4,
 };
 
 struct control {
   int socket;
-  const struct target *target;
+  struct life *life;
   struct rules *rules;
   const char *missing_incoming; // empty: nothing known
-  uint8_t partial[12];
+  uint8_t partial[12 + CONTAINER_ID_LIMIT];
   size_t partial_length;
 };
 
 // Answers what has arrived. 0, or errno when Node has closed its end, takes no answers, or has sent no request.
 int control_serve(struct control *control);
-int control_event(struct control *control, enum control_event event, const char *words);
+int control_event(struct control *control, enum control_event event, int error, const char *words);
+// Whether there is a file worker.
+int control_worker_event(struct control *control);

@@ -53,18 +53,39 @@ static unsigned long long start_time(int proc_fd, const char *pid) {
   return at ? strtoull(at, NULL, 10) : ~0ull;
 }
 
-static pid_t find_once(const char *id, const char *other_spelling) {
+// What a cgroup's path must contain; "" is in every one.
+struct wanted {
+  char container_id[129], pod_uid[129];
+  char pod_uid_underscores[129]; // systemd's cgroup driver writes underscores, since a dash nests slices
+};
+
+static struct wanted want(const char *container_id, const char *pod_uid) {
+  struct wanted wanted;
+  snprintf(wanted.container_id, sizeof wanted.container_id, "%s", container_id);
+  snprintf(wanted.pod_uid, sizeof wanted.pod_uid, "%s", pod_uid);
+  snprintf(wanted.pod_uid_underscores, sizeof wanted.pod_uid_underscores, "%s", pod_uid);
+  for (char *c = wanted.pod_uid_underscores; *c; c++)
+    if (*c == '-') *c = '_';
+  return wanted;
+}
+
+static bool is_wanted(int proc_fd, const char *path, const struct wanted *wanted) {
+  char cgroup[16384];
+  return read_proc(proc_fd, path, cgroup, sizeof cgroup) > 0 && strstr(cgroup, wanted->container_id) &&
+         (strstr(cgroup, wanted->pod_uid) || strstr(cgroup, wanted->pod_uid_underscores));
+}
+
+static pid_t find_once(const struct wanted *wanted) {
   DIR *proc = opendir("/proc");
   if (!proc) return 0;
   pid_t found = 0;
   unsigned long long oldest = ~0ull;
   for (struct dirent *entry; (entry = readdir(proc));) {
     pid_t pid = atoi(entry->d_name);
-    char path[64], cgroup[16384];
+    char path[64];
     if (pid <= 0 || pid == getpid()) continue;
     snprintf(path, sizeof path, "%.20s/cgroup", entry->d_name);
-    if (read_proc(dirfd(proc), path, cgroup, sizeof cgroup) <= 0) continue;
-    if (!strstr(cgroup, id) && !strstr(cgroup, other_spelling)) continue;
+    if (!is_wanted(dirfd(proc), path, wanted)) continue;
     if (is_first_of_its_pid_namespace(dirfd(proc), entry->d_name)) {
       found = pid;
       break;
@@ -81,9 +102,10 @@ static pid_t find_once(const char *id, const char *other_spelling) {
 }
 
 pid_t find_container(const char *container_id, int64_t timeout_ms) {
+  struct wanted wanted = want(container_id, "");
   int64_t deadline = now_ms() + timeout_ms;
   for (;;) {
-    pid_t pid = find_once(container_id, container_id);
+    pid_t pid = find_once(&wanted);
     int left = ms_until(deadline);
     if (pid || !left) return pid;
     // The kernel tells nobody without CAP_NET_ADMIN about new processes.
@@ -91,11 +113,17 @@ pid_t find_container(const char *container_id, int64_t timeout_ms) {
   }
 }
 
+pid_t find_container_of_pod(const char *container_id, const char *pod_uid) {
+  struct wanted wanted = want(container_id, pod_uid);
+  return find_once(&wanted);
+}
+
+bool is_of_container(int proc_fd, const char *container_id, const char *pod_uid) {
+  struct wanted wanted = want(container_id, pod_uid);
+  return is_wanted(proc_fd, "cgroup", &wanted);
+}
+
 pid_t find_pod(const char *pod_uid) {
-  // systemd's cgroup driver writes underscores, since a dash nests slices.
-  char underscores[129];
-  snprintf(underscores, sizeof underscores, "%s", pod_uid);
-  for (char *c = underscores; *c; c++)
-    if (*c == '-') *c = '_';
-  return find_once(pod_uid, underscores);
+  struct wanted wanted = want("", pod_uid);
+  return find_once(&wanted);
 }

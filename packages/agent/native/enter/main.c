@@ -18,17 +18,18 @@
 #include "clock.h"
 #include "control.h"
 #include "find.h"
+#include "life.h"
 #include "node.h"
 #include "options.h"
 #include "report.h"
-#include "worker.h"
 
 struct supervisor {
-  pid_t node, worker; // 0: ended
+  pid_t node; // 0: ended
   int node_status;
   int signals;
   int64_t deadline; // 0: none
   int lifeline; // whose EOF ends us; -1: none
+  struct life life;
   struct control control;
   struct rules rules;
 };
@@ -70,9 +71,9 @@ static void reap(struct supervisor *all) {
     all->node = 0;
     all->node_status = status;
   }
-  if (all->worker && waitpid(all->worker, NULL, WNOHANG) == all->worker) {
-    all->worker = 0;
-    control_event(&all->control, CONTROL_WORKER_GONE, "the file worker has ended");
+  if (all->life.worker && waitpid(all->life.worker, NULL, WNOHANG) == all->life.worker) {
+    all->life.worker = 0;
+    control_event(&all->control, CONTROL_WORKER_GONE, 0, "the file worker has ended");
   }
 }
 
@@ -102,11 +103,7 @@ static void end_all(struct supervisor *all) {
       wait_for(all->node, 1000, NULL);
     }
   }
-  if (all->worker) {
-    kill(all->worker, SIGKILL);
-    // On a dead network filesystem it may stay; PR_SET_PDEATHSIG has nothing to add.
-    wait_for(all->worker, 1000, NULL);
-  }
+  life_end(&all->life);
 }
 
 static int end_of_node(struct supervisor *all) {
@@ -120,13 +117,20 @@ static int end_of_node(struct supervisor *all) {
   return 1;
 }
 
-static int supervise(struct supervisor *all, int pidfd) {
+static void target_gone(struct supervisor *all) {
+  life_end(&all->life);
+  if (all->life.pod_uid)
+    control_event(&all->control, CONTROL_TARGET_GONE, 0, "the main process of its container has ended");
+  else control_event(&all->control, CONTROL_TARGET_GONE, ESRCH, "the target's main process has ended");
+}
+
+static int supervise(struct supervisor *all) {
   for (;;) {
     // Indices stay; poll(2) leaves out negative descriptors.
     struct pollfd ready[] = {
         {.fd = all->signals, .events = POLLIN},
         {.fd = all->control.socket, .events = POLLIN},
-        {.fd = pidfd, .events = POLLIN},
+        {.fd = all->life.is_over ? -1 : all->life.target.pidfd, .events = POLLIN},
         {.fd = all->rules.nft.pid ? all->rules.nft.output : -1, .events = POLLIN},
         {.fd = all->lifeline, .events = POLLIN},
     };
@@ -146,16 +150,11 @@ static int supervise(struct supervisor *all, int pidfd) {
     }
     reap(all);
     if (!all->node) return end_of_node(all);
-    if (ready[2].revents) {
-      pidfd = -1;
-      control_event(&all->control, CONTROL_TARGET_GONE, "the target's main process has ended");
-      // Its root directory would go on to serve the files of a container that is gone.
-      if (all->worker) kill(all->worker, SIGKILL);
-    }
+    if (ready[2].revents) target_gone(all);
     if (ready[3].revents) {
       // It speaks only when spoken to: this is its end.
       rules_remove(&all->rules);
-      control_event(&all->control, CONTROL_RULES_LOST, "nft has ended");
+      control_event(&all->control, CONTROL_RULES_LOST, 0, "nft has ended");
     }
     if (ready[1].revents) {
       int error = control_serve(&all->control);
@@ -204,44 +203,37 @@ int main(int argc, char **argv) {
     network_only = true;
   }
   if (!pid) return fail(ESRCH, "no process of the container is in /proc");
-  static struct target target;
-  error = enter_target(pid, network_only, &target, what, sizeof what);
+  struct target *target = &all.life.target;
+  error = enter_target(pid, network_only, target, what, sizeof what);
   if (error) return fail(error, what);
+  all.life.pod_uid = options.pod_uid;
+  if (options.container_id && !network_only && is_container_id(options.container_id))
+    strcpy(all.life.container_id, options.container_id);
 
   all.signals = take_signals();
-  struct ids node_ids = choose_node_ids(&options, &target);
+  struct ids node_ids = choose_node_ids(&options, target);
   all.rules.node_gid = options.node_gid;
-  all.control.target = &target;
+  all.control.life = &all.life;
   all.control.rules = &all.rules;
-  all.control.missing_incoming = target.shares_network && !options.allow_shared_network
+  all.control.missing_incoming = target->shares_network && !options.allow_shared_network
                                      ? "the target has no network namespace of its own"
                                      : "";
-  int files_fd = -1;
-  if (target.root_fd >= 0) {
-    all.worker = start_worker(&target, &files_fd);
-    if (all.worker < 0) {
-      snprintf(target.missing_files, WHY_LIMIT, "ids of the target: %s", strerror(-all.worker));
-      all.worker = 0;
-    }
-  }
-  int ends[2];
+  int files[2], ends[2];
   struct timeval patience = {.tv_sec = 5};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return fail(errno, "socketpair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, files) ||
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+    return fail(errno, "socketpair");
+  all.life.worker_socket = files[0];
+  life_start_worker(&all.life);
   setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   all.control.socket = ends[0];
-  // Without a worker Node finds a socket whose other end is closed.
-  if (files_fd < 0) {
-    int closed[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, closed)) return fail(errno, "socketpair");
-    files_fd = closed[0];
-    close(closed[1]);
-  }
+  control_worker_event(&all.control);
   report_target(pid);
-  all.node = start_node(&options, &node_ids, listen_fd, ends[1], files_fd);
+  all.node = start_node(&options, &node_ids, listen_fd, ends[1], files[1]);
   int code = 1;
   if (all.node > 0) {
-    close(listen_fd), close(ends[1]), close(files_fd);
-    code = supervise(&all, target.pidfd);
+    close(listen_fd), close(ends[1]), close(files[1]);
+    code = supervise(&all);
   } else {
     report_error(-all.node, "fork: %s", strerror(-all.node));
     all.node = 0;

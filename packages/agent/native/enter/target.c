@@ -25,6 +25,13 @@ static bool is_own_namespace(int namespace_fd, const char *own) {
          theirs.st_dev == ours.st_dev;
 }
 
+static bool shares_namespace(int proc_fd, const char *path, const char *own) {
+  int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+  bool is_own = fd >= 0 && is_own_namespace(fd, own);
+  if (fd >= 0) close(fd);
+  return is_own;
+}
+
 // Joins one namespace of the process: 0, or errno. `was_own` (may be NULL): nothing had to be done.
 static int join(int proc_fd, const char *path, const char *own, int type, bool *was_own) {
   int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
@@ -103,26 +110,33 @@ static void read_hostname(int proc_fd, char *hostname) {
   }
 }
 
-int enter_target(pid_t pid, bool network_only, struct target *target, char *what, size_t what_size) {
+// The process's directory in /proc, which stays with this process: after its end everything below it answers
+// ESRCH, even when the number is used again. The descriptor, or -errno with `what`.
+static int open_process(pid_t pid, struct target *target, char *what, size_t what_size) {
   *target = (struct target){.pid = pid, .pidfd = -1, .root_fd = -1};
   char path[32];
   snprintf(path, sizeof path, "/proc/%d", pid);
-  // Stays with this process: it answers ESRCH after its end, even when the number is used again.
   int proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (proc_fd < 0) {
-    int error = errno == ENOENT ? ESRCH : errno;
-    snprintf(what, what_size, "process %d: %s", pid, strerror(error));
-    return error;
-  }
-  int error = 0;
-  target->pidfd = syscall(SYS_pidfd_open, pid, 0);
   struct stat alive;
-  if (target->pidfd < 0 || fstatat(proc_fd, "stat", &alive, 0)) {
-    error = errno == ENOENT ? ESRCH : errno;
-    snprintf(what, what_size, "process %d: %s", pid, strerror(error));
-    goto done;
-  }
-  error = join(proc_fd, "ns/user", "/proc/self/ns/user", CLONE_NEWUSER, NULL);
+  if (proc_fd >= 0) target->pidfd = syscall(SYS_pidfd_open, pid, 0);
+  if (proc_fd >= 0 && target->pidfd >= 0 && !fstatat(proc_fd, "stat", &alive, 0)) return proc_fd;
+  int error = errno == ENOENT ? ESRCH : errno;
+  snprintf(what, what_size, "process %d: %s", pid, strerror(error));
+  if (proc_fd >= 0) close(proc_fd);
+  return -error;
+}
+
+static void open_main_process(int proc_fd, struct target *target) {
+  int refused = read_environ(proc_fd, target);
+  if (refused) snprintf(target->missing_environment, WHY_LIMIT, "environ: %s", strerror(refused));
+  target->root_fd = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (target->root_fd < 0) snprintf(target->missing_files, WHY_LIMIT, "root directory: %s", strerror(errno));
+}
+
+int enter_target(pid_t pid, bool network_only, struct target *target, char *what, size_t what_size) {
+  int proc_fd = open_process(pid, target, what, what_size);
+  if (proc_fd < 0) return -proc_fd;
+  int error = join(proc_fd, "ns/user", "/proc/self/ns/user", CLONE_NEWUSER, NULL);
   if (error) {
     snprintf(what, what_size, "user namespace of process %d: %s", pid, strerror(error));
     goto done;
@@ -140,15 +154,49 @@ int enter_target(pid_t pid, bool network_only, struct target *target, char *what
   if (network_only) {
     snprintf(target->missing_files, WHY_LIMIT, "the container is not running");
     snprintf(target->missing_environment, WHY_LIMIT, "the container is not running");
-    goto done;
+    close(target->pidfd);
+    target->pidfd = -1;
+  } else {
+    open_main_process(proc_fd, target);
   }
-  int refused = read_environ(proc_fd, target);
-  if (refused) snprintf(target->missing_environment, WHY_LIMIT, "environ: %s", strerror(refused));
-  target->root_fd = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (target->root_fd < 0) snprintf(target->missing_files, WHY_LIMIT, "root directory: %s", strerror(errno));
 done:
   close(proc_fd);
   return error;
+}
+
+int follow_target(pid_t pid, const char *container_id, const char *pod_uid, struct target *target, char *what,
+                  size_t what_size) {
+  int proc_fd = open_process(pid, target, what, what_size);
+  if (proc_fd < 0) return -proc_fd;
+  int error = 0;
+  if (!is_of_container(proc_fd, container_id, pod_uid)) {
+    snprintf(what, what_size, "process %d is not of the container", pid);
+    error = ESRCH;
+  } else if (!shares_namespace(proc_fd, "ns/net", "/proc/self/ns/net")) {
+    snprintf(what, what_size, "the container's network is not the one that was joined");
+    error = ESTALE;
+  } else if (!shares_namespace(proc_fd, "ns/user", "/proc/self/ns/user")) {
+    snprintf(what, what_size, "the container's user namespace is not the one that was joined");
+    error = ESTALE;
+  } else if ((error = read_ids(proc_fd, &target->ids))) {
+    snprintf(what, what_size, "ids of process %d: %s", pid, strerror(error));
+  } else {
+    read_hostname(proc_fd, target->hostname);
+    open_main_process(proc_fd, target);
+  }
+  close(proc_fd);
+  if (error) leave_target(target);
+  return error;
+}
+
+void leave_target(struct target *target) {
+  if (target->pidfd >= 0) close(target->pidfd);
+  if (target->root_fd >= 0) close(target->root_fd);
+  if (target->environ) explicit_bzero(target->environ, ENVIRON_LIMIT);
+  free(target->environ);
+  target->pidfd = target->root_fd = -1;
+  target->environ = NULL;
+  target->environ_length = 0;
 }
 
 void list_addresses(char *text, size_t size) {

@@ -8,7 +8,7 @@ enum { ENVIRON_LIMIT = 1 << 20, HOSTNAME_LIMIT = 256, WHY_LIMIT = 200 };
 
 struct target {
   pid_t pid;
-  int pidfd;
+  int pidfd; // -1: nothing whose end would be the target's
   int root_fd; // O_PATH; -1: see missing_files
   struct ids ids; // in our user namespace
   char hostname[HOSTNAME_LIMIT];
@@ -23,6 +23,14 @@ struct target {
 // owner of a user namespace has every capability in it (user_namespaces(7)), so this takes no root.
 // `network_only`: the process is not the target's own, but lives in its network. 0, or errno with `what`.
 int enter_target(pid_t pid, bool network_only, struct target *target, char *what, size_t what_size);
+
+// The process of another life of the same target, whose namespaces we are in: taken only if it is of the
+// container and the pod named by its cgroup, and lives in our network and user namespace. 0, or errno with `what`.
+int follow_target(pid_t pid, const char *container_id, const char *pod_uid, struct target *target, char *what,
+                  size_t what_size);
+
+// Closes what was opened, and forgets the environment.
+void leave_target(struct target *target);
 
 // Addresses of the network namespace we are in, space-separated; loopback and link-local left out.
 void list_addresses(char *text, size_t size);

@@ -62,6 +62,15 @@ static bool read_request(struct request *request, char *path) {
   return true;
 }
 
+// Past whatever the last worker has left of the questions.
+static bool begin(void) {
+  size_t zeros = 0;
+  for (uint8_t byte; zeros < WORKER_MARK_ZEROS; zeros = byte ? 0 : zeros + 1)
+    if (!read_all(&byte, 1)) return false;
+  uint8_t nonce[WORKER_MARK_NONCE];
+  return read_all(nonce, sizeof nonce) && write_all(nonce, sizeof nonce);
+}
+
 static void *serve(void *unused) {
   (void)unused;
   for (;;) {
@@ -111,16 +120,18 @@ static void *serve(void *unused) {
   }
 }
 
-static void run_worker(const struct target *target, pid_t parent) {
+static void run_worker(const struct target *target, pid_t parent, int result_fd) {
   setsid();
   limit_bounding_set(-1);
   int error = become(&target->ids);
   if (!error) error = keep_only(-1);
   die_with(parent);
-  if (!write_all(&error, sizeof error) || error) _exit(1);
+  if (write(result_fd, &error, sizeof error) != sizeof error || error) _exit(1);
+  close(result_fd);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  if (!begin()) _exit(0);
   pthread_attr_t small;
   pthread_attr_init(&small);
   pthread_attr_setstacksize(&small, 256 << 10);
@@ -129,26 +140,28 @@ static void run_worker(const struct target *target, pid_t parent) {
   serve(NULL);
 }
 
-pid_t start_worker(const struct target *target, int *node_fd) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return -errno;
-  *node_fd = ends[0];
+pid_t start_worker(const struct target *target, int socket) {
+  int result[2];
+  if (pipe2(result, O_CLOEXEC)) return -errno;
   pid_t parent = getpid(), child = fork();
   if (child == 0) {
     root_fd = target->root_fd;
-    socket_fd = ends[1];
+    socket_fd = socket;
     // It keeps nothing of enter's: no listening socket, no pidfd, no stdout whose reader waits for EOF.
     for (int fd = 0; fd < 1024; fd++)
-      if (fd != root_fd && fd != socket_fd && fd != STDERR_FILENO) close(fd);
-    run_worker(target, parent);
+      if (fd != root_fd && fd != socket_fd && fd != result[1] && fd != STDERR_FILENO) close(fd);
+    run_worker(target, parent, result[1]);
   }
-  close(ends[1]);
-  if (child < 0) return -errno;
-  struct pollfd readable = {.fd = ends[0], .events = POLLIN};
-  int error = ETIMEDOUT;
-  if (poll(&readable, 1, 5000) == 1 && read(ends[0], &error, sizeof error) != sizeof error) error = ECHILD;
+  close(result[1]);
+  int error = child < 0 ? errno : ETIMEDOUT;
+  struct pollfd readable = {.fd = result[0], .events = POLLIN};
+  if (child > 0 && poll(&readable, 1, 5000) == 1 && read(result[0], &error, sizeof error) != sizeof error)
+    error = ECHILD;
+  close(result[0]);
   if (!error) return child;
-  kill(child, SIGKILL);
-  waitpid(child, NULL, 0);
+  if (child > 0) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+  }
   return -error;
 }

@@ -5,6 +5,7 @@ import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
 import {
   type EnterEvent,
+  encodeContainerRequest,
   encodeRequest,
   type Operation,
   parseAnswer,
@@ -53,11 +54,22 @@ export class Enter implements Rules {
     await this.#ask("drained");
   }
 
-  async #ask(operation: Operation, port?: number, relayPort?: number): Promise<Buffer> {
-    const message = await this.#exchange.ask(
-      (id) => encodeRequest(operation, id, port, relayPort),
-      TIMEOUT_MS,
-    );
+  /**
+   * The target's container was started again, as this one. Idempotent.
+   *
+   * ESRCH: there is no process of it (yet); EBUSY: the one before still runs; ESTALE: it is not in the network
+   * that was joined; EPERM: a target without a pod has no other life.
+   */
+  async container(id: string): Promise<void> {
+    await this.#send("container", (requestId) => encodeContainerRequest(requestId, id));
+  }
+
+  #ask(operation: Operation, port?: number, relayPort?: number): Promise<Buffer> {
+    return this.#send(operation, (id) => encodeRequest(operation, id, port, relayPort));
+  }
+
+  async #send(operation: Operation, encode: (id: number) => Buffer): Promise<Buffer> {
+    const message = await this.#exchange.ask(encode, TIMEOUT_MS);
     const { errno, payload } = parseAnswer(message);
     if (errno === 0) return payload;
     throw new Failure(errnoName(errno), payload.toString("latin1") || `${operation} failed`);

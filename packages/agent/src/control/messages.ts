@@ -2,30 +2,51 @@
 import type { TargetDescription } from "@inpod/protocol";
 import { Failure } from "../failure.ts";
 
-export const OPERATIONS = { steal: 1, release: 2, releaseAll: 3, drained: 4, describe: 5 } as const;
+export const OPERATIONS = {
+  steal: 1,
+  release: 2,
+  releaseAll: 3,
+  drained: 4,
+  describe: 5,
+  container: 6,
+} as const;
 export type Operation = keyof typeof OPERATIONS;
 
 export type EnterEvent =
-  | { readonly kind: "target-gone"; readonly detail: string }
+  /** `isFinal`: not a container that may be started again. */
+  | { readonly kind: "target-gone"; readonly detail: string; readonly isFinal: boolean }
   /** nft has ended: no port is stolen any more. */
   | { readonly kind: "rules-lost"; readonly detail: string }
-  | { readonly kind: "worker-gone"; readonly detail: string };
+  | { readonly kind: "worker-gone"; readonly detail: string }
+  /** The first file worker, or that of the target's next life. */
+  | { readonly kind: "worker-ready"; readonly detail: string };
 const EVENTS = new Map<number, EnterEvent["kind"]>([
   [1, "target-gone"],
   [2, "rules-lost"],
   [3, "worker-gone"],
+  [4, "worker-ready"],
 ]);
 
 /** u32 id · u8 operation or event · u8[3] 0 · i32 errno */
 const HEADER_BYTES = 12;
+const REQUEST_BYTES = 12;
+const CONTAINER_ID_BYTES = 64;
 
 export function encodeRequest(operation: Operation, id: number, port = 0, relayPort = 0): Buffer {
-  const request = Buffer.alloc(12);
+  const request = Buffer.alloc(REQUEST_BYTES);
   request.writeUInt8(OPERATIONS[operation], 0);
   request.writeUInt16LE(port, 2);
   request.writeUInt16LE(relayPort, 4);
   request.writeUInt32LE(id, 8);
   return request;
+}
+
+/** @param container lower-case hexadecimal digits; enter looks at them again */
+export function encodeContainerRequest(id: number, container: string): Buffer {
+  const rest = Buffer.alloc(CONTAINER_ID_BYTES);
+  if (Buffer.byteLength(container) > rest.length) throw new Failure("EINVAL", "no container's id");
+  rest.write(container, "latin1");
+  return Buffer.concat([encodeRequest("container", id), rest]);
 }
 
 export interface Answer {
@@ -44,7 +65,10 @@ export function parseAnswer(message: Buffer): Answer {
 export function parseEvent(message: Buffer): EnterEvent | undefined {
   if (message.length < HEADER_BYTES) throw new Failure("EPROTO", "a short event of enter");
   const kind = EVENTS.get(message.readUInt8(4));
-  return kind && { kind, detail: message.toString("latin1", HEADER_BYTES) };
+  if (!kind) return undefined;
+  const detail = message.toString("latin1", HEADER_BYTES);
+  if (kind !== "target-gone") return { kind, detail };
+  return { kind, detail, isFinal: message.readInt32LE(8) !== 0 };
 }
 
 /** @param payload what DESCRIBE answers. Throws EPROTO. */

@@ -1,6 +1,8 @@
 /** The target's files, asked of the worker that has the target's ids. */
+import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { FileStat } from "@inpod/protocol";
+import { within } from "../deadline.ts";
 import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
 import { encodeQuestion, parseAnswer, parsePath, parseStat, type Question } from "./messages.ts";
@@ -9,22 +11,38 @@ import { encodeQuestion, parseAnswer, parsePath, parseStat, type Question } from
 const TIMEOUT_MS = 10_000;
 /** Bytes of the largest content; native/enter/worker.h has the same number. */
 export const MAX_CONTENT = 8 * 1024 * 1024;
+/** How a worker knows where the questions for it begin; native/enter/worker.h has the same numbers. */
+const MARK_ZERO_BYTES = 32;
+const MARK_NONCE_BYTES = 16;
 
 /** Every method throws a Failure with the errno that the target's own process would get. */
 export class Files {
   readonly #exchange: Exchange;
   readonly #timeoutMs: number;
-  #gone = false;
+  /** enter tells right after our start whether there is a worker. */
+  readonly #isKnown: Promise<void>;
+  #told: () => void = () => undefined;
 
   constructor(socket: Duplex, timeoutMs = TIMEOUT_MS) {
     this.#exchange = new Exchange(socket, "file worker", 256);
     this.#timeoutMs = timeoutMs;
+    this.#isKnown = new Promise((resolve) => {
+      this.#told = resolve;
+    });
   }
 
-  /** The target's main process has ended, and its root directory with it: from now on ESTALE. */
-  targetGone(): void {
-    this.#gone = true;
-    this.#exchange.end(new Failure("ESTALE", "the target's main process has ended"));
+  /** There is a worker, the first or the next. */
+  workerReady(): void {
+    // Chosen now: nothing that the last worker has read from a file can contain it.
+    const nonce = randomBytes(MARK_NONCE_BYTES);
+    this.#exchange.restart(Buffer.concat([Buffer.alloc(MARK_ZERO_BYTES), nonce]), nonce);
+    this.#told();
+  }
+
+  /** @param errno what questions fail with until there is a worker (again) */
+  workerGone(errno: "EIO" | "ESTALE", why: string): void {
+    this.#exchange.suspend(new Failure(errno, why));
+    this.#told();
   }
 
   async stat(path: unknown, follow: unknown): Promise<FileStat> {
@@ -57,11 +75,9 @@ export class Files {
   }
 
   async #ask(question: Question): Promise<Buffer> {
-    // Before the exchange's own reason: the worker's end and the news of the target's race each other.
-    if (this.#gone) throw new Failure("ESTALE", "the target's main process has ended");
+    await within(this.#isKnown, this.#timeoutMs, "file worker");
     const message = await this.#exchange.ask((id) => encodeQuestion(id, question), this.#timeoutMs);
     const { errno, rest } = parseAnswer(message);
-    if (this.#gone) throw new Failure("ESTALE", "the target's main process has ended");
     if (errno === 0) return rest;
     throw new Failure(errnoName(errno), question.operation);
   }

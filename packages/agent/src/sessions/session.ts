@@ -9,6 +9,7 @@ import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
+import type { Target } from "../target.ts";
 
 /** Sockets of one session at a time, either way; Node's own floor of descriptors is far above. */
 const MAX_SOCKETS = 4096;
@@ -19,6 +20,7 @@ export interface SessionParts {
   readonly describe: () => Promise<TargetDescription>;
   readonly files: Files;
   readonly ports: Ports;
+  readonly target: Pick<Target, "container" | "goneBecause">;
   readonly splice: Splice;
   readonly log: Log;
 }
@@ -126,6 +128,9 @@ export class Session implements Holder {
         return {};
       case "resume":
         await ports.resume(this);
+        return {};
+      case "target.container":
+        await this.#parts.target.container(String(params.id));
         return {};
       case "end":
         await ports.releaseAll(this, "session ended");

@@ -2,20 +2,21 @@
 import type { Tunnel } from "@inpod/tunnel";
 import { Session, type SessionParts } from "./session.ts";
 
-/** A session whose tunnel was lost may come back; its ports are kept for it, without their rules. */
-const FORGET_AFTER_MS = 60_000;
+/** A session redials for a minute (session/src/link.ts). Its ports are kept for it, without their rules. */
+export const RESUME_TIMEOUT_MS = 60_000;
 /** For the session's own close after `end`; it normally comes first. */
 const END_TIMEOUT_MS = 1000;
-/** Without a target there is nothing to come back to. */
+/** Where the target has ended for good there is nothing to come back to. */
 const TARGET_GONE_GRACE_MS = 10_000;
 const MAX_SESSIONS = 16;
 
 export interface Lifetime {
   /** From the start until the first session. */
   readonly communicationTimeoutMs: number;
-  /** Without a tunnel, after the first session. */
+  /** Without any session, after the first one. */
   readonly idleTimeoutMs: number;
-  readonly forgetAfterMs?: number;
+  /** A session whose tunnel was lost may come back for so long; the agent waits for it. */
+  readonly resumeTimeoutMs: number;
 }
 
 export class Sessions {
@@ -25,7 +26,6 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>();
   readonly #forgetting = new Map<Session, NodeJS.Timeout>();
   #idle: NodeJS.Timeout | undefined;
-  #targetGone: string | undefined;
 
   /** @param finish called once: this agent has nothing more to do */
   constructor(parts: SessionParts, lifetime: Lifetime, finish: (why: string) => void) {
@@ -60,18 +60,23 @@ export class Sessions {
     previous?.close("replaced by a new tunnel of the same session");
     this.#parts.log("session", { session: session.id, isResumed: previous !== undefined });
     session.onEnded = () => closeAfterEnd(tunnel);
-    if (this.#targetGone) tunnel.notify({ kind: "target-gone", detail: this.#targetGone });
+    const gone = this.#parts.target.goneBecause;
+    if (gone) tunnel.notify({ kind: "target-gone", detail: gone.detail });
     void tunnel.closed.then(({ why }) => {
       if (session.tunnel === tunnel) this.#lost(session, why);
     });
   }
 
-  targetGone(detail: string): void {
-    this.#targetGone = detail;
+  /** The target says so of itself (goneBecause). Without its container a pod is still there, and so are we. */
+  targetGone(): void {
+    const gone = this.#parts.target.goneBecause;
+    if (!gone) return;
     for (const { tunnel } of this.#sessions.values()) {
-      tunnel?.notify({ kind: "target-gone", detail });
+      tunnel?.notify({ kind: "target-gone", detail: gone.detail });
     }
-    if (!this.#hasTunnel()) this.#waitForSession(TARGET_GONE_GRACE_MS, "the target is gone");
+    if (!this.#hasTunnel() && gone.isFinal) {
+      this.#waitForSession(TARGET_GONE_GRACE_MS, "the target is gone");
+    }
   }
 
   /** Says goodbye to every session. */
@@ -99,16 +104,17 @@ export class Sessions {
       this.#parts.ports
         .suspend(session, "tunnel lost")
         .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
-      const timer = setTimeout(
-        () => this.#forget(session),
-        this.#lifetime.forgetAfterMs ?? FORGET_AFTER_MS,
-      );
+      const timer = setTimeout(() => this.#forget(session), this.#lifetime.resumeTimeoutMs);
       this.#forgetting.set(session, timer.unref());
     }
-    if (!this.#hasTunnel()) {
-      const graceMs = this.#targetGone ? TARGET_GONE_GRACE_MS : this.#lifetime.idleTimeoutMs;
-      this.#waitForSession(graceMs, "no session any more");
-    }
+    if (!this.#hasTunnel()) this.#waitForSession(this.#graceMs(), "no session any more");
+  }
+
+  /** Somebody who is coming back must find us, whatever is the time without a session. */
+  #graceMs(): number {
+    if (this.#parts.target.goneBecause?.isFinal) return TARGET_GONE_GRACE_MS;
+    const { idleTimeoutMs, resumeTimeoutMs } = this.#lifetime;
+    return this.#sessions.size > 0 ? Math.max(idleTimeoutMs, resumeTimeoutMs) : idleTimeoutMs;
   }
 
   #forget(session: Session): void {

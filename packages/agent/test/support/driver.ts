@@ -3,16 +3,18 @@
  * out, for the real clients of the two sockets. Stolen connections are answered "stolen <their client>".
  */
 import { createServer, Socket } from "node:net";
-import { Enter, Failure, Files, type Holder, NODE_FDS, Ports } from "@inpod/agent";
+import { Enter, Failure, Files, type Holder, NODE_FDS, Ports, Target } from "@inpod/agent";
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
 const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }), 5000);
 const events: string[] = [];
 const ports = new Ports(enter, () => undefined, 50);
+const target = new Target(enter, files, () => undefined, 2000);
 enter.onEvent = (event) => {
-  events.push(event.kind);
-  if (event.kind === "target-gone") files.targetGone();
   if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
+  else target.take(event);
+  // The first is no news.
+  if (event.kind !== "worker-ready" || events.length > 0) events.push(event.kind);
 };
 const holders = new Map<string, Holder>();
 const holder = (id: string): Holder => {
@@ -47,6 +49,10 @@ async function answer(method: string, a: unknown, b: unknown): Promise<unknown> 
       return ports.suspend(holder(a as string), "test");
     case "resume":
       return ports.resume(holder(a as string));
+    case "container":
+      return target.container(a as string);
+    case "rawContainer":
+      return enter.container(a as string);
     case "stat":
       return files.stat(a, b);
     case "readlink":

@@ -11,17 +11,21 @@ const files = new Socket({ fd: NODE_FDS.files, readable: true, writable: true })
 for (const socket of [control, files]) socket.on("error", () => undefined);
 
 /** By id. Events have id 0. */
-function answersOf(socket: Socket): Map<number, Buffer> {
+function answersOf(socket: Socket, prefixBytes = 0): Map<number, Buffer> {
   const answers = new Map<number, Buffer>();
   const reader = new AnswerReader();
+  let left = prefixBytes;
   socket.on("data", (chunk: Buffer) => {
-    for (const answer of reader.push(chunk)) answers.set(answer.readUInt32LE(0), answer);
+    const from = Math.min(left, chunk.length);
+    left -= from;
+    for (const answer of reader.push(chunk.subarray(from)))
+      answers.set(answer.readUInt32LE(0), answer);
     socket.emit("answers");
   });
   return answers;
 }
 const controlAnswers = answersOf(control);
-const filesAnswers = answersOf(files);
+const filesAnswers = answersOf(files, 16);
 
 async function until(socket: Socket, isDone: () => boolean): Promise<void> {
   while (!isDone()) await new Promise((resolve) => socket.once("answers", resolve));
@@ -31,19 +35,23 @@ const COUNT = 300;
 
 /** How many of the requests with known operations and any fields were answered, each with an errno. */
 async function controlRequests(random: Random): Promise<number> {
-  const before = controlAnswers.size;
+  const answered = (): number => controlAnswers.size - (controlAnswers.has(0) ? 1 : 0);
+  const before = answered();
   for (let each = 1; each <= COUNT; each++) {
-    const request = random.bytes(12);
-    request.writeUInt8(1 + random.below(5), 0);
+    const operation = 1 + random.below(6);
+    // That of CONTAINER has an id: digits, or anything.
+    const rest = random.below(2) ? Buffer.alloc(64, "a") : random.bytes(64);
+    const request = Buffer.concat([random.bytes(12), operation === 6 ? rest : Buffer.alloc(0)]);
+    request.writeUInt8(operation, 0);
     // Few ports, so that what was stolen is released, stolen again and asked for twice.
     request.writeUInt16LE(random.pick([0, 1, 22, 80, 8080, 65535]), 2);
     request.writeUInt32LE(0x1000 + each, 8);
     // Cut anywhere: a request may come in two parts.
-    const cut = random.below(12);
+    const cut = random.below(request.length);
     control.write(request.subarray(0, cut));
     control.write(request.subarray(cut));
   }
-  await until(control, () => controlAnswers.size === before + COUNT);
+  await until(control, () => answered() === before + COUNT);
   return COUNT;
 }
 
@@ -57,7 +65,12 @@ const PATHS = [
   "/a//b/.",
 ];
 
+/** As Node greets a worker, who says the last 16 bytes back. */
+const mark = Buffer.concat([Buffer.alloc(32), Buffer.from("sixteen bytes...")]);
+
 async function filesRequests(random: Random): Promise<number> {
+  // Half of a question to another worker comes first: it is passed over.
+  files.write(Buffer.concat([random.bytes(9), Buffer.from("/some/path"), mark]));
   for (let each = 1; each <= COUNT; each++) {
     const path = random.pick([
       Buffer.from(random.pick(PATHS)),
@@ -104,8 +117,10 @@ async function order(what: string, seed: number): Promise<unknown> {
       control.end(random.bytes(7));
       return true;
     case "files-noise":
-      files.write(random.bytes(4096));
-      // enter says so: an event.
+      // Not the event that says that there is a worker: the one after.
+      await until(control, () => controlAnswers.has(0));
+      controlAnswers.delete(0);
+      files.write(Buffer.concat([mark, random.bytes(4096)]));
       await until(control, () => controlAnswers.has(0));
       return controlAnswers.get(0)?.toString("latin1", 12);
     default:

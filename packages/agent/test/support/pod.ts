@@ -63,11 +63,30 @@ export class Pod {
     this.pid = pid;
   }
 
-  /** @param setup shell commands in the pod's namespaces, before its server starts as `execAs` */
-  static async start(who: Who, setup = "", execAs = "", env: NodeJS.ProcessEnv = {}): Promise<Pod> {
+  /**
+   * @param setup shell commands in the pod's namespaces, before its server starts as `execAs`
+   * @param holder a process whose network and UTS namespaces are the pod's; root only
+   */
+  static async start(
+    who: Who,
+    setup = "",
+    execAs = "",
+    env: NodeJS.ProcessEnv = {},
+    holder?: number,
+  ): Promise<Pod> {
     const script = `hostname pod-x; ip link set lo up; ${setup}\nexec ${execAs} ${process.execPath} -e '${SERVER}'`;
-    const unshare = ["unshare", ...(who === "user" ? ["-Ur"] : []), "--net", "--uts", "--pid"];
-    const [command = "", ...rest] = [...as(who), ...unshare, "--fork", "--mount-proc", "sh", "-c"];
+    const joined = holder === undefined ? [] : ["nsenter", "-n", "-u", "-t", String(holder)];
+    const own = holder === undefined ? ["--net", "--uts"] : [];
+    const unshare = ["unshare", ...(who === "user" ? ["-Ur"] : []), ...own, "--pid"];
+    const [command = "", ...rest] = [
+      ...joined,
+      ...as(who),
+      ...unshare,
+      "--fork",
+      "--mount-proc",
+      "sh",
+      "-c",
+    ];
     const child = spawn(command, [...rest, script], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { PATH: process.env.PATH, ...env },
@@ -122,6 +141,30 @@ export class Pod {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
+    this.#process.kill("SIGKILL");
+  }
+}
+
+/** As a pod's pause process does, holds a network namespace for the containers that come and go. */
+export class Pause {
+  readonly pid: number;
+  readonly #process: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#process = child;
+    this.pid = child.pid as number;
+  }
+
+  static async start(): Promise<Pause> {
+    const script = "hostname pod-x; ip link set lo up; echo ready; exec sleep 600";
+    const child = spawn("unshare", ["--net", "--uts", "sh", "-c", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await lines(child).next();
+    return new Pause(child);
+  }
+
+  stop(): void {
     this.#process.kill("SIGKILL");
   }
 }
