@@ -80,6 +80,7 @@ const RECIPES = {
   "python-facts": python("facts.py"),
   "c-nonblock50": c("cc", "nonblock50.c"),
   "node-nonblock50": node("nonblock50.mjs"),
+  "c-interrupted": c("cc", "interrupted.c", "-static"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

@@ -37,9 +37,11 @@ export interface Native {
   replyBound(token: number, requested: Buffer): number;
   listenSocket(token: number): number;
   replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): number;
-  replyPending(token: number): number;
+  startPending(token: number): number;
+  verdictConnected(token: number): number;
   completePending(userPort: number, isIPv6Only: boolean): number;
   failPending(
+    token: number,
     tgid: number,
     fd: number,
     cookie: number,

@@ -35,6 +35,8 @@ interface SocketCall {
   readonly isIPv6Only: boolean;
   readonly isStream: boolean;
   readonly isNonBlocking: boolean;
+  /** Of connect: whether startPending() can be used. */
+  readonly canBePending: boolean;
   /** struct sockaddr; empty for listen. */
   readonly address: Buffer;
 }
@@ -105,7 +107,7 @@ export interface StatFields {
 /** One tap in a process: its threads and tables are the process's own. */
 export class Tap {
   readonly #native: Native;
-  /** Whether non-blocking connects can be left in progress; else they wait for the agent like blocking ones. */
+  /** Whether this kernel lets connects be in progress; else they wait for the agent, and a signal ends them. */
   readonly canConnectLater: boolean;
 
   constructor(onEvent: (event: TapEvent) => void, native: Native = loadNative()) {
@@ -226,17 +228,22 @@ export class Tap {
   replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): void {
     this.#native.replyRelayed(token, relayPort, local, peer);
   }
-  /** Leaves a non-blocking socket in progress. Its port, or a negative errno, which the program got. */
-  replyPending(token: number): number {
-    return this.#native.replyPending(token);
+  /**
+   * Puts the socket in progress. A non-blocking connect is answered with that; a blocking one is held, and if a signal
+   * takes it away the connect goes on. Its port, or a negative errno, which the program got.
+   */
+  startPending(token: number): number {
+    return this.#native.startPending(token);
   }
-  /** Completes it: a file descriptor of our end, owned by the caller, or a negative errno. */
-  completePending(userPort: number, isIPv6Only: boolean): number {
-    return this.#native.completePending(userPort, isIPv6Only);
+  /** Success: a file descriptor of our end, owned by the caller, or a negative errno: then failPending(). */
+  completePending(call: SocketCall, userPort: number): number {
+    const fd = this.#native.completePending(userPort, call.isIPv6Only);
+    if (fd >= 0) this.#native.verdictConnected(call.token);
+    return fd;
   }
   failPending(call: SocketCall, userPort: number, errno: number): void {
-    const { tgid, fd, cookie, isIPv6Only } = call;
-    this.#native.failPending(tgid, fd, cookie, userPort, isIPv6Only, errno);
+    const { token, tgid, fd, cookie, isIPv6Only } = call;
+    this.#native.failPending(token, tgid, fd, cookie, userPort, isIPv6Only, errno);
   }
 
   replyConnectedDatagram(token: number, relayPort: number): void {

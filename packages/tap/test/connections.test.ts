@@ -48,6 +48,51 @@ test("a refused connect fails with the errno we answer", async () => {
   assert.match(ran.stderr, /No route to host/);
 });
 
+test("a blocking connect whose socket is in progress waits for the verdict, and gets it as its result", async () => {
+  const source = `${CLIENT}
+print(s.connect_ex(('${PEER}', 80)), s.getblocking())
+r = socket.socket()
+print(r.connect_ex(('${PEER}', 81)), r.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+`;
+  const ran = await run(["python3", script("held.py", source)], (event) => {
+    if (event.kind !== "connect") return letGo(event);
+    assert.deepEqual([event.isNonBlocking, event.canBePending], [false, true]);
+    const port = tap.startPending(event.token);
+    setTimeout(() => {
+      if (decodeAddress(event.address)?.port === 81) return tap.failPending(event, port, 113);
+      tap.setName("outgoing", port, encodeAddress(POD, 40000), encodeAddress(PEER, 80));
+      const fd = tap.completePending(event, port);
+      new Socket({ fd, writable: true }).end("hello at last\n");
+    }, 50);
+  });
+  const lines = [`('${PEER}', 80) ('${POD}', 40000)`, "hello at last", "106 True", "113 0", ""];
+  assert.equal(ran.stdout, lines.join("\n"), ran.stderr);
+});
+
+test("signals that restart a connect in progress do not start another", async () => {
+  const source = `import signal, socket
+signal.signal(signal.SIGALRM, lambda *a: None)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+s = socket.socket()
+s.connect(('${PEER}', 80))
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(s.recv(100).decode().strip())
+`;
+  let operations = 0;
+  const ran = await run(["python3", script("timer.py", source)], (event) => {
+    if (event.kind !== "connect") return letGo(event);
+    operations++;
+    const port = tap.startPending(event.token);
+    setTimeout(() => {
+      const fd = tap.completePending(event, port);
+      new Socket({ fd, writable: true }).end("hello at last\n");
+    }, 100);
+  });
+  assert.equal(ran.stdout, "hello at last\n", ran.stderr);
+  assert.equal(operations, 1);
+});
+
 const NON_BLOCKING = `import select, socket
 s = socket.socket()
 s.setblocking(False)
@@ -67,11 +112,11 @@ test("a non-blocking connect stays in progress until it is completed", async () 
   assert.ok(tap.canConnectLater);
   const ran = await run(["python3", script("later.py", NON_BLOCKING)], (event) => {
     if (event.kind !== "connect") return letGo(event);
-    const port = tap.replyPending(event.token);
+    const port = tap.startPending(event.token);
     assert.ok(port > 0);
     setTimeout(() => {
       tap.setName("outgoing", port, encodeAddress(POD, 40000), encodeAddress(PEER, 80));
-      const fd = tap.completePending(port, event.isIPv6Only);
+      const fd = tap.completePending(event, port);
       new Socket({ fd, writable: true }).end("hello later\n");
     }, 150);
   });
@@ -81,7 +126,7 @@ test("a non-blocking connect stays in progress until it is completed", async () 
 test("a non-blocking connect that fails wakes its poll, and SO_ERROR tells our errno once", async () => {
   const ran = await run(["python3", script("later.py", NON_BLOCKING)], (event) => {
     if (event.kind !== "connect") return letGo(event);
-    const port = tap.replyPending(event.token);
+    const port = tap.startPending(event.token);
     setTimeout(() => tap.failPending(event, port, 113), 150);
   });
   assert.equal(ran.stdout, "115\n0\n1\n113 0\n107\n");

@@ -14,7 +14,7 @@ after(() => tap.unref()); // its threads would keep this process alive
 
 /**
  * A process of its own that launches the program and can be killed. It lets binds and listens be, does with the other
- * calls what its first word says ("half": binds, too, are held, but done), and tells how many it has.
+ * calls what its first word says ("half": binds and connects are held in the middle), and tells how many it has.
  */
 const HOLDER = script(
   "holder.mts",
@@ -30,6 +30,7 @@ const tap = new Tap((event) => {
     tap.reply(event.token, 0);
   } else if ("token" in event && event.kind !== "relayed") {
     if (how === "hold") console.log("held", ++held);
+    else if (how === "half" && event.kind === "connect") console.log("pending at", tap.startPending(event.token));
     else setImmediate(() => tap.continue(event.token));
   }
 });
@@ -186,18 +187,25 @@ test("calls that were held when we are killed go on: opens, stats, connects and 
   server.close();
 });
 
-test("a call that was done and not answered yet is not done twice: it gets its result", async () => {
-  const source = `import socket, signal
+test("a call that was done and not answered yet is not done twice: it gets a result", async () => {
+  const bind = `import signal, socket, threading
 signal.alarm(60)
+def connect():
+    print('connect', socket.socket().connect_ex(('127.0.0.1', 9)), flush=True)
+t = threading.Thread(target=connect)
+t.start()
 s = socket.socket()
 s.bind(('0.0.0.0', 8080))
 s.listen(5)
 print('bound once', s.getsockname(), flush=True)
+t.join()
 `;
-  const { holder, output } = hold("half", "/none", "python3", script("half.py", source));
+  const { holder, output } = hold("half", "/none", "python3", script("half.py", bind));
   const [, port] = await output.has(/^bound to (\d+)$/m);
+  await output.has(/^pending at \d+$/m);
   await killed(holder);
   await output.has(new RegExp(`^bound once \\('127.0.0.1', ${port}\\)$`, "m"));
+  await output.has(/^connect 104$/m); // ECONNRESET
 });
 
 const BUSY = `#define _GNU_SOURCE

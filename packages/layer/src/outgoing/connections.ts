@@ -17,7 +17,7 @@ export class Connections {
   readonly #tap: Tap;
   readonly #session: Session;
   readonly #relay: Relay;
-  /** Blocking sockets between replyRelayed() and its "relayed" event. */
+  /** Sockets between replyRelayed() and its "relayed" event. */
   readonly #relaying = new Map<number, Awaited<ReturnType<Session["connectTcp"]>>["channel"]>();
 
   constructor(tap: Tap, session: Session, relay: Relay) {
@@ -31,7 +31,7 @@ export class Connections {
    * listens on the developer's machine is meant.
    */
   async connect(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
-    if (call.isNonBlocking && this.#tap.canConnectLater) {
+    if (call.canBePending) {
       await this.#connectLater(call, to, orLocal);
       return;
     }
@@ -63,9 +63,12 @@ export class Connections {
     this.#tap.replyRelayed(call.token, realPort, address, address);
   }
 
-  /** Non-blocking: the program goes on at once; its socket becomes writable, or fails, when the agent says so. */
+  /**
+   * The socket is in progress until the agent has an answer. A program that does not wait (non-blocking, or taken away
+   * by a signal) finds its socket writable then, or failed.
+   */
   async #connectLater(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
-    const userPort = this.#tap.replyPending(call.token);
+    const userPort = this.#tap.startPending(call.token);
     if (userPort < 0) return;
     try {
       const { channel, opened } = await this.#session.connectTcp(to.address, to.port);
@@ -73,7 +76,7 @@ export class Connections {
       this.#tap.setName("outgoing", userPort, local, encodeAddress(to.address, to.port));
       const socket = this.#complete(call, userPort);
       if (socket) this.#relay.join(userPort, socket, channel);
-      else channel.reset("ECONNRESET"); // the program has closed it meanwhile
+      else channel.reset("ECONNRESET");
     } catch (error) {
       if (orLocal && errnoOf(error) === "ECONNREFUSED") this.#connectLocally(call, userPort, to);
       else this.#tap.failPending(call, userPort, errnoNumber(errnoOf(error)));
@@ -81,9 +84,10 @@ export class Connections {
   }
 
   #complete(call: ConnectCall, userPort: number): Socket | undefined {
-    const fd = this.#tap.completePending(userPort, call.isIPv6Only);
+    const fd = this.#tap.completePending(call, userPort);
     if (fd < 0) {
       this.#tap.forgetName("outgoing", userPort);
+      this.#tap.failPending(call, userPort, errnoNumber("ECONNRESET"));
       return undefined;
     }
     const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });

@@ -60,7 +60,7 @@ void accept_deliver(void *argument) {
     /* Of several waiters another may have been faster; a blocking listener must not hold this thread. */
     if (!is_readable(op->socket)) {
       if (op->nonblocking) op_reply(op, 0, EAGAIN);
-      else wait_readable(op);
+      else wait_for(op, EPOLLIN);
       return;
     }
     fd = accept4(op->socket, NULL, NULL, (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC);
@@ -102,9 +102,9 @@ bool handle_accept(struct op *op) {
   } else if (op->nonblocking) {
     op_reply(op, 0, EAGAIN);
   } else {
-    int64_t timeout = wait_timeout_ms(op->socket);
+    int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
     if (timeout) op_set_deadline(op, timeout, EAGAIN);
-    wait_readable(op);
+    wait_for(op, EPOLLIN);
   }
   return true;
 }

@@ -161,11 +161,15 @@ int reply_relayed(const struct call *call, struct op *op) {
   return 0;
 }
 
-/* replyPending(token) -> local port of the socket now in SYN_SENT, or -errno (told to the program). */
-int reply_pending(const struct call *call, struct op *op) {
+/*
+ * startPending(token) -> local port of the socket that is in SYN_SENT now, or -errno, with which the call was
+ * answered. A non-blocking connect has its answer then; a blocking one is held until verdict(Connected|Failed),
+ * its deadline, or SO_SNDTIMEO, after which the connect goes on behind its back as after a signal.
+ */
+int start_pending(const struct call *call, struct op *op) {
   (void)call;
-  kept_acting(op, 0, ECONNRESET);
-  int result = connect_pending(op), port = result;
+  kept_acting(op, 0, ECONNRESET); /* what it is connected to ends with us */
+  int result = connect_pending(op, op->socket), port = result;
   struct sockaddr_storage local;
   socklen_t length = sizeof local;
   if (result == -EINPROGRESS) {
@@ -173,8 +177,25 @@ int reply_pending(const struct call *call, struct op *op) {
     struct cookie_entry entry = {.pending = true};
     cookie_update(op->cookie, &entry);
   }
-  op_reply(op, 0, -result);
+  if (op->nonblocking || port < 0) {
+    op_reply(op, 0, -result);
+    return port;
+  }
+  int64_t timeout = wait_timeout_ms(op->socket, SO_SNDTIMEO);
+  if (timeout) op_set_deadline(op, timeout, EINPROGRESS);
+  op->keep_result = false; /* the socket itself knows what a restarted call is to be told */
+  /* With a duplicate of ours close(2) would not be the end of it, nor take it out of the program's epoll. */
+  close(op->socket);
+  op->socket = -1;
+  op_unclaim(op);
   return port;
+}
+
+/* verdictConnected(token): completePending() was called, so a connect that is held is answered. */
+int verdict_connected_js(const struct call *call, struct op *op) {
+  (void)call;
+  verdict_connected(op);
+  return 0;
 }
 
 /* The socket that stands for the peer: what the program sends goes there. */

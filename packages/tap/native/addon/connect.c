@@ -1,10 +1,12 @@
 /*
- * Non-blocking connects. The process's socket is left in a real SYN_SENT towards a loopback listener whose
+ * Connects in progress. The process's socket is left in a real SYN_SENT towards a loopback listener whose
  * accept queue is full (the kernel drops its SYN), until the agent has an answer:
  *  - success: a socket of ours, bound to the same port as that listener, connects to the waiting one: a TCP
  *    simultaneous open (RFC 9293, section 3.5). It becomes the relay's end.
  *  - failure: connect(AF_UNSPEC) on the process's own socket, which wakes its epoll; the true errno
- *    is put in where the program asks for SO_ERROR.
+ *    is put in where the program asks for it (verdicts.c).
+ * A non-blocking connect returns at once, a blocking one stays held meanwhile: its socket is in progress too, because a
+ * signal may take the program out of it at any time, and then the connect goes on behind its back (connect(2), EINTR).
  */
 #include "tap.h"
 #include <errno.h>
@@ -13,8 +15,19 @@
 #include <unistd.h>
 
 static uint16_t full_port;
+static bool starts_blocking;
 
 uint16_t connect_full_port(void) { return full_port; }
+bool connect_starts_blocking(void) { return starts_blocking; }
+
+/*
+ * connect(2) that does not wait on a blocking socket either, and leaves its O_NONBLOCK alone, which all see who
+ * share it: sending nothing by TCP Fast Open connects (RFC 7413), and MSG_DONTWAIT is about this call only.
+ * Without a cookie, which our listener never gives, its SYN is a plain one.
+ */
+static int connect_at_once(int fd, const struct sockaddr *to, socklen_t length) {
+  return sendto(fd, NULL, 0, MSG_FASTOPEN | MSG_DONTWAIT | MSG_NOSIGNAL, to, length) < 0 ? -errno : 0;
+}
 
 static struct sockaddr_in v4_loopback(uint16_t port) {
   return (struct sockaddr_in){
@@ -71,21 +84,26 @@ int connect_complete(uint16_t user_port, bool v6only) {
   return fd;
 }
 
-/* One made-up connect: whether this kernel does all of it (gVisor may not). */
+static int connect_start(int fd, bool blocking, const struct sockaddr *to, socklen_t length) {
+  if (blocking) return connect_at_once(fd, to, length);
+  return connect(fd, to, length) ? -errno : 0;
+}
+
 /* poll(2) is never restarted: a profiler's timer, for one, interrupts it all the time. */
-static int poll_again(struct pollfd *waiting, int timeout_ms) {
+int poll_again(struct pollfd *waiting, int timeout_ms) {
   int ready;
   do ready = poll(waiting, 1, timeout_ms);
   while (ready < 0 && errno == EINTR);
   return ready;
 }
 
-static bool probe(void) {
-  int user = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+/* One made-up connect: whether this kernel does all of it (gVisor may not). */
+static bool probe(bool blocking) {
+  int user = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
   struct sockaddr_in to = v4_loopback(full_port);
   struct sockaddr_storage local;
   socklen_t length = sizeof local;
-  bool works = user >= 0 && connect(user, (struct sockaddr *)&to, sizeof to) < 0 && errno == EINPROGRESS;
+  bool works = user >= 0 && connect_start(user, blocking, (struct sockaddr *)&to, sizeof to) == -EINPROGRESS;
   struct pollfd waiting = {user, POLLOUT, 0};
   works = works && poll_again(&waiting, 1) == 0 && getsockname(user, (struct sockaddr *)&local, &length) == 0;
   int ours = works ? connect_complete(address_port(&local), false) : -1;
@@ -101,59 +119,26 @@ uint16_t connect_prepare(void) {
   struct sockaddr_in6 v6 = v6_loopback(full_port);
   uint16_t same;
   make_full(AF_INET6, (struct sockaddr *)&v6, sizeof v6, &same); /* no IPv6 here: no such sockets either */
-  if (!probe()) full_port = 0;
+  if (!probe(false)) full_port = 0;
+  starts_blocking = full_port && probe(true); /* not where net.ipv4.tcp_fastopen is 0 */
   return full_port;
 }
 
-int connect_pending(struct op *op) {
+int connect_pending(const struct op *op, int fd) {
   struct sockaddr_storage to;
   socklen_t length = address_loopback(op, full_port, &to);
-  return connect(op->socket, (struct sockaddr *)&to, length) ? -errno : 0;
+  return connect_start(fd, !op->nonblocking, (struct sockaddr *)&to, length);
 }
 
-void connect_fail(pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error) {
-  struct cookie_entry entry = {.cookie = cookie, .pending = true, .error = error};
-  cookie_update(cookie, &entry);
-  uint64_t found = 0;
-  socklen_t length = sizeof found;
-  int copy = process_get_fd(tgid, fd);
-  if (copy >= 0) getsockopt(copy, SOL_SOCKET, SO_COOKIE, &found, &length);
-  if (found == cookie) {
-    struct sockaddr none = {.sa_family = AF_UNSPEC};
-    connect(copy, &none, sizeof none);
-  } else {
-    /* Moved by dup2 or closed: complete it, and reset it at once (SO_LINGER 0). */
-    int ours = connect_complete(user_port, v6only);
-    if (ours >= 0) {
-      struct linger reset = {1, 0};
-      setsockopt(ours, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-      close(ours);
-    }
-  }
-  if (copy >= 0) close(copy);
+void connect_give_up(int fd) {
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  connect(fd, &none, sizeof none);
 }
 
-/* SO_ERROR of a failed one: the agent's errno in place of the kernel's own. */
-static void tell_error(void *argument) {
-  struct op *op = argument;
-  struct cookie_entry entry;
-  int error = cookie_get(op->cookie, &entry) ? entry.error : 0;
-  int32_t room = 0, length = sizeof error;
-  int failed = memory_read(op->tid, op->args[4], &room, sizeof room) == sizeof room ? 0 : -EFAULT;
-  if (!failed && room < length) length = room < 0 ? 0 : room;
-  if (!failed) failed = memory_write(op->tid, op->args[3], &error, (size_t)length);
-  if (!failed) failed = memory_write(op->tid, op->args[4], &length, sizeof length);
-  kept_acting(op, 0, -failed);
-  cookie_forget(op->cookie);
-  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
-  op_reply(op, 0, -failed);
-}
-
-bool handle_socket_error(struct op *op) {
-  struct cookie_entry entry;
-  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
-  if (!cookie_get(op->cookie, &entry) || !entry.error) return false;
-  op->keep_result = true; /* it is told once */
-  pool_run(tell_error, op);
-  return true;
+void connect_reset(uint16_t user_port, bool v6only) {
+  int ours = connect_complete(user_port, v6only);
+  if (ours < 0) return;
+  struct linger reset = {1, 0};
+  setsockopt(ours, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  close(ours);
 }

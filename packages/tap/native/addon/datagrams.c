@@ -34,7 +34,7 @@ void datagram_deliver(void *argument) {
   if (got < 0) {
     int error = buffer ? errno : ENOMEM;
     free(buffer);
-    if (error == EAGAIN && !op->nonblocking && !(datagram_flags(op) & MSG_DONTWAIT)) wait_readable(op);
+    if (error == EAGAIN && !op->nonblocking && !(datagram_flags(op) & MSG_DONTWAIT)) wait_for(op, EPOLLIN);
     else op_reply(op, 0, error);
     return;
   }
@@ -53,7 +53,7 @@ bool handle_recvfrom(struct op *op) {
   if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_udp(op)) return false;
   if (!cookie_get(op->cookie, &entry) || !entry.udp) return false;
   op->kind = OP_NATIVE;
-  int64_t timeout = wait_timeout_ms(op->socket);
+  int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
   if (timeout && !op->nonblocking) op_set_deadline(op, timeout, EAGAIN);
   pool_run(datagram_deliver, op);
   return true;

@@ -9,11 +9,11 @@ napi_value complete_pending(napi_env env, napi_callback_info info) {
   return number(env, connect_complete((uint16_t)int_of(&call, 0), bool_of(&call, 1)));
 }
 
-/* failPending(tgid, fd, cookie, userPort, isIPv6Only, errno) */
+/* failPending(token, tgid, fd, cookie, userPort, isIPv6Only, errno): the connect, held or not, fails with it. */
 napi_value fail_pending(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
-  connect_fail((pid_t)int_of(&call, 0), int_of(&call, 1), (uint64_t)number_of(&call, 2),
-               (uint16_t)int_of(&call, 3), bool_of(&call, 4), int_of(&call, 5));
+  verdict_failed(op_claim(token_of(&call)), (pid_t)int_of(&call, 1), int_of(&call, 2), (uint64_t)number_of(&call, 3),
+                 (uint16_t)int_of(&call, 4), bool_of(&call, 5), int_of(&call, 6));
   return NULL;
 }
 

@@ -104,6 +104,9 @@ static void describe_op(napi_env env, napi_value object, const struct event *eve
   put(env, object, "isIPv6Only", boolean(env, op->v6only));
   put(env, object, "isStream", boolean(env, op->type == SOCK_STREAM));
   put(env, object, "isNonBlocking", boolean(env, op->nonblocking));
+  /* A simultaneous open is for plain TCP only. */
+  bool can = op->type == SOCK_STREAM && op->protocol == IPPROTO_TCP && connect_full_port();
+  put(env, object, "canBePending", boolean(env, can && (op->nonblocking || connect_starts_blocking())));
   napi_value address;
   void *unused;
   napi_create_buffer_copy(env, op->address_length, &op->address, &unused, &address);

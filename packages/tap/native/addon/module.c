@@ -156,7 +156,8 @@ static const struct answer answers[] = {
     {"replyBound", reply_bound},
     {"listenSocket", listen_socket},
     {"replyRelayed", reply_relayed},
-    {"replyPending", reply_pending},
+    {"startPending", start_pending},
+    {"verdictConnected", verdict_connected_js},
     {"replyConnectedDatagram", reply_connected_datagram},
     {"replySentTo", reply_sent_to},
 };

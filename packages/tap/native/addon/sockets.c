@@ -84,17 +84,10 @@ bool handle_connect(struct op *op) {
   if (!socket_is_tcp(op) && !socket_is_udp(op)) return false;
   struct cookie_entry entry;
   if (socket_is_tcp(op) && cookie_get(op->cookie, &entry) && entry.pending) {
-    /* A second connect() asks for the verdict (hiredis does): EALREADY, EISCONN or the agent's errno. */
-    int result = entry.error ? -entry.error : connect_pending(op);
-    if (entry.error) {
-      kept_acting(op, 0, entry.error);
-      cookie_forget(op->cookie);
-    }
-    op_reply(op, 0, -result);
+    /* A second connect() asks for the verdict (hiredis does), or waits for it. */
+    pool_run(verdict_deliver, op);
     return true;
   }
-  /* A simultaneous open is for plain TCP only: others wait for the verdict. */
-  if (op->protocol == IPPROTO_MPTCP) op->nonblocking = false;
   op->keep_result = true;
   op_ask(op, OP_CONNECT, CONNECT_DEADLINE_MS, ETIMEDOUT);
   return true;

@@ -24,7 +24,7 @@ static inline void put(napi_env env, napi_value object, const char *name, napi_v
   napi_set_named_property(env, object, name, value);
 }
 
-enum { MAX_ARGUMENTS = 6 };
+enum { MAX_ARGUMENTS = 7 };
 struct call {
   napi_env env;
   napi_value arguments[MAX_ARGUMENTS];
@@ -81,7 +81,8 @@ int bind_socket(const struct call *call, struct op *op);
 int reply_bound(const struct call *call, struct op *op);
 int listen_socket(const struct call *call, struct op *op);
 int reply_relayed(const struct call *call, struct op *op);
-int reply_pending(const struct call *call, struct op *op);
+int start_pending(const struct call *call, struct op *op);
+int verdict_connected_js(const struct call *call, struct op *op);
 int reply_connected_datagram(const struct call *call, struct op *op);
 int reply_sent_to(const struct call *call, struct op *op);
 

@@ -14,10 +14,12 @@
 #include "kept.h"
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -199,14 +201,14 @@ void sockets_set_native_port(uint16_t port, bool native);
 void sockets_set_relay(uint16_t relay_port);
 uint16_t sockets_relay(void);
 
-/* ---- waiting.c: for a socket to become readable ---- */
+/* ---- waiting.c: for a socket ---- */
 
 void wait_start(void);
-/* Gives the claimed op away, to *_deliver() or to the sweeper. */
-void wait_readable(struct op *op);
+/* Gives the claimed op away, to *_deliver() on events (EPOLLIN, EPOLLOUT), or to the sweeper. */
+void wait_for(struct op *op, uint32_t events);
 void wait_forget(int fd);
-/* SO_RCVTIMEO in milliseconds; 0: waits for ever. */
-int64_t wait_timeout_ms(int fd);
+/* SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: waits for ever. */
+int64_t wait_timeout_ms(int fd, int option);
 /* Pool threads, with a claimed op: what came is handed over, or waited for again. */
 void accept_deliver(void *op);
 void datagram_deliver(void *op);
@@ -216,9 +218,25 @@ void datagram_deliver(void *op);
 /* The full listener to which they are made; 0 when the probe failed. */
 uint16_t connect_prepare(void);
 uint16_t connect_full_port(void);
-int connect_pending(struct op *op);
+/* Whether a blocking socket can be put in progress, too. */
+bool connect_starts_blocking(void);
+/* connect(2) to it on `fd`, the op's socket, without waiting: 0 or -errno (EINPROGRESS, EALREADY, EISCONN…). */
+int connect_pending(const struct op *op, int fd);
+/* Our end's fd, or -errno: the socket in progress at that port becomes connected. */
 int connect_complete(uint16_t user_port, bool v6only);
-void connect_fail(pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error);
+/* Ends the progress: of the process's socket by its own descriptor, or from outside with a reset. */
+void connect_give_up(int fd);
+void connect_reset(uint16_t user_port, bool v6only);
+int poll_again(struct pollfd *waiting, int timeout_ms);
+
+/* ---- verdicts.c: what became of them ---- */
+
+/* The other end is on its way: answers a blocking connect (claimed). */
+void verdict_connected(struct op *op);
+/* Fails it. `op`: the blocking connect (claimed) that is still held; NULL: none is. */
+void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error);
+/* A second connect(2), claimed. Blocks only for loopback's round trip. */
+void verdict_deliver(void *op);
 
 /* Each handles one trapped call from a receiving thread; true: it was taken care of (the op may be gone). */
 bool handle_connect(struct op *op);

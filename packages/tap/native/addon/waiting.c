@@ -6,20 +6,31 @@
 
 static int waiter_epoll = -1;
 
-int64_t wait_timeout_ms(int fd) {
+int64_t wait_timeout_ms(int fd, int option) {
   struct timeval timeout = {0};
   socklen_t length = sizeof timeout;
-  getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &length);
+  getsockopt(fd, SOL_SOCKET, option, &timeout, &length);
   return (int64_t)timeout.tv_sec * 1000 + timeout.tv_usec / 1000;
 }
 
-void wait_readable(struct op *op) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT};
+void wait_for(struct op *op, uint32_t events) {
+  struct epoll_event event = {.events = events | EPOLLONESHOT};
   int fd = op->socket;
   op->waiting = op->watched = true;
   event.data.u64 = op_unclaim(op);
   if (epoll_ctl(waiter_epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST)
     epoll_ctl(waiter_epoll, EPOLL_CTL_MOD, fd, &event);
+}
+
+static void (*deliver_of(int nr))(void *) {
+  switch (nr) {
+    case __NR_connect:
+      return verdict_deliver;
+    case __NR_recvfrom:
+      return datagram_deliver;
+    default:
+      return accept_deliver;
+  }
 }
 
 static void *waiter(void *unused) {
@@ -31,11 +42,7 @@ static void *waiter(void *unused) {
       struct op *op = op_claim(events[i].data.u64);
       if (!op) continue;
       op->waiting = false;
-      bool accepts = op->nr == __NR_accept4;
-#if defined(__NR_accept)
-      accepts = accepts || op->nr == __NR_accept;
-#endif
-      pool_run(accepts ? accept_deliver : datagram_deliver, op);
+      pool_run(deliver_of(op->nr), op);
     }
   }
   return NULL;

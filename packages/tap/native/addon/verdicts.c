@@ -1,0 +1,100 @@
+/* Who asks what became of a connect in progress, and what is said: the agent's verdict, by its own errno. */
+#include "tap.h"
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COMPLETION_MS = 1000 }; /* over loopback: microseconds, unless the machine stands still */
+
+/* The process's own descriptor, if it is that socket still; else -1. */
+static int same_socket(pid_t tgid, int fd, uint64_t cookie) {
+  uint64_t found = 0;
+  socklen_t length = sizeof found;
+  int copy = process_get_fd(tgid, fd);
+  if (copy >= 0 && getsockopt(copy, SOL_SOCKET, SO_COOKIE, &found, &length) == 0 && found == cookie) return copy;
+  if (copy >= 0) close(copy);
+  return -1;
+}
+
+/* Pool thread: a blocking connect whose other end is on its way. */
+static void tell_connected(void *argument) {
+  struct op *op = argument;
+  int error = 0;
+  int copy = same_socket(op->tgid, (int)op->args[0], op->cookie);
+  if (copy >= 0) {
+    struct pollfd waiting = {copy, POLLOUT, 0};
+    poll_again(&waiting, COMPLETION_MS);
+    /*
+     * The kernel marks a socket as connected when connect(2) says so, and until then the next connect(2) is 0 and not
+     * EISCONN. To a program that a signal has taken away nobody has said so.
+     */
+    if (op_is_valid(op)) error = -connect_pending(op, copy);
+    close(copy);
+  }
+  op_reply(op, 0, error);
+}
+
+void verdict_connected(struct op *op) { pool_run(tell_connected, op); }
+
+void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error) {
+  struct cookie_entry entry = {.cookie = cookie, .pending = true, .error = error};
+  cookie_update(cookie, &entry);
+  int copy = same_socket(tgid, fd, cookie);
+  if (copy >= 0) connect_give_up(copy);
+  else connect_reset(user_port, v6only); /* moved by dup2, or closed */
+  if (op && op_is_valid(op)) {
+    /* The call itself tells it, so nobody else may. */
+    cookie_forget(cookie);
+    if (copy >= 0) socket_option(copy, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
+  }
+  if (copy >= 0) close(copy);
+  if (op && op_reply(op, 0, error) == -ENOENT) cookie_update(cookie, &entry);
+}
+
+/* connect(2) on a socket in progress: EALREADY, or its end; 0 the first time after success, EISCONN then. */
+static int ask_again(struct op *op) {
+  struct cookie_entry entry;
+  if (!cookie_get(op->cookie, &entry) || !entry.error) return connect_pending(op, op->socket);
+  kept_acting(op, 0, entry.error);
+  cookie_forget(op->cookie);
+  socket_option(op->socket, SOL_SOCKET, SO_ERROR);
+  return -entry.error;
+}
+
+void verdict_deliver(void *argument) {
+  struct op *op = argument;
+  int result = ask_again(op);
+  if (result != -EALREADY || op->nonblocking) {
+    op_reply(op, 0, -result);
+    return;
+  }
+  int64_t timeout = wait_timeout_ms(op->socket, SO_SNDTIMEO);
+  if (timeout && !op->deadline_ns) op_set_deadline(op, timeout, EALREADY);
+  wait_for(op, EPOLLOUT);
+}
+
+/* SO_ERROR of a failed one: the agent's errno in place of the kernel's own. */
+static void tell_error(void *argument) {
+  struct op *op = argument;
+  struct cookie_entry entry;
+  int error = cookie_get(op->cookie, &entry) ? entry.error : 0;
+  int32_t room = 0, length = sizeof error;
+  int failed = memory_read(op->tid, op->args[4], &room, sizeof room) == sizeof room ? 0 : -EFAULT;
+  if (!failed && room < length) length = room < 0 ? 0 : room;
+  if (!failed) failed = memory_write(op->tid, op->args[3], &error, (size_t)length);
+  if (!failed) failed = memory_write(op->tid, op->args[4], &length, sizeof length);
+  kept_acting(op, 0, -failed);
+  cookie_forget(op->cookie);
+  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
+  op_reply(op, 0, -failed);
+}
+
+bool handle_socket_error(struct op *op) {
+  struct cookie_entry entry;
+  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
+  if (!cookie_get(op->cookie, &entry) || !entry.error) return false;
+  op->keep_result = true; /* it is told once */
+  pool_run(tell_error, op);
+  return true;
+}
