@@ -98,7 +98,9 @@ export class Cluster {
   }
 }
 
+/** As the CLI names it; its environment is ours. */
 function agentImage(): string {
+  if (process.env.INPOD_AGENT_IMAGE) return process.env.INPOD_AGENT_IMAGE;
   const manifest = join(dirname(fileURLToPath(import.meta.url)), "..", "package.json");
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
   return `inpod/agent:${version}`;
