@@ -2,7 +2,7 @@
 import { createServer, Socket } from "node:net";
 import { parseArgs } from "node:util";
 import { PROTOCOL_VERSION } from "@inpod/protocol";
-import { acceptTunnel, publicKeyFromRaw, splice } from "@inpod/tunnel";
+import { acceptTunnel, growHeapFreely, publicKeyFromRaw, splice } from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { Files } from "./files/files.ts";
@@ -34,6 +34,7 @@ function milliseconds(
   throw new Error(`--${name}: needs milliseconds`);
 }
 
+growHeapFreely();
 const publicKey = values["public-key"] ?? "";
 // Throws here, not at the first session's greeting.
 publicKeyFromRaw(publicKey);

@@ -417,10 +417,7 @@ export class Mux {
     const stream = new MuxStream(this, id, header, false, this.now());
     this.#streams.set(id, stream);
     if (this.#streams.size > MAX_STREAMS) stream.reset("EMFILE", "too many streams");
-    else {
-      stream.openWindow();
-      this.#handlers.onStream(stream);
-    }
+    else this.#handlers.onStream(stream);
   }
 }
 

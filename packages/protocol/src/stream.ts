@@ -70,7 +70,7 @@ export class MuxStream {
     return this.#window - BASE_WINDOW;
   }
 
-  /** Called by Mux when the OPEN frame is out or in. */
+  /** Called by Mux right behind our OPEN, and by accept(): with OPENED it is one wake-up of the other end. */
   openWindow(): void {
     const growth = this.#mux.grant(FIRST_WINDOW - BASE_WINDOW, NEW_STREAM_SHARE);
     if (growth > 0) this.#sendCredit(growth, growth);
@@ -156,6 +156,7 @@ export class MuxStream {
     if (this.isDead || this.isOpened) return;
     this.isOpened = true;
     this.#mux.sendOpened(this, opened);
+    this.openWindow();
   }
 
   /** The sink has taken them: the sender may send as many more, and twice as many at once if it waits for us. */

@@ -16,6 +16,7 @@ function seeded(seed: number): () => number {
 
 const TCP: StreamHeader = { kind: "tcp", host: "198.18.0.1", port: 80 };
 const PEER = { address: "198.18.0.1", port: 80 };
+const OPENED = { kind: "tcp", local: PEER, peer: PEER } as const;
 
 interface End {
   readonly mux: Mux;
@@ -94,7 +95,7 @@ for (const [how, cut] of [
     theirs.onData = (bytes) => {
       question += text(bytes);
     };
-    theirs.accept({ kind: "tcp", local: PEER, peer: PEER });
+    theirs.accept(OPENED);
     assert.equal(question, "question", "data before the handler was set is kept for it");
     theirs.write(ascii("!"));
     theirs.end();
@@ -133,6 +134,9 @@ test("a sender stops at its credit, and goes on when the reader has consumed", (
   theirs.onData = (bytes) => {
     received += bytes.length;
   };
+  assert.equal(received, 8 * 1024, "what every stream may send before it is accepted");
+  theirs.accept(OPENED);
+  settle(session, agent);
   assert.equal(received, 256 * 1024);
   theirs.consumed(received);
   settle(session, agent);
@@ -148,6 +152,7 @@ test("the window grows while it is what limits the stream, and not beyond its ma
   settle(session, agent);
   const [theirs] = agent.streams;
   assert.ok(theirs);
+  theirs.accept(OPENED);
   let inFlight = 0;
   theirs.onData = (bytes) => {
     inFlight += bytes.length;
@@ -237,6 +242,7 @@ test("a stream cannot be opened twice, nor with a number of the other side", () 
 test("a sender that overruns its window is an error", () => {
   const agent = end("agent");
   agent.mux.receive(encodeJson(FrameType.open, 1, TCP));
+  agent.streams[0]?.accept(OPENED);
   const frame = new Uint8Array(8 + 64 * 1024);
   frame.set([FrameType.data, 1, 0, 0, 0, 0, 0, 1]);
   for (let i = 0; i < 4; i++) agent.mux.receive(frame);
@@ -302,6 +308,7 @@ test("streams that nobody reads leave room for others, and their windows have a 
   const [session, agent] = [end("session"), end("agent")];
   const stalled = Array.from({ length: 1000 }, () => session.mux.open(TCP));
   settle(session, agent);
+  for (const stream of agent.streams) stream.accept(OPENED);
   for (const stream of stalled) stream.write(new Uint8Array(512 * 1024));
   settle(session, agent);
   const held = agent.streams.reduce((sum, stream) => sum + stream.unconsumed, 0);
@@ -326,6 +333,7 @@ test("what ended streams held is free for new ones", () => {
   for (let round = 0; round < 2000; round++) {
     const stream = session.mux.open(TCP);
     settle(session, agent);
+    agent.streams.at(-1)?.accept(OPENED);
     assert.equal(agent.streams.at(-1)?.grantedBytes, 248 * 1024);
     stream.reset("ECANCELED");
     settle(session, agent);
@@ -340,6 +348,8 @@ test("more credit than was consumed is never given back", () => {
   const [theirs] = agent.streams;
   assert.ok(theirs);
   theirs.onData = () => {};
+  theirs.accept(OPENED);
+  settle(session, agent);
   theirs.consumed(10 * 1024 * 1024);
   assert.equal(theirs.receiveLeft, 256 * 1024);
 });

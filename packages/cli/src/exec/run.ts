@@ -3,7 +3,13 @@ import type { RunningTree } from "@inpod/layer";
 import { PreparedTap } from "@inpod/layer";
 import type { SessionEvent } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
-import { newSessionKey, type Session, startSession, TunnelFailure } from "@inpod/session";
+import {
+  growHeapFreely,
+  newSessionKey,
+  type Session,
+  startSession,
+  TunnelFailure,
+} from "@inpod/session";
 import type { PlacedAgent, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
@@ -35,6 +41,7 @@ const AGENT_REMOVE_MS = 10_000;
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
 export async function runExec(options: ExecOptions): Promise<CommandResult> {
+  growHeapFreely();
   const progress = createProgress(options.io);
   const signals = new Signals();
   try {
