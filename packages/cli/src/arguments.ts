@@ -2,6 +2,7 @@
 import { nearest, UserError } from "@inpod/protocol";
 import { Command, CommanderError } from "commander";
 import { type CleanArguments, cleanSyntax } from "./clean/arguments.ts";
+import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
@@ -11,6 +12,7 @@ export type Arguments =
   | { readonly kind: "print"; readonly text: string }
   | ExecArguments
   | CleanArguments
+  | DoctorArguments
   | VerifyArguments;
 
 /** What a command's words are. */
@@ -26,13 +28,12 @@ export interface CommandSyntax<Read extends { readonly kind: string }> {
 const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [
   execSyntax,
   cleanSyntax,
+  doctorSyntax,
   verifySyntax,
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "ls env dump container doctor exchange mesh preview forward connect".split(
-  " ",
-);
+const LATER_COMMANDS = "ls env dump container exchange mesh preview forward connect".split(" ");
 
 /** @param argv without node and the script; @throws UserError USAGE_* */
 export function parseArguments(argv: readonly string[]): Arguments {

@@ -15,6 +15,8 @@ import { nearest, UserError } from "@inpod/protocol";
 export interface CheckedCommand {
   /** Absolute. */
   readonly executable: string;
+  /** What the kernel runs in the end: of a script its interpreter, absolute. */
+  readonly program: string;
   /** What will not work as usual under the tap; one line each. */
   readonly warnings: readonly string[];
 }
@@ -36,7 +38,8 @@ export function checkCommand(
   directory: string,
 ): CheckedCommand {
   const executable = find(name, path ?? DEFAULT_PATH, directory);
-  return { executable, warnings: warningsOf(executable, path ?? DEFAULT_PATH, directory, 0) };
+  const program = programOf(executable, path ?? DEFAULT_PATH, directory, 0);
+  return { executable, program, warnings: programWarnings(program, readHead(program)) };
 }
 
 /** As execvp(3): a name with a slash is a path; on PATH, one that cannot be executed is passed over but remembered. */
@@ -91,11 +94,11 @@ function whyNotExecutable(file: string): string | undefined {
 }
 
 /** Looks into the file as execve would; what it cannot read or does not know, the kernel will judge. */
-function warningsOf(file: string, path: string, directory: string, depth: number): string[] {
+function programOf(file: string, path: string, directory: string, depth: number): string {
   if (depth > MAX_NESTING)
     throw commandNotExecutable(file, "its interpreter is a script, and so on, too many times");
   const head = readHead(file);
-  if (head.subarray(0, 2).toString("latin1") !== "#!") return programWarnings(file, head);
+  if (head.subarray(0, 2).toString("latin1") !== "#!") return file;
   const [line = ""] = head.subarray(2).toString("utf8").split("\n");
   const [interpreter, argument] = line.trim().split(/[ \t]+/);
   if (!interpreter) throw commandNotExecutable(file, "its #! line names no interpreter");
@@ -114,7 +117,7 @@ function warningsOf(file: string, path: string, directory: string, depth: number
   if (basename(interpreter) === "env" && argument !== undefined && /^[^-=/][^=/]*$/.test(argument))
     if (!path.split(":").some((folder) => isThere(resolve(directory, folder, argument))))
       throw commandNotExecutable(file, `its interpreter ${argument} is not on PATH`);
-  return warningsOf(resolve(directory, interpreter), path, directory, depth + 1);
+  return programOf(resolve(directory, interpreter), path, directory, depth + 1);
 }
 
 function programWarnings(file: string, head: Buffer): string[] {

@@ -27,6 +27,10 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return (await import("./clean/run.ts")).runClean(parsed, io);
     case "verify":
       return (await import("./verify/run.ts")).runVerify(parsed, io);
+    case "doctor": {
+      const { startDoctor } = await import("./doctor/start.ts");
+      return startDoctor(parsed, io, process.argv[1] ?? "");
+    }
   }
 }
 

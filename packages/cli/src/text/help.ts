@@ -5,7 +5,10 @@ export const WHAT = "Runs a local process in the place of a Kubernetes pod.";
 export const MAIN_EXAMPLES = `
 Start with:
   inpod exec --target pod/orders-7d4f -- node server.js
-  inpod exec --help`;
+  inpod exec --help
+
+If that does not work:
+  inpod doctor --target pod/orders-7d4f`;
 
 /** One paragraph: it is wrapped to the terminal's width. */
 export const EXEC_WHAT =

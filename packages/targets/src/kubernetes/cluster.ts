@@ -34,3 +34,7 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster> {
     close: () => api.close(),
   };
 }
+
+/** @throws UserError as openCluster() */
+export const namespaceOf = async (options: KubeconfigOptions): Promise<string> =>
+  (await loadAccess(options)).namespace;

@@ -98,6 +98,15 @@ export class ApiClient {
     });
   }
 
+  /** @param path a URL that is no resource, as RBAC calls it: "/version" */
+  async nonResource(path: string, signal?: AbortSignal): Promise<string> {
+    const call: ApiCall = { verb: "get", group: "", resource: path };
+    return this.#guard(signal, async (attempt) => {
+      const response = await this.#send(call, {}, attempt, path);
+      return (await readBody(response)).toString();
+    });
+  }
+
   /**
    * What is there now, then each change, until the server ends it (it does after some minutes) or
    * the signal is aborted. An ERROR event (410 Gone) is thrown as ApiError.
@@ -145,7 +154,7 @@ export class ApiClient {
     signal: AbortSignal,
   ): Promise<Upgraded> {
     return this.#guard(signal, (attempt) => {
-      const request = this.#open(call, { query }, headers, attempt);
+      const request = this.#open(call, pathOf(call), { query }, headers, attempt);
       return new Promise<Upgraded>((resolve, reject) => {
         request.on("error", (error) => reject(this.#unanswered(error, attempt.signal)));
         request.on("response", (response) =>
@@ -203,10 +212,16 @@ export class ApiClient {
     }
   }
 
-  async #send(call: ApiCall, extras: RequestExtras, attempt: Attempt): Promise<IncomingMessage> {
+  async #send(
+    call: ApiCall,
+    extras: RequestExtras,
+    attempt: Attempt,
+    path = pathOf(call),
+  ): Promise<IncomingMessage> {
     const text = extras.body === undefined ? undefined : JSON.stringify(extras.body);
     const request = this.#open(
       call,
+      path,
       extras,
       {
         Accept: extras.accept ?? "application/json",
@@ -234,13 +249,14 @@ export class ApiClient {
 
   #open(
     call: ApiCall,
+    path: string,
     extras: RequestExtras,
     headers: Readonly<Record<string, string>>,
     { credentials, signal }: Attempt,
   ): ClientRequest {
     const { server, proxy } = this.#access;
     const url = new URL(server.href);
-    url.pathname = server.pathname.replace(/\/$/, "") + pathOf(call);
+    url.pathname = server.pathname.replace(/\/$/, "") + path;
     url.search = new URLSearchParams(extras.query).toString();
     const send = server.protocol === "https:" ? httpsRequest : httpRequest;
     const request = send(url, {

@@ -1,0 +1,158 @@
+/** `inpod doctor`: gathers facts, judges them, tells. */
+import { UserError } from "@inpod/protocol";
+import type { ClusterFacts, ClusterPath } from "@inpod/targets";
+import { parseTarget, type TargetPath } from "@inpod/targets/path";
+import { loadConfig } from "../config/load.ts";
+import type { ResolvedConfig } from "../config/resolve.ts";
+import { clusterOptions } from "../configured-cluster.ts";
+import { hasColor, type Io } from "../io.ts";
+import type { CommandResult } from "../result.ts";
+import { VERSION } from "../version.ts";
+import { judgeAgent } from "./agent/judge.ts";
+import type { DoctorArguments } from "./arguments.ts";
+import { judgeCluster, judgeRights } from "./cluster/judge.ts";
+import { exitCodeOfFindings } from "./exit-code.ts";
+import { type Finding, findingOfError, type Group } from "./finding.ts";
+import { gatherMachine } from "./machine/facts.ts";
+import { judgeMachine } from "./machine/judge.ts";
+import { probeInChild, runProbe } from "./machine/probe.ts";
+import { gatherProgram } from "./program/facts.ts";
+import { judgeProgram } from "./program/judge.ts";
+import { type Report, renderJson, renderText } from "./render.ts";
+import { judgeTarget } from "./target/judge.ts";
+import { judgeProcess, tryProcess } from "./target/process.ts";
+
+/** All questions to the cluster together. */
+const CLUSTER_TIMEOUT_MS = 60_000;
+
+/** @param script the command line's own: what Node was started with */
+export async function startDoctor(
+  { flags, isFileWanted, output, task, command }: DoctorArguments,
+  io: Io,
+  script: string,
+): Promise<CommandResult> {
+  if (task === "probe-tap") {
+    io.stdout.write(await runProbe());
+    return { code: 0 };
+  }
+  const { env, directory, stdout } = io;
+  const config = loadConfig({ flags, env, directory, isFileWanted });
+  const target = config.target === undefined ? undefined : parseTarget(config.target);
+  if (task === "print-role") {
+    stdout.write(await rolesFor(target, config));
+    return { code: 0 };
+  }
+  const [first, ...rest] = command;
+  const [machine, cluster] = await Promise.all([
+    gatherMachine(env, () => probeInChild(script)),
+    examine(target, config),
+  ]);
+  const report: Report = {
+    version: VERSION,
+    target: config.target,
+    findings: [
+      ...(first === undefined
+        ? []
+        : judgeProgram(gatherProgram([first, ...rest], env.PATH, directory))),
+      ...judgeMachine(machine, first !== undefined),
+      ...cluster.findings,
+    ],
+    skipped: {
+      ...(first === undefined ? { program: "no command was named (-- COMMAND)" } : {}),
+      ...cluster.skipped,
+    },
+    roles: cluster.roles,
+  };
+  stdout.write(output === "json" ? renderJson(report) : renderText(report, hasColor(stdout, env)));
+  return { code: exitCodeOfFindings(report.findings) };
+}
+
+type ClusterPart = Pick<Report, "findings" | "skipped" | "roles">;
+
+async function examine(
+  target: TargetPath | undefined,
+  config: ResolvedConfig,
+): Promise<ClusterPart> {
+  if (target?.kind === "process" || target?.kind === "engine") {
+    const why = "the target is on this machine";
+    return {
+      findings: target.kind === "process" ? [judgeProcess(target.pid, tryProcess(target.pid))] : [],
+      skipped: { cluster: why, rights: why, agent: why },
+      roles: undefined,
+    };
+  }
+  // The Kubernetes client takes its time to load, and nothing above needs it.
+  const { examineCluster } = await import("@inpod/targets");
+  let facts: ClusterFacts;
+  try {
+    facts = await examineCluster({
+      ...clusterOptions(config),
+      target,
+      agent: {
+        image: config.agent.image ?? `inpod/agent:${VERSION}`,
+        imagePullPolicy: config.agent.imagePullPolicy,
+        namespace: config.agent.namespace,
+      },
+      isEphemeral: config.agent.ephemeral,
+      signal: AbortSignal.timeout(CLUSTER_TIMEOUT_MS),
+    });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const why = "the cluster was not reached";
+    return {
+      findings: [findingOfError("cluster", error)],
+      skipped: { rights: why, target: why, agent: why },
+      roles: undefined,
+    };
+  }
+  return judge(facts, target, config);
+}
+
+async function judge(
+  facts: ClusterFacts,
+  target: ClusterPath | undefined,
+  config: ResolvedConfig,
+): Promise<ClusterPart> {
+  const { namespace, rights, user } = facts;
+  const roles = await rolesIn(namespace, target, config);
+  const isStealing = config.layer.incoming.mode === "steal";
+  const findings: Finding[] = [...judgeCluster(facts), ...judgeRights(rights, user, roles)];
+  const skipped: Partial<Record<Group, string>> = {};
+  if (facts.target === undefined) {
+    const why =
+      target === undefined ? "no target was named (-t)" : "a session without a target has none";
+    skipped.target = why;
+    skipped.agent = why;
+  } else {
+    findings.push(...judgeTarget(facts.target, facts.namespaceLabels, isStealing));
+    if (facts.target.kind === "found") findings.push(...judgeAgent(facts.target, VERSION));
+    else skipped.agent = "there is no target to run beside";
+  }
+  return { findings, skipped, roles };
+}
+
+async function rolesFor(target: TargetPath | undefined, config: ResolvedConfig): Promise<string> {
+  const { namespaceOf } = await import("@inpod/targets");
+  const isOfCluster = target?.kind !== "process" && target?.kind !== "engine";
+  return rolesIn(
+    config.namespace ?? (await namespaceOf(clusterOptions(config))),
+    isOfCluster ? target : undefined,
+    config,
+  );
+}
+
+async function rolesIn(
+  namespace: string,
+  target: ClusterPath | undefined,
+  { agent }: ResolvedConfig,
+): Promise<string> {
+  const { rolesYaml, sessionRights } = await import("@inpod/targets");
+  return rolesYaml(
+    sessionRights({
+      kind: target?.kind,
+      namespace,
+      agentNamespace: agent.namespace,
+      isEphemeral: agent.ephemeral,
+    }),
+  );
+}

@@ -1,0 +1,160 @@
+/** The target's pod: what a session in its place will be like. Pure. */
+import type { Answer, PodFacts, PolicyFacts, ProbeFacts, TargetFacts } from "@inpod/targets";
+import { type Finding, findingOfError, findingsOf } from "../finding.ts";
+import { judgeMesh } from "./mesh.ts";
+import { judgeNetworkPlugin } from "./network-plugin.ts";
+import { judgeRuntimeClass } from "./runtime-class.ts";
+
+const { ok, note, warning } = findingsOf("target");
+
+type Found = Extract<TargetFacts, { kind: "found" }>;
+
+/** @param isStealing the configuration or the command line says so */
+export function judgeTarget(
+  facts: TargetFacts,
+  namespaceLabels: Answer<Readonly<Record<string, string>> | undefined>,
+  isStealing: boolean,
+): Finding[] {
+  if (facts.kind === "not-usable") return [findingOfError("target", facts.error)];
+  return [
+    ok("found", facts.path),
+    ...judgeState(facts.pod),
+    ...judgeHost(facts.pod),
+    ...judgeRuntimeClass(facts),
+    ...judgeMesh(facts.pod, namespaceLabels.kind === "known" ? (namespaceLabels.value ?? {}) : {}),
+    ...judgeNetworkPlugin(facts),
+    ...judgePolicies(facts),
+    ...(isStealing ? judgeProbes(facts.pod) : []),
+  ];
+}
+
+function judgeState({
+  name,
+  namespace,
+  container,
+  isReady,
+  restarts,
+  waitingReason,
+}: PodFacts): Finding[] {
+  const look = [
+    `see why: kubectl describe pod ${name} -n ${namespace}`,
+    `or what it says: kubectl logs ${name} -c ${container} -n ${namespace}`,
+  ];
+  if (waitingReason !== undefined)
+    return [
+      warning(
+        "waiting",
+        `container "${container}" is not running now (${waitingReason}), after ${restarts} restarts`,
+        {
+          why: "its network and volumes are there; the files of its image and its running environment are not",
+          hints: look,
+        },
+      ),
+    ];
+  if (!isReady)
+    return [
+      warning("not-ready", `container "${container}" runs and is not ready`, {
+        why: "its Services send it nothing, so nothing comes to your program by --steal either",
+        hints: look,
+      }),
+    ];
+  return [
+    ok("ready", "ready"),
+    ...(restarts > 0
+      ? [
+          note("restarts", `container "${container}" has been restarted ${restarts} times`, {
+            hints: look,
+          }),
+        ]
+      : []),
+  ];
+}
+
+function judgeHost({ isHostNetwork, hasOwnUsers, node }: PodFacts): Finding[] {
+  return [
+    ...(isHostNetwork
+      ? [
+          warning("host-network", `the pod uses the network of its node "${node ?? ""}"`, {
+            why: "what your program connects to it reaches as the node; --steal would take a port of the whole node, from every pod that shares its network",
+            hints: [
+              "without --steal it is like any other; or choose a pod with a network of its own",
+            ],
+          }),
+        ]
+      : []),
+    ...(hasOwnUsers
+      ? [
+          warning("own-users", "the pod has users of its own (hostUsers: false)", {
+            why: "nobody has tried inpod with such pods: the agent's ids and the target's are not the same",
+          }),
+        ]
+      : []),
+  ];
+}
+
+function judgePolicies({ policies }: Found): Finding[] {
+  if (policies.kind === "unknown")
+    return [note("policies-unknown", "NetworkPolicies were not looked at", { why: policies.why })];
+  const outgoing = policies.value.filter(({ limitsOutgoing }) => limitsOutgoing);
+  const incoming = policies.value.filter(({ limitsIncoming }) => limitsIncoming);
+  return [
+    ...(outgoing.length === 0 ? [] : [limitedOutgoing(outgoing)]),
+    ...(incoming.length === 0
+      ? []
+      : [
+          note(
+            "policies-incoming",
+            `who may reach the pod is limited by NetworkPolicy ${names(incoming)}`,
+            {
+              why: "only those come to your program by --steal",
+            },
+          ),
+        ]),
+  ];
+}
+
+const names = (policies: readonly PolicyFacts[]): string =>
+  policies.map(({ name }) => `"${name}"`).join(", ");
+
+/** Policies add up: what one allows, is allowed. */
+function limitedOutgoing(policies: readonly PolicyFacts[]): Finding {
+  const why =
+    "your program connects from the pod, so they hold for it; what this machine reaches otherwise, it does not";
+  const hints = [
+    "to connect from this machine for some: feature.network.outgoing.filter in the configuration",
+  ];
+  if (policies.every(({ deniesOutgoing }) => deniesOutgoing))
+    return warning(
+      "policies-outgoing",
+      `nothing may leave the pod: NetworkPolicy ${names(policies)}, name servers included`,
+      { why, hints },
+    );
+  return note(
+    "policies-outgoing",
+    `what leaves the pod is limited by NetworkPolicy ${names(policies)}`,
+    { why, hints },
+  );
+}
+
+/** Whoever stops at a breakpoint answers no probe. */
+function judgeProbes({ probes, ports }: PodFacts): Finding[] {
+  const ofPorts = probes.filter(({ port }) => port !== undefined);
+  if (ofPorts.length === 0) return [];
+  const numberOf = (port: string): string => {
+    const named = ports.find(({ name }) => name === port);
+    return named === undefined ? port : `${named.number} (${port})`;
+  };
+  const list = ofPorts.map(
+    ({ kind, port = "", patienceSeconds }: ProbeFacts) =>
+      `${kind} on port ${numberOf(port)} for ${patienceSeconds} s`,
+  );
+  const kills = ofPorts.some(({ kind }) => kind !== "readiness");
+  return [
+    note("probes", `a port that is stolen answers its probes by your program: ${list.join(", ")}`, {
+      why: `failing for so long ${kills ? "restarts the pod's container (liveness)" : ""}${kills ? ", or " : ""}takes the pod out of its Services (readiness): a breakpoint can be enough`,
+      hints: [
+        "answer them in your program, or leave their port out: feature.network.incoming.ignore_ports",
+      ],
+    }),
+  ];
+}

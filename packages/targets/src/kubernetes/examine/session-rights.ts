@@ -1,0 +1,45 @@
+/** Which rights a session needs, by namespace, and the Roles that give just those. Pure. */
+import type { ClusterPath } from "../../target-path.ts";
+import { type Purpose, type Right, rightsAt, roleYaml, sessionPurposes } from "../reach/roles.ts";
+
+export interface RightsAt {
+  readonly namespace: string;
+  readonly rights: readonly Right[];
+}
+
+export interface SessionPlace {
+  /** Undefined: no target is named yet; the rights of `pod/NAME` are then meant. */
+  readonly kind: ClusterPath["kind"] | undefined;
+  readonly namespace: string;
+  /** Undefined: the target's. */
+  readonly agentNamespace: string | undefined;
+  readonly isEphemeral: boolean;
+}
+
+/** One for each namespace, the target's first. */
+export function sessionRights(place: SessionPlace): RightsAt[] {
+  const purposes = purposesOf(place);
+  const namespaces = new Set(purposes.map(({ namespace }) => namespace ?? place.namespace));
+  return [...namespaces].map((namespace) => ({
+    namespace,
+    rights: rightsAt(purposes, namespace),
+  }));
+}
+
+function purposesOf({
+  kind = "pod",
+  namespace,
+  agentNamespace,
+  isEphemeral,
+}: SessionPlace): Purpose[] {
+  if (!isEphemeral || kind === "targetless")
+    return sessionPurposes(kind, namespace, agentNamespace);
+  return [
+    { operation: `find ${kind}`, namespace },
+    { operation: "place ephemeral", namespace },
+  ];
+}
+
+/** A YAML document for each, for `kubectl apply -f -`. */
+export const rolesYaml = (all: readonly RightsAt[]): string =>
+  all.map(({ namespace, rights }) => `${roleYaml(rights, namespace)}\n`).join("---\n");
