@@ -8,6 +8,7 @@ import { errnoOf, Failure } from "./failure.ts";
 import { Files } from "./files/files.ts";
 import { Ports } from "./incoming/ports.ts";
 import { logToStderr as log, NODE_FDS } from "./index.ts";
+import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
 import { RESUME_TIMEOUT_MS, Sessions } from "./sessions/sessions.ts";
 import { Target } from "./target.ts";
@@ -19,6 +20,7 @@ const BUILD = `inpod-agent, protocol ${PROTOCOL_VERSION}`;
 const { values } = parseArgs({
   options: {
     "public-key": { type: "string" },
+    owner: { type: "string" },
     "idle-timeout-ms": { type: "string" },
     "communication-timeout-ms": { type: "string" },
     "resume-timeout-ms": { type: "string", default: String(RESUME_TIMEOUT_MS) },
@@ -43,8 +45,9 @@ const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writa
 const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
 const ports = new Ports(enter, log);
 const target = new Target(enter, files, log);
+const admission = new Admission({ publicKey, owner: values.owner });
 const sessions = new Sessions(
-  { describe: () => enter.describe(), files, ports, target, splice, log },
+  { admission, describe: () => enter.describe(), files, ports, target, splice, log },
   {
     idleTimeoutMs: milliseconds("idle-timeout-ms"),
     communicationTimeoutMs: milliseconds("communication-timeout-ms"),
@@ -67,7 +70,7 @@ enter.onEvent = (event) => {
 async function accept(socket: Socket): Promise<void> {
   let session: Session | undefined;
   const tunnel = await acceptTunnel(socket, {
-    authorize: () => [publicKey],
+    authorize: ({ sessionId }, isSignedBy) => admission.admits(sessionId, isSignedBy),
     build: BUILD,
     sessionCount: () => sessions.count,
     handlers: ({ sessionId }) => {

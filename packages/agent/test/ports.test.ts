@@ -28,6 +28,7 @@ class Recorded implements Rules {
 
 const holder = (id: string): Holder => ({
   id,
+  name: `of ${id}`,
   take: (socket) => socket.resume().end(),
   stealLost: () => undefined,
 });

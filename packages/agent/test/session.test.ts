@@ -86,6 +86,66 @@ for (const who of ["root", "user"] as Who[]) {
   );
 
   test(
+    `${who}: a session that another one has admitted speaks too, whichever came first, and the last to end ends the agent`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, [...args(), "--owner", "alice"]);
+      t.after(() => agent.stop());
+      const first = await join(agent, "session-a");
+      await first.call("incoming.steal", { port: 8080 });
+      const bob = generateKeyPairSync("ed25519");
+      // The greeting of the second is with the agent, or on its way: it waits there.
+      const joining = join(agent, "session-b", {}, bob.privateKey);
+      await first.call("session.admit", {
+        sessionId: "session-b",
+        publicKey: rawFromPublicKey(bob.publicKey),
+        owner: "bob",
+      });
+      const second = await joining;
+      assert.equal((await second.call("describe", {})).hostname, "pod-x");
+      await assert.rejects(second.call("incoming.steal", { port: 8080 }), {
+        errno: "EADDRINUSE",
+        message: "port 8080 is stolen by alice",
+      });
+      assert.deepEqual(await first.call("end", {}), { others: 1 });
+      first.close("done");
+      await first.closed;
+      await second.call("incoming.steal", { port: 8080 });
+      assert.deepEqual(await second.call("end", {}), { others: 0 });
+      second.close("done");
+      assert.equal(await agent.ended(), 0);
+    },
+  );
+
+  test(
+    `${who}: an admitted session has its own key and no other, and admitting takes a session`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, args());
+      t.after(() => agent.stop());
+      const first = await join(agent, "session-a");
+      const bob = generateKeyPairSync("ed25519");
+      const publicKey = rawFromPublicKey(bob.publicKey);
+      await first.call("session.admit", { sessionId: "session-b", publicKey, owner: "bob" });
+      const mallory = generateKeyPairSync("ed25519").privateKey;
+      await assert.rejects(join(agent, "session-b", {}, mallory), { errno: "EACCES" });
+      // The first session's key is not bob's either.
+      await assert.rejects(join(agent, "session-b"), { errno: "EACCES" });
+      await assert.rejects(
+        first.call("session.admit", {
+          sessionId: "session-c",
+          publicKey: `${"A".repeat(42)}==`,
+          owner: "x",
+        }),
+      );
+    },
+  );
+
+  test(
     `${who}: garbage and a wrong key do not hurt the session that is there`,
     options,
     async (t) => {

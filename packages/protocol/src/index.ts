@@ -19,6 +19,12 @@ export type * from "./messages.ts";
 export type { MuxHandlers } from "./mux.ts";
 export { Mux } from "./mux.ts";
 export { nearest, nearestFirst, nearestNames } from "./nearest.ts";
-export { parseAgentHello, parseResult, parseSessionHello, parseWireError } from "./parse.ts";
+export {
+  MAX_OWNER,
+  parseAgentHello,
+  parseResult,
+  parseSessionHello,
+  parseWireError,
+} from "./parse.ts";
 export { MuxStream } from "./stream.ts";
 export { UserError } from "./user-error.ts";

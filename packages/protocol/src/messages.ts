@@ -88,8 +88,19 @@ export interface AgentMethods {
    * is found, EBUSY while the one before still runs, ESTALE when the pod's network is another one.
    */
   readonly "target.container": { params: { id: string }; result: Record<string, never> };
-  /** The session ends: its rules are gone when the answer comes. An agent without sessions then ends itself. */
-  readonly end: { params: Record<string, never>; result: Record<string, never> };
+  /**
+   * Another session may speak with this agent, with that key: asked by one that already does, which has seen in the
+   * cluster that the other may. `publicKey`: Ed25519, raw, base64. `owner`: as the cluster knows him, for people.
+   */
+  readonly "session.admit": {
+    params: { sessionId: string; publicKey: string; owner: string };
+    result: Record<string, never>;
+  };
+  /**
+   * The session ends: its rules are gone when the answer comes, which says how many others there are. An agent
+   * without sessions then ends itself.
+   */
+  readonly end: { params: Record<string, never>; result: { others: number } };
 }
 export type AgentMethod = keyof AgentMethods;
 

@@ -25,6 +25,9 @@ const MAX_ADDRESSES = 256;
 /** MAX_ARG_STRLEN: no variable is longer (execve(2)). */
 const MAX_VALUE = 128 * 1024;
 
+/** Chars of a user's name in the cluster; longer ones are cut by whoever sends them. */
+export const MAX_OWNER = 256;
+
 type Fields = Readonly<Record<string, unknown>>;
 
 function fail(what: string): never {
@@ -206,6 +209,17 @@ const containerOnly = (value: unknown): { id: string } => {
   return /^[0-9a-f]{8,64}$/.test(id) ? { id } : fail("id of a container");
 };
 
+export function sessionIdOf(value: unknown): string {
+  const id = text(value, "sessionId", 64);
+  return /^[a-z0-9-]+$/.test(id) ? id : fail("sessionId");
+}
+
+/** 32 bytes in base64. */
+const publicKeyOf = (value: unknown): string => {
+  const key = text(value, "publicKey", 44);
+  return /^[A-Za-z0-9+/]{43}=$/.test(key) ? key : fail("publicKey");
+};
+
 /** How the parameters and the result of each method are read. */
 const METHODS: {
   readonly [M in AgentMethod]: {
@@ -240,7 +254,21 @@ const METHODS: {
   pause: { params: nothing, result: nothing },
   resume: { params: nothing, result: nothing },
   "target.container": { params: containerOnly, result: nothing },
-  end: { params: nothing, result: nothing },
+  "session.admit": {
+    params: (value) => {
+      const from = fields(value, "parameters");
+      return {
+        sessionId: sessionIdOf(from.sessionId),
+        publicKey: publicKeyOf(from.publicKey),
+        owner: text(from.owner, "owner", MAX_OWNER),
+      };
+    },
+    result: nothing,
+  },
+  end: {
+    params: nothing,
+    result: (value) => ({ others: integer(fields(value, "result").others, "others", 0xffff) }),
+  },
 };
 
 /** @throws ProtocolError for an unknown method or parameters that are not its own */
@@ -297,8 +325,7 @@ export function parseAgentHello(value: unknown): AgentHello {
 export function parseSessionHello(value: unknown): SessionHello {
   const from = fields(value, "hello");
   if (from.role !== "session") fail("role");
-  const sessionId = text(from.sessionId, "sessionId", 64);
-  if (!/^[a-z0-9-]+$/.test(sessionId)) fail("sessionId");
+  const sessionId = sessionIdOf(from.sessionId);
   return {
     role: "session",
     version: integer(from.version, "version", 0xffff),

@@ -50,7 +50,7 @@ export class Link {
   #current: Tunnel | undefined;
   /** The tunnel that is being redialled. Rejects with ECONNRESET when there will be none. */
   #next: Promise<Tunnel> = failed("the session has not begun");
-  #ending: Promise<void> | undefined;
+  #ending: Promise<number | undefined> | undefined;
   /** Aborted when nothing is to be dialled any more: by end(), by the caller's signal, by the agent's end. */
   readonly #stop = new AbortController();
   readonly #onAbort = (): void => this.#stop.abort(this.#options.signal.reason);
@@ -125,17 +125,23 @@ export class Link {
     }
   }
 
-  /** Tells the agent, for 2 s at most, and closes. Nothing is dialled any more. */
-  end(): Promise<void> {
+  /**
+   * Tells the agent, for 2 s at most, and closes. Nothing is dialled any more.
+   * @returns how many other sessions the agent has; undefined when it did not say
+   */
+  end(): Promise<number | undefined> {
     this.#ending ??= this.#end();
     return this.#ending;
   }
 
-  async #end(): Promise<void> {
+  async #end(): Promise<number | undefined> {
     this.#close();
     const tunnel = this.#current;
-    await tunnel?.call("end", {}, { timeoutMs: END_TIMEOUT_MS }).catch(() => {});
+    const answer = await tunnel
+      ?.call("end", {}, { timeoutMs: END_TIMEOUT_MS })
+      .catch(() => undefined);
     tunnel?.close("the session has ended");
+    return answer?.others;
   }
 
   #close(): void {

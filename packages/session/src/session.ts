@@ -1,5 +1,6 @@
 /** The developer's end of a session: what it asks of its agent, and what it gets from there. */
 import type { AgentNotice, StreamHeader, StreamOpened, TargetDescription } from "@inpod/protocol";
+import { MAX_OWNER } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
 import { TunnelFailure } from "@inpod/tunnel";
 import { SessionFiles } from "./files.ts";
@@ -143,8 +144,20 @@ export class Session {
     await this.#link.ask((tunnel) => this.#restore(tunnel));
   }
 
-  /** Everything of this session in the target is undone when it returns, or the agent was out of reach for 2 s. */
-  end(): Promise<void> {
+  /**
+   * Lets another session speak with the same agent, one that the cluster has shown to have the right.
+   * @param publicKey Ed25519, raw, base64. @throws TunnelError EINVAL, ECONNRESET
+   */
+  async admit(sessionId: string, publicKey: string, owner: string): Promise<void> {
+    const params = { sessionId, publicKey, owner: owner.slice(0, MAX_OWNER) };
+    await this.#link.ask((tunnel) => tunnel.call("session.admit", params));
+  }
+
+  /**
+   * Everything of this session in the target is undone when it returns, or the agent was out of reach for 2 s.
+   * @returns how many other sessions its agent has; undefined when it did not say
+   */
+  end(): Promise<number | undefined> {
     return this.#link.end();
   }
 

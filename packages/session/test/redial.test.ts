@@ -257,7 +257,7 @@ test("the signal of a dial is not aborted after its tunnel stands, not by the en
   const answered = new Promise<void>((resolve) => {
     agent.answers.end = () => {
       resolve();
-      return {};
+      return { others: 0 };
     };
   });
   // support.ts gives the signal to the socket: aborted, it would cut the tunnel before the agent is told.

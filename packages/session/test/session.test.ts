@@ -234,8 +234,9 @@ test("end tells the agent and closes the tunnel; a second end waits for the firs
   });
   while (!agent.asked.includes("end")) await once(agent.events, "asked");
   assert.equal(isOver, false);
-  answer({});
-  await Promise.all([first, second]);
+  answer({ others: 2 });
+  const [others] = await Promise.all([first, second]);
+  assert.equal(others, 2);
   const closed = await agent.tunnel.closed;
   assert.deepEqual([closed.clean, closed.why], [true, "the session has ended"]);
   assert.deepEqual(

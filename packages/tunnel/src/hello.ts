@@ -99,8 +99,14 @@ export async function greetAgent(
 }
 
 export interface AgentCredentials {
-  /** Public keys (raw, base64) that may speak for this session; none: nobody may. */
-  readonly authorize: (hello: SessionHello) => readonly string[];
+  /**
+   * Whether the session may speak: it asks whether this or that public key (raw, base64) has signed the greeting,
+   * and may wait for a key that is on its way, for seconds.
+   */
+  readonly authorize: (
+    hello: SessionHello,
+    isSignedBy: (publicKey: string) => boolean,
+  ) => boolean | Promise<boolean>;
   readonly build: string;
   readonly sessionCount: () => number;
 }
@@ -131,10 +137,8 @@ export async function greetSession(
   }
   const text = signedText(agent, hello);
   const signature = Buffer.from(hello.signature, "base64");
-  const isKnown = authorize(hello).some((raw) =>
-    verify(null, text, publicKeyFromRaw(raw), signature),
-  );
-  if (!isKnown)
+  const isSignedBy = (raw: string): boolean => verify(null, text, publicKeyFromRaw(raw), signature);
+  if (!(await authorize(hello, isSignedBy)))
     throw refuse("EACCES", "the session's key is not the one this agent was started for");
   return hello;
 }

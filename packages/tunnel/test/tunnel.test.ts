@@ -59,7 +59,7 @@ async function join(
       handlers: { ...silent, ...sessionHandlers },
     }),
     acceptTunnel(link[1], {
-      authorize: () => [KEY],
+      authorize: (_, isSignedBy) => isSignedBy(KEY),
       build: "test",
       sessionCount: () => 0,
       handlers: () => ({ ...silent, ...agentHandlers }),
@@ -303,7 +303,9 @@ const acceptOptions = { build: "test", sessionCount: () => 3, handlers: () => si
 test("a session with another key is refused, and is told so", async (t) => {
   const [left, right] = await socketPair(t);
   const other = generateKeyPairSync("ed25519");
-  const accepted = errnoOf(acceptTunnel(right, { ...acceptOptions, authorize: () => [KEY] }));
+  const accepted = errnoOf(
+    acceptTunnel(right, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
+  );
   await assert.rejects(
     connectTunnel(left, { ...connectOptions, privateKey: other.privateKey }),
     (error: TunnelError) => {
@@ -323,12 +325,17 @@ test("a greeting that was signed for another connection is worth nothing", async
     hellos.push(Buffer.from(chunk));
     return write(chunk);
   };
-  const first = acceptTunnel(right, { ...acceptOptions, authorize: () => [KEY] });
+  const first = acceptTunnel(right, {
+    ...acceptOptions,
+    authorize: (_, isSignedBy) => isSignedBy(KEY),
+  });
   const session = await connectTunnel(left, connectOptions);
   await first;
   session.close("recorded");
   const [again, agent] = await socketPair(t);
-  const accepted = errnoOf(acceptTunnel(agent, { ...acceptOptions, authorize: () => [KEY] }));
+  const accepted = errnoOf(
+    acceptTunnel(agent, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
+  );
   again.write(Buffer.concat(hellos));
   assert.equal(await accepted, "EACCES");
 });
@@ -342,7 +349,9 @@ for (const [what, bytes] of [
 ] as const) {
   test(`${what} ends the connection at once, at either end`, async (t) => {
     const [left, agent] = await socketPair(t);
-    const accepted = errnoOf(acceptTunnel(agent, { ...acceptOptions, authorize: () => [KEY] }));
+    const accepted = errnoOf(
+      acceptTunnel(agent, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
+    );
     left.write(bytes);
     assert.match(await accepted, /EPROTO/);
     const [right, session] = await socketPair(t);
@@ -354,7 +363,9 @@ for (const [what, bytes] of [
 
 test("an agent tells whoever looks how many sessions it has, and nobody becomes one by looking", async (t) => {
   const [left, right] = await socketPair(t);
-  const accepted = errnoOf(acceptTunnel(right, { ...acceptOptions, authorize: () => [KEY] }));
+  const accepted = errnoOf(
+    acceptTunnel(right, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
+  );
   assert.equal((await peekAgent(left)).sessions, 3);
   assert.equal(await accepted, "ECONNRESET");
 });

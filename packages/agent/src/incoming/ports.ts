@@ -15,8 +15,10 @@ import { Relay } from "./relay.ts";
 const LINGER_MS = 1000;
 
 export interface Holder {
-  /** The session's id: other sessions see it when they want the same port. */
+  /** The session's id. */
   readonly id: string;
+  /** Whose it is: other sessions see it when they want the same port. */
+  readonly name: string;
   /** Takes the paused socket of a new connection to `port`, or resets it. */
   take(socket: Socket, port: number): void;
   stealLost(port: number, detail: string): void;
@@ -121,7 +123,7 @@ export class Ports {
       hasRule: false,
     };
     if (stolen.holder && stolen.holder !== holder) {
-      throw new Failure("EADDRINUSE", `port ${port} is stolen by session ${stolen.holder.id}`);
+      throw new Failure("EADDRINUSE", `port ${port} is stolen by ${stolen.holder.name}`);
     }
     if (stolen.hasRule) return;
     this.#ports.set(port, stolen);

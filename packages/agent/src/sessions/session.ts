@@ -1,7 +1,12 @@
 /** One developer's session: what it asks, and what comes in for it. Outlives its tunnel for a while. */
 import type { Socket } from "node:net";
 import type { AgentMethod, StreamHeader, TargetDescription } from "@inpod/protocol";
-import type { IncomingChannel, Tunnel, TunnelHandlers } from "@inpod/tunnel";
+import {
+  type IncomingChannel,
+  publicKeyFromRaw,
+  type Tunnel,
+  type TunnelHandlers,
+} from "@inpod/tunnel";
 import { Failure } from "../failure.ts";
 import type { Files } from "../files/files.ts";
 import { FileSender } from "../files/sender.ts";
@@ -10,6 +15,7 @@ import type { Log } from "../log.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
 import type { Target } from "../target.ts";
+import type { Admission } from "./admission.ts";
 
 /** Sockets of one session at a time, either way; Node's own floor of descriptors is far above. */
 const MAX_SOCKETS = 4096;
@@ -17,12 +23,15 @@ const MAX_SOCKETS = 4096;
 const INCOMING_TIMEOUT_MS = 30_000;
 
 export interface SessionParts {
+  readonly admission: Admission;
   readonly describe: () => Promise<TargetDescription>;
   readonly files: Files;
   readonly ports: Ports;
   readonly target: Pick<Target, "container" | "goneBecause">;
   readonly splice: Splice;
   readonly log: Log;
+  /** How many sessions there are beside this one that have not ended. */
+  readonly otherSessions: (session: Session) => number;
 }
 
 export class Session implements Holder {
@@ -39,6 +48,10 @@ export class Session implements Holder {
     this.id = id;
     this.#parts = parts;
     this.#sender = new FileSender(parts.files);
+  }
+
+  get name(): string {
+    return this.#parts.admission.ownerOf(this.id) ?? `session ${this.id}`;
   }
 
   readonly handlers: TunnelHandlers = {
@@ -88,6 +101,19 @@ export class Session implements Holder {
     return true;
   }
 
+  /** Its parameters have been parsed; a key that is none is found here. */
+  #admit({ sessionId, publicKey, owner }: Record<string, unknown>): Record<string, never> {
+    const raw = String(publicKey);
+    try {
+      publicKeyFromRaw(raw);
+    } catch {
+      throw new Failure("EINVAL", "no public key");
+    }
+    this.#parts.admission.admit(String(sessionId), { publicKey: raw, owner: String(owner) });
+    this.#parts.log("admit", { session: String(sessionId), by: this.id, owner: String(owner) });
+    return {};
+  }
+
   #open(channel: IncomingChannel, header: StreamHeader): void {
     switch (header.kind) {
       case "tcp":
@@ -132,12 +158,14 @@ export class Session implements Holder {
       case "target.container":
         await this.#parts.target.container(String(params.id));
         return {};
+      case "session.admit":
+        return this.#admit(params);
       case "end":
         await ports.releaseAll(this, "session ended");
         this.hasEnded = true;
         // After the answer is on its way.
         setImmediate(() => this.onEnded?.());
-        return {};
+        return { others: this.#parts.otherSessions(this) };
       default:
         throw new Failure("ENOSYS", `${String(method)}: not known to this agent`);
     }

@@ -20,7 +20,7 @@ export interface Lifetime {
 }
 
 export class Sessions {
-  readonly #parts: SessionParts;
+  readonly #parts: Omit<SessionParts, "otherSessions">;
   readonly #lifetime: Lifetime;
   readonly #finish: (why: string) => void;
   readonly #sessions = new Map<string, Session>();
@@ -28,7 +28,11 @@ export class Sessions {
   #idle: NodeJS.Timeout | undefined;
 
   /** @param finish called once: this agent has nothing more to do */
-  constructor(parts: SessionParts, lifetime: Lifetime, finish: (why: string) => void) {
+  constructor(
+    parts: Omit<SessionParts, "otherSessions">,
+    lifetime: Lifetime,
+    finish: (why: string) => void,
+  ) {
     this.#parts = parts;
     this.#lifetime = lifetime;
     this.#finish = finish;
@@ -45,7 +49,11 @@ export class Sessions {
     const known = this.#sessions.get(id);
     if (known && !known.hasEnded) return known;
     if (this.#sessions.size >= MAX_SESSIONS) return undefined;
-    const session = new Session(id, this.#parts);
+    const session = new Session(id, {
+      ...this.#parts,
+      otherSessions: (one) =>
+        [...this.#sessions.values()].filter((each) => each !== one && !each.hasEnded).length,
+    });
     this.#sessions.set(id, session);
     return session;
   }

@@ -20,6 +20,7 @@ const holders = new Map<string, Holder>();
 const holder = (id: string): Holder => {
   const known = holders.get(id) ?? {
     id,
+    name: id,
     take: (socket) => {
       socket.on("data", () => socket.write(`stolen ${socket.remoteAddress}\n`));
       socket.on("end", () => socket.end());
