@@ -268,7 +268,7 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
     await placeFails(
       { kubeconfig },
       "FORBIDDEN",
-      /reader" may not create jobs in namespace.*kind: Role/s,
+      /reader" may not create jobs of API group "batch" in namespace.*kind: Role/s,
     );
 
     config.users[0].user = { token: "garbage" };

@@ -35,6 +35,8 @@ export interface PlacedAgent {
 export interface Target {
   /** "pod/orders-7d4f/container/app" or "process/1234". */
   readonly name: string;
+  /** How it was chosen, in one line for people; undefined where there was no choice. */
+  readonly why?: string;
   /** Where the target's container has volumes, as its spec says; undefined where there is no spec. */
   readonly volumeMounts?: readonly string[];
   place(options: AgentOptions): Promise<PlacedAgent>;

@@ -18,11 +18,8 @@ export type ContainerEngine = (typeof ENGINES)[number];
 
 /** `container`: undefined where the user left the choice to us. */
 export type ClusterPath =
-  | {
-      readonly kind: "pod" | WorkloadKind;
-      readonly name: string;
-      readonly container: string | undefined;
-    }
+  | { readonly kind: "pod"; readonly name: string; readonly container: string | undefined }
+  | { readonly kind: WorkloadKind; readonly name: string; readonly container: string | undefined }
   | {
       readonly kind: "label";
       /** A pod must have all of them. */
@@ -108,7 +105,7 @@ function targetInvalid(target: string, kind: string): UserError {
 }
 
 export const TARGET_EXAMPLES = [
-  "name a pod: --target pod/orders-7d4f",
-  "and one of its containers: --target pod/orders-7d4f/container/app",
+  "name a workload or a pod: --target deployment/orders, or pod/orders-7d4f",
+  "and one of its containers: --target deployment/orders/container/app",
   "or a process of this machine: --target process/1234",
 ];

@@ -88,7 +88,7 @@ test("what is none of them is refused with what it should be", () => {
     "label/a b=c",
     "label/a=b/container/",
   ])
-    assert.match(refusal(text), /^TARGET_INVALID .*--target pod\//, text);
+    assert.match(refusal(text), /^TARGET_INVALID .*--target deployment\//, text);
 });
 
 test("the kind that was meant is named, kubectl's short names too", () => {

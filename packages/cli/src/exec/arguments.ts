@@ -31,7 +31,7 @@ function defineExec(): Command {
       .passThroughOptions()
       .option(
         "-t, --target <target>",
-        "pod/NAME, pod/NAME/container/NAME or process/PID",
+        "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE or process/PID",
         as("target"),
       ),
   );

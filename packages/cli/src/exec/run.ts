@@ -68,6 +68,10 @@ async function placeAndRun(
   progress.begin(`finding ${config.target}`);
   const { target, close } = await openTarget(options.target, config, signal);
   try {
+    if (target.why !== undefined) {
+      if (options.verbose) progress.say(`inpod: target ${target.why}`);
+      else progress.detail(target.why);
+    }
     progress.begin(`starting an agent beside ${target.name}`);
     const agent = await target.place({
       publicKey: key.publicKey,

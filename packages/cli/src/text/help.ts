@@ -4,11 +4,11 @@ export const WHAT = "Runs a local process in the place of a Kubernetes pod.";
 
 export const MAIN_EXAMPLES = `
 Start with:
-  inpod exec --target pod/orders-7d4f -- node server.js
+  inpod exec --target deployment/orders -- node server.js
   inpod exec --help
 
 If that does not work:
-  inpod doctor --target pod/orders-7d4f`;
+  inpod doctor --target deployment/orders`;
 
 /** One paragraph: it is wrapped to the terminal's width. */
 export const EXEC_WHAT =
@@ -31,14 +31,18 @@ Examples:
   Run a program with the environment, files and network of a pod:
     inpod exec --target pod/orders-7d4f -- node server.js
 
-  Answer the pod's requests here, in another namespace, from one of its containers:
-    inpod exec -t pod/orders-7d4f/container/app -n shop --steal -- npm start
+  Answer a pod's requests here, in another namespace, in the place of one of its containers:
+    inpod exec -t deployment/orders/container/app -n shop --steal -- npm start
 
   Say it once in .inpod/inpod.json (comments are fine; .mirrord/mirrord.json works as well):
-    {"target": {"path": "pod/orders-7d4f", "namespace": "shop"},
+    {"target": {"path": "deployment/orders", "namespace": "shop"},
      "feature": {"network": {"incoming": "steal"}}}
   and from then on:
     inpod exec -- go run main.go
+
+Targets: pod, deployment, statefulset, daemonset, replicaset, rollout, job, cronjob, service (KIND/NAME),
+label/KEY=VALUE[,…], each with /container/NAME if not the usual one; process/PID needs no cluster.
+Of a workload's pods the newest that is ready is taken; --verbose says why.
 
 A variable overrides a flag, a flag overrides the file: INPOD_TARGET_NAMESPACE=shop, for instance
 (MIRRORD_… names are read too). INPOD_LOG=debug is --verbose.

@@ -1,7 +1,8 @@
 import type { Target } from "../api.ts";
 import type { ClusterPath } from "../target-path.ts";
 import { type ClusterOptions, openCluster } from "./cluster.ts";
-import { findTargetPod, type TargetPod } from "./find/target-pod.ts";
+import { findTarget } from "./find/find-target.ts";
+import type { TargetPod } from "./find/target-pod.ts";
 import type { AgentImage } from "./place/agent-spec.ts";
 import { placeJob } from "./place/job-agent.ts";
 import { sessionPurposes } from "./reach/roles.ts";
@@ -13,7 +14,10 @@ export interface KubernetesOptions extends ClusterOptions {
 }
 
 export interface KubernetesTarget extends Target {
+  /** Whose environment and files are the target's. */
   readonly pod: TargetPod;
+  /** All ready pods of the workload, `pod` among them if it is ready. */
+  readonly pods: readonly TargetPod[];
   readonly contextName: string;
   /** Closes idle connections to the API server. Remove the agent first. */
   close(): void;
@@ -35,10 +39,12 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       sessionPurposes(options.target.kind, namespace, options.agent.namespace),
   });
   try {
-    const pod = await findTargetPod(cluster, options.target, options.signal);
+    const { pod, pods, why } = await findTarget(cluster, options.target, options.signal);
     return {
       name: pod.path,
+      why,
       pod,
+      pods,
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
       place: async (agentOptions) => {

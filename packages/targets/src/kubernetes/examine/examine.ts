@@ -13,7 +13,8 @@ import type {
 } from "@kubernetes/client-node";
 import type { ClusterPath } from "../../target-path.ts";
 import { type Cluster, type ClusterOptions, openCluster } from "../cluster.ts";
-import { findTargetPod, type TargetPod } from "../find/target-pod.ts";
+import { findTarget } from "../find/find-target.ts";
+import type { TargetPod } from "../find/target-pod.ts";
 import { tryAdmission } from "../place/admission.ts";
 import { type AgentImage, agentNamespace, agentObjects } from "../place/agent-spec.ts";
 import type { ApiClient } from "../reach/api-client.ts";
@@ -196,7 +197,7 @@ async function examineTarget(
   const { api } = cluster;
   let target: TargetPod;
   try {
-    target = await findTargetPod(cluster, path, signal);
+    target = (await findTarget(cluster, path, signal)).pod;
   } catch (error) {
     if (error instanceof UserError) return { kind: "not-usable", error };
     throw error;

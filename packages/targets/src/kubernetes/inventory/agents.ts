@@ -5,9 +5,9 @@ import type { Cluster } from "../cluster.ts";
 import { AGENT_PORT } from "../place/agent-spec.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
+import { listAll } from "../reach/list.ts";
 import { dialPod } from "../reach/portforward.ts";
 import { type AgentFacts, ephemeralAgents, jobAgents } from "./facts.ts";
-import { listAll } from "./list.ts";
 
 const MANAGED = "app.kubernetes.io/managed-by=inpod";
 
@@ -39,7 +39,7 @@ export async function findAgents(
       listAll<V1Job>(
         api,
         { group: "batch", resource: "jobs", namespace },
-        { query: { labelSelector: MANAGED }, signal },
+        { labelSelector: MANAGED, signal },
       ),
       listAll<V1Pod>(api, { group: "", resource: "pods", namespace }, { signal }),
     ]);

@@ -1,7 +1,7 @@
 /** The objects of a namespace by name and uid, whoever made them: to be compared with those of another time. */
 import type { Cluster } from "../cluster.ts";
 import { explain, isForbidden, isNotFound } from "../reach/api-errors.ts";
-import { listAll } from "./list.ts";
+import { listAll } from "../reach/list.ts";
 
 /** What a session could possibly leave: each kind with its group. */
 const KINDS = [

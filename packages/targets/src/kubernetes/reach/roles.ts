@@ -69,12 +69,19 @@ export const RESOURCES: Readonly<
   service: { group: "", resource: "services" },
 };
 
+const tellWhy = optional(
+  "list",
+  "",
+  "events",
+  "the cluster's own words for a pod that does not run",
+);
 const readWorkload = (kind: WorkloadKind): Right[] => {
   const { group, resource } = RESOURCES[kind];
   return [
     ...always("get", group, resource, "its selector says which pods are its own"),
     ...always("list", "", "pods", "one of its pods is the target"),
     ...optional("list", group, resource, "a misspelt name gets the right one"),
+    ...tellWhy,
   ];
 };
 const listKind = (kind: "pod" | WorkloadKind): Right[] =>
@@ -96,15 +103,16 @@ const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
   "find pod": [
     ...always("get", "", "pods", "reads the target"),
     ...optional("list", "", "pods", "a misspelt name gets the right one"),
+    ...tellWhy,
   ],
-  "find label": always("list", "", "pods", "one of these pods is the target"),
+  "find label": [...always("list", "", "pods", "one of these pods is the target"), ...tellWhy],
   "find deployment": [...readWorkload("deployment"), ...newestRevision],
   "find statefulset": readWorkload("statefulset"),
   "find daemonset": readWorkload("daemonset"),
   "find replicaset": readWorkload("replicaset"),
   "find rollout": [
     ...readWorkload("rollout"),
-    ...always("list", "apps", "replicasets", "a rollout's pods belong to its ReplicaSets"),
+    ...newestRevision,
     ...optional("get", "apps", "deployments", "a rollout with workloadRef has another's selector"),
   ],
   "find job": readWorkload("job"),

@@ -1,0 +1,56 @@
+/** The requests by which a workload's pods are found. */
+import type { V1Job, V1Pod } from "@kubernetes/client-node";
+import type { WorkloadKind } from "../../target-path.ts";
+import type { Cluster } from "../cluster.ts";
+import { explain, isNotFound } from "../reach/api-errors.ts";
+import { listAll, listMetadata, type Metadata } from "../reach/list.ts";
+import { RESOURCES } from "../reach/roles.ts";
+import { notFound } from "./names.ts";
+
+export class Reader {
+  readonly cluster: Cluster;
+  readonly signal: AbortSignal | undefined;
+  readonly namespace: string;
+
+  constructor(cluster: Cluster, signal: AbortSignal | undefined) {
+    this.cluster = cluster;
+    this.signal = signal;
+    this.namespace = cluster.namespace;
+  }
+
+  async get<T>(kind: WorkloadKind, name: string): Promise<T> {
+    const { api } = this.cluster;
+    const call = { ...RESOURCES[kind], verb: "get", namespace: this.namespace, name } as const;
+    try {
+      return await api.request<T>(call, { signal: this.signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw explain(error);
+      throw await notFound(api, kind, this.namespace, name, this.signal, error);
+    }
+  }
+
+  /** Agents are no targets, whatever their labels are. */
+  async pods(labelSelector: string | undefined): Promise<V1Pod[]> {
+    const pods = await this.#list<V1Pod>("pod", labelSelector);
+    return pods.filter((pod) => pod.metadata?.labels?.["inpod.dev/session"] === undefined);
+  }
+
+  jobs(): Promise<V1Job[]> {
+    return this.#list<V1Job>("job", undefined);
+  }
+
+  /** @throws as it comes: what to do without differs */
+  replicaSets(labelSelector: string | undefined): Promise<Metadata[]> {
+    const call = { ...RESOURCES.replicaset, namespace: this.namespace };
+    return listMetadata(this.cluster.api, call, { labelSelector, signal: this.signal });
+  }
+
+  async #list<T>(kind: "pod" | "job", labelSelector: string | undefined): Promise<T[]> {
+    const call = { ...RESOURCES[kind], namespace: this.namespace };
+    try {
+      return await listAll<T>(this.cluster.api, call, { labelSelector, signal: this.signal });
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+}
