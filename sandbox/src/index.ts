@@ -30,6 +30,13 @@ export type {
 } from "./client.ts";
 export { ClientError } from "./client.ts";
 export { NAMES, NETWORK, POD_ENVIRONMENT, POD_FILES } from "./network.ts";
+export {
+  PODMAN_IMAGE,
+  PODMAN_NETWORK,
+  type Podman,
+  podmanMissing,
+  startPodman,
+} from "./podman.ts";
 export type { NamespaceMember } from "./processes.ts";
 export { buildWitness, type Witness, type WitnessName, witnessNames } from "./witness.ts";
 

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { podmanMissing, startPodman } from "@inpod/sandbox";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const folder = mkdtempSync(join(tmpdir(), "inpod-image-"));
@@ -109,6 +110,72 @@ test("its programs find their libraries in it, and nothing of it is anybody's bu
   assert.match(run("/inpod/inpod-enter").stderr, /^usage: inpod-enter/);
   // It is parsed and run up to the key that is missing.
   assert.match(run("/inpod/node", "/inpod/agent.js").stderr, /Ed25519 public key/);
+});
+
+test("it can have another name, which engines read as the kubelet does", { skip }, () => {
+  const archive = join(folder, "named.tar");
+  const named = join(folder, "named");
+  for (const [image, full, short] of [
+    ["team/agent:7", "docker.io/team/agent:7", "team/agent:7"],
+    ["registry.example:5000/agent:7", "registry.example:5000/agent:7", undefined],
+    ["localhost/agent:7", "localhost/agent:7", undefined],
+  ] as const) {
+    const { status, stdout, stderr } = makeImage("--out", archive, "--image", image);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, new RegExp(`: ${full}, `));
+    rmSync(named, { recursive: true, force: true });
+    mkdirSync(named);
+    execFileSync("tar", ["-xf", archive, "-C", named, "index.json", "manifest.json"]);
+    const { annotations } = JSON.parse(readFileSync(join(named, "index.json"), "utf8"))
+      .manifests[0] as Descriptor;
+    assert.equal(annotations["io.containerd.image.name"], full);
+    const [{ RepoTags }] = JSON.parse(readFileSync(join(named, "manifest.json"), "utf8"));
+    assert.deepEqual(RepoTags, [short ?? full]);
+  }
+  const { status, stderr } = makeImage("--out", archive, "--image", "no tag");
+  assert.equal(status, 1);
+  assert.match(stderr, /^agent-image: "no tag" is no NAME:TAG\n {2}hint: --image /);
+});
+
+test("podman loads it under its name, and runs it", {
+  skip: skip || podmanMissing(),
+}, async () => {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const podman = await startPodman();
+  try {
+    const loaded = await podman.run("load", "--quiet", "-i", join(folder, "first.tar"));
+    assert.match(loaded, new RegExp(`docker\\.io/inpod/agent:${version}\n`));
+    const run = (...command: string[]): Promise<string> =>
+      podman.run(
+        ...["run", "--rm", "--network", "none", "--entrypoint", command[0] ?? ""],
+        ...["--pull", "never", `inpod/agent:${version}`, ...command.slice(1)],
+      );
+    assert.match(await run("/inpod/node", "--version"), /^v24\./);
+    await assert.rejects(run("/inpod/inpod-enter"), /usage: inpod-enter/);
+  } finally {
+    await podman.stop();
+  }
+});
+
+test("the Dockerfile takes from the build what the archive has of it", { skip }, () => {
+  const dockerfile = readFileSync(join(root, "packages/agent/Dockerfile"), "utf8");
+  const copied = [...dockerfile.matchAll(/^COPY --from=build (.+) \/inpod\/$/gm)]
+    .flatMap(([, sources = ""]) => sources.split(" "))
+    .map((path) => path.replace("/src/", ""));
+  for (const path of copied) assert.ok(existsSync(join(root, path)), path);
+  const made = [...dockerfile.matchAll(/(?:> |ln -s \S+ )\/inpod\/(\S+)/g)].map(
+    ([, name = ""]) => name,
+  );
+  const layer = join(folder, blob(json(blob(json("index.json").manifests[0])).layers[0]));
+  const archived = execFileSync("tar", ["-tf", layer], { encoding: "utf8" })
+    .split("\n")
+    .flatMap((path) => /^inpod\/(.+)/.exec(path)?.[1] ?? []);
+  assert.deepEqual([...copied.map((path) => basename(path)), ...made].sort(), archived.sort());
+  // The agent is one file: esbuild puts what is loaded by import() beside it.
+  assert.deepEqual(
+    readdirSync(join(root, "dist")).filter((name) => /^agent-.*\.js$/.test(name)),
+    [],
+  );
 });
 
 test("an image for another machine is refused in a sentence", () => {
