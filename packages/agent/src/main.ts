@@ -1,13 +1,14 @@
 /** Puts the agent's Node half together, on the sockets that enter left to it. */
 import { createServer, Socket } from "node:net";
 import { parseArgs } from "node:util";
-import { PROTOCOL_VERSION } from "@inpod/protocol";
+import { PROTOCOL_VERSION, parsePolicy } from "@inpod/protocol";
 import { acceptTunnel, growHeapFreely, publicKeyFromRaw, splice } from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { Files } from "./files/files.ts";
 import { Ports } from "./incoming/ports.ts";
 import { logToStderr as log, NODE_FDS } from "./index.ts";
+import { withoutHidden } from "./policy.ts";
 import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
 import { RESUME_TIMEOUT_MS, Sessions } from "./sessions/sessions.ts";
@@ -21,6 +22,7 @@ const { values } = parseArgs({
   options: {
     "public-key": { type: "string" },
     owner: { type: "string" },
+    policy: { type: "string", default: "" },
     "idle-timeout-ms": { type: "string" },
     "communication-timeout-ms": { type: "string" },
     "resume-timeout-ms": { type: "string", default: String(RESUME_TIMEOUT_MS) },
@@ -41,13 +43,24 @@ const publicKey = values["public-key"] ?? "";
 // Throws here, not at the first session's greeting.
 publicKeyFromRaw(publicKey);
 
+const policy = parsePolicy(values.policy);
+
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
 const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
 const ports = new Ports(enter, log);
 const target = new Target(enter, files, log);
 const admission = new Admission({ publicKey, owner: values.owner });
 const sessions = new Sessions(
-  { admission, describe: () => enter.describe(), files, ports, target, splice, log },
+  {
+    admission,
+    describe: () => enter.describe().then((all) => withoutHidden(all, policy)),
+    files,
+    ports,
+    target,
+    splice,
+    log,
+    policy,
+  },
   {
     idleTimeoutMs: milliseconds("idle-timeout-ms"),
     communicationTimeoutMs: milliseconds("communication-timeout-ms"),

@@ -146,6 +146,30 @@ for (const who of ["root", "user"] as Who[]) {
   );
 
   test(
+    `${who}: what the target's policy forbids is not done, whatever the session asks`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const policy = "no-steal;deny-env=PA*";
+      const agent = await Agent.serve(who, pod, [...args(), "--policy", policy]);
+      t.after(() => agent.stop());
+      const tunnel = await join(agent, "session-a");
+      const { environment, missing } = await tunnel.call("describe", {});
+      assert.deepEqual(
+        environment.filter(([name]) => name.startsWith("PA")),
+        [],
+      );
+      assert.match(missing.environment ?? "", /^1 variable is hidden by inpod.dev\/policy$/);
+      await assert.rejects(tunnel.call("incoming.steal", { port: 8080 }), {
+        errno: "EPERM",
+        message: "inpod.dev/policy of the target says no-steal",
+      });
+      assert.equal(await pod.once(), "pod");
+    },
+  );
+
+  test(
     `${who}: garbage and a wrong key do not hurt the session that is there`,
     options,
     async (t) => {

@@ -26,5 +26,7 @@ export {
   parseSessionHello,
   parseWireError,
 } from "./parse.ts";
+export { ALLOWS_ALL, hides, type Policy, parsePolicy, renderPolicy, stricter } from "./policy.ts";
 export { MuxStream } from "./stream.ts";
 export { UserError } from "./user-error.ts";
+export { matchesWildcard } from "./wildcard.ts";

@@ -4,7 +4,7 @@
  * Order: the target's variables, less the excluded ▸ env_file ▸ mapping ▸ override ▸ unset. The
  * result is laid over the developer's own environment.
  */
-import type { ByteString } from "@inpod/protocol";
+import { type ByteString, matchesWildcard } from "@inpod/protocol";
 import { ConfigValueError } from "./config-value-error.ts";
 import { parseEnvFile } from "./env-file.ts";
 import { compileUserRegex } from "./user-regex.ts";
@@ -182,29 +182,6 @@ function applyMapping(set: Map<string, ByteString>, mapping: EnvironmentConfig["
 function wildcards(patterns: readonly string[] | undefined): (name: ByteString) => boolean {
   const bytes = (patterns ?? []).map((pattern) => textToBytes(pattern.trim()));
   return (name) => bytes.some((pattern) => matchesWildcard(pattern, name));
-}
-
-function matchesWildcard(pattern: string, name: string): boolean {
-  let at = 0;
-  let read = 0;
-  // Where to go on when what follows the last `*` does not fit: it takes one character more.
-  let starAt = -1;
-  let starRead = 0;
-  while (read < name.length) {
-    const char = pattern[at];
-    if (char === "*") {
-      starAt = at++;
-      starRead = read;
-    } else if (char === "?" || char === name[read]) {
-      at += 1;
-      read += 1;
-    } else if (starAt >= 0) {
-      at = starAt + 1;
-      read = ++starRead;
-    } else return false;
-  }
-  while (pattern[at] === "*") at += 1;
-  return at === pattern.length;
 }
 
 const isName = (name: string): boolean =>

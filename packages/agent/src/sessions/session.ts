@@ -1,6 +1,6 @@
 /** One developer's session: what it asks, and what comes in for it. Outlives its tunnel for a while. */
 import type { Socket } from "node:net";
-import type { AgentMethod, StreamHeader, TargetDescription } from "@inpod/protocol";
+import type { AgentMethod, Policy, StreamHeader, TargetDescription } from "@inpod/protocol";
 import {
   type IncomingChannel,
   publicKeyFromRaw,
@@ -14,6 +14,7 @@ import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
+import { mayStealPort } from "../policy.ts";
 import type { Target } from "../target.ts";
 import type { Admission } from "./admission.ts";
 
@@ -30,6 +31,7 @@ export interface SessionParts {
   readonly target: Pick<Target, "container" | "goneBecause">;
   readonly splice: Splice;
   readonly log: Log;
+  readonly policy: Policy;
   /** How many sessions there are beside this one that have not ended. */
   readonly otherSessions: (session: Session) => number;
 }
@@ -144,6 +146,7 @@ export class Session implements Holder {
         await files.access(params.path, params.mode);
         return {};
       case "incoming.steal":
+        mayStealPort(this.#parts.policy);
         await ports.steal(parsePort(params.port), this);
         return {};
       case "incoming.release":
