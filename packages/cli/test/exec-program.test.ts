@@ -13,6 +13,7 @@ import {
   removeConfigs,
   runInpod,
   startInpod,
+  until,
   witness,
 } from "./exec-support.ts";
 
@@ -161,6 +162,32 @@ for (const name of ["c-facts", "node-facts", "python-facts"] satisfies WitnessNa
     assert.deepEqual(JSON.parse(here.stdout), JSON.parse(pod.stdout));
   });
 }
+
+test("variables are bytes: what is not UTF-8 arrives as it is, in name and value", async () => {
+  // printf and env(1), because Node's own strings cannot say it: ä in latin1.
+  const variable = (name: string): string => `"$(printf '${name}\\344ME=v\\344lue \\377')"`;
+  const podProcess = new Run(sandbox.inPod(["sh", "-c", `exec env ${variable("POD_N")} sleep 61`]));
+  let sleeping = 0;
+  await until("the pod's process is there", async () => {
+    const found = (await sandbox.processes()).find(({ command }) => command === "sleep 61");
+    sleeping = found?.pid ?? 0;
+    return found !== undefined;
+  });
+  const print = "import os; print(sorted(x for x in os.environb.items() if b'_N\\xe4' in x[0]))";
+  const argv = quoted([
+    ...[process.execPath, CLI, "exec", "--target", `process/${sleeping}`, "--"],
+    ...["python3", "-c", print],
+  ]);
+  const { stdout, stderr, code } = await new Run(
+    sandbox.inLaptop(["sh", "-c", `exec env ${variable("OWN_N")} ${argv}`]),
+  ).ended;
+  process.kill(sleeping, "SIGKILL");
+  await podProcess.ended;
+  assert.equal(code, 0, stderr);
+  const value = "b'v\\xe4lue \\xff'";
+  assert.equal(stdout, `[(b'OWN_N\\xe4ME', ${value}), (b'POD_N\\xe4ME', ${value})]\n`, stderr);
+  assert.doesNotMatch(stderr, /UTF-8/);
+});
 
 test("the host name is the pod's", async () => {
   const script = "import socket, os; print(socket.gethostname(), os.uname().nodename)";

@@ -10,6 +10,7 @@ import { Layer } from "./layer.ts";
 import { checkTap, tapRefused } from "./machine.ts";
 import { checkPlatform } from "./platform.ts";
 import { gatherFacts } from "./rules/facts.ts";
+import { bytesToText } from "./rules/match.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { parseResolvConf } from "./rules/resolver.ts";
 
@@ -21,8 +22,8 @@ export interface StartOptions {
   readonly command: readonly [string, ...string[]];
   /** Absolute path of the command. */
   readonly executable: string;
-  /** All of the process's variables. */
-  readonly environment: Readonly<Record<string, ByteString>>;
+  /** All of the process's variables, INPOD_SESSION among them. */
+  readonly environment: Readonly<Record<ByteString, ByteString>>;
   readonly cwd: string;
   readonly reporter: Reporter;
   /** Where the target's container has volumes, if its spec is known: those trees are the target's. */
@@ -62,7 +63,7 @@ export class PreparedTap {
       config,
       facts: {
         ...gatherFacts({
-          env: environment,
+          env: textOf(environment),
           cwd: options.cwd,
           executable,
           exists: existsSync,
@@ -124,6 +125,10 @@ export class PreparedTap {
     this.#ownChildren.push(pid);
   }
 }
+
+/** For what looks at this machine by JavaScript's strings. */
+const textOf = (environment: StartOptions["environment"]): Record<string, string> =>
+  Object.fromEntries(Object.entries(environment).map((entry) => entry.map(bytesToText)));
 
 /** What the pod's resolver asks. Without a file of its own it asks itself, as resolv.conf(5) says. */
 async function podResolver(session: Session, config: LayerConfig): Promise<ResolverConfig> {

@@ -22,6 +22,7 @@ export interface LaunchOptions {
   readonly command: readonly [file: string, ...args: string[]];
   /** What the program sees as argv[0]; the file when left out. */
   readonly argv0?: string;
+  /** All of its variables; names and values are bytes: latin1, one in each char, no NUL. */
   readonly environment: Readonly<Record<string, string>>;
   readonly groups: readonly FilterGroup[];
   /** "NAME=value", present in `environment`: how the keeper knows the processes of this tree. */
@@ -56,20 +57,26 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   const pair = native.socketPair();
   if (typeof pair === "number") throw new TapError(getSystemErrorName(pair), "socketpair");
   const [control, theirs] = pair;
+  const variables = native.environmentFile(environmentBytes(options.environment));
+  if (variables < 0) {
+    for (const fd of pair) native.close(fd);
+    throw new TapError(getSystemErrorName(variables), "memfd_create");
+  }
   const softLimit = native.raiseFileLimit();
   const groups = options.groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);
   const stdio = options.stdio ?? "inherit";
   const [file, ...args] = options.command;
   const child = spawn(
     join(artifacts, "inpod-launch"),
-    ["3", String(groups), String(softLimit), file, options.argv0 ?? file, ...args],
+    ["3", "4", String(groups), String(softLimit), file, options.argv0 ?? file, ...args],
     {
-      stdio: [stdio, stdio, stdio, theirs],
-      env: options.environment,
+      stdio: [stdio, stdio, stdio, theirs, variables],
+      env: {},
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     },
   );
   native.close(theirs);
+  native.close(variables);
   try {
     await once(child, "spawn"); // rejects with the child's error
     const listener = await receiveListener(tap, control);
@@ -84,6 +91,18 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   } finally {
     native.close(control);
   }
+}
+
+/** As in /proc/PID/environ. @throws TypeError where bytes are none, or one is NUL */
+function environmentBytes(environment: LaunchOptions["environment"]): Buffer {
+  const entries = Object.entries(environment).map(([name, value]) => {
+    const entry = `${name}=${value}`;
+    if (entry.includes("\0") || Buffer.from(entry, "latin1").toString("latin1") !== entry) {
+      throw new TypeError(`the variable ${name} is not bytes`); // its value is secret
+    }
+    return `${entry}\0`;
+  });
+  return Buffer.from(entries.join(""), "latin1");
 }
 
 /** The launcher hands over within milliseconds; a socket that says nothing is no reason to wait for ever. */

@@ -18,6 +18,7 @@ export interface Native {
   receiveListener(control: number): number;
   receive(listener: number, threads: number): number;
   heldCalls(): number;
+  environmentFile(content: Buffer): number;
   writeByte(fd: number): number;
   close(fd: number): number;
   setPathRules(rules: readonly NativeRule[]): void;

@@ -10,13 +10,17 @@ import type { Io } from "../io.ts";
 
 const MAX_ENV_FILE = 1024 * 1024;
 
-/** @throws UserError for an env_file that cannot be read and values that cannot be variables */
+/**
+ * Names and values as they are, byte for byte: what is not UTF-8 arrives unchanged.
+ *
+ * @throws UserError for an env_file that cannot be read and values that cannot be variables
+ */
 export function processEnvironment(
   config: ResolvedConfig,
   target: TargetDescription,
   io: Io,
   reporter: Reporter,
-): Record<string, string> {
+): Record<ByteString, ByteString> {
   try {
     const { env } = config;
     const chosen = chooseEnvironment(
@@ -37,15 +41,7 @@ export function processEnvironment(
       reporter.decision({ call: "env", subject: name, verdict: "local", why });
     }
     for (const text of chosen.notices) reporter.notice({ key: text, text });
-    const own = Object.fromEntries(
-      Object.entries(io.env).map(([name, value]) => [name, value && toBytes(value)]),
-    );
-    return Object.fromEntries(
-      Object.entries(applyEnvironment(chosen, own)).map(([name, value]) => [
-        toText(name),
-        textOf(name, value, reporter),
-      ]),
-    );
+    return applyEnvironment(chosen, ownEnvironment(io.env));
   } catch (error) {
     throw error instanceof ConfigValueError ? configInvalid(error) : error;
   }
@@ -54,14 +50,19 @@ export function processEnvironment(
 const toBytes = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1");
 const toText = (bytes: ByteString): string => Buffer.from(bytes, "latin1").toString("utf8");
 
-/** Node starts processes with UTF-8 only; what is none is told, because it would arrive changed. */
-function textOf(name: string, value: ByteString, reporter: Reporter): string {
-  const text = toText(value);
-  if (toBytes(text) !== value) {
-    const what = `the target's variable ${toText(name)} is not UTF-8: bytes of it are replaced`;
-    reporter.notice({ key: what, text: what });
+/** Node replaces bytes that are not UTF-8 by U+FFFD: those variables are taken from where the kernel has them. */
+function ownEnvironment(env: NodeJS.ProcessEnv): Record<ByteString, ByteString> {
+  const own: Record<ByteString, ByteString> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && !`${name}${value}`.includes("\ufffd"))
+      own[toBytes(name)] = toBytes(value);
   }
-  return text;
+  if (env !== process.env) return own;
+  for (const entry of readFileSync("/proc/self/environ", "latin1").split("\0")) {
+    const at = entry.indexOf("=");
+    if (at > 0 && toText(entry).includes("\ufffd")) own[entry.slice(0, at)] ??= entry.slice(at + 1);
+  }
+  return own;
 }
 
 function readEnvFile(name: string, io: Io): ByteString {

@@ -188,6 +188,7 @@ NAPI_MODULE_INIT() {
       {"receiveListener", receive_listener},
       {"receive", receive_js},
       {"heldCalls", held_calls},
+      {"environmentFile", environment_file},
       {"writeByte", write_byte},
       {"close", close_js},
       {"setPathRules", set_path_rules},

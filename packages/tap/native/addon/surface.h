@@ -71,6 +71,10 @@ static inline bool address_of(const struct call *call, int index, struct sockadd
 extern napi_threadsafe_function to_js;
 void call_js(napi_env env, napi_value callback, void *context, void *data);
 
+/* memory-files.c: a sealed, read-only memfd with that content, or -errno */
+int sealed_file(const char *name, const char *content, size_t length, mode_t mode, int64_t mtime_ns);
+napi_value environment_file(napi_env env, napi_callback_info info);
+
 /* answers.c: each takes the op that the first argument names, and what it returns is the result */
 int reply(const struct call *call, struct op *op);
 int continue_natively(const struct call *call, struct op *op);

@@ -1,5 +1,8 @@
 /*
- * inpod-launch CONTROL-FD GROUPS NOFILE-SOFT FILE ARGV0 [ARG…]
+ * inpod-launch CONTROL-FD ENVIRONMENT-FD GROUPS NOFILE-SOFT FILE ARGV0 [ARG…]
+ *
+ * ENVIRONMENT-FD has the command's variables, NAME=VALUE with a NUL behind each, as bytes: inpod's runtime can start
+ * processes with UTF-8 only, and a pod's variables are what they are.
  *
  * Installs the filter in this process, hands its listener to inpod over CONTROL-FD (SCM_RIGHTS), waits for
  * one byte back, and becomes FILE. Ends with 127 or 126 as a shell does when it cannot be run,
@@ -13,12 +16,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The kernel takes 6 MiB of arguments and environment at most (execve(2)). */
+enum { ENVIRONMENT_MAX = 8 << 20 };
 enum { CANNOT_TAP = 125, CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
 
 static int send_listener(int control, int listener) {
@@ -52,18 +59,47 @@ static int refuse(int control, int error) {
   return CANNOT_TAP;
 }
 
+static void *map_environment(int fd, size_t length) {
+  if (length == 0) return NULL;
+  void *text = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  return text == MAP_FAILED ? NULL : text;
+}
+
+/* The environment that is in the file, for execve; NULL, and errno, if it is none. Never freed. */
+static char **read_environment(int fd) {
+  struct stat file;
+  if (fstat(fd, &file) != 0) return NULL;
+  size_t length = (size_t)file.st_size, count = 0;
+  char *text = length > ENVIRONMENT_MAX ? NULL : map_environment(fd, length);
+  if (length > ENVIRONMENT_MAX) errno = E2BIG;
+  if (length > 0 && !text) return NULL;
+  if (length > 0 && text[length - 1] != 0) {
+    errno = EINVAL;
+    return NULL;
+  }
+  for (size_t i = 0; i < length; i++) count += text[i] == 0;
+  char **entries = calloc(count + 1, sizeof *entries), *at = text;
+  for (size_t i = 0; entries && i < count; i++, at += strlen(at) + 1) entries[i] = at;
+  return entries;
+}
+
 int main(int argc, char **argv) {
-  if (argc < 6) {
-    fputs("usage: inpod-launch CONTROL-FD GROUPS NOFILE-SOFT FILE ARGV0 [ARG…] (started by inpod)\n", stderr);
+  if (argc < 7) {
+    fputs("usage: inpod-launch CONTROL-FD ENVIRONMENT-FD GROUPS NOFILE-SOFT FILE ARGV0 [ARG…] (started by inpod)\n", stderr);
     return CANNOT_TAP;
   }
-  int control = atoi(argv[1]);
+  int control = atoi(argv[1]), environment = atoi(argv[2]);
+  argv += 2;
+  char **variables = read_environment(environment);
+  if (!variables) return refuse(control, errno);
+  environ = variables; /* execvp's PATH is the command's, too */
+  close(environment);
   static struct filter filter;
-  filter_build(&filter, (unsigned)strtoul(argv[2], NULL, 10));
+  filter_build(&filter, (unsigned)strtoul(argv[1], NULL, 10));
   struct sock_fprog program = {.len = filter.length, .filter = filter.code};
 
   /* inpod raised its own limit; the command gets the one it would have had. */
-  rlim_t soft = strtoul(argv[3], NULL, 10);
+  rlim_t soft = strtoul(argv[2], NULL, 10);
   struct rlimit files;
   if (soft > 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = soft < files.rlim_max ? soft : files.rlim_max;
@@ -98,8 +134,8 @@ int main(int argc, char **argv) {
   close(control);
   close(ready[0]);
   close(ready[1]);
-  execvp(argv[4], argv + 5);
+  execvp(argv[3], argv + 4);
   int error = errno;
-  fprintf(stderr, "inpod: %s: %s\n", argv[4], strerror(error));
+  fprintf(stderr, "inpod: %s: %s\n", argv[3], strerror(error));
   return error == ENOENT ? NOT_FOUND : CANNOT_EXECUTE;
 }
