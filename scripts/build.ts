@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -38,6 +38,23 @@ const scripts = [...new Set(readdirSync("packages"))]
   .flatMap((name) => under(`packages/${name}/src`))
   .concat(self, "package-lock.json");
 
+/**
+ * The Kubernetes client's package.json does not say that its modules only define things. Of its 14 MB of models and
+ * clients we use none, but all would be bundled, and parsed at every start.
+ */
+const pureKubernetesClient: Plugin = {
+  name: "pure-kubernetes-client",
+  setup({ onResolve, resolve }) {
+    const ours = "@kubernetes/client-node";
+    onResolve({ filter: /^\.|^@kubernetes\/client-node$/ }, async (imported) => {
+      const { path, importer, resolveDir, kind, pluginData } = imported;
+      if (pluginData === ours || (path !== ours && !importer.includes(ours))) return undefined;
+      const found = await resolve(path, { importer, resolveDir, kind, pluginData: ours });
+      return { ...found, sideEffects: false };
+    });
+  },
+};
+
 for (const [entry, output] of [
   ["packages/cli/src/main.ts", "dist/cli.js"],
   ["packages/agent/src/main.ts", "dist/agent.js"],
@@ -50,8 +67,9 @@ for (const [entry, output] of [
     platform: "node",
     target: "node20",
     format: "esm",
-    // What is loaded by import() stays in files of its own: the Kubernetes client is 15 MB of models.
+    // What is loaded by import() stays in files of its own.
     splitting: true,
+    plugins: [pureKubernetesClient],
     // Some packages' "main" is UMD, whose require() calls cannot be bundled.
     mainFields: ["module", "main"],
     sourcemap: "linked",

@@ -1,5 +1,5 @@
 /** What is said about the agent, everything defaulted. Pure. */
-import type { z } from "zod";
+import type * as z from "zod";
 import type { agentSection, LogLevel, startupRetrySection } from "./agent-keys.ts";
 import { defined } from "./defined.ts";
 import type { Overrides } from "./overrides.ts";

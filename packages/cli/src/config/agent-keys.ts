@@ -1,5 +1,5 @@
 /** The keys below `agent`: where the agent is put, and how long it lives. */
-import { z } from "zod";
+import * as z from "zod";
 import { carried, noEffect, notYet, works } from "./keys.ts";
 import {
   annotations,

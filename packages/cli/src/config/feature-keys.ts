@@ -1,5 +1,5 @@
 /** The keys below `feature`: what of the pod the program gets. Those of the network have a file of their own. */
-import { z } from "zod";
+import * as z from "zod";
 import { noEffect, notYet, refused, works } from "./keys.ts";
 import { network } from "./network-keys.ts";
 import {

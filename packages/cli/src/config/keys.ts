@@ -3,7 +3,7 @@
  * written with these, and everything else about keys is made from it: what is refused, what --verbose says has no
  * effect, docs/configuration.md and the schemas for editors.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { below } from "./tree.ts";
 import { longFormOf } from "./values.ts";
 

@@ -1,5 +1,5 @@
 /** Kinds of values that Kubernetes checks as well: judged here, so that the answer names the key and comes before a cluster is asked. */
-import { z } from "zod";
+import * as z from "zod";
 import { count, list, section, text, words } from "./values.ts";
 
 /** RFC 1123 label, as the API server checks a namespace. */

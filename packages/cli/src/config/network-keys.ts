@@ -1,5 +1,5 @@
 /** The keys below `feature.network`. */
-import { z } from "zod";
+import * as z from "zod";
 import { notYet, works } from "./keys.ts";
 import {
   flag,

@@ -1,6 +1,6 @@
 /** What flags and variables say. Both override the file; variables override flags, as mirrord has it. */
 
-import type { z } from "zod";
+import type * as z from "zod";
 import { type LogLevel, logLevel } from "./agent-keys.ts";
 import { dnsLabel, label } from "./kubernetes-values.ts";
 

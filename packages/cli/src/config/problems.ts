@@ -1,6 +1,6 @@
 /** What the schema found, as lines for people: path, what is there (its type, never the value), what is allowed. */
 import { nearest } from "@inpod/protocol";
-import type { z } from "zod";
+import type * as z from "zod";
 import { isRead, keysOf } from "./keys.ts";
 import { below } from "./tree.ts";
 

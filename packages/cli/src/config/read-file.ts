@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { UserError } from "@inpod/protocol";
-import type { z } from "zod";
+import type * as z from "zod";
 import { problemsOf } from "./problems.ts";
 import { type IgnoredKey, sortOut } from "./sort-out.ts";
 import { parseConfig } from "./syntax.ts";

@@ -1,5 +1,5 @@
 /** The keys of a configuration file, named and typed as in mirrord's. See keys.ts for the words used here. */
-import { z } from "zod";
+import * as z from "zod";
 import { agentSection, startupRetrySection } from "./agent-keys.ts";
 import { feature } from "./feature-keys.ts";
 import { carried, noEffect, refused, works } from "./keys.ts";

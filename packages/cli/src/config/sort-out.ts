@@ -1,5 +1,5 @@
 /** Documented keys that do not work: told apart from the others, and from what nobody knows, before the schema judges. */
-import type { z } from "zod";
+import type * as z from "zod";
 import { type KeyFacts, keysOf } from "./keys.ts";
 import { below, isObject } from "./tree.ts";
 

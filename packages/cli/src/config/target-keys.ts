@@ -1,5 +1,5 @@
 /** `target` in its three ways to write: a path, an object with a path, an object with a key for the kind. */
-import { z } from "zod";
+import * as z from "zod";
 import { works } from "./keys.ts";
 import { dnsLabel, labels, objectName } from "./kubernetes-values.ts";
 import { section, shortOr } from "./values.ts";

@@ -1,6 +1,6 @@
 /** Kinds of values that keys have. Each `error` says what is allowed there. */
 import { ConfigValueError, compileUserRegex } from "@inpod/session";
-import { z } from "zod";
+import * as z from "zod";
 import { isObject } from "./tree.ts";
 
 /** The message of an unknown key is the list of the known ones, separated by blanks: see problems.ts. */

@@ -157,8 +157,8 @@ async function credentials(
 async function load(
   explicit: string | undefined,
 ): Promise<{ readonly config: KubeConfig; readonly extras: Extras }> {
-  // Imported here: it takes 80 ms, and a session on process/PID needs none of it.
-  const { KubeConfig } = await import("@kubernetes/client-node");
+  // Imported here: it takes 20 ms, and a session on process/PID needs none of it.
+  const { KubeConfig } = await import("./client.ts");
   const result = new KubeConfig();
   const extras: Extras = { users: new Map(), clusters: new Map() };
   const listed = (process.env.KUBECONFIG ?? "").split(delimiter).filter((path) => path !== "");
