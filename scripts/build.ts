@@ -16,6 +16,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
+import { compilerArguments, NATIVE, under } from "./native.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -25,18 +26,14 @@ mkdirSync("dist", { recursive: true });
 
 const newest = (paths: string[]): number =>
   Math.max(0, ...paths.map((path) => statSync(path).mtimeMs));
-const under = (folder: string): string[] =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
 const isStale = (output: string, sources: string[]): boolean =>
   !existsSync(output) || statSync(output).mtimeMs < newest(sources);
 
-const self = "scripts/build.ts";
+const self = ["scripts/build.ts", "scripts/native.ts"];
 const scripts = [...new Set(readdirSync("packages"))]
   .filter((name) => existsSync(`packages/${name}/src`))
   .flatMap((name) => under(`packages/${name}/src`))
-  .concat(self, "package-lock.json");
+  .concat(...self, "package-lock.json");
 
 /**
  * The Kubernetes client's package.json does not say that its modules only define things. Of its 14 MB of models and
@@ -85,30 +82,14 @@ for (const [entry, output] of [
   hasBuilt = true;
 }
 
-const warnings = "-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden".split(" ");
-// Node-API is stable across Node versions: one compiler call, no node-gyp, one binary for all.
-const addon = [
-  ...warnings,
-  "-shared",
-  "-fPIC",
-  "-pthread",
-  "-Inode_modules/node-api-headers/include",
-];
-const program = [...warnings, "-static"];
-for (const { output, folder, sources, flags } of [
-  { output: "dist/tap.node", folder: "packages/tap/native", sources: "addon", flags: addon },
-  { output: "dist/inpod-launch", folder: "packages/tap/native", sources: "launch", flags: program },
-  { output: "dist/inpod-keeper", folder: "packages/tap/native", sources: "keeper", flags: program },
-  { output: "dist/inpod-enter", folder: "packages/agent/native", sources: "enter", flags: program },
-]) {
+for (const part of NATIVE) {
+  const { folder, sources } = part;
+  const output = `dist/${part.name}`;
   const main = join(folder, sources);
   if (!existsSync(main)) continue;
-  if (!isStale(output, [...under(folder), self])) continue;
-  const files = under(main).filter((path) => path.endsWith(".c"));
+  if (!isStale(output, [...under(folder), ...self])) continue;
   // Written aside and renamed: a running program's file cannot be overwritten.
-  execFileSync("cc", [...flags, `-I${folder}`, "-o", `${output}.new`, ...files], {
-    stdio: "inherit",
-  });
+  execFileSync("cc", compilerArguments(part, `${output}.new`), { stdio: "inherit" });
   renameSync(`${output}.new`, output);
   hasBuilt = true;
 }

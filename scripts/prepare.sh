@@ -105,6 +105,8 @@ package_of() {
     javac) pick default-jdk-headless java-latest-openjdk-devel openjdk21 ;;
     go) pick golang-go golang go ;;
     rustc) pick rustc rust rust ;;
+    # The other architecture that inpod is for: what it ships in C must compile there, too.
+    aarch64-linux-gnu-gcc) pick 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' '' '' ;;
     busybox) pick busybox-static busybox busybox-static ;;
     # Debian leaves to chance what podman makes containers, networks and user namespaces with. Its crun
     # refuses machines with both versions of cgroups, runc does not.
@@ -113,7 +115,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in musl-gcc curl python3 javac go rustc busybox podman; do
+  for program in musl-gcc curl python3 javac go rustc busybox podman aarch64-linux-gnu-gcc; do
     has "$program" || printf ' %s' "$program"
   done
 }

@@ -58,6 +58,7 @@ function makeCheckout(t: TestContext): Checkout {
   write("package.json", JSON.stringify({ scripts: { build: "node scripts/build.ts" } }));
   write("package-lock.json", "{}");
   write("scripts/build.ts", BUILD);
+  write("scripts/native.ts", "");
   write("scripts/cli.js", CLI);
   write("packages/p/src/a.ts", "");
   // Written last: to prepare.sh the installation is newer than the lock file.

@@ -1,0 +1,154 @@
+/**
+ * The seccomp filter of each architecture, run here by hand: filter.h is compiled with the other one's own headers as far as
+ * its numbers, and what it says about a call is compared with the kernel's tables as they are written down here.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { compile, script, tap } from "./support.ts";
+
+after(() => tap.unref()); // its threads would keep this process alive
+
+const NATIVE = fileURLToPath(new URL("../native", import.meta.url));
+
+/** arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h of Linux. */
+const ARCHITECTURES = {
+  "x86-64": {
+    compiler: process.arch === "x64" ? "cc" : "x86_64-linux-gnu-gcc",
+    audit: 0xc000003e,
+    trapped: {
+      ...{ execve: 59, execveat: 322, uname: 63 },
+      ...{ open: 2, stat: 4, lstat: 6, access: 21, readlink: 89 },
+      ...{ openat: 257, openat2: 437, faccessat: 269, faccessat2: 439, readlinkat: 267 },
+      ...{ connect: 42, bind: 49, listen: 50, getsockname: 51, getpeername: 52 },
+    },
+    other: { newfstatat: 262, statx: 332, accept: 43, accept4: 288, sendto: 44, recvfrom: 45 },
+    getsockopt: 55,
+    /** read, write, epoll_wait: data and waiting are never stopped. */
+    untouched: [0, 1, 232],
+  },
+  arm64: {
+    compiler: "aarch64-linux-gnu-gcc",
+    audit: 0xc00000b7,
+    trapped: {
+      ...{ execve: 221, execveat: 281, uname: 160 },
+      ...{ openat: 56, openat2: 437, faccessat: 48, faccessat2: 439, readlinkat: 78 },
+      ...{ connect: 203, bind: 200, listen: 201, getsockname: 204, getpeername: 205 },
+    },
+    other: { newfstatat: 79, statx: 291, accept: 202, accept4: 242, sendto: 206, recvfrom: 207 },
+    getsockopt: 209,
+    /** read, write, epoll_pwait, and x86-64's numbers of open, stat and connect. */
+    untouched: [63, 64, 22, 2, 4, 42],
+  },
+} as const;
+
+const IO_URING_SETUP = 425;
+const AT_EMPTY_PATH = 0x1000n;
+const ALLOW = 0x7fff0000;
+const USER_NOTIF = 0x7fc00000;
+const ENOSYS = 0x00050000 | 38;
+
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, k: number];
+
+/** The instructions that filter.h makes with that compiler's headers, by a program of this machine. */
+function build(compiler: string): Instruction[] {
+  const source = script(
+    "filter-dump.c",
+    `#include "filter.h"
+int printf(const char *, ...);
+int main(void) {
+  static struct filter f;
+  filter_build(&f, FILTER_NETWORK | FILTER_FILES | FILTER_HOSTNAME);
+  for (int i = 0; i < f.length; i++) printf("%u %u %u %u\\n", f.code[i].code, f.code[i].jt, f.code[i].jf, f.code[i].k);
+}`,
+  );
+  const expanded = execFileSync(compiler, ["-E", "-P", `-I${NATIVE}`, source], {
+    encoding: "utf8",
+  });
+  const dump = compile(`filter-${compiler}`, expanded);
+  return execFileSync(dump, { encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" ").map(Number) as unknown as Instruction);
+}
+
+interface Call {
+  readonly arch: number;
+  readonly nr: number;
+  readonly args?: readonly bigint[];
+}
+
+/** Classic BPF as far as the filter uses it (seccomp(2), struct seccomp_data). */
+function evaluate(code: readonly Instruction[], { arch, nr, args = [] }: Call): number {
+  const data = Buffer.alloc(64);
+  data.writeInt32LE(nr, 0);
+  data.writeUInt32LE(arch, 4);
+  args.forEach((value, i) => {
+    data.writeBigUInt64LE(value, 16 + 8 * i);
+  });
+  let accumulator = 0;
+  for (let at = 0; at < code.length; at++) {
+    const [op, ifTrue, ifFalse, k] = code[at] ?? assert.fail();
+    if (op === 0x20) accumulator = data.readUInt32LE(k);
+    else if (op === 0x06) return k;
+    else {
+      const holds = { 21: accumulator === k, 53: accumulator >= k, 69: (accumulator & k) !== 0 };
+      const answer = holds[op as keyof typeof holds] ?? assert.fail(`opcode ${op}`);
+      at += answer ? ifTrue : ifFalse;
+    }
+  }
+  return assert.fail("it runs past its end");
+}
+
+for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
+  const { compiler, audit: arch, trapped, other, getsockopt, untouched } = architecture;
+  test(`on ${name} the filter stops these calls, and no others`, (t) => {
+    try {
+      execFileSync(compiler, ["--version"], { stdio: "ignore" });
+    } catch {
+      t.skip(`${compiler} is not there`);
+      return;
+    }
+    const code = build(compiler);
+    const verdict = (nr: number, ...args: bigint[]): number => evaluate(code, { arch, nr, args });
+    for (const [call, nr] of Object.entries(trapped)) assert.equal(verdict(nr), USER_NOTIF, call);
+    for (const [call, flags] of [
+      ["newfstatat", 3],
+      ["statx", 2],
+    ] as const) {
+      const args = [0n, 0n, 0n, 0n];
+      assert.equal(verdict(other[call], ...args), USER_NOTIF, call);
+      args[flags] = AT_EMPTY_PATH;
+      assert.equal(verdict(other[call], ...args), ALLOW, `${call} of a descriptor`);
+    }
+    for (const [call, pointer] of [
+      ["accept", 1],
+      ["accept4", 1],
+      ["sendto", 4],
+      ["recvfrom", 4],
+    ] as const) {
+      for (const address of [0x1000n, 0x7f00_0000_0000n]) {
+        const args = [3n, 0n, 0n, 0n, 0n];
+        assert.equal(verdict(other[call], ...args), ALLOW, `${call} without an address`);
+        args[pointer] = address;
+        assert.equal(verdict(other[call], ...args), USER_NOTIF, call);
+      }
+    }
+    assert.equal(verdict(getsockopt, 3n, 1n, 4n), USER_NOTIF, "SO_ERROR");
+    assert.equal(verdict(getsockopt, 3n, 1n, 3n), ALLOW, "another option");
+    assert.equal(verdict(getsockopt, 3n, 6n, 4n), ALLOW, "another level");
+    assert.equal(verdict(IO_URING_SETUP), ENOSYS);
+    const known = new Set<number>([
+      ...Object.values(trapped),
+      ...Object.values(other),
+      ...[getsockopt, IO_URING_SETUP],
+    ]);
+    for (let nr = 0; nr < 600; nr++) {
+      if (!known.has(nr)) assert.equal(verdict(nr, 1n, 1n, 4n, 1n, 1n), ALLOW, `system call ${nr}`);
+    }
+    for (const nr of untouched) assert.equal(verdict(nr), ALLOW);
+    // Programs of the other architecture (32-bit ones, say) are left alone.
+    for (const nr of known) assert.equal(evaluate(code, { arch: 0x40000003, nr }), ALLOW);
+  });
+}

@@ -1,0 +1,45 @@
+/** What we ship in C, and how it is compiled: for this machine by build.ts, for another one by a test. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+
+export interface NativePart {
+  /** In dist/. */
+  readonly name: string;
+  /** Where its headers are. */
+  readonly folder: string;
+  /** Of the folder. */
+  readonly sources: string;
+  readonly flags: readonly string[];
+}
+
+const warnings = "-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden".split(" ");
+// Node-API is stable across Node versions: one compiler call, no node-gyp, one binary for all.
+const addon = [
+  ...warnings,
+  "-shared",
+  "-fPIC",
+  "-pthread",
+  "-Inode_modules/node-api-headers/include",
+];
+const program = [...warnings, "-static"];
+
+export const NATIVE: readonly NativePart[] = [
+  { name: "tap.node", folder: "packages/tap/native", sources: "addon", flags: addon },
+  { name: "inpod-launch", folder: "packages/tap/native", sources: "launch", flags: program },
+  { name: "inpod-keeper", folder: "packages/tap/native", sources: "keeper", flags: program },
+  { name: "inpod-enter", folder: "packages/agent/native", sources: "enter", flags: program },
+];
+
+/** Of a C compiler that is run in the root of the checkout. */
+export function compilerArguments(
+  { folder, sources, flags }: NativePart,
+  output: string,
+): string[] {
+  const files = under(join(folder, sources)).filter((path) => path.endsWith(".c"));
+  return [...flags, `-I${folder}`, "-o", output, ...files];
+}
+
+export const under = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
