@@ -156,7 +156,7 @@ test("a pod's facts are those of the container that was chosen", () => {
     container: "app",
     isReady: false,
     restarts: 3,
-    waitingReason: "CrashLoopBackOff",
+    idleReason: "CrashLoopBackOff",
     probes: [
       { kind: "liveness", port: "http", patienceSeconds: 10 },
       { kind: "readiness", port: undefined, patienceSeconds: 30 },

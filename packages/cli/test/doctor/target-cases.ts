@@ -24,7 +24,7 @@ const pod: PodFacts = {
   container: "app",
   isReady: true,
   restarts: 0,
-  waitingReason: undefined,
+  idleReason: undefined,
   probes: [],
   ports: [],
   runtimeClass: undefined,
@@ -62,6 +62,7 @@ const agent: AgentOutlook = {
 export const found: Found = {
   kind: "found",
   path: "pod/orders-7d4f/container/app",
+  why: "pod/orders-7d4f; container app: the only container",
   pod,
   policies: known([]),
   node: known(node),
@@ -132,6 +133,15 @@ const ofProcess = (door: string, ...row: Row): Case => ({
 
 const targets: readonly Case[] = [
   ofPod({}, "a ready pod", "target-found", "ok", /pod\/orders-7d4f/),
+  target(
+    { ...found, why: "pod/orders-7d4f: the newest of the 3 ready pods of deployment/orders" },
+    [
+      "a deployment",
+      "target-found",
+      "ok",
+      /container\/app \(pod\/orders-7d4f: the newest of the 3 ready pods/,
+    ],
+  ),
   ofPod({}, "a ready pod", "target-ready", "ok", /ready/),
   target(
     {
@@ -143,11 +153,18 @@ const targets: readonly Case[] = [
     ["a misspelt pod", "target-pod-not-found", "problem", /did you mean/],
   ),
   ofPod(
-    { waitingReason: "CrashLoopBackOff", isReady: false, restarts: 7 },
+    { idleReason: "CrashLoopBackOff", isReady: false, restarts: 7 },
     "a crash-looping container",
     "target-waiting",
     "warning",
     /CrashLoopBackOff/,
+  ),
+  ofPod(
+    { idleReason: "ended with code 3", isReady: false, restarts: 1 },
+    "a container that has just ended",
+    "target-waiting",
+    "warning",
+    /ended with code 3/,
   ),
   ofPod({ isReady: false }, "a failing readiness", "target-not-ready", "warning", /--steal/),
   ofPod({ restarts: 4 }, "restarts", "target-restarts", "note", /4 times/),

@@ -17,7 +17,7 @@ export function judgeTarget(
 ): Finding[] {
   if (facts.kind === "not-usable") return [findingOfError("target", facts.error)];
   return [
-    ok("found", facts.path),
+    ok("found", told(facts)),
     ...judgeState(facts.pod),
     ...judgeHost(facts.pod),
     ...judgeRuntimeClass(facts),
@@ -28,23 +28,27 @@ export function judgeTarget(
   ];
 }
 
+/** Of a pod by name everything is said already. */
+const told = ({ path, why }: Found): string =>
+  why.startsWith(`${path.split("/", 2).join("/")}:`) ? `${path} (${why})` : path;
+
 function judgeState({
   name,
   namespace,
   container,
   isReady,
   restarts,
-  waitingReason,
+  idleReason,
 }: PodFacts): Finding[] {
   const look = [
     `see why: kubectl describe pod ${name} -n ${namespace}`,
     `or what it says: kubectl logs ${name} -c ${container} -n ${namespace}`,
   ];
-  if (waitingReason !== undefined)
+  if (idleReason !== undefined)
     return [
       warning(
         "waiting",
-        `container "${container}" is not running now (${waitingReason}), after ${restarts} restarts`,
+        `container "${container}" is not running now (${idleReason}), after ${restarts} restarts`,
         {
           why: "its network and volumes are there; the files of its image and its running environment are not",
           hints: look,

@@ -1,5 +1,5 @@
 /** The target's pod, as far as it decides what a session can do. Pure. */
-import type { V1Pod, V1Probe } from "@kubernetes/client-node";
+import type { V1ContainerState, V1Pod, V1Probe } from "@kubernetes/client-node";
 
 export interface ProbeFacts {
   readonly kind: "liveness" | "readiness" | "startup";
@@ -21,8 +21,8 @@ export interface PodFacts {
   readonly container: string;
   readonly isReady: boolean;
   readonly restarts: number;
-  /** "CrashLoopBackOff" and the like; undefined: it runs. */
-  readonly waitingReason: string | undefined;
+  /** "CrashLoopBackOff", "ended with code 3"; undefined: it runs. */
+  readonly idleReason: string | undefined;
   readonly probes: readonly ProbeFacts[];
   /** Ports that the container's spec declares, by name where they have one. */
   readonly ports: readonly { readonly name: string; readonly number: number }[];
@@ -58,7 +58,7 @@ export function podFacts(pod: V1Pod, container: string): PodFacts {
     container,
     isReady: state?.ready ?? false,
     restarts: state?.restartCount ?? 0,
-    waitingReason: state?.state?.waiting?.reason,
+    idleReason: idleReason(state?.state),
     probes: (
       [
         ["liveness", described?.livenessProbe],
@@ -74,6 +74,12 @@ export function podFacts(pod: V1Pod, container: string): PodFacts {
     isHostNetwork: spec?.hostNetwork === true,
     hasOwnUsers: spec?.hostUsers === false,
   };
+}
+
+function idleReason(state: V1ContainerState = {}): string | undefined {
+  const { waiting, terminated } = state;
+  if (terminated !== undefined) return `ended with code ${terminated.exitCode}`;
+  return waiting === undefined ? undefined : (waiting.reason ?? "waiting");
 }
 
 function probeFacts(kind: ProbeFacts["kind"], probe: V1Probe): ProbeFacts {

@@ -1,0 +1,137 @@
+/** The target, its node, and whether an agent would be let in beside it. */
+import { UserError } from "@inpod/protocol";
+import type { V1NetworkPolicy, V1Node, V1Pod, V1RuntimeClass } from "@kubernetes/client-node";
+import type { ClusterPath } from "../../target-path.ts";
+import type { Cluster } from "../cluster.ts";
+import { type FoundTarget, findTarget } from "../find/find-target.ts";
+import type { TargetPod } from "../find/target-pod.ts";
+import { tryAdmission } from "../place/admission.ts";
+import { type AgentImage, agentNamespace, agentObjects } from "../place/agent-spec.ts";
+import type { ApiClient } from "../reach/api-client.ts";
+import { type Answer, ask, map } from "./answer.ts";
+import type { NeighbourFacts, RungFacts, TargetFacts } from "./facts.ts";
+import { policiesOf } from "./network-policies.ts";
+import { nodeFacts, requestsOf, takenBy } from "./node-facts.ts";
+import { podFacts } from "./pod-facts.ts";
+
+/** A name that no session has: ids of sessions are random. */
+const DRY_RUN_SESSION = "doctor";
+
+export async function examineTarget(
+  cluster: Cluster,
+  path: ClusterPath,
+  agent: AgentImage,
+  mayCreatePods: boolean,
+  signal: AbortSignal,
+): Promise<TargetFacts> {
+  const { api } = cluster;
+  let chosen: FoundTarget;
+  try {
+    chosen = await findTarget(cluster, path, signal);
+  } catch (error) {
+    if (error instanceof UserError) return { kind: "not-usable", error };
+    throw error;
+  }
+  const { pod: target, why } = chosen;
+  const { namespace, name, node } = target;
+  const [found, policies, nodeAnswer, neighbours, rungs] = await Promise.all([
+    api.request<V1Pod>({ verb: "get", group: "", resource: "pods", namespace, name }, { signal }),
+    ask(listPolicies(api, namespace, signal)),
+    ask(api.request<V1Node>({ verb: "get", group: "", resource: "nodes", name: node }, { signal })),
+    ask(podsOn(api, node, signal)),
+    tryRungs(api, target, agent, mayCreatePods, signal),
+  ]);
+  const pod = podFacts(found, target.container);
+  return {
+    kind: "found",
+    path: target.path,
+    why,
+    pod,
+    policies: map(policies, (items) => policiesOf(items, pod.labels)),
+    node: map(nodeAnswer, nodeFacts),
+    taken: map(neighbours, takenBy),
+    nodePods: map(neighbours, (pods) => pods.map(neighbour)),
+    runtimeClass:
+      pod.runtimeClass === undefined
+        ? undefined
+        : await runtimeHandler(api, pod.runtimeClass, signal),
+    agent: {
+      namespace: agentNamespace(target, agent),
+      image: agent.image,
+      imagePullPolicy: agent.imagePullPolicy,
+      asks: requestsOf(agentPod(target, agent)),
+      rungs,
+    },
+  };
+}
+
+async function listPolicies(
+  api: ApiClient,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<V1NetworkPolicy[]> {
+  const { items } = await api.request<{ readonly items: V1NetworkPolicy[] }>(
+    { verb: "list", group: "networking.k8s.io", resource: "networkpolicies", namespace },
+    { signal },
+  );
+  return items;
+}
+
+/** Of all namespaces; few users may. */
+async function podsOn(api: ApiClient, node: string, signal: AbortSignal): Promise<V1Pod[]> {
+  const { items } = await api.request<{ readonly items: V1Pod[] }>(
+    { verb: "list", group: "", resource: "pods" },
+    { query: { fieldSelector: `spec.nodeName=${node}` }, signal },
+  );
+  return items;
+}
+
+const neighbour = ({ metadata }: V1Pod): NeighbourFacts => ({
+  name: metadata?.name ?? "",
+  namespace: metadata?.namespace ?? "",
+  labels: metadata?.labels ?? {},
+});
+
+async function runtimeHandler(
+  api: ApiClient,
+  name: string,
+  signal: AbortSignal,
+): Promise<Answer<string>> {
+  const answer = await ask(
+    api.request<V1RuntimeClass>(
+      { verb: "get", group: "node.k8s.io", resource: "runtimeclasses", name },
+      { signal },
+    ),
+  );
+  return map(answer, ({ handler }) => handler);
+}
+
+/** As a session would make it; nobody holds the key. */
+const agentPod = (target: TargetPod, agent: AgentImage): V1Pod =>
+  agentObjects(
+    target,
+    agent,
+    {
+      sessionId: DRY_RUN_SESSION,
+      publicKey: "A".repeat(43),
+      idleTimeoutMs: 30_000,
+      communicationTimeoutMs: 30_000,
+    },
+    Date.now(),
+  ).pod;
+
+async function tryRungs(
+  api: ApiClient,
+  target: TargetPod,
+  agent: AgentImage,
+  mayCreatePods: boolean,
+  signal: AbortSignal,
+): Promise<RungFacts[]> {
+  try {
+    await tryAdmission(api, agentPod(target, agent), signal);
+    return [{ rung: "job", isAsked: mayCreatePods, refused: undefined }];
+  } catch (error) {
+    if (error instanceof UserError) return [{ rung: "job", isAsked: true, refused: error }];
+    throw error;
+  }
+}
