@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { type CleanArguments, cleanSyntax } from "./clean/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
+import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
 import { VERSION } from "./version.ts";
@@ -13,6 +14,7 @@ export type Arguments =
   | ExecArguments
   | CleanArguments
   | DoctorArguments
+  | LsArguments
   | VerifyArguments;
 
 /** What a command's words are. */
@@ -27,13 +29,14 @@ export interface CommandSyntax<Read extends { readonly kind: string }> {
 
 const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [
   execSyntax,
+  lsSyntax,
   cleanSyntax,
   doctorSyntax,
   verifySyntax,
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "ls env dump container exchange mesh preview forward connect".split(" ");
+const LATER_COMMANDS = "env dump container exchange mesh preview forward connect".split(" ");
 
 /** @param argv without node and the script; @throws UserError USAGE_* */
 export function parseArguments(argv: readonly string[]): Arguments {

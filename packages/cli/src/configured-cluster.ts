@@ -9,9 +9,10 @@ import type { Io } from "./io.ts";
 export async function openConfiguredCluster(
   { flags, isFileWanted }: PlaceArguments,
   { env, directory }: Io,
+  purposes?: ClusterOptions["purposes"],
 ): Promise<{ readonly cluster: Cluster; readonly config: ResolvedConfig }> {
   const config = loadConfig({ flags, env, directory, isFileWanted });
-  const cluster = await openCluster(clusterOptions(config));
+  const cluster = await openCluster({ ...clusterOptions(config), purposes });
   return { cluster, config };
 }
 

@@ -23,6 +23,8 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return { code: 0 };
     case "exec":
       return startExec(parsed, io);
+    case "ls":
+      return (await import("./ls/run.ts")).runLs(parsed, io);
     case "clean":
       return (await import("./clean/run.ts")).runClean(parsed, io);
     case "verify":

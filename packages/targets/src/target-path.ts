@@ -88,10 +88,18 @@ const ABBREVIATIONS: Readonly<Record<string, string>> = {
   sts: "statefulset",
   ds: "daemonset",
   rs: "replicaset",
+  ro: "rollout",
   cj: "cronjob",
   svc: "service",
   services: "service",
 };
+
+/** "pods", "deploy" or "Deployment" as the kind it means; undefined when it is none that has a name in a cluster. */
+export function kindOf(word: string): "pod" | WorkloadKind | undefined {
+  const singular = word.toLowerCase().replace(/s$/, "");
+  const meant = ABBREVIATIONS[word.toLowerCase()] ?? singular;
+  return (["pod", ...WORKLOADS] as const).find((kind) => kind === meant || kind === word);
+}
 
 function targetInvalid(target: string, kind: string): UserError {
   const meant = KNOWN.includes(kind) ? undefined : (ABBREVIATIONS[kind] ?? nearest(kind, KNOWN));

@@ -17,6 +17,21 @@ export const EXEC_WHAT =
   "Your code, terminal and debugger stay here. " +
   "When the command ends, everything made in the cluster is removed and the pod answers again.";
 
+export const LS_WHAT =
+  "Lists what can be the target of a session, as paths for --target, and says of what cannot be one now why. " +
+  "Without a KIND: everything but ReplicaSets and jobs that belong to something else. " +
+  "Changes nothing.";
+
+export const LS_EXAMPLES = `
+Kinds: pod, deployment, statefulset, daemonset, replicaset, rollout, job, cronjob, service; container
+lists each container of each pod. Plurals and kubectl's short names are understood.
+
+Examples:
+  inpod ls
+  inpod ls deploy,sts -n shop
+  inpod ls pod -A -l app=orders -o json
+  inpod exec -t "$(inpod ls deploy -o name | fzf)" -- node server.js`;
+
 export const CLEAN_WHAT =
   "Removes what ended sessions left in the cluster: agents that nobody holds. Each agent is asked whether it has a session; " +
   "one that has, that may be starting, or that does not say is named and left alone.";

@@ -1,12 +1,6 @@
 /** Why a workload has no pod at all, in words. Pure. */
 import { UserError } from "@inpod/protocol";
-import type {
-  V1CronJob,
-  V1DaemonSet,
-  V1Job,
-  V1Service,
-  V1StatefulSet,
-} from "@kubernetes/client-node";
+import type { V1CronJob, V1DaemonSet, V1Job, V1StatefulSet } from "@kubernetes/client-node";
 
 /** What deployments, ReplicaSets, StatefulSets and rollouts have in common. */
 export interface Scaled {
@@ -118,11 +112,19 @@ export function noJobs(name: string, namespace: string, { spec }: V1CronJob): Us
 export const runNow = (cronjob: string, namespace: string): string =>
   `run it now, and name that: kubectl create job ${cronjob.slice(0, 50)}-inpod --from=cronjob/${cronjob} -n ${namespace}`;
 
+interface ServiceLike {
+  readonly spec?: {
+    readonly type?: string;
+    readonly externalName?: string;
+    readonly selector?: object;
+  };
+}
+
 /** Undefined: it has a selector, and so may have pods. */
 export function serviceWithoutPods(
   what: string,
   namespace: string,
-  { spec }: V1Service,
+  { spec }: ServiceLike,
 ): UserError | undefined {
   if (spec?.type === "ExternalName")
     return new UserError(

@@ -1,5 +1,5 @@
 /** Which rights each thing that inpod does in a cluster uses, and the smallest Role with them. Pure. */
-import type { WorkloadKind } from "../../target-path.ts";
+import { WORKLOADS, type WorkloadKind } from "../../target-path.ts";
 
 export type ApiVerb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
 
@@ -84,8 +84,11 @@ const readWorkload = (kind: WorkloadKind): Right[] => {
     ...tellWhy,
   ];
 };
-const listKind = (kind: "pod" | WorkloadKind): Right[] =>
-  always("list", RESOURCES[kind].group, RESOURCES[kind].resource, `lists what is ${kind}/…`);
+const listKind = (kind: "pod" | WorkloadKind): Right[] => [
+  ...always("list", RESOURCES[kind].group, RESOURCES[kind].resource, `lists what is ${kind}/…`),
+  ...optional("list", "", "pods", "tells how many pods are ready, and why none can be used"),
+];
+const listOwners = optional("list", "apps", "replicasets", "tells which pods a deployment has");
 const newestRevision = optional(
   "list",
   "apps",
@@ -122,13 +125,16 @@ const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
   ],
   "find service": readWorkload("service"),
   "list pod": listKind("pod"),
-  "list deployment": listKind("deployment"),
+  "list deployment": [...listKind("deployment"), ...listOwners],
   "list statefulset": listKind("statefulset"),
   "list daemonset": listKind("daemonset"),
   "list replicaset": listKind("replicaset"),
-  "list rollout": listKind("rollout"),
+  "list rollout": [...listKind("rollout"), ...listOwners],
   "list job": listKind("job"),
-  "list cronjob": listKind("cronjob"),
+  "list cronjob": [
+    ...listKind("cronjob"),
+    ...optional("list", "batch", "jobs", "tells which pods a cronjob has"),
+  ],
   "list service": listKind("service"),
   "place job": [
     ...always("create delete", "batch", "jobs", "the agent is a job, made and removed"),
@@ -177,6 +183,15 @@ export function sessionPurposes(
     ...(kind === "targetless" ? [] : [{ operation: `find ${kind}` as const, namespace }]),
     { operation: "place job", namespace: agentNamespace ?? namespace },
   ];
+}
+
+/** @param kinds undefined: all. @param namespace undefined: all of them */
+export function listPurposes(
+  kinds: readonly ("pod" | WorkloadKind)[] | undefined,
+  namespace: string | undefined,
+): Purpose[] {
+  const wanted = kinds ?? (["pod", ...WORKLOADS] as const);
+  return wanted.map((kind) => ({ operation: `list ${kind}` as const, namespace }));
 }
 
 /** Those of one place, in words for an error or a Role. `namespace` undefined: the whole cluster's. */
