@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { UserError } from "@inpod/protocol";
-import { type AgentOptions, type ClusterPath, openKubernetes } from "@inpod/targets";
+import { type AgentOptions, openKubernetes, type PodPath } from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
 import { imageOfStandIn } from "./support/images.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
@@ -39,7 +39,7 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
     onProgress: (step) => progress.push(step),
     ...more,
   });
-  const at = (path: string) => parseTarget(path) as ClusterPath;
+  const at = (path: string) => parseTarget(path) as PodPath;
   const open = (more: Partial<Parameters<typeof openKubernetes>[0]> = {}) =>
     openKubernetes({ target: at("pod/orders"), namespace, agent: { image: ECHO }, ...more });
 
@@ -215,7 +215,7 @@ describe("pod/NAME on a cluster", { skip: noCluster, timeout: 180_000 }, () => {
     placeFails(
       { namespace: baseline },
       "POD_SECURITY",
-      /level "baseline", which forbids what the agent needs: .*hostPID=true/,
+      /level "baseline"\nwhich forbids what the agent needs: .*hostPID=true.*\n.*everything but incoming.*: -e/s,
     ));
 
   test("a quota without room is named", () =>

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { newSessionKey } from "@inpod/session";
-import { type ClusterPath, openKubernetes } from "@inpod/targets";
+import { openKubernetes, type PodPath } from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
 import { AGENT_IMAGE } from "./support/images.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
@@ -46,7 +46,7 @@ describe("what sessions leave", { skip: noCluster, timeout: 300_000 }, () => {
   async function abandoned(): Promise<string> {
     const key = newSessionKey();
     const target = await openKubernetes({
-      target: parseTarget("pod/web") as ClusterPath,
+      target: parseTarget("pod/web") as PodPath,
       namespace,
       agent: { image: AGENT_IMAGE },
     });

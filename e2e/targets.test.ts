@@ -8,9 +8,9 @@ import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { UserError } from "@inpod/protocol";
 import {
-  type ClusterPath,
   type KubernetesTarget,
   openKubernetes,
+  type PodPath,
   rightsFor,
   sessionPurposes,
 } from "@inpod/targets";
@@ -41,7 +41,7 @@ describe("every kind of target", { skip: noCluster, timeout: 400_000 }, () => {
 
   const open = async (path: string, more: object = {}): Promise<KubernetesTarget> => {
     const target = await openKubernetes({
-      target: parseTarget(path) as ClusterPath,
+      target: parseTarget(path) as PodPath,
       namespace,
       agent: { image: "unused" },
       ...more,

@@ -10,10 +10,11 @@ export { AnswerReader } from "./exchange.ts";
 export { Failure } from "./failure.ts";
 export { Files } from "./files/files.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";
-export { type Log, logToStderr } from "./log.ts";
+export { createLog, type Log, logToStderr } from "./log.ts";
+export { Metrics } from "./metrics.ts";
 export type { SessionParts } from "./sessions/session.ts";
 export { type Lifetime, Sessions } from "./sessions/sessions.ts";
 export { Target } from "./target.ts";
 
 /** File descriptors that enter gives to Node; native/enter/node.h has the same numbers. */
-export const NODE_FDS = { listen: 3, control: 4, files: 5 } as const;
+export const NODE_FDS = { listen: 3, control: 4, files: 5, metrics: 6 } as const;

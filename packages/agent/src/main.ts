@@ -7,7 +7,9 @@ import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { Files } from "./files/files.ts";
 import { Ports } from "./incoming/ports.ts";
-import { logToStderr as log, NODE_FDS } from "./index.ts";
+import { NODE_FDS } from "./index.ts";
+import { createLog, LOG_LEVELS } from "./log.ts";
+import { Metrics } from "./metrics.ts";
 import { withoutHidden } from "./policy.ts";
 import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
@@ -26,6 +28,11 @@ const { values } = parseArgs({
     "idle-timeout-ms": { type: "string" },
     "communication-timeout-ms": { type: "string" },
     "resume-timeout-ms": { type: "string", default: String(RESUME_TIMEOUT_MS) },
+    "log-level": { type: "string", default: "info" },
+    "json-log": { type: "boolean" },
+    "plain-log": { type: "boolean" },
+    metrics: { type: "boolean" },
+    "memory-mib": { type: "string" },
   },
 });
 
@@ -38,7 +45,19 @@ function milliseconds(
   throw new Error(`--${name}: needs milliseconds`);
 }
 
-growHeapFreely();
+const level = LOG_LEVELS.find((each) => each === values["log-level"]);
+if (level === undefined) throw new Error(`--log-level: one of ${LOG_LEVELS.join(", ")}`);
+const log = createLog({
+  level,
+  isPlain: values["plain-log"] === true,
+  write: (line) => process.stderr.write(line),
+});
+
+/** Node itself takes most of the memory there is: what is left is shared by sessions and files. */
+const memoryMib = values["memory-mib"] === undefined ? undefined : Number(values["memory-mib"]);
+const filesBudgetBytes = memoryMib === undefined ? undefined : (memoryMib / 8) * 1024 * 1024;
+if (memoryMib === undefined) growHeapFreely();
+
 const publicKey = values["public-key"] ?? "";
 // Throws here, not at the first session's greeting.
 publicKeyFromRaw(publicKey);
@@ -50,6 +69,7 @@ const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writabl
 const ports = new Ports(enter, log);
 const target = new Target(enter, files, log);
 const admission = new Admission({ publicKey, owner: values.owner });
+const metrics = new Metrics();
 const sessions = new Sessions(
   {
     admission,
@@ -60,6 +80,8 @@ const sessions = new Sessions(
     splice,
     log,
     policy,
+    metrics,
+    filesBudgetBytes,
   },
   {
     idleTimeoutMs: milliseconds("idle-timeout-ms"),
@@ -92,23 +114,33 @@ async function accept(socket: Socket): Promise<void> {
       return session.handlers;
     },
   });
-  if (session) sessions.attach(session, tunnel);
+  if (!session) return;
+  metrics.count(socket);
+  sessions.attach(session, tunnel);
 }
 
 const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
   // A peer's reset during the greeting; the tunnel has a handler of its own.
   socket.on("error", () => undefined);
-  accept(socket).catch((error: Error) =>
+  accept(socket).catch((error: Error) => {
+    metrics.refused++;
     log("refused", {
       errno: error instanceof Failure ? error.errno : errnoOf(error),
       why: error.message,
-    }),
-  );
+    });
+  });
 });
 server.maxConnections = MAX_CONNECTIONS;
 // EMFILE and the like: the connection waits in the backlog.
 server.on("error", (error) => log("accept-failed", { errno: errnoOf(error) }));
 server.listen({ fd: NODE_FDS.listen });
+if (values.metrics === true) {
+  metrics.serve(
+    NODE_FDS.metrics,
+    () => sessions.count,
+    (error) => log("metrics-failed", { why: error.message }),
+  );
+}
 
 // enter has removed the rules before it sends this.
 process.once("SIGTERM", () => {

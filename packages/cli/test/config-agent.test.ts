@@ -7,6 +7,7 @@ import { loadValue, problems } from "./config-support.ts";
 const DEFAULTS = {
   imagePullSecrets: [],
   ephemeral: false,
+  allowHostNetwork: false,
   privileged: false,
   disabledCapabilities: [],
   nodeSelector: {},
@@ -40,6 +41,7 @@ test("every key of the agent arrives as a typed value", (t) => {
       image_pull_secrets: [{ name: "registry" }, "other.registry"],
       namespace: "agents",
       ephemeral: true,
+      allow_host_network: true,
       privileged: true,
       disabled_capabilities: ["SYS_ADMIN", "NET_RAW"],
       tolerations: [
@@ -77,6 +79,7 @@ test("every key of the agent arrives as a typed value", (t) => {
     imagePullSecrets: ["registry", "other.registry"],
     namespace: "agents",
     ephemeral: true,
+    allowHostNetwork: true,
     privileged: true,
     disabledCapabilities: ["SYS_ADMIN", "NET_RAW"],
     tolerations: [

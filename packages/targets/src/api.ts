@@ -16,11 +16,26 @@ export interface AgentOptions {
   readonly signal: AbortSignal;
   /** One line of progress for people: "job/inpod-x created". */
   readonly onProgress: (step: string) => void;
+  /** Asks the user for a yes, with no as the default. Undefined: there is nobody to ask. */
+  readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
+}
+
+/** Where on the ladder of places an agent runs, and what cannot be had there. */
+export interface AgentRung {
+  readonly kind: "job" | "ephemeral" | "unprivileged-ephemeral" | "targetless";
+  /** For people: `an ephemeral container in pod/orders`. */
+  readonly words: string;
+  /** Known from the cluster's answers, in better words than the agent's own. */
+  readonly missing: Readonly<Partial<Record<"incoming" | "files" | "environment", string>>>;
+  /** Why it is not a better one. */
+  readonly why?: string;
 }
 
 export interface PlacedAgent {
   /** For people: `job/inpod-k3x beside pod/orders in namespace "shop"`. */
   readonly name: string;
+  /** Undefined where there is no ladder. */
+  readonly rung?: AgentRung;
   /**
    * A new byte stream to the agent, with back pressure both ways. No half-close: a port-forward has
    * none, so end() ends both directions. Rejects when there is no agent any more.

@@ -28,6 +28,9 @@ export type ClusterPath =
     }
   | { readonly kind: "targetless" };
 
+/** One that pods are behind. */
+export type PodPath = Exclude<ClusterPath, { readonly kind: "targetless" }>;
+
 export type TargetPath =
   | ClusterPath
   | { readonly kind: "process"; readonly pid: number }

@@ -9,7 +9,7 @@ import { chooseContainer } from "../src/kubernetes/find/choose-container.ts";
 import { describePod, type TargetPod } from "../src/kubernetes/find/target-pod.ts";
 import { explainAdmission } from "../src/kubernetes/place/admission.ts";
 import { lastWords } from "../src/kubernetes/place/agent-log.ts";
-import { agentObjects } from "../src/kubernetes/place/agent-spec.ts";
+import { agentObjects } from "../src/kubernetes/place/job-spec.ts";
 import { eventVerdict, podVerdict } from "../src/kubernetes/place/startup-verdict.ts";
 import {
   type ApiCall,
@@ -117,10 +117,12 @@ test("a target that does not run says what it does instead", () => {
 
 const target: TargetPod = describePod(runningPod, undefined);
 const options = {
+  owner: "eve@example.com",
   sessionId: "k3x",
   publicKey: "S0VZ",
   idleTimeoutMs: 30_000,
   communicationTimeoutMs: 60_000,
+  startupTimeoutMs: 30_000,
 };
 const objects = (agent: object = {}) =>
   agentObjects(target, { image: "inpod/agent:1", ...agent }, options, 0);
@@ -137,7 +139,12 @@ test("the Job is owned by its target, ends by itself and says whose it is", () =
     "inpod.dev/target": "orders",
     "inpod.dev/target-namespace": "shop",
   });
-  assert.equal(job.metadata?.annotations?.["inpod.dev/deadline"], "1970-01-02T00:00:00.000Z");
+  assert.deepEqual(job.metadata?.annotations, {
+    "inpod.dev/deadline": "1970-01-02T00:00:00.000Z",
+    "inpod.dev/starts-until": "1970-01-01T00:01:30.000Z",
+    "inpod.dev/owner": "eve@example.com",
+    "inpod.dev/target": "pod/orders/container/app",
+  });
   const { template, ...rest } = job.spec ?? assert.fail();
   assert.deepEqual(rest, {
     backoffLimit: 0,
@@ -173,7 +180,7 @@ test("the agent's pod has the rights it needs and no others, and no token", () =
       image: "inpod/agent:1",
       imagePullPolicy: "Never",
       command:
-        "/inpod/inpod-enter --container-id abc123def456 --pod-uid 11111111-2222-3333-4444-555555555555 --listen 61337 --node-uid 40404 --node-gid 40404 --find-timeout 20 -- /inpod/node /inpod/agent.js --public-key S0VZ --idle-timeout-ms 30000 --communication-timeout-ms 60000".split(
+        "/inpod/inpod-enter --container-id abc123def456 --pod-uid 11111111-2222-3333-4444-555555555555 --find-timeout 20 --listen 61337 --node-uid 40404 --node-gid 40404 --deadline 86400 --log-level info --plain-log -- /inpod/node /inpod/agent.js --public-key S0VZ --idle-timeout-ms 30000 --communication-timeout-ms 60000 --owner eve@example.com --log-level info --plain-log".split(
           " ",
         ),
       securityContext: {
@@ -207,7 +214,7 @@ test("the agent's pod has the rights it needs and no others, and no token", () =
 const waiting = (reason: string, message: string): V1Pod =>
   withState({ waiting: { reason, message } }, "Pending");
 const verdictSaid = (pod: V1Pod): string => {
-  const verdict = podVerdict(pod, "agent:1");
+  const verdict = podVerdict(pod, "agent:1", pod.status?.containerStatuses?.[0]);
   return said(() => (verdict.kind === "failed" ? verdict.error : verdict));
 };
 
@@ -236,14 +243,15 @@ test("what will never start is told at once, with the node's own words", () => {
   };
   assert.match(
     verdictSaid(full),
-    /^NODE_REFUSED: node "n1" did not take the agent \(OutOfcpu\) because: not enough cpu hint: the node is full/,
+    /^NODE_FULL: node "n1" is full and did not take the agent \(OutOfcpu\) because: not enough cpu hint: choose/,
   );
 });
 
 test("what only takes its time is waited for", () => {
-  assert.equal(podVerdict(waiting("ContainerCreating", ""), "x").kind, "waiting");
-  assert.equal(podVerdict({ status: { phase: "Pending" } }, "x").kind, "waiting");
-  assert.equal(podVerdict(runningPod, "x").kind, "running");
+  const kindOf = (pod: V1Pod) => podVerdict(pod, "x", pod.status?.containerStatuses?.[0]).kind;
+  assert.equal(kindOf(waiting("ContainerCreating", "")), "waiting");
+  assert.equal(kindOf({ status: { phase: "Pending" } }), "waiting");
+  assert.equal(kindOf(runningPod), "running");
 });
 
 test("events are quicker than the status: Started, and a Job whose pods are refused", () => {
@@ -264,7 +272,7 @@ test("Pod Security, quotas and other refusals of the pod are told apart", () => 
     admission(
       'pods "x" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostPID=true), seLinuxOptions (…)',
     ),
-    /^POD_SECURITY: namespace "shop" enforces the Pod Security level "baseline", which forbids what the agent needs: host namespaces \(hostPID=true\), seLinuxOptions/,
+    /^POD_SECURITY: namespace "shop" enforces the Pod Security level "baseline" because: which forbids what the agent needs: host namespaces \(hostPID=true\), seLinuxOptions/,
   );
   assert.match(admission('pods "x" is forbidden: exceeded quota: q, requested: pods=1'), /^QUOTA/);
   assert.match(
@@ -301,6 +309,10 @@ test("an agent's last words are its reported error, else its log's end, without 
   assert.equal(
     lastWords('x\n{"event":"error","errno":"ESRCH","what":"no process"}\n'),
     "no process",
+  );
+  assert.equal(
+    lastWords("2026-11-26T14:41:45.123Z ERROR process 7: No such process (ESRCH)\n"),
+    "process 7: No such process",
   );
   assert.equal(lastWords("one\n\u001b[31mtwo\n"), "one\n [31mtwo");
   assert.equal(lastWords("\n"), undefined);

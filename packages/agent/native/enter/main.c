@@ -34,20 +34,24 @@ struct supervisor {
   struct rules rules;
 };
 
+static int listen_at(const struct sockaddr *address, socklen_t length) {
+  int one = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (!bind(fd, address, length) && !listen(fd, 64)) return fd;
+  int error = errno;
+  close(fd);
+  return -error;
+}
+
 // On 127.0.0.1 of the namespace we were started in: there a port-forward dials first.
 static int listen_on(uint16_t port, uint16_t *bound_port) {
-  int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
   struct sockaddr_in address = {
       .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t length = sizeof address;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, (struct sockaddr *)&address, length) || listen(fd, 64) ||
-      getsockname(fd, (struct sockaddr *)&address, &length)) {
-    int error = errno;
-    close(fd);
-    return -error;
-  }
+  int fd = listen_at((struct sockaddr *)&address, length);
+  if (fd < 0) return fd;
+  if (getsockname(fd, (struct sockaddr *)&address, &length)) return -errno;
   *bound_port = ntohs(address.sin_port);
   return fd;
 }
@@ -176,6 +180,36 @@ static int fail(int error, const char *what) {
   return 1;
 }
 
+static int find_and_enter(const struct options *options, pid_t *pid, struct life *life, char *what,
+                          size_t what_size) {
+  enum entry entry = options->in_pod ? ENTER_POD : ENTER_CONTAINER;
+  *pid = options->pid;
+  if (options->targetless) {
+    *pid = getpid();
+    entry = ENTER_NOTHING;
+  }
+  if (!*pid) *pid = find_container(options->container_id, options->find_timeout_ms);
+  if (!*pid && options->pod_uid) {
+    *pid = find_pod(options->pod_uid);
+    entry = ENTER_NETWORK;
+  }
+  life->pod_uid = options->pod_uid;
+  if (options->container_id && entry != ENTER_NETWORK && is_container_id(options->container_id))
+    strcpy(life->container_id, options->container_id);
+  if (*pid) return enter_target(*pid, entry, &life->target, what, what_size);
+  snprintf(what, what_size, "no process of the container is in /proc");
+  return ESRCH;
+}
+
+static const char *missing_incoming(const struct options *options, const struct target *target) {
+  if (options->targetless) return "there is no target";
+  if (options->allow_shared_network) return "";
+  if (target->uses_node_network)
+    return "the target is in its node's network, and with its ports the node would lose its own "
+           "(--allow-host-network takes them all the same)";
+  return target->shares_network ? "the target has no network namespace of its own" : "";
+}
+
 int main(int argc, char **argv) {
   static struct supervisor all;
   struct options options;
@@ -185,6 +219,7 @@ int main(int argc, char **argv) {
     fputs(usage, stderr);
     return fail(error, what) + 1;
   }
+  report_as(options.log_level, options.plain_log);
   all.deadline = options.deadline_ms ? now_ms() + options.deadline_ms : 0;
   all.lifeline = options.exit_on_stdin_eof ? STDIN_FILENO : -1;
   uint16_t port = 0;
@@ -194,30 +229,25 @@ int main(int argc, char **argv) {
     return fail(-listen_fd, what);
   }
   report_listening(port);
-
-  bool network_only = false;
-  pid_t pid = options.pid;
-  if (!pid) pid = find_container(options.container_id, options.find_timeout_ms);
-  if (!pid && options.pod_uid) {
-    pid = find_pod(options.pod_uid);
-    network_only = true;
+  int metrics_fd = -1;
+  if (options.metrics_length) {
+    metrics_fd = listen_at((struct sockaddr *)&options.metrics, options.metrics_length);
+    if (metrics_fd < 0) {
+      snprintf(what, sizeof what, "listen for metrics: %s", strerror(-metrics_fd));
+      return fail(-metrics_fd, what);
+    }
   }
-  if (!pid) return fail(ESRCH, "no process of the container is in /proc");
   struct target *target = &all.life.target;
-  error = enter_target(pid, network_only, target, what, sizeof what);
+  pid_t pid;
+  error = find_and_enter(&options, &pid, &all.life, what, sizeof what);
   if (error) return fail(error, what);
-  all.life.pod_uid = options.pod_uid;
-  if (options.container_id && !network_only && is_container_id(options.container_id))
-    strcpy(all.life.container_id, options.container_id);
 
   all.signals = take_signals();
   struct ids node_ids = choose_node_ids(&options, target);
   all.rules.node_gid = options.node_gid;
   all.control.life = &all.life;
   all.control.rules = &all.rules;
-  all.control.missing_incoming = target->shares_network && !options.allow_shared_network
-                                     ? "the target has no network namespace of its own"
-                                     : "";
+  all.control.missing_incoming = missing_incoming(&options, target);
   int files[2], ends[2];
   struct timeval patience = {.tv_sec = 5};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, files) ||
@@ -229,10 +259,11 @@ int main(int argc, char **argv) {
   all.control.socket = ends[0];
   control_worker_event(&all.control);
   report_target(pid);
-  all.node = start_node(&options, &node_ids, listen_fd, ends[1], files[1]);
+  all.node = start_node(&options, &node_ids, (int[]){listen_fd, ends[1], files[1], metrics_fd});
   int code = 1;
   if (all.node > 0) {
     close(listen_fd), close(ends[1]), close(files[1]);
+    if (metrics_fd >= 0) close(metrics_fd);
     code = supervise(&all);
   } else {
     report_error(-all.node, "fork: %s", strerror(-all.node));

@@ -30,16 +30,19 @@ static void run_node(const struct options *options, const struct ids *ids, const
     _exit(126);
   }
   // Out of the way first: one of them may have the number of another's place.
-  int moved[3];
-  for (int each = 0; each < 3; each++) moved[each] = fcntl(fds[each], F_DUPFD, 16);
-  for (int each = 0; each < 3; each++) dup2(moved[each], NODE_LISTEN_FD + each);
+  int moved[NODE_FDS];
+  for (int each = 0; each < NODE_FDS; each++) moved[each] = fds[each] < 0 ? -1 : fcntl(fds[each], F_DUPFD, 16);
+  for (int each = 0; each < NODE_FDS; each++) {
+    if (moved[each] < 0) close(NODE_LISTEN_FD + each);
+    else dup2(moved[each], NODE_LISTEN_FD + each);
+  }
   int events = fcntl(STDOUT_FILENO, F_DUPFD, 16);
   int null_fd = open("/dev/null", O_RDONLY);
   dup2(null_fd, STDIN_FILENO);
   // stdout is for our events.
   dup2(STDERR_FILENO, STDOUT_FILENO);
   fcntl(events, F_SETFD, FD_CLOEXEC);
-  for (int fd = NODE_FILES_FD + 1; fd < 1024; fd++)
+  for (int fd = NODE_METRICS_FD + 1; fd < 1024; fd++)
     if (fd != events) close(fd);
   sigset_t none;
   sigemptyset(&none);
@@ -52,8 +55,8 @@ static void run_node(const struct options *options, const struct ids *ids, const
   _exit(127);
 }
 
-pid_t start_node(const struct options *options, const struct ids *ids, int listen_fd, int control_fd, int files_fd) {
+pid_t start_node(const struct options *options, const struct ids *ids, const int *fds) {
   pid_t parent = getpid(), child = fork();
-  if (child == 0) run_node(options, ids, (int[]){listen_fd, control_fd, files_fd}, parent);
+  if (child == 0) run_node(options, ids, fds, parent);
   return child < 0 ? -errno : child;
 }

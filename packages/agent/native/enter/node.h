@@ -5,11 +5,11 @@
 #include "target.h"
 
 // Its file descriptors; ../../src/main.ts knows the same numbers.
-enum { NODE_LISTEN_FD = 3, NODE_CONTROL_FD = 4, NODE_FILES_FD = 5 };
+enum { NODE_LISTEN_FD = 3, NODE_CONTROL_FD = 4, NODE_FILES_FD = 5, NODE_METRICS_FD = 6, NODE_FDS = 4 };
 
 // The ids Node gets: those asked for, else ours; the target's where they mean nothing in the target's user
 // namespace. `options` is corrected accordingly: node_gid is -1 if Node's gid is not its own.
 struct ids choose_node_ids(struct options *options, const struct target *target);
 
-// The pid, or -errno.
-pid_t start_node(const struct options *options, const struct ids *ids, int listen_fd, int control_fd, int files_fd);
+// `fds` in the order of its numbers; -1: it gets none there. The pid, or -errno.
+pid_t start_node(const struct options *options, const struct ids *ids, const int *fds);

@@ -2,7 +2,9 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include "report.h"
 
 struct options {
   pid_t pid; // 0: by container_id
@@ -14,7 +16,13 @@ struct options {
   int64_t find_timeout_ms;
   int64_t deadline_ms; // from the start; 0: none
   bool allow_shared_network;
+  bool in_pod; // we are a container of the target's pod
+  bool targetless;
   bool exit_on_stdin_eof;
+  struct sockaddr_storage metrics; // ss_family 0: none
+  socklen_t metrics_length;
+  enum log_level log_level;
+  bool plain_log; // words for people; false: JSON lines
   char **node_command;
 };
 

@@ -1,7 +1,13 @@
-// Events for whoever started inpod-enter: one JSON object per line on stdout, flushed.
+// Events for whoever started inpod-enter: one JSON object per line on stdout, flushed; or words for people.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+enum log_level { LOG_OFF, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
+
+// Until then: JSON, everything up to "info".
+void report_as(enum log_level level, bool is_plain);
 
 void report_listening(uint16_t port);
 void report_target(pid_t pid);

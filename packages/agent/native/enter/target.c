@@ -126,39 +126,75 @@ static int open_process(pid_t pid, struct target *target, char *what, size_t wha
   return -error;
 }
 
-static void open_main_process(int proc_fd, struct target *target) {
-  int refused = read_environ(proc_fd, target);
-  if (refused) snprintf(target->missing_environment, WHY_LIMIT, "environ: %s", strerror(refused));
-  target->root_fd = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (target->root_fd < 0) snprintf(target->missing_files, WHY_LIMIT, "root directory: %s", strerror(errno));
+// The kernel shows both to whoever has the target's ids, or the right to look at any process.
+static void explain_refusal(const struct target *target, char *missing, const char *of_what, int error) {
+  int length = snprintf(missing, WHY_LIMIT, "%s: %s", of_what, strerror(error));
+  if (target->ids.uid == getuid() && target->ids.gid == getgid()) return;
+  snprintf(missing + length, WHY_LIMIT - length, " (the target runs as %u:%u, the agent as %u:%u)", target->ids.uid,
+           target->ids.gid, getuid(), getgid());
 }
 
-int enter_target(pid_t pid, bool network_only, struct target *target, char *what, size_t what_size) {
-  int proc_fd = open_process(pid, target, what, what_size);
-  if (proc_fd < 0) return -proc_fd;
+// Of ours, what says where things lie in the agent's image and whose session it is.
+static void leave_out_own_variables(struct target *target) {
+  static const char *const own[] = {"PATH=", "HOME=", "INPOD_"};
+  size_t kept = 0;
+  for (size_t at = 0, length; at < target->environ_length; at += length) {
+    const char *variable = target->environ + at;
+    length = strlen(variable) + 1;
+    bool is_own = false;
+    for (size_t each = 0; each < sizeof own / sizeof *own; each++)
+      if (!strncmp(variable, own[each], strlen(own[each]))) is_own = true;
+    if (is_own) continue;
+    memmove(target->environ + kept, variable, length);
+    kept += length;
+  }
+  target->environ_length = kept;
+}
+
+static int join_namespaces(int proc_fd, pid_t pid, struct target *target, char *what, size_t what_size) {
   int error = join(proc_fd, "ns/user", "/proc/self/ns/user", CLONE_NEWUSER, NULL);
   if (error) {
     snprintf(what, what_size, "user namespace of process %d: %s", pid, strerror(error));
-    goto done;
+    return error;
   }
+  target->uses_node_network = pid != 1 && shares_namespace(proc_fd, "ns/net", "/proc/1/ns/net");
   error = join(proc_fd, "ns/net", "/proc/self/ns/net", CLONE_NEWNET, &target->shares_network);
-  if (error) {
-    snprintf(what, what_size, "network namespace of process %d: %s", pid, strerror(error));
-    goto done;
-  }
+  if (error) snprintf(what, what_size, "network namespace of process %d: %s", pid, strerror(error));
+  return error;
+}
+
+static void open_main_process(int proc_fd, struct target *target) {
+  int refused = read_environ(proc_fd, target);
+  if (refused) explain_refusal(target, target->missing_environment, "environ", refused);
+  target->root_fd = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (target->root_fd < 0) explain_refusal(target, target->missing_files, "root directory", errno);
+}
+
+// That its end is the target's must not be believed.
+static void forget_end(struct target *target) {
+  close(target->pidfd);
+  target->pidfd = -1;
+}
+
+int enter_target(pid_t pid, enum entry entry, struct target *target, char *what, size_t what_size) {
+  int proc_fd = open_process(pid, target, what, what_size);
+  if (proc_fd < 0) return -proc_fd;
+  int error = 0;
+  target->shares_network = true;
+  if (entry < ENTER_POD && (error = join_namespaces(proc_fd, pid, target, what, what_size))) goto done;
   if ((error = read_ids(proc_fd, &target->ids))) {
     snprintf(what, what_size, "ids of process %d: %s", pid, strerror(error));
     goto done;
   }
   read_hostname(proc_fd, target->hostname);
-  if (network_only) {
+  if (entry == ENTER_NETWORK) {
     snprintf(target->missing_files, WHY_LIMIT, "the container is not running");
     snprintf(target->missing_environment, WHY_LIMIT, "the container is not running");
-    close(target->pidfd);
-    target->pidfd = -1;
   } else {
     open_main_process(proc_fd, target);
   }
+  if (entry == ENTER_NOTHING) leave_out_own_variables(target);
+  if (entry == ENTER_NETWORK || entry == ENTER_NOTHING) forget_end(target);
 done:
   close(proc_fd);
   return error;

@@ -15,14 +15,22 @@ struct target {
   char *environ; // NAME=value, each ended by NUL; the end of what is beyond ENVIRON_LIMIT is cut
   size_t environ_length;
   bool shares_network; // had our network namespace already
+  bool uses_node_network; // that of the process that /proc calls 1, which is not the target
   // In words, empty: nothing is missing.
   char missing_files[WHY_LIMIT], missing_environment[WHY_LIMIT];
 };
 
+enum entry {
+  ENTER_CONTAINER, // join its namespaces
+  ENTER_NETWORK, // the process is not the target's own, but lives in its network
+  ENTER_POD, // we are a container of its pod: there is nothing to join, and what it does not show us is missing
+  ENTER_NOTHING, // no target: what we have ourselves
+};
+
 // Joins the process's network namespace, and before it its user namespace when that is not ours: the
 // owner of a user namespace has every capability in it (user_namespaces(7)), so this takes no root.
-// `network_only`: the process is not the target's own, but lives in its network. 0, or errno with `what`.
-int enter_target(pid_t pid, bool network_only, struct target *target, char *what, size_t what_size);
+// 0, or errno with `what`.
+int enter_target(pid_t pid, enum entry entry, struct target *target, char *what, size_t what_size);
 
 // The process of another life of the same target, whose namespaces we are in: taken only if it is of the
 // container and the pod named by its cgroup, and lives in our network and user namespace. 0, or errno with `what`.

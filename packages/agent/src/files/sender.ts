@@ -16,10 +16,13 @@ const STALL_TIMEOUT_MS = 30_000;
 
 export class FileSender {
   readonly #files: Files;
-  readonly #budget = new Budget(BUDGET_BYTES);
+  readonly #budget: Budget;
+  readonly #maxContentBytes: number;
 
-  constructor(files: Files) {
+  constructor(files: Files, budgetBytes = BUDGET_BYTES) {
     this.#files = files;
+    this.#budget = new Budget(budgetBytes);
+    this.#maxContentBytes = Math.min(MAX_CONTENT, budgetBytes);
   }
 
   /** Accepts `channel`, sends the content and ends it; resets it with the errno when there is none. */
@@ -43,7 +46,10 @@ export class FileSender {
     // Nothing can be written this way; unread, it would be kept.
     channel.onData = () => fail("EINVAL");
 
-    let heldBytes = Math.min(MAX_CONTENT, typeof limitBytes === "number" ? limitBytes : 0);
+    let heldBytes = Math.min(
+      this.#maxContentBytes,
+      typeof limitBytes === "number" ? limitBytes : 0,
+    );
     if (!(heldBytes >= 0)) {
       fail("EINVAL");
       return;
@@ -51,7 +57,10 @@ export class FileSender {
     await this.#budget.take(heldBytes);
     try {
       if (isOver) return;
-      const { stat, content } = await this.#files.read(path, limitBytes);
+      const { stat, content } = await this.#files.read(
+        path,
+        Math.min(this.#maxContentBytes, limitBytes as number),
+      );
       this.#budget.give(heldBytes - content.length);
       heldBytes = content.length;
       if (isOver) return;

@@ -12,6 +12,7 @@ import type { Files } from "../files/files.ts";
 import { FileSender } from "../files/sender.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
 import { mayStealPort } from "../policy.ts";
@@ -29,9 +30,12 @@ export interface SessionParts {
   readonly files: Files;
   readonly ports: Ports;
   readonly target: Pick<Target, "container" | "goneBecause">;
+  /** Of one session's files on their way; undefined: where nobody else pays for it. */
+  readonly filesBudgetBytes?: number | undefined;
   readonly splice: Splice;
   readonly log: Log;
   readonly policy: Policy;
+  readonly metrics: Metrics;
   /** How many sessions there are beside this one that have not ended. */
   readonly otherSessions: (session: Session) => number;
 }
@@ -49,7 +53,7 @@ export class Session implements Holder {
   constructor(id: string, parts: SessionParts) {
     this.id = id;
     this.#parts = parts;
-    this.#sender = new FileSender(parts.files);
+    this.#sender = new FileSender(parts.files, parts.filesBudgetBytes);
   }
 
   get name(): string {
@@ -66,6 +70,8 @@ export class Session implements Holder {
       socket.resetAndDestroy();
       return;
     }
+    this.#parts.metrics.stolen++;
+    this.#parts.metrics.streams++;
     const channel = this.tunnel.open({
       kind: "incoming",
       client: endpoint(socket.remoteAddress, socket.remotePort),
@@ -117,6 +123,14 @@ export class Session implements Holder {
   }
 
   #open(channel: IncomingChannel, header: StreamHeader): void {
+    this.#parts.metrics.streams++;
+    // Of a file, neither its name nor anything in it.
+    const to = header.kind === "tcp" || header.kind === "udp" ? header : undefined;
+    this.#parts.log("stream", {
+      session: this.id,
+      kind: header.kind,
+      ...(to === undefined ? {} : { host: String(to.host), port: Number(to.port) }),
+    });
     switch (header.kind) {
       case "tcp":
       case "udp":

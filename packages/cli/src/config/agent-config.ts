@@ -19,6 +19,8 @@ export interface AgentConfig {
   readonly namespace?: string;
   /** The user's yes to an ephemeral container, which stays in the pod's spec. */
   readonly ephemeral: boolean;
+  /** The user's yes to stealing from a pod that lives in its node's network. */
+  readonly allowHostNetwork: boolean;
   readonly privileged: boolean;
   readonly disabledCapabilities: Written<"disabled_capabilities">;
   /** As a pod's spec has them. Undefined: every taint is tolerated; []: none is. */
@@ -88,6 +90,7 @@ export function agentConfig(
     }),
     imagePullSecrets: agent.image_pull_secrets ?? [],
     ephemeral: overrides.ephemeral ?? agent.ephemeral ?? false,
+    allowHostNetwork: overrides.allowHostNetwork ?? agent.allow_host_network ?? false,
     privileged: agent.privileged ?? false,
     disabledCapabilities: agent.disabled_capabilities ?? [],
     nodeSelector: agent.node_selector ?? {},

@@ -1,6 +1,6 @@
 /** The keys below `agent`: where the agent is put, and how long it lives. */
 import * as z from "zod";
-import { carried, noEffect, notYet, works } from "./keys.ts";
+import { noEffect, notYet, works } from "./keys.ts";
 import {
   annotations,
   dnsLabel,
@@ -78,61 +78,59 @@ export const agentSection = section({
     words(["IfNotPresent", "Always", "Never"]),
     "when the node asks the registry; the default is the cluster's",
   ),
-  image_pull_secrets: carried(
-    pullSecrets,
-    "Secrets in the agent's namespace to pull its image with",
-  ),
-  namespace: carried(dnsLabel, "namespace of the agent, where it is not the target's"),
-  ephemeral: carried(
+  image_pull_secrets: works(pullSecrets, "Secrets in the agent's namespace to pull its image with"),
+  namespace: works(dnsLabel, "namespace of the agent, where it is not the target's"),
+  ephemeral: works(
     flag,
     "yes to an agent that is a container in the pod itself, and stays in the pod's spec",
   ),
-  privileged: carried(flag, "an agent with all rights on its node"),
-  disabled_capabilities: carried(
+  allow_host_network: works(
+    flag,
+    "yes to stealing from a pod in its node's network, and so from the whole node",
+  ),
+  privileged: works(flag, "an agent with all rights on its node"),
+  disabled_capabilities: works(
     list(words(CAPABILITIES), "capabilities"),
     "capabilities that the agent does not ask for",
   ),
-  tolerations: carried(
+  tolerations: works(
     tolerations,
     "taints that the agent's pod tolerates, as a pod's spec has them; unless said, every taint",
   ),
-  node_selector: carried(labels, "labels of nodes for an agent without a target"),
-  resources: carried(
+  node_selector: works(labels, "labels of nodes for an agent without a target"),
+  resources: works(
     section({
-      requests: carried(quantities, "what the agent's pod requests"),
-      limits: carried(quantities, "what the agent's pod may use"),
+      requests: works(quantities, "what the agent's pod requests"),
+      limits: works(quantities, "what the agent's pod may use"),
     }),
     "resources of the agent's pod, as a pod's spec has them",
   ),
-  labels: carried(labels, "labels of the agent's objects, beside inpod's own"),
-  annotations: carried(annotations, "annotations of the agent's objects, beside inpod's own"),
-  service_account: carried(objectName, "service account of the agent's pod"),
-  priority_class: carried(objectName, "priority class of the agent's pod"),
-  security_context: carried(
+  labels: works(labels, "labels of the agent's objects, beside inpod's own"),
+  annotations: works(annotations, "annotations of the agent's objects, beside inpod's own"),
+  service_account: works(objectName, "service account of the agent's pod"),
+  priority_class: works(objectName, "priority class of the agent's pod"),
+  security_context: works(
     section({
-      seccomp_profile: carried(profile, "seccomp profile of the agent, as a pod's spec has it"),
-      app_armor_profile: carried(profile, "AppArmor profile of the agent, as a pod's spec has it"),
+      seccomp_profile: works(profile, "seccomp profile of the agent, as a pod's spec has it"),
+      app_armor_profile: works(profile, "AppArmor profile of the agent, as a pod's spec has it"),
     }),
     "profiles of the agent's container",
   ),
   startup_timeout: works(seconds, "seconds in which the agent must have started"),
   communication_timeout: works(seconds, "seconds for which the agent waits for its first session"),
   idle_timeout: works(seconds, "seconds after which an agent without a session ends itself"),
-  ttl: carried(
+  ttl: works(
     count(0, 86_400, "of seconds"),
     "seconds for which the cluster keeps the agent's Job after its end",
   ),
-  log_level: carried(
+  log_level: works(
     logLevel,
     "what the agent logs: a level, or a list as RUST_LOG has it, of which the most talkative counts",
   ),
-  json_log: carried(flag, "the agent's log as JSON lines"),
-  metrics: carried(listener, "address and port at which the agent's pod answers Prometheus"),
-  check_out_of_pods: carried(
-    flag,
-    "whether a node without room for another pod is refused at once",
-  ),
-  disable_mesh_sidecar_injection: carried(
+  json_log: works(flag, "the agent's log as JSON lines"),
+  metrics: works(listener, "address and port at which the agent's pod answers Prometheus"),
+  check_out_of_pods: works(flag, "whether a node without room for another pod is refused at once"),
+  disable_mesh_sidecar_injection: works(
     flag,
     "whether the agent's pod asks meshes to leave it alone",
   ),
@@ -191,9 +189,9 @@ export const agentSection = section({
 });
 
 export const startupRetrySection = section({
-  min_ms: carried(count(1, 600_000, "of milliseconds"), "milliseconds before the second attempt"),
-  max_ms: carried(count(1, 600_000, "of milliseconds"), "milliseconds between attempts at most"),
-  max_retries: carried(count(0, 1000, "of attempts"), "attempts after the first"),
+  min_ms: works(count(1, 600_000, "of milliseconds"), "milliseconds before the second attempt"),
+  max_ms: works(count(1, 600_000, "of milliseconds"), "milliseconds between attempts at most"),
+  max_retries: works(count(0, 1000, "of attempts"), "attempts after the first"),
 }).refine(({ min_ms = 0, max_ms = Number.POSITIVE_INFINITY }) => min_ms <= max_ms, {
   error: "min_ms that is not above max_ms",
 });

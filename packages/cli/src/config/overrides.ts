@@ -18,6 +18,7 @@ export interface Overrides {
   readonly agentTtlS?: number | undefined;
   readonly ephemeral?: boolean | undefined;
   readonly key?: string | undefined;
+  readonly allowHostNetwork?: boolean | undefined;
   readonly fsMode?: FsMode | undefined;
   readonly envExclude?: readonly string[] | undefined;
   readonly envInclude?: readonly string[] | undefined;
@@ -91,6 +92,7 @@ const VARIABLES: {
   agentTtlS: ["AGENT_TTL", seconds(0)],
   ephemeral: ["EPHEMERAL_CONTAINER", flag],
   key: ["KEY", checked(label)],
+  allowHostNetwork: ["ALLOW_HOST_NETWORK", flag],
   fsMode: ["FILE_MODE", fsMode],
   envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list],
   envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list],

@@ -31,7 +31,7 @@ function defineExec(): Command {
       .passThroughOptions()
       .option(
         "-t, --target <target>",
-        "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE or process/PID",
+        "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE, targetless or process/PID",
         as("target"),
       ),
   );
@@ -51,6 +51,10 @@ function defineExec(): Command {
     .option(
       "-e, --ephemeral-container",
       "the agent may be a container in the pod itself (it stays in the pod's spec)",
+    )
+    .option(
+      "--allow-host-network",
+      "steal from a pod in its node's network, and so from the whole node",
     )
     .option(
       "--agent-ttl <seconds>",
@@ -106,6 +110,7 @@ function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "c
       agentLogLevel: said.agentLogLevel,
       agentTtlS: options.agentTtl as number | undefined,
       ephemeral: options.ephemeralContainer as true | undefined,
+      allowHostNetwork: said.allowHostNetwork,
       key: said.key,
       fsMode: said.fsMode,
       envExclude: options.overrideEnvVarsExclude as string[] | undefined,

@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "@inpod/protocol";
-import type { ContainerEngine, Target, TargetPath } from "@inpod/targets";
-import { openKubernetes, openProcess } from "@inpod/targets";
+import type { AgentPlacement, ContainerEngine, Target, TargetPath } from "@inpod/targets";
+import { openKubernetes, openProcess, openTargetless } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { clusterOptions } from "../configured-cluster.ts";
 import { VERSION } from "../version.ts";
@@ -25,17 +25,19 @@ export async function openTarget(
   if (path.kind === "process")
     return { target: openProcess(path.pid, programs()), close: () => {} };
   if (path.kind === "engine") throw engineNotYet(path.engine);
-  const target = await openKubernetes({
-    ...clusterOptions(config),
-    target: path,
-    agent: {
-      image: agent.image ?? `inpod/agent:${VERSION}`,
-      imagePullPolicy: agent.imagePullPolicy,
-    },
-    signal,
-  });
+  const options = { ...clusterOptions(config), agent: placementOf(agent), signal };
+  const target =
+    path.kind === "targetless"
+      ? await openTargetless(options)
+      : await openKubernetes({ ...options, target: path });
   return { target, close: () => target.close() };
 }
+
+/** What the configuration says of the agent is what the cluster is asked for. */
+const placementOf = (agent: ResolvedConfig["agent"]): AgentPlacement => ({
+  ...agent,
+  image: agent.image ?? `inpod/agent:${VERSION}`,
+});
 
 /** Beside the bundle, or in dist/ of a checkout. */
 function programs(): Parameters<typeof openProcess>[1] {

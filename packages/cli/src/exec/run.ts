@@ -10,15 +10,17 @@ import {
   startSession,
   TunnelFailure,
 } from "@inpod/session";
-import type { PlacedAgent, TargetPath } from "@inpod/targets";
+import type { AgentRung, PlacedAgent, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
+import { createAsk } from "../text/ask.ts";
 import { createProgress, type Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { VERSION } from "../version.ts";
 import { processEnvironment } from "./environment.ts";
 import { openTarget } from "./open-target.ts";
+import { layerConfig, rungLine } from "./rung.ts";
 import { Signals } from "./signals.ts";
 import { remainingProcesses } from "./tree.ts";
 
@@ -81,6 +83,7 @@ async function placeAndRun(
       idleTimeoutMs: config.agent.idleTimeoutMs,
       signal,
       onProgress: (step) => progress.detail(step),
+      confirm: createAsk(options.io, signal),
     });
     try {
       progress.begin("connecting");
@@ -102,6 +105,7 @@ async function placeAndRun(
           session,
           sessionId: key.sessionId,
           volumeMounts: target.volumeMounts ?? [],
+          rung: agent.rung,
         });
       } finally {
         await session.end();
@@ -121,22 +125,22 @@ interface Running {
   readonly session: Session;
   readonly sessionId: string;
   readonly volumeMounts: readonly string[];
+  readonly rung: AgentRung | undefined;
 }
 
 async function runInSession(
   { config, command, executable, verbose, io }: ExecOptions,
-  { progress, signals, tap, session, sessionId, volumeMounts }: Running,
+  { progress, signals, tap, session, sessionId, volumeMounts, rung }: Running,
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const environment = processEnvironment(config, session.target, io, reporter);
-  for (const [what, why] of Object.entries(session.target.missing)) {
-    reporter.notice({ key: `missing ${what}`, text: `${what}: not available here: ${why}` });
-  }
+  const line = rungLine(rung, session.target.missing);
+  if (line !== undefined) reporter.notice({ key: "agent", text: line });
   signals.throwIfStopped();
   progress.done();
   const tree = await tap.start({
     session,
-    config: config.layer,
+    config: layerConfig(config.layer, rung),
     command,
     executable,
     environment: { ...environment, INPOD_SESSION: sessionId },

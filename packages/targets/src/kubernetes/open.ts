@@ -1,26 +1,36 @@
-import type { Target } from "../api.ts";
-import type { ClusterPath } from "../target-path.ts";
-import { type ClusterOptions, openCluster } from "./cluster.ts";
+import type { AgentOptions, PlacedAgent, Target } from "../api.ts";
+import type { ClusterPath, PodPath } from "../target-path.ts";
+import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
 import { findTarget } from "./find/find-target.ts";
 import type { TargetPod } from "./find/target-pod.ts";
-import type { AgentImage } from "./place/agent-spec.ts";
-import { placeJob } from "./place/job-agent.ts";
+import type { SessionFacts } from "./place/agent-command.ts";
+import { jobWithoutTarget } from "./place/job-body.ts";
+import { placeOnLadder } from "./place/ladder.ts";
+import { whoAmI } from "./place/owner.ts";
+import { placeBody } from "./place/placed-agent.ts";
+import type { AgentPlacement } from "./place/placement.ts";
 import { sessionPurposes } from "./reach/roles.ts";
 
-export interface KubernetesOptions extends ClusterOptions {
-  readonly target: ClusterPath;
-  readonly agent: AgentImage;
+export interface ClusterTargetOptions extends ClusterOptions {
+  readonly agent: AgentPlacement;
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface KubernetesTarget extends Target {
+export interface KubernetesOptions extends ClusterTargetOptions {
+  readonly target: PodPath;
+}
+
+export interface ClusterTarget extends Target {
+  readonly contextName: string;
+  /** Closes idle connections to the API server. Remove the agent first. */
+  close(): void;
+}
+
+export interface KubernetesTarget extends ClusterTarget {
   /** Whose environment and files are the target's. */
   readonly pod: TargetPod;
   /** All ready pods of the workload, `pod` among them if it is ready. */
   readonly pods: readonly TargetPod[];
-  readonly contextName: string;
-  /** Closes idle connections to the API server. Remove the agent first. */
-  close(): void;
 }
 
 /**
@@ -29,17 +39,11 @@ export interface KubernetesTarget extends Target {
  * @throws UserError for everything that can be wrong with the kubeconfig, the cluster and the target
  */
 export async function openKubernetes(options: KubernetesOptions): Promise<KubernetesTarget> {
-  const { takeTerminal = () => false } = options;
-  // From then on the terminal is the user's program's.
-  let isPlaced = false;
-  const cluster = await openCluster({
-    ...options,
-    takeTerminal: () => !isPlaced && takeTerminal(),
-    purposes: (namespace) =>
-      sessionPurposes(options.target.kind, namespace, options.agent.namespace),
-  });
+  const session = await openFor(options, options.target.kind);
+  const { cluster } = session;
   try {
     const { pod, pods, why } = await findTarget(cluster, options.target, options.signal);
+    const { api } = cluster;
     return {
       name: pod.path,
       why,
@@ -47,15 +51,65 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       pods,
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
-      place: async (agentOptions) => {
-        const agent = await placeJob(cluster.api, pod, options.agent, agentOptions);
-        isPlaced = true;
-        return agent;
-      },
+      place: (agentOptions) =>
+        session.place(agentOptions, (facts) =>
+          placeOnLadder({ api, target: pod, placement: options.agent, facts }, agentOptions),
+        ),
       close: () => cluster.close(),
     };
   } catch (error) {
     cluster.close();
     throw error;
   }
+}
+
+/** A session without a target: in a pod of the agent's namespace. Nothing is asked of the cluster before place(). */
+export async function openTargetless(options: ClusterTargetOptions): Promise<ClusterTarget> {
+  const session = await openFor(options, "targetless");
+  const { cluster } = session;
+  const namespace = options.agent.namespace ?? cluster.namespace;
+  return {
+    name: `a pod of namespace "${namespace}"`,
+    contextName: cluster.contextName,
+    place: (agentOptions) =>
+      session.place(agentOptions, (facts) =>
+        placeBody(
+          cluster.api,
+          jobWithoutTarget(cluster.api, namespace, options.agent, facts),
+          agentOptions,
+        ),
+      ),
+    close: () => cluster.close(),
+  };
+}
+
+interface OpenedCluster {
+  readonly cluster: Cluster;
+  place(
+    options: AgentOptions,
+    work: (facts: SessionFacts) => Promise<PlacedAgent>,
+  ): Promise<PlacedAgent>;
+}
+
+async function openFor(
+  { takeTerminal = () => false, agent, signal, ...options }: ClusterTargetOptions,
+  kind: ClusterPath["kind"],
+): Promise<OpenedCluster> {
+  // From then on the terminal is the user's program's.
+  let isPlaced = false;
+  const cluster = await openCluster({
+    ...options,
+    takeTerminal: () => !isPlaced && takeTerminal(),
+    purposes: (namespace) => sessionPurposes(kind, namespace, agent.namespace, agent.ephemeral),
+  });
+  // At the same time as the target is looked for: a name that is not told costs nobody a round trip.
+  const owner = whoAmI(cluster.api, signal);
+  return {
+    cluster,
+    place: async (agentOptions, work) => {
+      const placed = await work({ ...agentOptions, owner: await owner });
+      isPlaced = true;
+      return placed;
+    },
+  };
 }

@@ -1,12 +1,13 @@
 /** The target, its node, and whether an agent would be let in beside it. */
 import { UserError } from "@inpod/protocol";
 import type { V1NetworkPolicy, V1Node, V1Pod, V1RuntimeClass } from "@kubernetes/client-node";
-import type { ClusterPath } from "../../target-path.ts";
+import type { PodPath } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
 import { type FoundTarget, findTarget } from "../find/find-target.ts";
 import type { TargetPod } from "../find/target-pod.ts";
 import { tryAdmission } from "../place/admission.ts";
-import { type AgentImage, agentNamespace, agentObjects } from "../place/agent-spec.ts";
+import { agentNamespace, agentObjects } from "../place/job-spec.ts";
+import type { AgentPlacement } from "../place/placement.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { type Answer, ask, map } from "./answer.ts";
 import type { NeighbourFacts, RungFacts, TargetFacts } from "./facts.ts";
@@ -19,8 +20,8 @@ const DRY_RUN_SESSION = "doctor";
 
 export async function examineTarget(
   cluster: Cluster,
-  path: ClusterPath,
-  agent: AgentImage,
+  path: PodPath,
+  agent: AgentPlacement,
   mayCreatePods: boolean,
   signal: AbortSignal,
 ): Promise<TargetFacts> {
@@ -107,7 +108,7 @@ async function runtimeHandler(
 }
 
 /** As a session would make it; nobody holds the key. */
-const agentPod = (target: TargetPod, agent: AgentImage): V1Pod =>
+const agentPod = (target: TargetPod, agent: AgentPlacement): V1Pod =>
   agentObjects(
     target,
     agent,
@@ -116,6 +117,7 @@ const agentPod = (target: TargetPod, agent: AgentImage): V1Pod =>
       publicKey: "A".repeat(43),
       idleTimeoutMs: 30_000,
       communicationTimeoutMs: 30_000,
+      startupTimeoutMs: 60_000,
     },
     Date.now(),
   ).pod;
@@ -123,7 +125,7 @@ const agentPod = (target: TargetPod, agent: AgentImage): V1Pod =>
 async function tryRungs(
   api: ApiClient,
   target: TargetPod,
-  agent: AgentImage,
+  agent: AgentPlacement,
   mayCreatePods: boolean,
   signal: AbortSignal,
 ): Promise<RungFacts[]> {

@@ -2,7 +2,7 @@
 import type { UserError } from "@inpod/protocol";
 import type { ClusterPath } from "../../target-path.ts";
 import type { ClusterOptions } from "../cluster.ts";
-import type { AgentImage } from "../place/agent-spec.ts";
+import type { AgentPlacement } from "../place/placement.ts";
 import type { Answer } from "./answer.ts";
 import type { PolicyFacts } from "./network-policies.ts";
 import type { Amounts, NodeFacts } from "./node-facts.ts";
@@ -12,7 +12,7 @@ import type { RightAnswer } from "./rights.ts";
 export interface ExamineOptions extends ClusterOptions {
   /** Undefined: only what does not depend on one. */
   readonly target: ClusterPath | undefined;
-  readonly agent: AgentImage;
+  readonly agent: AgentPlacement;
   readonly isEphemeral: boolean;
   readonly signal: AbortSignal;
 }
@@ -62,7 +62,7 @@ export interface NeighbourFacts {
 export interface AgentOutlook {
   readonly namespace: string;
   readonly image: string;
-  readonly imagePullPolicy: AgentImage["imagePullPolicy"];
+  readonly imagePullPolicy: AgentPlacement["imagePullPolicy"];
   readonly asks: Omit<Amounts, "pods">;
   readonly rungs: readonly RungFacts[];
 }

@@ -1,6 +1,6 @@
 /** Which rights a session needs, by namespace, and the Roles that give just those. Pure. */
 import type { ClusterPath } from "../../target-path.ts";
-import { type Purpose, type Right, rightsAt, roleYaml, sessionPurposes } from "../reach/roles.ts";
+import { type Right, rightsAt, roleYaml, sessionPurposes } from "../reach/roles.ts";
 
 export interface RightsAt {
   readonly namespace: string;
@@ -26,19 +26,8 @@ export function sessionRights(place: SessionPlace): RightsAt[] {
   }));
 }
 
-function purposesOf({
-  kind = "pod",
-  namespace,
-  agentNamespace,
-  isEphemeral,
-}: SessionPlace): Purpose[] {
-  if (!isEphemeral || kind === "targetless")
-    return sessionPurposes(kind, namespace, agentNamespace);
-  return [
-    { operation: `find ${kind}`, namespace },
-    { operation: "place ephemeral", namespace },
-  ];
-}
+const purposesOf = ({ kind = "pod", namespace, agentNamespace, isEphemeral }: SessionPlace) =>
+  sessionPurposes(kind, namespace, agentNamespace, isEphemeral);
 
 /** A YAML document for each, for `kubectl apply -f -`. */
 export const rolesYaml = (all: readonly RightsAt[]): string =>

@@ -1,7 +1,7 @@
 /** From the words of a target to one running container, or to an error that says why there is none. */
 import { UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
-import type { ClusterPath } from "../../target-path.ts";
+import type { PodPath } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
 import { type Choice, choosePod } from "./choose-pod.ts";
@@ -26,12 +26,10 @@ export interface FoundTarget {
  */
 export async function findTarget(
   cluster: Cluster,
-  path: ClusterPath,
+  path: PodPath,
   signal?: AbortSignal,
 ): Promise<FoundTarget> {
   switch (path.kind) {
-    case "targetless":
-      throw new UserError("TARGET_NOT_YET", `${path.kind} as a target is not supported yet`);
     case "pod":
       return findPod(cluster, path.name, path.container, signal);
     default:

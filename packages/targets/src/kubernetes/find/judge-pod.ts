@@ -58,6 +58,7 @@ export function judgePod(pod: V1Pod, named: string | undefined): PodVerdict {
       containerId,
       volumeMounts: volumeMounts(pod, container),
       path: `pod/${name}/container/${container}`,
+      pod,
     },
   };
 }

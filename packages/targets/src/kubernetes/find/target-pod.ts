@@ -17,6 +17,8 @@ export interface TargetPod {
   readonly volumeMounts: readonly string[];
   /** For people: `pod/orders/container/app`. */
   readonly path: string;
+  /** As the API server gave it. */
+  readonly pod: V1Pod;
 }
 
 /** Pure. @throws UserError CONTAINER_NOT_FOUND, TARGET_NOT_RUNNING */

@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { V1Job, V1Pod } from "@kubernetes/client-node";
 import type { Cluster } from "../cluster.ts";
-import { AGENT_PORT } from "../place/agent-spec.ts";
+import { AGENT_PORT } from "../place/job-spec.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
 import { listAll } from "../reach/list.ts";

@@ -26,7 +26,8 @@ export async function tryAdmission(api: ApiClient, pod: V1Pod, signal: AbortSign
 
 export function explainAdmission(error: unknown, namespace: string): unknown {
   if (!(error instanceof ApiError) || isForbidden(error)) return explain(error);
-  if (isNotFound(error)) return agentNamespaceNotFound(namespace, error);
+  if (isNotFound(error) && error.call.subresource === undefined)
+    return agentNamespaceNotFound(namespace, error);
   if (error.status !== 403) return explain(error);
   const security = /violates PodSecurity "([a-z]+):[^"]*": (.*)$/s.exec(error.message);
   if (security) return podSecurity(namespace, security[1] ?? "", security[2] ?? "");
@@ -37,8 +38,9 @@ export function explainAdmission(error: unknown, namespace: string): unknown {
 const podSecurity = (namespace: string, level: string, violations: string): UserError =>
   new UserError(
     "POD_SECURITY",
-    `namespace "${namespace}" enforces the Pod Security level "${level}", which forbids what the agent needs: ${violations}`,
+    `namespace "${namespace}" enforces the Pod Security level "${level}"`,
     {
+      cause: new Error(`which forbids what the agent needs: ${violations}`),
       hints: [
         'let the agent run in a namespace that takes it: {"agent": {"namespace": "…"}} in the configuration',
         `or have an admin allow it here: kubectl label namespace ${namespace} pod-security.kubernetes.io/enforce=privileged --overwrite`,

@@ -6,13 +6,12 @@ const MAX_LINES = 8;
 /** Its last lines, or what inpod-enter reported as the error; undefined when there is no log to be had. */
 export async function agentLastWords(
   api: ApiClient,
-  namespace: string,
-  pod: string,
+  { namespace, pod, container }: { namespace: string; pod: string; container: string },
 ): Promise<string | undefined> {
   try {
     const log = await api.requestText(
       { verb: "get", group: "", resource: "pods", subresource: "log", namespace, name: pod },
-      { query: { tailLines: "20", limitBytes: "8192" } },
+      { query: { container, tailLines: "20", limitBytes: "8192" } },
     );
     return lastWords(log);
   } catch {
@@ -31,8 +30,10 @@ export function lastWords(log: string): string | undefined {
   return last === "" ? undefined : last;
 }
 
-/** `{"event":"error","what":"…"}`, as inpod-enter writes it. */
+/** `{"event":"error","what":"…"}` or `TIME ERROR … (ERRNO)`, as inpod-enter writes it. */
 function reportedError(line: string): string | undefined {
+  const plain = /^[\d:.TZ-]+ ERROR (.*) \([A-Z0-9]+\)$/.exec(line)?.[1];
+  if (plain !== undefined) return plain;
   try {
     const { event, what } = JSON.parse(line) as { event?: unknown; what?: unknown };
     return event === "error" && typeof what === "string" ? what : undefined;

@@ -7,6 +7,11 @@ import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
 /** Between attempts to reach an API server that went away in the middle of a session. */
 const RETRY_MS = [200, 1_000, 5_000, 10_000] as const;
 
+export interface ObjectRef {
+  readonly kind: "Job" | "Pod";
+  readonly name: string;
+}
+
 export interface AgentPodObserver {
   onPod(pod: V1Pod): void;
   /** The pod does not exist any more. */
@@ -17,12 +22,13 @@ export interface AgentPodObserver {
  * Until the pod is deleted or `signal` is aborted; API servers end every watch after some minutes,
  * and it goes on then.
  *
+ * @param query shows its pod and no other
  * @throws UserError when even the first watch is refused
  */
 export async function followAgentPod(
   api: ApiClient,
   namespace: string,
-  sessionId: string,
+  query: Readonly<Record<string, string>>,
   signal: AbortSignal,
   observer: AgentPodObserver,
 ): Promise<void> {
@@ -34,7 +40,7 @@ export async function followAgentPod(
       // Without a resource version a watch begins with what is there.
       const events = api.watch<V1Pod>(
         { verb: "watch", group: "", resource: "pods", namespace },
-        { labelSelector: `inpod.dev/session=${sessionId}` },
+        query,
         signal,
       );
       for await (const { type, object } of events) {
@@ -71,7 +77,7 @@ const mustExist = (api: ApiClient, namespace: string, name: string, signal: Abor
 export async function followEvents(
   api: ApiClient,
   namespace: string,
-  about: { readonly kind: "Job" | "Pod"; readonly name: string },
+  about: ObjectRef,
   signal: AbortSignal,
   onEvent: (event: CoreV1Event) => void,
 ): Promise<void> {

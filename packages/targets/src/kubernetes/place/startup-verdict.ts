@@ -1,6 +1,6 @@
 /** What the agent's pod and the events about it say of its start. Pure. */
 import { UserError } from "@inpod/protocol";
-import type { CoreV1Event, V1Pod } from "@kubernetes/client-node";
+import type { CoreV1Event, V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 
 export type StartupVerdict =
   | { readonly kind: "waiting"; readonly why: string }
@@ -28,8 +28,13 @@ const CONTAINER_REASONS: ReadonlySet<string> = new Set([
   "RunContainerError",
 ]);
 
-export function podVerdict(pod: V1Pod, image: string): StartupVerdict {
-  const state = pod.status?.containerStatuses?.[0]?.state;
+/** @param status of the agent's own container, as far as the pod has one */
+export function podVerdict(
+  pod: V1Pod,
+  image: string,
+  status: V1ContainerStatus | undefined,
+): StartupVerdict {
+  const state = status?.state;
   if (state?.terminated !== undefined) {
     const { exitCode, reason, message } = state.terminated;
     return {
@@ -79,6 +84,12 @@ export function eventVerdict(event: CoreV1Event): StartupVerdict | undefined {
   return undefined;
 }
 
+/** Events of a pod's other containers are not about the agent; those of the pod as a whole are. */
+export function isAboutContainer({ involvedObject }: CoreV1Event, container: string): boolean {
+  const { fieldPath } = involvedObject;
+  return fieldPath === undefined || fieldPath.endsWith(`{${container}}`);
+}
+
 const because = (text: string | undefined): { cause?: Error } =>
   text ? { cause: new Error(text) } : {};
 
@@ -112,13 +123,16 @@ const agentDeleted = (): UserError =>
     hints: ["is the target being deleted? the agent goes with it"],
   });
 
+/** Out of something (OutOfcpu, OutOfmemory, OutOfpods, OutOfephemeral-storage): another rung needs none of it. */
 const nodeRefused = (node: string, reason: string, message?: string): UserError =>
-  new UserError("NODE_REFUSED", `node "${node}" did not take the agent (${reason})`, {
-    hints: reason.startsWith("OutOf")
-      ? ["the node is full: choose a pod on another node, or make room"]
-      : [],
-    ...because(message),
-  });
+  reason.startsWith("OutOf")
+    ? new UserError("NODE_FULL", `node "${node}" is full and did not take the agent (${reason})`, {
+        hints: ["choose a pod on another node, or make room"],
+        ...because(message),
+      })
+    : new UserError("NODE_REFUSED", `node "${node}" did not take the agent (${reason})`, {
+        ...because(message),
+      });
 
 const podRefused = (message: string): UserError =>
   new UserError("AGENT_REFUSED", "the cluster refused to create the agent's pod", {

@@ -173,15 +173,24 @@ export function rightsFor(operations: Iterable<Operation>): Right[] {
   return [...found.values()];
 }
 
-/** What a session on a target of this kind does; `targetless` finds nothing. */
+/**
+ * What a session on a target of this kind does; `targetless` finds nothing.
+ *
+ * @param isEphemeral the user has said yes to a container in the target's pod
+ */
 export function sessionPurposes(
   kind: "pod" | "label" | WorkloadKind | "targetless",
   namespace: string,
   agentNamespace: string | undefined,
+  isEphemeral = false,
 ): Purpose[] {
+  const place: Purpose =
+    isEphemeral && kind !== "targetless"
+      ? { operation: "place ephemeral", namespace }
+      : { operation: "place job", namespace: agentNamespace ?? namespace };
   return [
     ...(kind === "targetless" ? [] : [{ operation: `find ${kind}` as const, namespace }]),
-    { operation: "place job", namespace: agentNamespace ?? namespace },
+    place,
   ];
 }
 

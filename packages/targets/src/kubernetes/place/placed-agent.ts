@@ -1,24 +1,21 @@
-/** An agent that runs as a Job beside its target: made, reached, followed and removed. */
+/** An agent in the cluster, whatever it runs in: made, reached, followed and removed. */
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
-import type { AgentOptions, PlacedAgent } from "../../api.ts";
-import type { TargetPod } from "../find/target-pod.ts";
+import type { AgentOptions, AgentRung, PlacedAgent } from "../../api.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
 import { dialPod, type PodStream, PortForwardError } from "../reach/portforward.ts";
-import { explainAdmission, tryAdmission } from "./admission.ts";
+import type { AgentBody } from "./agent-body.ts";
 import { agentLastWords } from "./agent-log.ts";
-import {
-  AGENT_PORT,
-  type AgentImage,
-  agentNamespace,
-  agentObjects,
-  jobName,
-} from "./agent-spec.ts";
 import { followAgentPod, followEvents } from "./agent-watch.ts";
-import { eventVerdict, podVerdict, type StartupVerdict } from "./startup-verdict.ts";
+import {
+  eventVerdict,
+  isAboutContainer,
+  podVerdict,
+  type StartupVerdict,
+} from "./startup-verdict.ts";
 
 /** All of remove(). */
 const REMOVE_TIMEOUT_MS = 5_000;
@@ -28,14 +25,13 @@ const HELLO_TIMEOUT_MS = 10_000;
 const RETRY_MS = [20, 50, 100, 200, 500] as const;
 
 /** @throws UserError; whatever was made by then is removed again */
-export async function placeJob(
+export async function placeBody(
   api: ApiClient,
-  target: TargetPod,
-  image: AgentImage,
+  body: AgentBody,
   options: AgentOptions,
 ): Promise<PlacedAgent> {
   options.signal.throwIfAborted();
-  const agent = new JobAgent(api, target, image, options);
+  const agent = new AgentInPod(api, body, options);
   try {
     await agent.start();
     return agent;
@@ -46,38 +42,35 @@ export async function placeJob(
   }
 }
 
-class JobAgent implements PlacedAgent {
+class AgentInPod implements PlacedAgent {
   readonly name: string;
+  readonly rung: AgentRung;
   readonly gone: Promise<string>;
   readonly #api: ApiClient;
-  readonly #target: TargetPod;
-  readonly #image: AgentImage;
+  readonly #body: AgentBody;
   readonly #options: AgentOptions;
-  readonly #job: string;
-  readonly #namespace: string;
   /** Ends the watches. */
   readonly #watching = new AbortController();
   readonly #goneBecause: (why: string) => void;
-  /** Resolves when the cluster has begun to delete the pod. */
+  /** Resolves when the cluster has begun to end it. */
   readonly #going: Promise<void>;
   readonly #isGoing: () => void;
   #podName: string | undefined;
-  /** A Job may exist: from the request to make it on, whether an answer came or not. */
+  /** It may exist: from the request to make it on, whether an answer came or not. */
   #isAsked = false;
   #onVerdict: (verdict: StartupVerdict) => void = () => {};
   /** The connection that showed that the agent answers; the first dial() gets it. */
   #firstStream: PodStream | undefined;
+  #wasDialled = false;
   #goneWhy: string | undefined;
   #removed: Promise<void> | undefined;
 
-  constructor(api: ApiClient, target: TargetPod, image: AgentImage, options: AgentOptions) {
+  constructor(api: ApiClient, body: AgentBody, options: AgentOptions) {
     this.#api = api;
-    this.#target = target;
-    this.#image = image;
+    this.#body = body;
     this.#options = options;
-    this.#job = jobName(options.sessionId);
-    this.#namespace = agentNamespace(target, image);
-    this.name = `job/${this.#job} beside pod/${target.name} in namespace "${target.namespace}"`;
+    this.name = body.name;
+    this.rung = body.rung;
     const gone = deferred<string>();
     this.gone = gone.promise;
     this.#goneBecause = (why) => {
@@ -91,11 +84,11 @@ class JobAgent implements PlacedAgent {
 
   async start(): Promise<void> {
     const { signal, startupTimeoutMs, onProgress } = this.#options;
-    const { job, pod } = agentObjects(this.#target, this.#image, this.#options, Date.now());
+    const { namespace, maker, tryAdmission } = this.#body;
     const failure = deferred<never>();
     failure.promise.catch(() => {});
     const running = deferred<void>();
-    let waitsFor = "the Job has no pod yet";
+    let waitsFor = "its pod is not there yet";
     const starting = new AbortController();
     this.#onVerdict = (verdict) => {
       if (verdict.kind === "running") running.resolve();
@@ -118,17 +111,16 @@ class JobAgent implements PlacedAgent {
     try {
       // Already while admission is asked: whatever happens to the Job is then known at once.
       this.#follow(failure.reject);
-      followEvents(
-        this.#api,
-        this.#namespace,
-        { kind: "Job", name: this.#job },
-        AbortSignal.any([starting.signal, this.#watching.signal]),
-        (event) => this.#tell(eventVerdict(event)),
-      );
-      await Promise.race([tryAdmission(this.#api, pod, starting.signal), failure.promise]);
+      const early = AbortSignal.any([starting.signal, this.#watching.signal]);
+      if (maker !== undefined)
+        followEvents(this.#api, namespace, maker, early, (event) =>
+          this.#tell(eventVerdict(event)),
+        );
+      if (tryAdmission !== undefined)
+        await Promise.race([tryAdmission(starting.signal), failure.promise]);
       signal.throwIfAborted();
-      await Promise.race([this.#create(job), failure.promise]);
-      onProgress(`job/${this.#job} created`);
+      this.#isAsked = true;
+      onProgress(await Promise.race([this.#body.create(), failure.promise]));
       await Promise.race([running.promise, failure.promise]);
       onProgress("agent started");
       this.#firstStream = await Promise.race([this.#firstAnswer(starting.signal), failure.promise]);
@@ -146,6 +138,7 @@ class JobAgent implements PlacedAgent {
     // A pod that is being deleted may still answer for a second.
     if (this.#goneWhy !== undefined || this.#removed !== undefined)
       throw agentGone(this.#goneWhy ?? "it is being removed");
+    this.#wasDialled = true;
     const first = this.#firstStream;
     this.#firstStream = undefined;
     if (first !== undefined && !first.destroyed && !first.readableEnded) return first;
@@ -163,21 +156,9 @@ class JobAgent implements PlacedAgent {
     return this.#removed;
   }
 
-  /** Not to be aborted: a request that was given up may have been carried out. */
-  async #create(job: object): Promise<void> {
-    this.#isAsked = true;
-    try {
-      await this.#api.request(
-        { verb: "create", group: "batch", resource: "jobs", namespace: this.#namespace },
-        { body: job },
-      );
-    } catch (error) {
-      throw explainAdmission(error, this.#namespace);
-    }
-  }
-
   #follow(onRefused: (error: unknown) => void): void {
-    followAgentPod(this.#api, this.#namespace, this.#options.sessionId, this.#watching.signal, {
+    const { namespace, query } = this.#body;
+    followAgentPod(this.#api, namespace, query, this.#watching.signal, {
       onPod: (pod) => this.#see(pod),
       onDeleted: () => {
         this.#isGoing();
@@ -192,19 +173,22 @@ class JobAgent implements PlacedAgent {
       this.#podName = name;
       // "Started" is told here up to a second before the pod's status has it.
       const about = { kind: "Pod", name } as const;
-      followEvents(this.#api, this.#namespace, about, this.#watching.signal, (event) =>
-        this.#tell(eventVerdict(event)),
-      );
+      const { namespace, container } = this.#body;
+      followEvents(this.#api, namespace, about, this.#watching.signal, (event) => {
+        if (isAboutContainer(event, container)) this.#tell(eventVerdict(event));
+      });
     }
-    if (pod.metadata?.deletionTimestamp !== undefined) this.#isGoing();
+    if (this.#body.isGoing(pod)) this.#isGoing();
     const { phase = "", reason } = pod.status ?? {};
-    if (phase === "Succeeded" || phase === "Failed") {
-      const code = pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode;
+    const status = this.#body.statusOf(pod);
+    const ended = status?.state?.terminated;
+    if (phase === "Succeeded" || phase === "Failed" || ended !== undefined) {
+      const code = ended?.exitCode;
       this.#goneBecause(
         `the agent ended${code === undefined ? "" : ` with code ${code}`}${reason ? ` (${reason})` : ""}`,
       );
     }
-    this.#tell(podVerdict(pod, this.#image.image));
+    this.#tell(podVerdict(pod, this.#body.image, status));
   }
 
   #tell(verdict: StartupVerdict | undefined): void {
@@ -215,7 +199,11 @@ class JobAgent implements PlacedAgent {
     const words =
       this.#podName === undefined
         ? undefined
-        : await agentLastWords(this.#api, this.#namespace, this.#podName);
+        : await agentLastWords(this.#api, {
+            namespace: this.#body.namespace,
+            pod: this.#podName,
+            container: this.#body.container,
+          });
     if (words === undefined) return error;
     return new UserError(error.code, error.message, {
       hints: error.hints,
@@ -240,8 +228,8 @@ class JobAgent implements PlacedAgent {
 
   async #connect(signal: AbortSignal): Promise<PodStream> {
     if (this.#podName === undefined) throw new Error("the agent has no pod");
-    const port = { namespace: this.#namespace, pod: this.#podName, port: AGENT_PORT };
-    const stream = await dialPod(this.#api, port, signal);
+    const { namespace, port } = this.#body;
+    const stream = await dialPod(this.#api, { namespace, pod: this.#podName, port }, signal);
     const stop = () => stream.destroy(signal.reason);
     const ignore = () => {};
     stream.on("error", ignore);
@@ -261,23 +249,16 @@ class JobAgent implements PlacedAgent {
     this.#firstStream?.destroy();
     try {
       if (!this.#isAsked) return;
-      await this.#api.request(
-        {
-          verb: "delete",
-          group: "batch",
-          resource: "jobs",
-          namespace: this.#namespace,
-          name: this.#job,
-        },
-        { query: { propagationPolicy: "Background" }, signal: deadline },
-      );
-      if (this.#podName === undefined) return;
+      await this.#body.remove?.(deadline);
+      // Without a session nothing tells it to end; it does in time.
+      const isExpected = this.#body.remove !== undefined || this.#wasDialled;
+      if (this.#podName === undefined || !isExpected) return;
       const late = new Promise<void>((resolve) =>
         deadline.addEventListener("abort", () => resolve()),
       );
       await Promise.race([this.#going, late]);
     } catch (error) {
-      if (!isNotFound(error)) throw notRemoved(this.#job, this.#namespace, explain(error));
+      if (!isNotFound(error)) throw notRemoved(this.#body, explain(error));
     } finally {
       this.#watching.abort();
       this.#goneBecause("the agent was removed");
@@ -311,11 +292,5 @@ const notReady = (timeoutMs: number, waitsFor: string): UserError =>
     cause: new Error(waitsFor),
   });
 
-const notRemoved = (job: string, namespace: string, cause: unknown): UserError =>
-  new UserError("AGENT_NOT_REMOVED", `job/${job} in namespace "${namespace}" may still be there`, {
-    hints: [
-      `remove it: kubectl delete job ${job} -n ${namespace}`,
-      "it ends by itself when no session speaks with it",
-    ],
-    cause,
-  });
+const notRemoved = ({ name, removeHints: hints }: AgentBody, cause: unknown): UserError =>
+  new UserError("AGENT_NOT_REMOVED", `${name} may still be there`, { hints, cause });
