@@ -7,7 +7,7 @@ import {
   type WitnessName,
   witnessNames,
 } from "@inpod/sandbox";
-import { quoted, removeConfigs, runInpod, startInpod, witness } from "./exec-support.ts";
+import { quoted, Run, removeConfigs, runInpod, startInpod, witness } from "./exec-support.ts";
 
 let sandbox: Sandbox;
 before(async () => {
@@ -84,6 +84,41 @@ except TimeoutError: print("TimeoutError")'
   const { stdout, stderr } = await runInpod(sandbox, ["sh", "-c", script]);
   assert.equal(stdout, "curl 28\nTimeoutError\nblocking 124\n", stderr);
   assert.ok(performance.now() - since < 20_000);
+});
+
+test("without TCP Fast Open, from the beginning or later, a blocking connect waits and is answered", async (t) => {
+  const setting = "/proc/sys/net/ipv4/tcp_fastopen";
+  const set = async (value: string): Promise<number | null> => {
+    const argv = ["sh", "-c", `echo ${value} >${setting}`];
+    return (await new Run(sandbox.inLaptop(argv)).ended).code;
+  };
+  if ((await set("0")) !== 0) return t.skip(`${setting} of a network namespace cannot be set`);
+  const client = `
+import socket
+for host, port in (("${greetings}", ${httpPort}), ("${greetings}", ${refusedPort})):
+    input()
+    s = socket.socket()
+    print("connect", s.connect_ex((host, port)), flush=True)
+print("over", flush=True)`;
+  try {
+    for (const later of ["0", "1"]) {
+      assert.equal(await set(later), 0);
+      const run = await startInpod(
+        sandbox,
+        ["python3", "-c", `print("started", flush=True)${client}`],
+        {
+          stdin: "pipe",
+        },
+      );
+      await run.said("started");
+      await set("0");
+      run.child.stdin?.end("one\ntwo\n");
+      const { stdout, stderr } = await run.ended;
+      assert.equal(stdout, "started\nconnect 0\nconnect 111\nover\n", stderr);
+    }
+  } finally {
+    await set("1");
+  }
 });
 
 for (const name of named("-nonblock50")) {

@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly flags?: readonly string[];
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Default: none. */
+  readonly stdin?: "pipe";
   /** Written to a file that `-f` names. */
   readonly config?: object;
 }
@@ -129,7 +131,7 @@ export async function startInpod(
     sandbox.inLaptop(argv, {
       cwd: options.cwd ?? tmpdir(),
       env: options.env ?? process.env,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
       detached: true,
     }),
   );

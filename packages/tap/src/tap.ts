@@ -230,7 +230,8 @@ export class Tap {
   }
   /**
    * Puts the socket in progress. A non-blocking connect is answered with that; a blocking one is held, and if a signal
-   * takes it away the connect goes on. Its port, or a negative errno, which the program got.
+   * takes it away the connect goes on. Its port, or a negative errno, which the program got; but with -EOPNOTSUPP it got
+   * none, and the call is held as before.
    */
   startPending(token: number): number {
     return this.#native.startPending(token);

@@ -13,6 +13,9 @@ type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
 /** A local port that nobody answers on refuses at once; this is for one that hangs. */
 const LOCAL_CONNECT_MS = 5000;
 
+/** This kernel, or this socket, cannot be in progress. */
+const NOT_PENDING = -errnoNumber("EOPNOTSUPP");
+
 export class Connections {
   readonly #tap: Tap;
   readonly #session: Session;
@@ -31,10 +34,13 @@ export class Connections {
    * listens on the developer's machine is meant.
    */
   async connect(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
-    if (call.canBePending) {
-      await this.#connectLater(call, to, orLocal);
-      return;
-    }
+    const userPort = call.canBePending ? this.#tap.startPending(call.token) : NOT_PENDING;
+    if (userPort === NOT_PENDING) await this.#connectWaiting(call, to, orLocal);
+    else if (userPort > 0) await this.#connectPending(call, userPort, to, orLocal);
+  }
+
+  /** The call is held until the agent has an answer, and the socket untouched. */
+  async #connectWaiting(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
     try {
       const { channel, opened } = await this.#session.connectTcp(to.address, to.port);
       this.#relaying.set(call.token, channel);
@@ -67,9 +73,12 @@ export class Connections {
    * The socket is in progress until the agent has an answer. A program that does not wait (non-blocking, or taken away
    * by a signal) finds its socket writable then, or failed.
    */
-  async #connectLater(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
-    const userPort = this.#tap.startPending(call.token);
-    if (userPort < 0) return;
+  async #connectPending(
+    call: ConnectCall,
+    userPort: number,
+    to: Endpoint,
+    orLocal: boolean,
+  ): Promise<void> {
     try {
       const { channel, opened } = await this.#session.connectTcp(to.address, to.port);
       const local = encodeAddress(opened.local.address, opened.local.port);

@@ -137,11 +137,17 @@ int reply_relayed(const struct call *call, struct op *op) {
  * startPending(token) -> local port of the socket that is in SYN_SENT now, or -errno, with which the call was
  * answered. A non-blocking connect has its answer then; a blocking one is held until verdict(Connected|Failed),
  * its deadline, or SO_SNDTIMEO, after which the connect goes on behind its back as after a signal.
+ * -EOPNOTSUPP: not on this socket (net.ipv4.tcp_fastopen is 0 where it lives), and the call is held as before.
  */
 int start_pending(const struct call *call, struct op *op) {
   (void)call;
   kept_acting(op, 0, ECONNRESET); /* what it is connected to ends with us */
   int result = connect_pending(op, op->socket), port = result;
+  if (result == -EOPNOTSUPP) {
+    kept_undone(op);
+    op_unclaim(op);
+    return result;
+  }
   struct sockaddr_storage local;
   socklen_t length = sizeof local;
   if (result == -EINPROGRESS) {
