@@ -212,6 +212,13 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     has(forbidden, "agent-policy", "problem", /hostPID is not for this namespace/);
   });
 
+  test("a login that the cluster does not accept", async () => {
+    const KUBECONFIG = await kubeconfigWith("nobody", "no-token-of-anybody");
+    const report = await examine(["-t", "pod/orders"], { KUBECONFIG });
+    has(report, "cluster-unauthorized", "problem", /kubectl auth whoami/);
+    assert.equal(report.exitCode, 4);
+  });
+
   /** A kubeconfig of a ServiceAccount of the namespace. */
   async function kubeconfigOf(name: string): Promise<string> {
     await apply({
@@ -219,7 +226,11 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
       kind: "ServiceAccount",
       metadata: { name, namespace },
     });
-    const token = (await kubectl("create", "token", name, "-n", namespace)).trim();
+    const token = await kubectl("create", "token", name, "-n", namespace);
+    return kubeconfigWith(name, token.trim());
+  }
+
+  async function kubeconfigWith(name: string, token: string): Promise<string> {
     const { clusters } = JSON.parse(
       await kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"),
     ) as { clusters: { name: string; cluster: object }[] };

@@ -60,7 +60,7 @@ test("probes are of interest only to who takes the pod's traffic", () => {
   const probes = [{ kind: "liveness", port: "8080", patienceSeconds: 30 }] as const;
   const facts = { ...found, pod: { ...found.pod, probes } };
   const ids = (isStealing: boolean) =>
-    judgeTarget(facts, { kind: "known", value: {} }, isStealing).map(({ id }) => id);
+    judgeTarget(facts, { kind: "known", value: undefined }, isStealing).map(({ id }) => id);
   assert.ok(ids(true).includes("target-probes"));
   assert.ok(!ids(false).includes("target-probes"));
 });

@@ -221,6 +221,30 @@ test("without the tap's .node file doctor runs, and says so", async () => {
   assert.equal(code, 6, "the machine comes before the cluster");
 });
 
+test("on macOS and Windows, without any native file: the cluster part works, and exec's ways are told", async () => {
+  const copy = join(folder, "portable");
+  mkdirSync(copy);
+  for (const name of readdirSync(DIST))
+    if (name.endsWith(".js")) copyFileSync(join(DIST, name), join(copy, name));
+  for (const [platform, says] of [
+    ["darwin", /limactl/],
+    ["win32", /wsl --install/],
+  ] as const) {
+    // Only the name that Node gives the machine is another's: no file of another system is here.
+    const pretend = `data:text/javascript,Object.defineProperty(process,"platform",{value:"${platform}"})`;
+    const argv = [process.execPath, "--import", pretend, join(copy, "cli.js"), "doctor"];
+    const { stdout, code } = await run([...argv, "-o", "json", "--", "node"]);
+    const json = JSON.parse(stdout) as Json;
+    has(json, "machine-not-linux", "problem", says);
+    has(json, "cluster-kubeconfig-not-found", "problem", /kubeconfig/);
+    assert.equal(json.skipped.program, "it runs where Linux is");
+    assert.equal(code, 6);
+    const looking = JSON.parse((await run([...argv, "-o", "json"])).stdout) as Json;
+    has(looking, "machine-not-linux", "note", says);
+    assert.equal(looking.exitCode, 4, "who looks at the cluster is told about the cluster");
+  }
+});
+
 test("no kubeconfig: a problem of the cluster, and what depends on it is not looked at", async () => {
   const json = await examine([]);
   has(json, "cluster-kubeconfig-not-found", "problem", /no kubeconfig/);

@@ -43,6 +43,7 @@ export async function startDoctor(
     return { code: 0 };
   }
   const [first, ...rest] = command;
+  const why = first === undefined ? "no command was named (-- COMMAND)" : notHere();
   const [machine, cluster] = await Promise.all([
     gatherMachine(env, () => probeInChild(script)),
     examine(target, config),
@@ -51,14 +52,14 @@ export async function startDoctor(
     version: VERSION,
     target: config.target,
     findings: [
-      ...(first === undefined
+      ...(first === undefined || why !== undefined
         ? []
         : judgeProgram(gatherProgram([first, ...rest], env.PATH, directory))),
       ...judgeMachine(machine, first !== undefined),
       ...cluster.findings,
     ],
     skipped: {
-      ...(first === undefined ? { program: "no command was named (-- COMMAND)" } : {}),
+      ...(why === undefined ? {} : { program: why }),
       ...cluster.skipped,
     },
     roles: cluster.roles,
@@ -66,6 +67,9 @@ export async function startDoctor(
   stdout.write(output === "json" ? renderJson(report) : renderText(report, hasColor(stdout, env)));
   return { code: exitCodeOfFindings(report.findings) };
 }
+
+const notHere = (): string | undefined =>
+  process.platform === "linux" ? undefined : "it runs where Linux is";
 
 type ClusterPart = Pick<Report, "findings" | "skipped" | "roles">;
 
@@ -77,7 +81,12 @@ async function examine(
     const why = "the target is on this machine";
     return {
       findings: target.kind === "process" ? [judgeProcess(target.pid, tryProcess(target.pid))] : [],
-      skipped: { cluster: why, rights: why, agent: why },
+      skipped: {
+        ...{ cluster: why, rights: why, agent: why },
+        ...(target.kind === "engine"
+          ? { target: `see it by: ${target.engine} inspect ${target.name}` }
+          : {}),
+      },
       roles: undefined,
     };
   }
@@ -124,7 +133,7 @@ async function judge(
     skipped.target = why;
     skipped.agent = why;
   } else {
-    findings.push(...judgeTarget(facts.target, facts.namespaceLabels, isStealing));
+    findings.push(...judgeTarget(facts.target, facts.namespaceFacts, isStealing));
     if (facts.target.kind === "found") findings.push(...judgeAgent(facts.target, VERSION));
     else skipped.agent = "there is no target to run beside";
   }

@@ -14,7 +14,7 @@ export const cluster: ClusterFacts = {
   clockAheadMs: 140,
   user: known("ada@example.com"),
   rights: [],
-  namespaceLabels: known({ "kubernetes.io/metadata.name": "shop" }),
+  namespaceFacts: known({ labels: { "kubernetes.io/metadata.name": "shop" }, annotations: {} }),
   target: undefined,
 };
 const at = (
@@ -110,7 +110,7 @@ export const clusterCases: readonly Case[] = [
   ),
   at(
     "a misspelt namespace",
-    { namespaceLabels: known(undefined) },
+    { namespaceFacts: known(undefined) },
     "cluster-namespace-not-found",
     "problem",
     /kubectl get namespaces/,

@@ -85,6 +85,7 @@ export const machineCases: readonly Case[] = [
     "problem",
     /5\.14/,
   ),
+  at("Node 18", { ...debian, nodeVersion: "v18.20.4" }, "machine-node-old", "problem", /20\.20/),
   at("riscv64", { ...debian, architecture: "riscv64" }, "machine-architecture", "warning", /x64/),
   at("Docker", docker, "machine-pidfd-getfd", "problem", /--cap-add SYS_PTRACE/),
   at(
@@ -92,7 +93,7 @@ export const machineCases: readonly Case[] = [
     { ...docker, container: "kubernetes" },
     "machine-pidfd-getfd",
     "problem",
-    /capabilities: \{add: \["SYS_PTRACE"\]\}/,
+    /capabilities: \{add: \[SYS_PTRACE\]\}/,
   ),
   at(
     "gVisor",

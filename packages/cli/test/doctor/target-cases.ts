@@ -1,6 +1,12 @@
 /** Targets, nodes and agents, by what real clusters say of them. */
 import { UserError } from "@inpod/protocol";
-import type { AgentOutlook, NodeFacts, PodFacts, TargetFacts } from "@inpod/targets";
+import type {
+  AgentOutlook,
+  NamespaceFacts,
+  NodeFacts,
+  PodFacts,
+  TargetFacts,
+} from "@inpod/targets";
 import { judgeAgent } from "../../src/doctor/agent/judge.ts";
 import { judgeTarget } from "../../src/doctor/target/judge.ts";
 import { judgeProcess } from "../../src/doctor/target/process.ts";
@@ -73,9 +79,15 @@ export const found: Found = {
 };
 
 type Row = readonly [when: string, id: string, level: Case["level"], says: RegExp];
-const target = (facts: TargetFacts, row: Row, namespaceLabels = {}, isStealing = true): Case => ({
+const target = (
+  facts: TargetFacts,
+  row: Row,
+  namespace: Partial<NamespaceFacts> = {},
+  isStealing = true,
+): Case => ({
   when: row[0],
-  findings: () => judgeTarget(facts, known(namespaceLabels), isStealing),
+  findings: () =>
+    judgeTarget(facts, known({ labels: {}, annotations: {}, ...namespace }), isStealing),
   id: row[1],
   level: row[2],
   says: row[3],
@@ -206,7 +218,7 @@ const targets: readonly Case[] = [
     /annotation linkerd\.io/,
   ),
   target(found, ["Istio ambient", "target-mesh-ambient", "note", /ztunnel/], {
-    "istio.io/dataplane-mode": "ambient",
+    labels: { "istio.io/dataplane-mode": "ambient" },
   }),
   neighbour(
     { "k8s-app": "cilium" },
@@ -214,6 +226,31 @@ const targets: readonly Case[] = [
     "target-network-plugin",
     "note",
     /CiliumNetworkPolicy/,
+  ),
+  ofPod(
+    { annotations: { "inpod.dev/policy": "no-steal" } },
+    "an owner who forbids to steal",
+    "target-policy-steal",
+    "problem",
+    /pod\/orders-7d4f says no-steal/,
+  ),
+  target(
+    found,
+    ["a namespace with a policy", "target-policy", "note", /namespace "shop" says read-only-files/],
+    { annotations: { "inpod.dev/policy": "read-only-files" } },
+  ),
+  target(
+    { ...found, pod: { ...pod, annotations: { "inpod.dev/policy": "no-steal" } } },
+    ["no-steal, for who does not", "target-policy", "note", /no-steal/],
+    {},
+    false,
+  ),
+  ofPod(
+    { annotations: { "inpod.dev/policy": "nosteal" } },
+    "a misspelt policy",
+    "target-policy-unreadable",
+    "problem",
+    /"nosteal" is none of/,
   ),
   neighbour({ "k8s-app": "calico-node" }, "Calico", "target-network-plugin", "note", /Calico/),
   neighbour({ "k8s-app": "aws-node" }, "EKS", "target-network-plugin", "ok", /Amazon VPC/),
@@ -346,6 +383,13 @@ const agents: readonly Case[] = [
     "agent-node-kernel",
     "problem",
     /4\.18/,
+  ),
+  onNode(
+    { kubeletVersion: "v1.19.16" },
+    "an old kubelet",
+    "agent-node-kubelet",
+    "warning",
+    /1\.21/,
   ),
   onNode(
     { kernelVersion: "5.10.226-214.880.amzn2.x86_64" },

@@ -7,6 +7,8 @@ const { ok, note, warning, problem } = findingsOf("agent");
 
 /** nf_tables as the agent's rules need it. */
 const OLDEST_KERNEL: MajorMinor = [4, 18];
+/** As of the API server. */
+const OLDEST_KUBELET: MajorMinor = [1, 21];
 /** NFT_TABLE_F_OWNER: the kernel removes the rules when the agent dies, however it does. */
 const OWNED_TABLES: MajorMinor = [5, 12];
 
@@ -24,14 +26,14 @@ export function judgeNode(
         hints: ["choose a target on a Linux node"],
       }),
     ];
-  const kernel = judgeKernel(node);
   return [
     ok(
       "node",
       `node "${node.name}": ${node.osImage}, ${node.containerRuntime}, kubelet ${node.kubeletVersion}`,
     ),
     ...judgeArchitecture(node),
-    ...kernel,
+    ...judgeKubelet(node),
+    ...judgeKernel(node),
     ...judgeConditions(node),
     ...judgeRoom(node, taken, agent),
   ];
@@ -88,6 +90,17 @@ function judgeKernel({ name, kernelVersion }: NodeFacts): Finding[] {
       ),
     ];
   return [ok("node-kernel", `Linux ${kernelVersion}`)];
+}
+
+function judgeKubelet({ name, kubeletVersion }: NodeFacts): Finding[] {
+  const version = majorMinor(kubeletVersion);
+  if (version === undefined || !isBefore(version, OLDEST_KUBELET)) return [];
+  return [
+    warning("node-kubelet", `node "${name}" has a kubelet of ${kubeletVersion}`, {
+      why: `nobody has tried inpod before ${OLDEST_KUBELET.join(".")}`,
+      hints: ["choose a target on a newer node"],
+    }),
+  ];
 }
 
 /** Under pressure the kubelet takes no pod, or evicts some. https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/ */

@@ -81,10 +81,10 @@ function judgeClock({ clockAheadMs }: ClusterFacts): Finding[] {
   ];
 }
 
-function judgeNamespace({ namespace, namespaceLabels }: ClusterFacts): Finding[] {
+function judgeNamespace({ namespace, namespaceFacts }: ClusterFacts): Finding[] {
   // Who may not read namespaces learns it from the target.
-  if (namespaceLabels.kind === "unknown") return [];
-  if (namespaceLabels.value !== undefined) return [ok("namespace", `namespace "${namespace}"`)];
+  if (namespaceFacts.kind === "unknown") return [];
+  if (namespaceFacts.value !== undefined) return [ok("namespace", `namespace "${namespace}"`)];
   return [
     problem("namespace-not-found", `no namespace "${namespace}" in the cluster`, {
       hints: ["see which there are: kubectl get namespaces", "look in another: -n NAME"],

@@ -13,7 +13,7 @@ const capAdd =
   "start the container with --cap-add SYS_PTRACE: Docker's default seccomp profile then allows it";
 const devContainer = 'in devcontainer.json: "runArgs": ["--cap-add=SYS_PTRACE"]';
 const kubernetes =
-  'in this pod\'s spec: securityContext: {capabilities: {add: ["SYS_PTRACE"]}}, and seccompProfile: {type: Unconfined} if that is not enough';
+  "in this pod's spec: securityContext: {capabilities: {add: [SYS_PTRACE]}}, and seccompProfile: {type: Unconfined} if that is not enough";
 
 function doorHints({ container }: MachineFacts): string[] {
   switch (container) {

@@ -3,19 +3,24 @@
 import { checkPlatform } from "@inpod/layer/platform";
 import { UserError } from "@inpod/protocol";
 import { type Finding, findingOfError, findingsOf } from "../finding.ts";
+import { isBefore, type MajorMinor, majorMinor } from "../version.ts";
 import type { MachineFacts } from "./facts.ts";
 import { judgeTap } from "./judge-tap.ts";
 
-const { ok, note, warning } = findingsOf("machine");
+const { ok, note, warning, problem } = findingsOf("machine");
+
+/** As package.json has it. */
+const OLDEST_NODE: MajorMinor = [20, 20];
 
 /** Below it a server with some hundred connections runs out: each takes two descriptors in the CLI. */
 const FEW_FILES = 4096;
 
 /** @param wantsExec a command was named, so exec is what is asked about */
 export function judgeMachine(facts: MachineFacts, wantsExec: boolean): Finding[] {
-  if (facts.platform !== "linux") return [notLinux(facts, wantsExec)];
+  if (facts.platform !== "linux") return [...judgeNode(facts), notLinux(facts, wantsExec)];
   return [
     ...judgeKernel(facts),
+    ...judgeNode(facts),
     ...judgeArchitecture(facts),
     ...judgeTap(facts),
     ...judgeFuse(facts),
@@ -58,9 +63,19 @@ function judgeKernel({ platform, release, container }: MachineFacts): Finding[] 
   }
 }
 
-function judgeArchitecture({ architecture, nodeVersion }: MachineFacts): Finding[] {
-  if (architecture === "x64" || architecture === "arm64")
+function judgeNode({ nodeVersion, architecture }: MachineFacts): Finding[] {
+  const version = majorMinor(nodeVersion);
+  if (version === undefined || !isBefore(version, OLDEST_NODE))
     return [ok("node", `Node ${nodeVersion} on ${architecture}`)];
+  return [
+    problem("node-old", `Node ${nodeVersion} is too old: inpod needs ${OLDEST_NODE.join(".")}`, {
+      hints: ["install a newer one: https://nodejs.org/en/download"],
+    }),
+  ];
+}
+
+function judgeArchitecture({ architecture }: MachineFacts): Finding[] {
+  if (architecture === "x64" || architecture === "arm64") return [];
   return [
     warning("architecture", `nobody has tried inpod on ${architecture}`, {
       why: "the filter of system calls is written for x64 and arm64",
@@ -70,7 +85,8 @@ function judgeArchitecture({ architecture, nodeVersion }: MachineFacts): Finding
 }
 
 function judgeFuse({ fuse, container }: MachineFacts): Finding[] {
-  const why = "without FUSE inpod serves single files of the pod, of up to 4 MiB, and no folders";
+  const why =
+    "single files of the pod, of up to 4 MiB, are served without it; larger ones and folders take it";
   if (fuse.device === "ENOENT" || fuse.device === "EPERM")
     return [
       note("fuse", `there is no usable /dev/fuse (${fuse.device})`, {
@@ -130,7 +146,7 @@ function judgeUserNamespaces({ userNamespaces, isRoot, container }: MachineFacts
       "user-namespaces",
       `this machine refuses user namespaces${what === undefined ? "" : `: ${what}`}`,
       {
-        why: "the pod's files are mounted through one, and the sandbox of npm run demo is made of them; without, fusermount3 mounts",
+        why: "mounting the pod's files as an ordinary user takes one, or fusermount3; the sandbox of npm run demo is made of them",
         hints: [hint],
       },
     ),

@@ -1,8 +1,16 @@
 /** The target's pod: what a session in its place will be like. Pure. */
-import type { Answer, PodFacts, PolicyFacts, ProbeFacts, TargetFacts } from "@inpod/targets";
+import type {
+  Answer,
+  NamespaceFacts,
+  PodFacts,
+  PolicyFacts,
+  ProbeFacts,
+  TargetFacts,
+} from "@inpod/targets";
 import { type Finding, findingOfError, findingsOf } from "../finding.ts";
 import { judgeMesh } from "./mesh.ts";
 import { judgeNetworkPlugin } from "./network-plugin.ts";
+import { judgePolicy } from "./policy.ts";
 import { judgeRuntimeClass } from "./runtime-class.ts";
 
 const { ok, note, warning } = findingsOf("target");
@@ -12,16 +20,23 @@ type Found = Extract<TargetFacts, { kind: "found" }>;
 /** @param isStealing the configuration or the command line says so */
 export function judgeTarget(
   facts: TargetFacts,
-  namespaceLabels: Answer<Readonly<Record<string, string>> | undefined>,
+  namespace: Answer<NamespaceFacts | undefined>,
   isStealing: boolean,
 ): Finding[] {
   if (facts.kind === "not-usable") return [findingOfError("target", facts.error)];
+  const { labels = {}, annotations = {} } =
+    (namespace.kind === "known" ? namespace.value : undefined) ?? {};
+  const { pod } = facts;
   return [
     ok("found", told(facts)),
     ...judgeState(facts.pod),
     ...judgeHost(facts.pod),
     ...judgeRuntimeClass(facts),
-    ...judgeMesh(facts.pod, namespaceLabels.kind === "known" ? (namespaceLabels.value ?? {}) : {}),
+    ...judgePolicy(
+      { [`pod/${pod.name}`]: pod.annotations, [`namespace "${pod.namespace}"`]: annotations },
+      isStealing,
+    ),
+    ...judgeMesh(pod, labels),
     ...judgeNetworkPlugin(facts),
     ...judgePolicies(facts),
     ...(isStealing ? judgeProbes(facts.pod) : []),

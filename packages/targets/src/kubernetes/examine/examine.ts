@@ -4,7 +4,7 @@ import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
 import { ask, map } from "./answer.ts";
 import { examineTarget } from "./examine-target.ts";
-import type { ClusterFacts, ExamineOptions } from "./facts.ts";
+import type { ClusterFacts, ExamineOptions, NamespaceFacts } from "./facts.ts";
 import { type RightAnswer, tryRights } from "./rights.ts";
 import { sessionRights } from "./session-rights.ts";
 
@@ -44,8 +44,8 @@ async function examine(
     ({ right, isAllowed }) =>
       isAllowed && right.verb === "create" && right.resource === "pods" && !right.subresource,
   );
-  const [namespaceLabels, targetFacts] = await Promise.all([
-    ask(labelsOf(api, namespace, signal)),
+  const [namespaceFacts, targetFacts] = await Promise.all([
+    ask(namespaceNamed(api, namespace, signal)),
     target === undefined || target.kind === "targetless"
       ? undefined
       : examineTarget(cluster, target, agent, mayCreatePods, signal),
@@ -57,7 +57,7 @@ async function examine(
     clockAheadMs,
     user,
     rights,
-    namespaceLabels,
+    namespaceFacts,
     target: targetFacts,
   };
 }
@@ -86,17 +86,17 @@ async function whoAmI(api: ApiClient, signal: AbortSignal): Promise<string> {
 }
 
 /** Undefined: there is no such namespace. */
-async function labelsOf(
+async function namespaceNamed(
   api: ApiClient,
   name: string,
   signal: AbortSignal,
-): Promise<Readonly<Record<string, string>> | undefined> {
+): Promise<NamespaceFacts | undefined> {
   try {
     const { metadata } = await api.request<V1Namespace>(
       { verb: "get", group: "", resource: "namespaces", name },
       { signal },
     );
-    return metadata?.labels ?? {};
+    return { labels: metadata?.labels ?? {}, annotations: metadata?.annotations ?? {} };
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;

@@ -26,10 +26,15 @@ export interface ClusterFacts {
   readonly clockAheadMs: number;
   readonly user: Answer<string>;
   readonly rights: readonly RightAnswer[];
-  /** Of the namespace itself; undefined: there is none of that name. */
-  readonly namespaceLabels: Answer<Readonly<Record<string, string>> | undefined>;
+  /** Undefined: there is none of that name. */
+  readonly namespaceFacts: Answer<NamespaceFacts | undefined>;
   /** Undefined: no target was named. */
   readonly target: TargetFacts | undefined;
+}
+
+export interface NamespaceFacts {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 export type TargetFacts =
