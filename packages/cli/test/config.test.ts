@@ -13,6 +13,7 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
       useProxy: true,
       key: "made-up",
       onDisconnect: "stop",
+      protectedContexts: [],
       agent: undefined,
       env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
       ignoredKeys: [],
@@ -168,6 +169,7 @@ test("every key but the agent's arrives", (t) => {
     useProxy: false,
     key: "fix-42",
     onDisconnect: "continue",
+    protectedContexts: [],
     agent: config.agent,
     env: {
       include: ["*"],

@@ -61,17 +61,19 @@ const imageText = (error: string) => z.string({ error }).regex(/^[^\s]+$/, { err
 /** Kept for the day when they do something. */
 const DETECTION = "requests are not looked into yet";
 
+export const imageKey = shortOr(
+  imageText(WHAT_IMAGE),
+  section({
+    registry: works(imageText(WHAT_PART), "the image without its tag", { into: "agent.image" }),
+    tag: works(imageText(WHAT_PART), "its tag", { into: "agent.image" }),
+  }).refine(({ registry, tag }) => registry !== undefined && tag !== undefined, {
+    error: "an object with both registry and tag",
+  }),
+);
+
 export const agentSection = section({
   image: works(
-    shortOr(
-      imageText(WHAT_IMAGE),
-      section({
-        registry: works(imageText(WHAT_PART), "the image without its tag", { into: "agent.image" }),
-        tag: works(imageText(WHAT_PART), "its tag", { into: "agent.image" }),
-      }).refine(({ registry, tag }) => registry !== undefined && tag !== undefined, {
-        error: "an object with both registry and tag",
-      }),
-    ),
+    imageKey,
     "image of the agent; the default is the one that belongs to this version of inpod",
   ),
   image_pull_policy: works(

@@ -65,13 +65,16 @@ const fs = section({
   ),
 });
 
+const NO_COPIES = "copies of the target are made by mirrord's operator, which inpod does not have";
 const copyTarget = section({
-  enabled: refused("whether a copy of the target is made", "", { type: "boolean" }),
-  scale_down: refused("whether the target is scaled to zero meanwhile", "", { type: "boolean" }),
-  exclude_containers: refused("containers that the copy does not have", "", {
+  enabled: refused("whether a copy of the target is made", NO_COPIES, { type: "boolean" }),
+  scale_down: refused("whether the target is scaled to zero meanwhile", NO_COPIES, {
+    type: "boolean",
+  }),
+  exclude_containers: refused("containers that the copy does not have", NO_COPIES, {
     type: "list of string",
   }),
-  exclude_init_containers: refused("init containers that the copy does not have", "", {
+  exclude_init_containers: refused("init containers that the copy does not have", NO_COPIES, {
     type: "list of string",
   }),
 });
@@ -103,11 +106,10 @@ export const feature = section({
     }),
     "what is done for certain programs",
   ),
-  copy_target: refused(
-    "a copy of the target in its place",
-    "copies of the target are made by mirrord's operator, which inpod does not have",
-    { schema: shortOr(flagOrObject, copyTarget), harmless: off },
-  ),
+  copy_target: refused("a copy of the target in its place", NO_COPIES, {
+    schema: shortOr(flagOrObject, copyTarget),
+    harmless: off,
+  }),
   split_queues: refused(
     "a share of a queue's messages",
     "queues are split by mirrord's operator, which inpod does not have",

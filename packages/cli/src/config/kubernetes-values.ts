@@ -49,16 +49,17 @@ export const annotations = z
 
 /** resource.Quantity without a sign: less than nothing is nobody's request. */
 const WHAT_QUANTITY = 'a quantity as Kubernetes writes it, for instance "100m", "1", "64Mi"';
+const QUANTITY =
+  /^(?:\d{1,18}(?:\.\d{0,9})?|\.\d{1,9})(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,2})?$/;
 const quantity = z
-  .union([z.string(), z.number()], { error: WHAT_QUANTITY })
-  .transform(String)
-  .refine(
-    (written) =>
-      /^(?:\d{1,18}(?:\.\d{0,9})?|\.\d{1,9})(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,2})?$/.test(
-        written,
-      ),
+  .union(
+    [
+      z.string().regex(QUANTITY, { error: WHAT_QUANTITY }),
+      z.number().min(0, { error: WHAT_QUANTITY }).max(1e18, { error: WHAT_QUANTITY }),
+    ],
     { error: WHAT_QUANTITY },
-  );
+  )
+  .transform(String);
 export const quantities = z.record(qualifiedName, quantity, {
   error: "an object of resources and their quantities",
 });

@@ -4,6 +4,8 @@ import { UserError } from "@inpod/protocol";
 import { gitBranch } from "./git-branch.ts";
 import { newKey as randomKey } from "./key.ts";
 import { type Overrides, over, overridesOfEnvironment } from "./overrides.ts";
+import { findOwnConfig, type OwnConfig, ownSchema } from "./own-config.ts";
+import type { FileKind } from "./problems.ts";
 import { ENDINGS, type FileContent, isFile, readConfigFile } from "./read-file.ts";
 import { type ResolvedConfig, resolve } from "./resolve.ts";
 import { type FileConfig, fileSchema } from "./schema.ts";
@@ -13,6 +15,21 @@ import type { Rendered } from "./template-values.ts";
 const DEFAULT_FILES = [".inpod/inpod", ".mirrord/mirrord"].flatMap((name) =>
   ENDINGS.map((ending) => name + ending),
 );
+
+const PROJECT: FileKind<typeof fileSchema> = {
+  schema: fileSchema,
+  elsewhere: {
+    schema: ownSchema,
+    where: "your own configuration (~/.config/inpod/config.json), not a project's",
+  },
+};
+const OWN: FileKind<typeof ownSchema> = {
+  schema: ownSchema,
+  elsewhere: {
+    schema: fileSchema,
+    where: "a project's configuration (.inpod/inpod.json), not your own",
+  },
+};
 
 export interface Sources {
   readonly flags: Overrides;
@@ -30,9 +47,13 @@ export interface LoadedConfig {
   readonly config: ResolvedConfig;
   /** Undefined: there is no file. */
   readonly path: string | undefined;
-  /** What each source says: the file by its keys, variables by the overrides they are. */
+  /** Undefined: there is none. */
+  readonly ownPath: string | undefined;
+  /** What each source says: files by their keys, the others by the overrides they are. */
   readonly fileTree: unknown;
+  readonly ownTree: unknown;
   readonly flags: Overrides;
+  readonly variables: Overrides;
   readonly variableNames: Readonly<Partial<Record<keyof Overrides, string>>>;
 }
 
@@ -62,21 +83,35 @@ export function loadSources({
     madeUp ??= newKey();
     return madeUp;
   };
+  const nothing = { value: {}, tree: {}, ignored: [], problems: [] };
   const file: FileContent<FileConfig> =
-    path === undefined
-      ? { value: {}, tree: {}, ignored: [], problems: [] }
-      : readConfigFile({ directory, path }, fileSchema, facts, keyOf);
+    path === undefined ? nothing : readConfigFile({ directory, path }, PROJECT, facts, keyOf);
+  const ownPath = findOwnConfig(env);
+  const own: FileContent<OwnConfig> =
+    ownPath === undefined
+      ? nothing
+      : readConfigFile({ directory, path: ownPath }, OWN, facts, () => keyOf(file.value?.key));
 
   throwIfInvalid([
     ["the environment", [...variables.problems, ...oneList(variables.overrides)]],
     ["the command line", oneList(flags)],
     [path ?? "", file.problems],
+    [ownPath ?? "", own.problems],
   ]);
   return {
-    config: resolve(file.value ?? {}, overrides, file.ignored, keyOf),
+    config: resolve(
+      file.value ?? {},
+      own.value ?? {},
+      overrides,
+      [...file.ignored, ...own.ignored],
+      keyOf,
+    ),
     path,
+    ownPath,
     fileTree: file.tree,
-    flags,
+    ownTree: own.tree,
+    flags: variablesAside(flags, variables.overrides),
+    variables: variables.overrides,
     variableNames: variables.names,
   };
 }

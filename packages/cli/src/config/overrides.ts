@@ -78,32 +78,47 @@ const fsMode: Reader<FsMode> = (text) => {
 
 /** By the last part of the variable's name: INPOD_… and MIRRORD_…. */
 const VARIABLES: {
-  readonly [Key in keyof Overrides]-?: readonly [name: string, Reader<NonNullable<Overrides[Key]>>];
+  readonly [Key in keyof Overrides]-?: readonly [
+    name: string,
+    Reader<NonNullable<Overrides[Key]>>,
+    key: string | undefined,
+  ];
 } = {
-  configFile: ["CONFIG_FILE", word],
-  target: ["IMPERSONATED_TARGET", word],
-  namespace: ["TARGET_NAMESPACE", word],
-  context: ["KUBE_CONTEXT", word],
-  kubeconfig: ["KUBECONFIG", word],
-  agentImage: ["AGENT_IMAGE", word],
-  agentStartupTimeoutS: ["AGENT_STARTUP_TIMEOUT", seconds(1)],
-  agentNamespace: ["AGENT_NAMESPACE", checked(dnsLabel)],
-  agentLogLevel: ["AGENT_RUST_LOG", checked(logLevel)],
-  agentTtlS: ["AGENT_TTL", seconds(0)],
-  ephemeral: ["EPHEMERAL_CONTAINER", flag],
-  key: ["KEY", checked(label)],
-  allowHostNetwork: ["ALLOW_HOST_NETWORK", flag],
-  fsMode: ["FILE_MODE", fsMode],
-  envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list],
-  envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list],
-  envFile: ["OVERRIDE_ENV_VARS_FILE", word],
-  skipProcesses: ["SKIP_PROCESSES", list],
-  dns: ["REMOTE_DNS", flag],
-  steal: ["AGENT_TCP_STEAL_TRAFFIC", flag],
-  tcpOutgoing: ["TCP_OUTGOING", flag],
-  udpOutgoing: ["UDP_OUTGOING", flag],
-  acceptInvalidCertificates: ["ACCEPT_INVALID_CERTIFICATES", flag],
+  configFile: ["CONFIG_FILE", word, undefined],
+  target: ["IMPERSONATED_TARGET", word, "target.path"],
+  namespace: ["TARGET_NAMESPACE", word, "target.namespace"],
+  context: ["KUBE_CONTEXT", word, "kube_context"],
+  kubeconfig: ["KUBECONFIG", word, "kubeconfig"],
+  agentImage: ["AGENT_IMAGE", word, "agent.image"],
+  agentStartupTimeoutS: ["AGENT_STARTUP_TIMEOUT", seconds(1), "agent.startup_timeout"],
+  agentNamespace: ["AGENT_NAMESPACE", checked(dnsLabel), "agent.namespace"],
+  agentLogLevel: ["AGENT_RUST_LOG", checked(logLevel), "agent.log_level"],
+  agentTtlS: ["AGENT_TTL", seconds(0), "agent.ttl"],
+  ephemeral: ["EPHEMERAL_CONTAINER", flag, "agent.ephemeral"],
+  key: ["KEY", checked(label), "key"],
+  allowHostNetwork: ["ALLOW_HOST_NETWORK", flag, "agent.allow_host_network"],
+  fsMode: ["FILE_MODE", fsMode, "feature.fs.mode"],
+  envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list, "feature.env.exclude"],
+  envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list, "feature.env.include"],
+  envFile: ["OVERRIDE_ENV_VARS_FILE", word, "feature.env.env_file"],
+  skipProcesses: ["SKIP_PROCESSES", list, "skip_processes"],
+  dns: ["REMOTE_DNS", flag, "feature.network.dns.enabled"],
+  steal: ["AGENT_TCP_STEAL_TRAFFIC", flag, "feature.network.incoming.mode"],
+  tcpOutgoing: ["TCP_OUTGOING", flag, "feature.network.outgoing.tcp"],
+  udpOutgoing: ["UDP_OUTGOING", flag, "feature.network.outgoing.udp"],
+  acceptInvalidCertificates: ["ACCEPT_INVALID_CERTIFICATES", flag, "accept_invalid_certificates"],
 };
+
+/** The key of the file that each overrides; `configFile` overrides none. */
+export const KEY_OF_OVERRIDE = Object.fromEntries(
+  Object.entries(VARIABLES).flatMap(([name, [, , key]]) =>
+    key === undefined ? [] : [[name, key]],
+  ),
+) as Readonly<Record<Exclude<keyof Overrides, "configFile">, string>>;
+
+/** For documentation: the ends of the variables' names, and what they override. */
+export const variableSuffixes = (): { suffix: string; key: string | undefined }[] =>
+  Object.values(VARIABLES).map(([suffix, , key]) => ({ suffix, key }));
 
 /** An empty variable is one that is not set. */
 export function overridesOfEnvironment(env: NodeJS.ProcessEnv): {

@@ -4,15 +4,22 @@ import type * as z from "zod";
 import { isRead, keysOf } from "./keys.ts";
 import { below } from "./tree.ts";
 
+/** What a file of some kind may say, and where else people look for those keys. */
+export interface FileKind<Schema extends z.ZodType = z.ZodType> {
+  readonly schema: Schema;
+  /** Keys of another kind of file, and how that one is called. */
+  readonly elsewhere?: { readonly schema: z.ZodType; readonly where: string };
+}
+
 export const problemsOf = (
   issues: readonly z.core.$ZodIssue[],
   tree: unknown,
-  schema: z.ZodType,
+  kind: FileKind,
 ): string[] =>
   issues.flatMap((issue) => {
     const path = pathText(issue.path);
     if (issue.code === "unrecognized_keys")
-      return issue.keys.map((key) => unknownKey(path, key, issue.message.split(" "), schema));
+      return issue.keys.map((key) => unknownKey(path, key, issue.message.split(" "), kind));
     if (issue.code === "invalid_key")
       return [`"${path}" has a wrong key; allowed: ${issue.issues[0]?.message}`];
     if (issue.message.startsWith("not supported yet")) return [`"${path}": ${issue.message}`];
@@ -25,15 +32,18 @@ function unknownKey(
   path: string,
   key: string,
   siblings: readonly string[],
-  schema: z.ZodType,
+  { schema, elsewhere }: FileKind,
 ): string {
+  const full = below(path, key);
+  if (elsewhere && [...keysOf(elsewhere.schema)].some((each) => each.path === full))
+    return `"${full}" belongs into ${elsewhere.where}`;
   const idle = new Set(
     [...keysOf(schema)].filter((each) => !isRead(each)).map((each) => each.path),
   );
   const guess = nearest(key, siblings);
   const known = siblings.filter((name) => name !== "" && !idle.has(below(path, name)));
   return (
-    `unknown key "${below(path, key)}"` +
+    `unknown key "${full}"` +
     (guess === undefined ? "" : `, did you mean "${guess}"?`) +
     (known.length === 0
       ? ""

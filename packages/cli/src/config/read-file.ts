@@ -3,7 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { UserError } from "@inpod/protocol";
 import type * as z from "zod";
-import { problemsOf } from "./problems.ts";
+import { type FileKind, problemsOf } from "./problems.ts";
 import { type IgnoredKey, sortOut } from "./sort-out.ts";
 import { parseConfig } from "./syntax.ts";
 import type { TemplateFacts } from "./template-values.ts";
@@ -29,7 +29,7 @@ export type KeyOf = (written: string | undefined) => string;
 /** @throws UserError CONFIG_NOT_FOUND, CONFIG_INVALID for a name that says no language */
 export function readConfigFile<Schema extends z.ZodType>(
   { directory, path }: { readonly directory: string; readonly path: string },
-  schema: Schema,
+  kind: FileKind<Schema>,
   facts: Omit<TemplateFacts, "key">,
   keyOf: KeyOf,
 ): FileContent<z.output<Schema>> {
@@ -46,12 +46,12 @@ export function readConfigFile<Schema extends z.ZodType>(
   const mistakes = [...new Set([...own.problems, ...filled.problems])];
   // What a template should have given would be found wrong once more.
   if (mistakes.length > 0) return { ...nothing, problems: mistakes };
-  const { tree, refused, ignored } = sortOut(filled.tree, schema);
+  const { tree, refused, ignored } = sortOut(filled.tree, kind.schema);
   if (!isObject(tree)) return { ...nothing, problems: ["the whole file must be an object"] };
-  const checked = schema.safeParse(tree);
+  const checked = kind.schema.safeParse(tree);
   const problems = [
     ...refused,
-    ...(checked.success ? [] : problemsOf(checked.error.issues, tree, schema)),
+    ...(checked.success ? [] : problemsOf(checked.error.issues, tree, kind)),
   ];
   const value = checked.success && problems.length === 0 ? checked.data : undefined;
   return { value, tree, ignored, problems };

@@ -4,6 +4,7 @@ import type { LayerConfig } from "@inpod/layer";
 import { type AgentConfig, agentConfig } from "./agent-config.ts";
 import { defined } from "./defined.ts";
 import type { Overrides } from "./overrides.ts";
+import type { OwnConfig } from "./own-config.ts";
 import type { FileConfig } from "./schema.ts";
 import type { IgnoredKey } from "./sort-out.ts";
 import { targetOf } from "./target-keys.ts";
@@ -14,6 +15,8 @@ export interface ResolvedConfig {
   readonly namespace?: string;
   readonly kubeconfig?: string;
   readonly context?: string;
+  /** Names with `*` and `?` of contexts that are asked about before anything is taken from a pod. */
+  readonly protectedContexts: readonly string[];
   readonly acceptInvalidCertificates: boolean;
   /** Whether HTTPS_PROXY and its like are followed on the way to the API server. */
   readonly useProxy: boolean;
@@ -43,6 +46,7 @@ export interface EnvironmentConfig {
 
 export function resolve(
   file: FileConfig,
+  own: OwnConfig,
   overrides: Overrides,
   ignoredKeys: readonly IgnoredKey[],
   keyOf: (written?: string) => string,
@@ -53,15 +57,20 @@ export function resolve(
     ...defined({
       target: overrides.target ?? target.path,
       namespace: overrides.namespace ?? target.namespace,
-      kubeconfig: fromHome(overrides.kubeconfig ?? file.kubeconfig),
-      context: overrides.context ?? file.kube_context,
+      kubeconfig: fromHome(overrides.kubeconfig ?? file.kubeconfig ?? own.kubeconfig),
+      context: overrides.context ?? file.kube_context ?? own.kube_context,
     }),
+    protectedContexts: own.protected_contexts ?? [],
     acceptInvalidCertificates:
       overrides.acceptInvalidCertificates ?? file.accept_invalid_certificates ?? false,
     useProxy: file.use_proxy ?? true,
     key: keyOf(file.key),
     onDisconnect: file.on_disconnect ?? "stop",
-    agent: agentConfig(file.agent ?? {}, file.startup_retry ?? {}, overrides),
+    agent: agentConfig(
+      { image: own.agent?.image, ...file.agent },
+      file.startup_retry ?? {},
+      overrides,
+    ),
     env: environmentOf(file.feature?.env ?? true, overrides),
     layer: {
       files: filesOf(file.feature?.fs ?? true, overrides),
@@ -73,7 +82,13 @@ export function resolve(
       skipExtraBuildTools: file.skip_extra_build_tools ?? [],
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
-    notices,
+    notices: [
+      ...notices,
+      // Whoever wrote it believes to be asked.
+      ...(own.protected_contexts === undefined
+        ? []
+        : ["protected_contexts of your own configuration has no effect yet: nothing asks"]),
+    ],
     ignoredKeys: ignoredKeys,
   };
 }
