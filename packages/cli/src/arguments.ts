@@ -4,9 +4,11 @@ import { Command, CommanderError } from "commander";
 import { type CleanArguments, cleanSyntax } from "./clean/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
+import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
+import { type VerifyConfigArguments, verifyConfigSyntax } from "./verify-config/arguments.ts";
 import { VERSION } from "./version.ts";
 
 export type Arguments =
@@ -14,8 +16,10 @@ export type Arguments =
   | ExecArguments
   | CleanArguments
   | DoctorArguments
+  | InitArguments
   | LsArguments
-  | VerifyArguments;
+  | VerifyArguments
+  | VerifyConfigArguments;
 
 /** What a command's words are. */
 export interface CommandSyntax<Read extends { readonly kind: string }> {
@@ -33,6 +37,8 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   cleanSyntax,
   doctorSyntax,
   verifySyntax,
+  initSyntax,
+  verifyConfigSyntax,
 ];
 
 /** Documented commands that this version does not have. */

@@ -2,6 +2,7 @@
 import { parseArguments } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
 import { startExec } from "./exec/start.ts";
+import { terminalDialogue } from "./init/dialogue.ts";
 import { hasColor, type Io } from "./io.ts";
 import type { CommandResult } from "./result.ts";
 import { renderError } from "./text/errors.ts";
@@ -29,6 +30,12 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return (await import("./clean/run.ts")).runClean(parsed, io);
     case "verify":
       return (await import("./verify/run.ts")).runVerify(parsed, io);
+    case "init": {
+      const { runInit } = await import("./init/run.ts");
+      return runInit(parsed, io, terminalDialogue(process.stdin, process.stderr));
+    }
+    case "verify-config":
+      return (await import("./verify-config/run.ts")).runVerifyConfig(parsed, io);
     case "doctor": {
       const { startDoctor } = await import("./doctor/start.ts");
       return startDoctor(parsed, io, process.argv[1] ?? "");

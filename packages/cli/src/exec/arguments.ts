@@ -6,36 +6,42 @@ import type { Overrides } from "../config/overrides.ts";
 import { as, hidden, type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
 import { EXEC_EXAMPLES, EXEC_WHAT } from "../text/help.ts";
 
-export interface ExecArguments extends PlaceArguments {
-  readonly kind: "exec";
+/** What a session is, as flags say it. */
+export interface SessionArguments extends PlaceArguments {
   readonly isVerbose: boolean;
+}
+
+export interface ExecArguments extends SessionArguments {
+  readonly kind: "exec";
   readonly command: readonly [string, ...string[]];
 }
 
 export const execSyntax: CommandSyntax<ExecArguments> = {
-  define: defineExec,
+  define: () =>
+    withSessionFlags(
+      new Command("exec")
+        .summary("run a command in the place of a pod")
+        .description(EXEC_WHAT)
+        .usage("[flags] -- COMMAND [ARGUMENT…]")
+        .argument("[command...]")
+        .passThroughOptions(),
+    ).addHelpText("after", EXEC_EXAMPLES),
   read: (options, [first, ...rest]) => {
     if (first === undefined) throw noCommand();
-    return { kind: "exec", ...read(options), command: [first, ...rest] };
+    return { kind: "exec", ...readSessionFlags(options), command: [first, ...rest] };
   },
   usageHint: "a flag of your command comes after it: inpod exec [flags] -- COMMAND --its-flag",
 };
 
-function defineExec(): Command {
-  const command = withPlaceFlags(
-    new Command("exec")
-      .summary("run a command in the place of a pod")
-      .description(EXEC_WHAT)
-      .usage("[flags] -- COMMAND [ARGUMENT…]")
-      .argument("[command...]")
-      .passThroughOptions()
-      .option(
-        "-t, --target <target>",
-        "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE, targetless or process/PID",
-        as("target"),
-      ),
-  );
-  return command
+/** Every flag that `exec` has: each says a value of the configuration. */
+export const withSessionFlags = (command: Command): Command =>
+  withPlaceFlags(
+    command.option(
+      "-t, --target <target>",
+      "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE, targetless or process/PID",
+      as("target"),
+    ),
+  )
     .option("--steal", "what the pod's clients send comes to the command")
     .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
     .option(
@@ -86,12 +92,9 @@ function defineExec(): Command {
     .option("--no-udp-outgoing", "no UDP datagram does")
     .addOption(hidden("--no-telemetry"))
     .addOption(hidden("--disable-version-check"))
-    .option("-v, --verbose", "tell each decision and its reason")
-    .helpOption("-h, --help", "print this help")
-    .addHelpText("after", EXEC_EXAMPLES);
-}
+    .option("-v, --verbose", "tell each decision and its reason");
 
-function read(options: Record<string, unknown>): Omit<ExecArguments, "kind" | "command"> {
+export function readSessionFlags(options: Record<string, unknown>): SessionArguments {
   /** The default of a `--no-…` flag is true: that is not "said". */
   const unlessFalse = (...values: unknown[]): false | undefined =>
     values.includes(false) ? false : undefined;
