@@ -2,7 +2,7 @@
 import { createServer, Socket } from "node:net";
 import { parseArgs } from "node:util";
 import { PROTOCOL_VERSION, parsePolicy } from "@inpod/protocol";
-import { acceptTunnel, growHeapFreely, publicKeyFromRaw, splice } from "@inpod/tunnel";
+import { acceptTunnel, publicKeyFromRaw, splice, tuneHeapForBulk } from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { Files } from "./files/files.ts";
@@ -56,7 +56,7 @@ const log = createLog({
 /** Node itself takes most of the memory there is: what is left is shared by sessions and files. */
 const memoryMib = values["memory-mib"] === undefined ? undefined : Number(values["memory-mib"]);
 const filesBudgetBytes = memoryMib === undefined ? undefined : (memoryMib / 8) * 1024 * 1024;
-if (memoryMib === undefined) growHeapFreely();
+tuneHeapForBulk({ mayGrow: memoryMib === undefined });
 
 const publicKey = values["public-key"] ?? "";
 // Throws here, not at the first session's greeting.

@@ -13,7 +13,8 @@ export const BASE_WINDOW = 8 * 1024;
 /** Bytes: the receive window that a new stream is given, and the largest it can grow to. */
 export const FIRST_WINDOW = 256 * 1024;
 export const MAX_WINDOW = 4 * 1024 * 1024;
-const MIN_CREDIT = 32 * 1024;
+/** Bytes: each CREDIT is a message through everything on the way, the API server and kubelet among them. */
+const MIN_CREDIT = 64 * 1024;
 /** What part of the budget that is left a new stream takes at most, and one that grows: late ones get some too. */
 const NEW_STREAM_SHARE = 1 / 64;
 const GROWTH_SHARE = 1 / 4;

@@ -13,7 +13,7 @@ export type {
 } from "./api.ts";
 export { acceptTunnel, connectTunnel } from "./connection.ts";
 export { TunnelFailure } from "./failure.ts";
-export { growHeapFreely } from "./heap.ts";
+export { tuneHeapForBulk } from "./heap.ts";
 export { peekAgent, publicKeyFromRaw, rawFromPublicKey } from "./hello.ts";
 export { resetSocket } from "./reset.ts";
 export { splice } from "./splice.ts";

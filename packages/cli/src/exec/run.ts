@@ -4,11 +4,11 @@ import { PreparedTap } from "@inpod/layer";
 import type { SessionEvent } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import {
-  growHeapFreely,
   newSessionKey,
   type Session,
   startSession,
   TunnelFailure,
+  tuneHeapForBulk,
 } from "@inpod/session";
 import type { AgentRung, PlacedAgent, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
@@ -43,7 +43,7 @@ const AGENT_REMOVE_MS = 10_000;
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
 export async function runExec(options: ExecOptions): Promise<CommandResult> {
-  growHeapFreely();
+  tuneHeapForBulk({ mayGrow: true });
   const progress = createProgress(options.io);
   const signals = new Signals();
   try {

@@ -22,6 +22,9 @@ const MAX_FRAME = 128 * 1024;
 /** After our close frame the server ends the connection; when it does not, we do. */
 const CLOSE_TIMEOUT_MS = 3_000;
 const NO_MASK = new Uint8Array(4);
+const CHANNEL = Uint8Array.of(DATA_CHANNEL);
+/** Bytes of a message up to which its pieces are joined: requests, credit, a keystroke. */
+const GLUE_BYTES = 1024;
 
 /** The port-forward ended, in the kubelet's words. */
 export class PortForwardError extends Error {
@@ -187,13 +190,13 @@ export class PodStream extends Duplex {
     );
   }
 
-  /** Few frames and no joined copies; `done` when the kernel has taken all of it. */
+  /** Few frames, and no joined copies but of little; `done` when the kernel has taken all of it. */
   #send(parts: readonly Buffer[], total: number, done: (error?: Error | null) => void): void {
     if (this.#isClosing) {
       done(new PortForwardError(`${this.#what}: closed`));
       return;
     }
-    this.#socket.cork();
+    const pieces: Uint8Array[] = [];
     let left = total;
     let frameLeft = 0;
     let offset = 0;
@@ -203,18 +206,23 @@ export class PodStream extends Duplex {
         if (frameLeft === 0) {
           frameLeft = Math.min(left, MAX_FRAME);
           mask = this.#mask();
-          this.#socket.write(encodeHeader(OPCODE.binary, frameLeft + 1, mask));
-          this.#socket.write(masked(Uint8Array.of(DATA_CHANNEL), mask));
+          pieces.push(encodeHeader(OPCODE.binary, frameLeft + 1, mask), masked(CHANNEL, mask));
           offset = 1;
         }
         const piece = part.subarray(at, at + frameLeft);
-        this.#socket.write(this.#isEncrypted ? piece : masked(piece, mask, offset));
+        pieces.push(this.#isEncrypted ? piece : masked(piece, mask, offset));
         at += piece.length;
         left -= piece.length;
         frameLeft -= piece.length;
         offset += piece.length;
       }
     }
+    if (total <= GLUE_BYTES) {
+      this.#socket.write(Buffer.concat(pieces), done);
+      return;
+    }
+    this.#socket.cork();
+    for (const piece of pieces) this.#socket.write(piece);
     // An empty write calls back after all that was written before it.
     this.#socket.write(new Uint8Array(0), done);
     this.#socket.uncork();
