@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { ListedTarget } from "@inpod/targets";
+import { startCountingProxy } from "./support/counting-proxy.ts";
 import { runInpod } from "./support/inpod.ts";
 import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX } from "./support/pods.ts";
-import { userWith } from "./support/users.ts";
+import { kubeconfigWith, userWith } from "./support/users.ts";
 import { cronJob, job, pod, service, workload } from "./support/workloads.ts";
 
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
@@ -146,6 +147,42 @@ describe("inpod ls", { skip: noCluster, timeout: 180_000 }, () => {
     );
     const everywhere = await runInpod(["ls", "--kubeconfig", kubeconfig, "-A"]);
     assert.match(everywhere.stderr, /ask for this ClusterRole/);
+  });
+
+  test("a shell's completion offers what the cluster has, and asks it once for several Tabs", async (t) => {
+    const proxy = await startCountingProxy();
+    t.after(() => proxy.close());
+    const kubeconfig = await kubeconfigWith(folder, "counted", (config) => {
+      for (const { cluster } of config.clusters) {
+        cluster.server = proxy.url;
+        delete cluster["certificate-authority-data"];
+      }
+      for (const user of config.users) user.user = {};
+    });
+    const complete = async (...words: string[]) => {
+      const line = ["exec", "-n", namespace, ...words];
+      const { code, stdout, stderr } = await runInpod(["__complete", "fish", "--", ...line], {
+        env: { KUBECONFIG: kubeconfig, XDG_RUNTIME_DIR: folder },
+      });
+      assert.deepEqual([code, stderr], [0, ""]);
+      return stdout.split("\n").slice(1, -1);
+    };
+    assert.deepEqual(await complete("-t", "deployment/"), ["deployment/idle", "deployment/orders"]);
+    const { length } = proxy.requests;
+    assert.equal(length, 1, proxy.requests.join());
+    assert.deepEqual(await complete("--target=deployment/o"), ["--target=deployment/orders"]);
+    assert.equal(proxy.requests.length, length);
+    assert.deepEqual(await complete("-t", "pod/meshed/"), ["pod/meshed/container/"]);
+    assert.deepEqual(await complete("-t", "pod/meshed/container/"), [
+      "pod/meshed/container/istio-proxy",
+      "pod/meshed/container/app",
+    ]);
+    assert.deepEqual(await complete("-t", "cronjob/nightly/container/"), [
+      "cronjob/nightly/container/app",
+    ]);
+    assert.deepEqual(await complete("-t", "label/app=me"), ["label/app=meshed"]);
+    assert.deepEqual(await complete("-t", "label/app=db,app=m"), ["label/app=db,app=meshed"]);
+    assert.ok((await complete("-n", namespace.slice(0, 9))).includes(namespace));
   });
 
   test("it works with Node alone: without the tap, the layer, and Linux", () => {

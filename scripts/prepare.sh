@@ -100,7 +100,7 @@ run_installation() {
 package_of() {
   case $1 in
     musl-gcc) pick musl-tools musl-gcc '' ;;
-    curl) echo curl ;;
+    curl | zsh | fish) echo "$1" ;;
     python3) echo python3 ;;
     javac) pick default-jdk-headless java-latest-openjdk-devel openjdk21 ;;
     go) pick golang-go golang go ;;
@@ -115,7 +115,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in musl-gcc curl python3 javac go rustc busybox podman aarch64-linux-gnu-gcc; do
+  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc; do
     has "$program" || printf ' %s' "$program"
   done
 }

@@ -2,6 +2,12 @@
 import { nearest, UserError } from "@inpod/protocol";
 import { Command, CommanderError } from "commander";
 import { type CleanArguments, cleanSyntax } from "./clean/arguments.ts";
+import {
+  type CompleteArguments,
+  type CompletionArguments,
+  completeSyntax,
+  completionSyntax,
+} from "./completion/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
@@ -15,6 +21,8 @@ export type Arguments =
   | { readonly kind: "print"; readonly text: string }
   | ExecArguments
   | CleanArguments
+  | CompleteArguments
+  | CompletionArguments
   | DoctorArguments
   | InitArguments
   | LsArguments
@@ -29,6 +37,8 @@ export interface CommandSyntax<Read extends { readonly kind: string }> {
   read(options: Record<string, unknown>, operands: readonly string[]): Read;
   /** What people get wrong with its flags. */
   readonly usageHint?: string;
+  /** Not in --help. */
+  readonly isHidden?: boolean;
 }
 
 const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [
@@ -39,6 +49,8 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   verifySyntax,
   initSyntax,
   verifyConfigSyntax,
+  completionSyntax,
+  completeSyntax,
 ];
 
 /** Documented commands that this version does not have. */
@@ -73,7 +85,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
         ? noCommandOfOurs()
         : unknownCommand(
             name,
-            program.commands.map((each) => each.name()),
+            visibleCommands().map((each) => each.name()),
           );
     });
   for (const syntax of SYNTAXES) {
@@ -81,7 +93,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     command.helpOption("-h, --help", "print this help").action(() => {
       result = syntax.read(command.opts(), command.args);
     });
-    program.addCommand(command);
+    program.addCommand(command, { hidden: syntax.isHidden ?? false });
   }
   try {
     program.parse([...argv], { from: "user" });
@@ -94,6 +106,10 @@ export function parseArguments(argv: readonly string[]): Arguments {
   if (result === undefined) throw noCommandOfOurs();
   return result;
 }
+
+/** As --help has them, for a shell's completion. */
+export const visibleCommands = (): Command[] =>
+  SYNTAXES.filter(({ isHidden }) => !isHidden).map((syntax) => syntax.define());
 
 /** Commander's own message, and for an unknown flag the nearest one. */
 function usage(

@@ -1,5 +1,5 @@
 /** The command line's edge: together with end-by-signal.ts all that ends the process. */
-import { parseArguments } from "./arguments.ts";
+import { parseArguments, visibleCommands } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
 import { startExec } from "./exec/start.ts";
 import { hasColor, type Io } from "./io.ts";
@@ -25,6 +25,10 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return startExec(parsed, io);
     case "ls":
       return (await import("./ls/run.ts")).runLs(parsed, io);
+    case "completion":
+      return (await import("./completion/run.ts")).runCompletion(parsed, io);
+    case "complete":
+      return (await import("./completion/run.ts")).runComplete(parsed, visibleCommands(), io);
     case "clean":
       return (await import("./clean/run.ts")).runClean(parsed, io);
     case "verify":

@@ -26,6 +26,7 @@ const commands = documents.flatMap(({ name, text }) =>
     name,
     argv: line
       .replace(/ {2,}#.*$/, "")
+      .replace(/ \| .*$/, "")
       .trim()
       .split(" ")
       .slice(1),

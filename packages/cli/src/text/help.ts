@@ -32,6 +32,16 @@ Examples:
   inpod ls pod -A -l app=orders -o json
   inpod exec -t "$(inpod ls deploy -o name | fzf)" -- node server.js`;
 
+export const COMPLETION_WHAT =
+  "Prints a script that makes bash, zsh or fish complete inpod's commands, flags and values: " +
+  "targets, namespaces and containers as the cluster has them, contexts as the kubeconfig has them.";
+
+export const COMPLETION_EXAMPLES = `
+Put one of these where your shell begins:
+  source <(inpod completion bash)        # ~/.bashrc
+  source <(inpod completion zsh)         # ~/.zshrc, after compinit
+  inpod completion fish | source         # ~/.config/fish/config.fish`;
+
 export const CLEAN_WHAT =
   "Removes what ended sessions left in the cluster: agents that nobody holds. Each agent is asked whether it has a session; " +
   "one that has, that may be starting, or that does not say is named and left alone.";

@@ -115,6 +115,10 @@ export async function loadAccess(options: KubeconfigOptions): Promise<Access> {
   };
 }
 
+/** @param file undefined: the usual ones. @throws UserError KUBECONFIG_NOT_FOUND, KUBECONFIG_INVALID */
+export const contextNames = async (file: string | undefined): Promise<string[]> =>
+  (await load(file)).config.getContexts().map(({ name }) => name);
+
 async function credentials(
   config: KubeConfig,
   extras: UserExtras,
