@@ -123,6 +123,7 @@ export class Session {
       if (isOurs()) this.#steals.delete(port);
       throw error;
     }
+    this.#options.onEvent({ kind: "stolen", port });
     return {
       release: async () => {
         if (!isOurs()) return;

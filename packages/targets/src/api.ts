@@ -3,6 +3,7 @@
  * nothing but `dial`.
  */
 import type { Duplex } from "node:stream";
+import type { Policy } from "@inpod/protocol";
 
 export interface AgentOptions {
   /** Ed25519 public key, raw 32 bytes in base64: who may speak with the agent. Never a secret. */
@@ -47,6 +48,15 @@ export interface PlacedAgent {
   remove(): Promise<void>;
 }
 
+/** Reasons of events, as Kubernetes spells them. */
+export type AuditReason = "InpodSessionStarted" | "InpodTrafficTaken" | "InpodSessionEnded";
+
+/** What the owners of a target allow, and where they said so. */
+export interface TargetPolicy extends Policy {
+  /** For people: "deployment/orders", `namespace "shop"`; empty: nobody said anything. */
+  readonly from: readonly string[];
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app" or "process/1234". */
   readonly name: string;
@@ -54,5 +64,17 @@ export interface Target {
   readonly why?: string;
   /** Where the target's container has volumes, as its spec says; undefined where there is no spec. */
   readonly volumeMounts?: readonly string[];
+  /** Undefined: a kind of target that has none. */
+  readonly policy?: TargetPolicy;
+  /**
+   * For everybody who looks at the target: who was there. What it returns takes a note that continues the user's
+   * name ("took port 80"), and never throws.
+   *
+   * @param onRefused called at most once: nobody will see the notes
+   */
+  audit?(
+    sessionId: string,
+    onRefused: (why: string) => void,
+  ): (reason: AuditReason, note: string) => Promise<void>;
   place(options: AgentOptions): Promise<PlacedAgent>;
 }

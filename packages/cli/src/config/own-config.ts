@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import * as z from "zod";
 import { imageKey } from "./agent-keys.ts";
-import { carried, works } from "./keys.ts";
+import { works } from "./keys.ts";
 import { ENDINGS, isFile } from "./read-file.ts";
 import { list, section, text } from "./values.ts";
 
 export const ownSchema = section({
   $schema: works(z.string({ error: "a string" }), "where an editor finds the schema of this file"),
-  protected_contexts: carried(
+  protected_contexts: works(
     list(text, "names of contexts"),
     "contexts of the kubeconfig that are asked about before anything is taken from a pod; * and ? stand for any letters",
   ),

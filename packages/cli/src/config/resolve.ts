@@ -82,13 +82,7 @@ export function resolve(
       skipExtraBuildTools: file.skip_extra_build_tools ?? [],
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
-    notices: [
-      ...notices,
-      // Whoever wrote it believes to be asked.
-      ...(own.protected_contexts === undefined
-        ? []
-        : ["protected_contexts of your own configuration has no effect yet: nothing asks"]),
-    ],
+    notices: [...notices],
     ignoredKeys: ignoredKeys,
   };
 }

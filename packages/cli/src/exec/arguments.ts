@@ -13,6 +13,7 @@ export interface SessionArguments extends PlaceArguments {
 
 export interface ExecArguments extends SessionArguments {
   readonly kind: "exec";
+  readonly hasSaidYes: boolean;
   readonly command: readonly [string, ...string[]];
 }
 
@@ -25,10 +26,17 @@ export const execSyntax: CommandSyntax<ExecArguments> = {
         .usage("[flags] -- COMMAND [ARGUMENT…]")
         .argument("[command...]")
         .passThroughOptions(),
-    ).addHelpText("after", EXEC_EXAMPLES),
+    )
+      .option("-y, --yes", "take traffic in a protected context without being asked")
+      .addHelpText("after", EXEC_EXAMPLES),
   read: (options, [first, ...rest]) => {
     if (first === undefined) throw noCommand();
-    return { kind: "exec", ...readSessionFlags(options), command: [first, ...rest] };
+    return {
+      kind: "exec",
+      ...readSessionFlags(options),
+      hasSaidYes: options.yes === true,
+      command: [first, ...rest],
+    };
   },
   usageHint: "a flag of your command comes after it: inpod exec [flags] -- COMMAND --its-flag",
 };

@@ -12,6 +12,8 @@ import { VERSION } from "../version.ts";
 
 export interface OpenedTarget {
   readonly target: Target;
+  /** Undefined: no cluster. */
+  readonly contextName: string | undefined;
   close(): void;
 }
 
@@ -23,14 +25,14 @@ export async function openTarget(
 ): Promise<OpenedTarget> {
   const { agent } = config;
   if (path.kind === "process")
-    return { target: openProcess(path.pid, programs()), close: () => {} };
+    return { target: openProcess(path.pid, programs()), contextName: undefined, close: () => {} };
   if (path.kind === "engine") throw engineNotYet(path.engine);
   const options = { ...clusterOptions(config), agent: placementOf(agent), signal };
   const target =
     path.kind === "targetless"
       ? await openTargetless(options)
       : await openKubernetes({ ...options, target: path });
-  return { target, close: () => target.close() };
+  return { target, contextName: target.contextName, close: () => target.close() };
 }
 
 /** What the configuration says of the agent is what the cluster is asked for. */

@@ -18,8 +18,10 @@ import { createAsk } from "../text/ask.ts";
 import { createProgress, type Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { VERSION } from "../version.ts";
+import { SessionAudit } from "./audit.ts";
 import { processEnvironment } from "./environment.ts";
 import { openTarget } from "./open-target.ts";
+import { checkPermission } from "./permission.ts";
 import { layerConfig, rungLine } from "./rung.ts";
 import { Signals } from "./signals.ts";
 import { remainingProcesses } from "./tree.ts";
@@ -32,6 +34,8 @@ export interface ExecOptions {
   /** Absolute path of the program. */
   readonly executable: string;
   readonly verbose: boolean;
+  /** `--yes` */
+  readonly hasSaidYes: boolean;
   readonly io: Io;
 }
 
@@ -68,12 +72,23 @@ async function placeAndRun(
   const { signal } = signals;
 
   progress.begin(`finding ${config.target}`);
-  const { target, close } = await openTarget(options.target, config, signal);
+  const { target, contextName, close } = await openTarget(options.target, config, signal);
   try {
     if (target.why !== undefined) {
       if (options.verbose) progress.say(`inpod: target ${target.why}`);
       else progress.detail(target.why);
     }
+    const confirm = createAsk(options.io, signal);
+    await checkPermission({
+      steals: config.layer.incoming.mode === "steal",
+      target: target.name,
+      policy: target.policy,
+      contextName,
+      protectedContexts: config.protectedContexts,
+      hasSaidYes: options.hasSaidYes,
+      confirm,
+    });
+    const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
     progress.begin(`starting an agent beside ${target.name}`);
     const agent = await target.place({
       publicKey: key.publicKey,
@@ -83,7 +98,7 @@ async function placeAndRun(
       idleTimeoutMs: config.agent.idleTimeoutMs,
       signal,
       onProgress: (step) => progress.detail(step),
-      confirm: createAsk(options.io, signal),
+      confirm,
     });
     try {
       progress.begin("connecting");
@@ -93,10 +108,14 @@ async function placeAndRun(
         gone: agent.gone,
         build: VERSION,
         signal,
-        onEvent: (event) => tellEvent(event, progress),
+        onEvent: (event) => {
+          if (event.kind === "stolen") audit.took(event.port);
+          else tellEvent(event, progress);
+        },
       }).catch((error: unknown) => {
         throw sessionFailed(agent, error);
       });
+      audit.started(target.name);
       try {
         return await runInSession(options, {
           progress,
@@ -108,7 +127,7 @@ async function placeAndRun(
           rung: agent.rung,
         });
       } finally {
-        await session.end();
+        await Promise.all([session.end(), audit.ended()]);
       }
     } finally {
       await removeAgent(agent, progress);
@@ -221,7 +240,7 @@ async function removeAgent(agent: PlacedAgent, progress: Progress): Promise<void
   }
 }
 
-function tellEvent(event: SessionEvent, progress: Progress): void {
+function tellEvent(event: Exclude<SessionEvent, { kind: "stolen" }>, progress: Progress): void {
   switch (event.kind) {
     case "connected":
       return;

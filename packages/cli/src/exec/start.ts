@@ -9,7 +9,7 @@ import type { CommandResult } from "../result.ts";
 import type { ExecArguments } from "./arguments.ts";
 
 export async function startExec(
-  { command, flags, isFileWanted, isVerbose }: ExecArguments,
+  { command, flags, isFileWanted, isVerbose, hasSaidYes }: ExecArguments,
   io: Io,
 ): Promise<CommandResult> {
   checkPlatform();
@@ -24,7 +24,7 @@ export async function startExec(
       stderr.write(`inpod: "${path}" has no effect: ${why}\n`);
   // Loaded only here: everything above runs where there is no tap.
   const { runExec } = await import("./run.ts");
-  return runExec({ config, target, command, executable, verbose, io });
+  return runExec({ config, target, command, executable, verbose, hasSaidYes, io });
 }
 
 /** @throws UserError TARGET_MISSING, TARGET_INVALID */

@@ -11,7 +11,7 @@ const BY_CODE: readonly (readonly [codes: RegExp, exitCode: number, what: string
   [/^(AGENT|IMAGE|NODE|PROTOCOL|TUNNEL|SESSION)_/, 5, "the agent did not start or was lost"],
   [/^(MACHINE_|TAP_|NOT_LINUX|KERNEL_|PIDFD_)/, 6, "something is missing on this machine"],
   [
-    /^(KUBECONFIG|CONTEXT|LOGIN|API_SERVER|CLUSTER|NAMESPACE|POD_SECURITY|QUOTA|UNAUTHORIZED|FORBIDDEN|REFUSED)/,
+    /^(KUBECONFIG|CONTEXT|POLICY|LOGIN|API_SERVER|CLUSTER|NAMESPACE|POD_SECURITY|QUOTA|UNAUTHORIZED|FORBIDDEN|REFUSED)/,
     4,
     "the cluster",
   ],

@@ -1,7 +1,9 @@
 import type { AgentOptions, PlacedAgent, Target } from "../api.ts";
 import type { ClusterPath, PodPath } from "../target-path.ts";
+import { Audit } from "./audit.ts";
 import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
 import { findTarget } from "./find/find-target.ts";
+import { targetPolicy } from "./find/policy.ts";
 import type { TargetPod } from "./find/target-pod.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
 import { jobWithoutTarget } from "./place/job-body.ts";
@@ -44,17 +46,27 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
   try {
     const { pod, pods, why } = await findTarget(cluster, options.target, options.signal);
     const { api } = cluster;
+    const policy = await targetPolicy(cluster, pod.namespace, pod.policyPlaces, options.signal);
     return {
       name: pod.path,
       why,
+      policy,
       pod,
       pods,
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
       place: (agentOptions) =>
         session.place(agentOptions, (facts) =>
-          placeOnLadder({ api, target: pod, placement: options.agent, facts }, agentOptions),
+          placeOnLadder(
+            { api, target: pod, placement: options.agent, facts: { ...facts, policy } },
+            agentOptions,
+          ),
         ),
+      audit: (sessionId, onRefused) => {
+        const events = new Audit(api, pod, sessionId, onRefused);
+        return async (reason, note) =>
+          events.tell(reason, `${(await session.owner) ?? "somebody"} ${note}`);
+      },
       close: () => cluster.close(),
     };
   } catch (error) {
@@ -85,6 +97,7 @@ export async function openTargetless(options: ClusterTargetOptions): Promise<Clu
 
 interface OpenedCluster {
   readonly cluster: Cluster;
+  readonly owner: Promise<string | undefined>;
   place(
     options: AgentOptions,
     work: (facts: SessionFacts) => Promise<PlacedAgent>,
@@ -106,6 +119,7 @@ async function openFor(
   const owner = whoAmI(cluster.api, signal);
   return {
     cluster,
+    owner,
     place: async (agentOptions, work) => {
       const placed = await work({ ...agentOptions, owner: await owner });
       isPlaced = true;

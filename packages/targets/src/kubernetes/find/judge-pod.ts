@@ -2,6 +2,7 @@
 import { posix } from "node:path";
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 import { containerStatus, podContainers } from "./pod-containers.ts";
+import { policyPlaces } from "./policy.ts";
 import type { TargetPod } from "./target-pod.ts";
 
 export type PodVerdict =
@@ -57,6 +58,7 @@ export function judgePod(pod: V1Pod, named: string | undefined): PodVerdict {
       containerWhy: named === undefined ? containers.why : undefined,
       containerId,
       volumeMounts: volumeMounts(pod, container),
+      policyPlaces: policyPlaces(pod),
       path: `pod/${name}/container/${container}`,
       pod,
     },

@@ -2,6 +2,7 @@
 import { nearestFirst, UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
 import { judgePod, type PodVerdict } from "./judge-pod.ts";
+import type { PolicyPlaces } from "./policy.ts";
 
 export interface TargetPod {
   readonly namespace: string;
@@ -15,6 +16,7 @@ export interface TargetPod {
   readonly containerId: string;
   /** Where the container has volumes. */
   readonly volumeMounts: readonly string[];
+  readonly policyPlaces: PolicyPlaces;
   /** For people: `pod/orders/container/app`. */
   readonly path: string;
   /** As the API server gave it. */

@@ -1,4 +1,5 @@
 /** How an agent's container is called: enter's arguments, then Node's. Pure. */
+import { ALLOWS_ALL, type Policy, renderPolicy } from "@inpod/protocol";
 import type { AgentOptions } from "../../api.ts";
 import { type AgentPlacement, deadlineSeconds } from "./placement.ts";
 
@@ -17,6 +18,8 @@ export interface SessionFacts
   > {
   /** The user's name as the cluster knows it; undefined where it does not tell. */
   readonly owner?: string | undefined;
+  /** What the target's owners allow; the agent obeys it. */
+  readonly policy?: Policy | undefined;
 }
 
 export interface CommandParts {
@@ -60,10 +63,16 @@ export function agentCommand(
     ...["--idle-timeout-ms", String(facts.idleTimeoutMs)],
     ...["--communication-timeout-ms", String(facts.communicationTimeoutMs)],
     ...(facts.owner === undefined ? [] : ["--owner", facts.owner]),
+    ...policyArguments(facts.policy),
     ...log,
     ...(placement.metrics === undefined ? [] : ["--metrics"]),
     ...agentOptions,
   ];
+}
+
+function policyArguments(policy: Policy = ALLOWS_ALL): string[] {
+  const text = renderPolicy(policy);
+  return text === "" ? [] : ["--policy", text];
 }
 
 /** By id; between two lives of a crashing container: the pod's network without it. */

@@ -22,6 +22,7 @@ export type Operation =
   | "place job"
   | "place ephemeral"
   | "join agent"
+  | "read policy"
   | "write events"
   | "clean"
   | "name namespaces";
@@ -153,7 +154,18 @@ const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ...always("list patch", "batch", "jobs", "adds your key to an agent that runs already"),
     ...reachAgent,
   ],
-  "write events": optional("create", "", "events", "the target's events tell who was there"),
+  "read policy": [
+    ...optional("get", "", "namespaces", "its annotation inpod.dev/policy is obeyed"),
+    ...optional("get", "apps", "deployments", "the workload's inpod.dev/policy is obeyed"),
+    ...optional("get", "apps", "statefulsets", "the workload's inpod.dev/policy is obeyed"),
+    ...optional("get", "apps", "daemonsets", "the workload's inpod.dev/policy is obeyed"),
+  ],
+  "write events": optional(
+    "create",
+    "events.k8s.io",
+    "events",
+    "the target's events tell who was there",
+  ),
   clean: [
     ...always("list delete", "batch", "jobs", "finds and removes agents that nobody holds"),
     ...always("list", "", "pods", "sees whether an agent still runs"),
@@ -191,6 +203,9 @@ export function sessionPurposes(
   return [
     ...(kind === "targetless" ? [] : [{ operation: `find ${kind}` as const, namespace }]),
     place,
+    ...(kind === "targetless"
+      ? []
+      : (["read policy", "write events"] as const).map((operation) => ({ operation, namespace }))),
   ];
 }
 

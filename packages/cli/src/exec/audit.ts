@@ -1,0 +1,61 @@
+/** What others see of a session in the cluster: when it began, what it took, when it ended. */
+import type { Target } from "@inpod/targets";
+
+/** A program that listens on several ports opens them at once: one note for all. */
+const GATHER_MS = 300;
+/** Of the last note: the session's end does not wait longer for it. */
+const LAST_MS = 2_000;
+
+export class SessionAudit {
+  readonly #tell: ReturnType<NonNullable<Target["audit"]>> | undefined;
+  readonly #sinceMs = performance.now();
+  #ports: number[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #last: Promise<void> | undefined;
+
+  /** @param say one line, at most once: nobody will see it */
+  constructor(target: Target, sessionId: string, say: (line: string) => void) {
+    this.#tell = target.audit?.(sessionId, (why) =>
+      say(`inpod: the target's events do not tell of this session: ${why}`),
+    );
+  }
+
+  started(target: string): void {
+    this.#note(
+      "InpodSessionStarted",
+      `runs a process on another machine in the place of ${target}`,
+    );
+  }
+
+  took(port: number): void {
+    this.#ports.push(port);
+    this.#timer ??= setTimeout(() => this.#notePorts(), GATHER_MS);
+  }
+
+  /** Waits for the cluster, for 2 s at most. */
+  async ended(): Promise<void> {
+    this.#notePorts();
+    const seconds = Math.round((performance.now() - this.#sinceMs) / 1000);
+    this.#note("InpodSessionEnded", `ended the session after ${seconds} s`);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_MS);
+    });
+    await Promise.race([this.#last, late]);
+    clearTimeout(timer);
+  }
+
+  #notePorts(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const ports = [...new Set(this.#ports)].sort((a, b) => a - b);
+    this.#ports = [];
+    if (ports.length === 0) return;
+    const words = `port${ports.length === 1 ? "" : "s"} ${ports.join(", ")}`;
+    this.#note("InpodTrafficTaken", `takes the traffic of ${words}, without a filter`);
+  }
+
+  #note(...note: Parameters<ReturnType<NonNullable<Target["audit"]>>>): void {
+    this.#last = this.#tell?.(...note);
+  }
+}

@@ -1,0 +1,52 @@
+/** Whether the session may do what it is about to: what the target's owners allow, and the user's own care. */
+import { matchesWildcard, UserError } from "@inpod/protocol";
+import type { TargetPolicy } from "@inpod/targets";
+
+export interface Wish {
+  readonly steals: boolean;
+  /** `pod/orders/container/app` */
+  readonly target: string;
+  readonly policy: TargetPolicy | undefined;
+  /** Undefined: no cluster. */
+  readonly contextName: string | undefined;
+  /** protected_contexts of the user's own configuration, with the wildcards `*` and `?`. */
+  readonly protectedContexts: readonly string[];
+  /** `--yes` */
+  readonly hasSaidYes: boolean;
+  /** Undefined: there is nobody to ask. */
+  readonly confirm: ((question: string) => Promise<boolean>) | undefined;
+}
+
+/** Before anything is made. @throws UserError POLICY_NO_STEAL, CONTEXT_PROTECTED */
+export async function checkPermission(wish: Wish): Promise<void> {
+  const { steals, policy, target, contextName = "" } = wish;
+  if (!steals) return;
+  if (policy !== undefined && policy.steal !== "allowed") throw noSteal(target, policy);
+  const isProtected = wish.protectedContexts.some((each) => matchesWildcard(each, contextName));
+  if (!isProtected || wish.hasSaidYes) return;
+  const question = `context "${contextName}" is one of your protected_contexts: take the traffic of ${target}?`;
+  if ((await wish.confirm?.(question)) !== true)
+    throw contextProtected(contextName, wish.confirm !== undefined);
+}
+
+const noSteal = (target: string, { steal, from }: TargetPolicy): UserError =>
+  new UserError("POLICY_NO_STEAL", `the traffic of ${target} may not be stolen`, {
+    cause: new Error(
+      `inpod.dev/policy of ${from.join(" and ")} says ${
+        steal === "forbidden" ? "no-steal" : "steal-with-filter-only"
+      }`,
+    ),
+    hints: [
+      "run it without --steal: everything but incoming traffic works",
+      "or take the place of a target that is yours",
+    ],
+  });
+
+const contextProtected = (name: string, wasAsked: boolean): UserError =>
+  new UserError(
+    "CONTEXT_PROTECTED",
+    wasAsked
+      ? `nothing was stolen in the protected context "${name}"`
+      : `context "${name}" is one of your protected_contexts, and there is no terminal to ask on`,
+    { hints: ["say it beforehand: --yes", "or choose another: --context NAME"] },
+  );
