@@ -196,15 +196,22 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
   test("a restricted namespace: Pod Security's own words, and where else the agent could go", async () => {
     const report = await examine(["-t", "pod/orders", "-n", restricted]);
     has(report, "agent-pod-security", "problem", /restricted.*hostPID|host namespaces/s);
+    has(report, "agent-pod-security", "problem", /everything but incoming traffic: -e/);
     assert.equal(report.exitCode, 5);
+    const inPod = await examine(["-t", "pod/orders", "-n", restricted, "-e"]);
+    assert.deepEqual(ids(inPod, "problem"), []);
+    has(inPod, "agent-unprivileged", "note", /nothing comes in/);
+    const stealing = await examine(["-t", "pod/orders", "-n", restricted, "-e", "--steal"]);
+    has(stealing, "agent-no-incoming", "problem", /leave out --steal/);
     const elsewhere = await examine(["-t", "pod/orders", "-n", restricted, "-a", namespace]);
     assert.deepEqual(ids(elsewhere, "problem"), []);
-    has(elsewhere, "agent-job", "ok", new RegExp(`namespace "${namespace}" takes it`));
+    has(elsewhere, "agent-job", "ok", new RegExp(`namespace "${namespace}" takes a job`));
   });
 
   test("a quota that is used up, a LimitRange, an admission policy: each in its own words", async () => {
     const full = await examine(["-t", "pod/orders", "-n", quota]);
     has(full, "agent-quota", "problem", /exceeded quota.*describe quota/s);
+    has(full, "agent-quota", "problem", /an ephemeral container, which the cluster takes: -e/);
     assert.equal(full.exitCode, 5);
     const small = await examine(["-t", "pod/orders", "-n", limits]);
     has(small, "agent-limit-range", "problem", /maximum memory usage per Container is 64Mi/);
@@ -254,8 +261,8 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     const user = `system:serviceaccount:${namespace}:ada`;
     const poor = await examine(["-t", "pod/orders"], { KUBECONFIG });
     has(poor, "cluster-login", "ok", new RegExp(user));
-    has(poor, "rights-missing", "problem", /create jobs/);
-    has(poor, "rights-missing", "problem", /create pods\/portforward/);
+    has(poor, "rights-missing", "problem", /create and delete jobs/);
+    has(poor, "rights-missing", "problem", /get and create pods\/portforward/);
     has(poor, "rights-missing", "problem", new RegExp(`kind: Role[^]*namespace: ${namespace}`));
     assert.equal(poor.exitCode, 7);
 
@@ -281,36 +288,37 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     const enough = await examine(["-t", "pod/orders"], { KUBECONFIG });
     assert.deepEqual(ids(enough, "problem"), []);
     has(enough, "rights-all", "ok", /that a session uses/);
-    has(enough, "agent-job", "ok", /takes it/);
+    has(enough, "agent-job", "ok", /takes a job/);
     // What only an admin may read is not needed, and said to be unknown.
     has(enough, "agent-node-unknown", "note", /cannot get resource "nodes"/);
     has(enough, "agent-image-unknown", "note", /not known/);
     has(enough, "target-policies-unknown", "note", /cannot list resource "networkpolicies"/);
   });
 
-  test("--print-role is taken by the API server for every kind of target, with the agent elsewhere, and as an ephemeral container", async () => {
-    const targets = [
-      ...["pod/a", "deployment/a", "statefulset/a", "daemonset/a", "replicaset/a", "rollout/a"],
-      ...["job/a", "cronjob/a", "service/a", "label/app=a", "targetless"],
+  test("--print-role is taken by the API server for every shape of target, as an ephemeral container, and with the agent elsewhere", async () => {
+    const sessions = [
+      ...["pod/a", "deployment/a", "rollout/a", "cronjob/a", "service/a", "label/app=a"].map(
+        (target) => ["-t", target],
+      ),
+      ...[
+        ["-t", "targetless"],
+        ["-t", "pod/a", "-e"],
+        ["-t", "pod/a", "-a", quota],
+      ],
     ];
-    for (const [at, flags] of [
-      ...targets.map((target) => ["-t", target]),
-      ["-t", "pod/a", "-a", quota],
-      ["-t", "pod/a", "-e"],
-    ].entries()) {
+    const files: string[] = [];
+    for (const [at, flags] of sessions.entries()) {
       const { code, stdout } = await runInpod([
-        "doctor",
-        ...flags,
-        "-n",
-        namespace,
-        "--print-role",
+        ...["doctor", ...flags, "-n", namespace, "--print-role"],
       ]);
       assert.equal(code, 0, flags.join(" "));
       const file = join(folder, `role-${at}.yaml`);
       writeFileSync(file, stdout);
-      const names = await kubectl("apply", "--dry-run=server", "-o", "name", "-f", file);
-      assert.equal(names.trim().split("\n").length, flags.includes("-a") ? 2 : 1, stdout);
+      files.push("-f", file);
     }
+    const names = await kubectl("apply", "--dry-run=server", "-o", "name", ...files);
+    // The last has one for each namespace.
+    assert.equal(names.trim().split("\n").length, sessions.length + 1, names);
   });
 
   test("targets that are not there, and the nearest that is", async () => {
@@ -335,6 +343,39 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     // An image of which the node says that it has it: that of the target.
     const there = await ofImage(BUSYBOX);
     has(there, "agent-image", "ok", /the node has the image/);
+  });
+
+  test("a node without room for the agent, as its resources are configured", async () => {
+    const config = join(folder, "inpod.json");
+    writeFileSync(
+      config,
+      JSON.stringify({
+        agent: {
+          resources: {
+            requests: { cpu: "1000", memory: "1Mi" },
+            limits: { cpu: "1000", memory: "128Mi" },
+          },
+        },
+      }),
+    );
+    const report = await examine(["-t", "pod/orders", "-n", namespace, "-f", config]);
+    has(report, "agent-node-full", "problem", /cores are asked for.*1000000m of a core/s);
+    assert.equal(report.exitCode, 5);
+    const inPod = await examine(["-t", "pod/orders", "-n", namespace, "-f", config, "-e"]);
+    assert.deepEqual(ids(inPod, "problem"), []);
+    has(inPod, "agent-ephemeral", "ok", /takes an ephemeral container/);
+  });
+
+  test("a session without a target: only where its pod would run", async () => {
+    const report = await examine(["-t", "targetless", "-n", restricted]);
+    assert.deepEqual(ids(report, "problem"), []);
+    has(report, "agent-targetless", "ok", /takes a job without a target/);
+    has(
+      await examine(["-t", "targetless", "-n", quota]),
+      "agent-quota",
+      "problem",
+      /exceeded quota/,
+    );
   });
 
   test("NetworkPolicies around the target, and only those", async () => {
@@ -385,6 +426,9 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     has(meshed, "target-probes", "note", /liveness on port 8080 \(http\) for 20 s/);
     const onNode = await examine(["-t", "pod/on-node", "-n", namespace]);
     has(onNode, "target-host-network", "warning", /the network of its node/);
+    const stealing = await examine(["-t", "pod/on-node", "-n", namespace, "--steal"]);
+    has(stealing, "target-host-network-steal", "problem", /--allow-host-network/);
+    assert.equal(stealing.exitCode, 3);
   });
 
   test("a RuntimeClass is judged by what it runs, not by its name", async () => {

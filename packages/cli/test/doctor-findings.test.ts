@@ -10,7 +10,7 @@ import type { Case } from "./doctor/case.ts";
 import { clusterCases } from "./doctor/cluster-cases.ts";
 import { debian, docker, machineCases, ubuntu } from "./doctor/machine-cases.ts";
 import { programCases } from "./doctor/program-cases.ts";
-import { found, targetCases } from "./doctor/target-cases.ts";
+import { found, targetCases, wish } from "./doctor/target-cases.ts";
 
 const cases: readonly Case[] = [...machineCases, ...programCases, ...clusterCases, ...targetCases];
 
@@ -60,7 +60,9 @@ test("probes are of interest only to who takes the pod's traffic", () => {
   const probes = [{ kind: "liveness", port: "8080", patienceSeconds: 30 }] as const;
   const facts = { ...found, pod: { ...found.pod, probes } };
   const ids = (isStealing: boolean) =>
-    judgeTarget(facts, { kind: "known", value: undefined }, isStealing).map(({ id }) => id);
+    judgeTarget(facts, { kind: "known", value: undefined }, { ...wish, isStealing }).map(
+      ({ id }) => id,
+    );
   assert.ok(ids(true).includes("target-probes"));
   assert.ok(!ids(false).includes("target-probes"));
 });

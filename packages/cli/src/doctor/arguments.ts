@@ -36,6 +36,7 @@ export const doctorSyntax: CommandSyntax<DoctorArguments> = {
         agentImage: said.agentImage,
         agentNamespace: said.agentNamespace,
         ephemeral: options.ephemeralContainer as boolean | undefined,
+        allowHostNetwork: said.allowHostNetwork,
         steal: said.steal,
       },
     };
@@ -56,6 +57,7 @@ function defineDoctor(): Command {
     .option("--steal", "the session would take the pod's traffic")
     .option("-a, --agent-namespace <name>", "the agent's namespace", as("agentNamespace"))
     .option("-e, --ephemeral-container", "the agent would be a container of the target's pod")
+    .option("--allow-host-network", "a port of the whole node may be taken")
     .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
     .addOption(
       new Option("-o, --output <form>", "text or json").choices(["text", "json"]).default("text"),

@@ -58,7 +58,7 @@ export function findingOfError(group: Group, error: UserError): Finding {
 }
 
 /** The innermost cause says most: "fetch failed" says nothing, the one below it does. */
-function causeOf({ cause }: UserError): string {
+export function causeOf({ cause }: UserError): string {
   let next: unknown = cause;
   while (next instanceof Error && next.cause !== undefined && !(next instanceof UserError))
     next = next.cause;

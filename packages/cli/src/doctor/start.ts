@@ -2,13 +2,14 @@
 import { UserError } from "@inpod/protocol";
 import type { ClusterFacts, ClusterPath } from "@inpod/targets";
 import { parseTarget, type TargetPath } from "@inpod/targets/path";
+import { placementOf } from "../agent-placement.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { clusterOptions } from "../configured-cluster.ts";
 import { hasColor, type Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import { VERSION } from "../version.ts";
-import { judgeAgent } from "./agent/judge.ts";
+import { judgeAgent, judgeTargetless } from "./agent/judge.ts";
 import type { DoctorArguments } from "./arguments.ts";
 import { judgeCluster, judgeRights } from "./cluster/judge.ts";
 import { exitCodeOfFindings } from "./exit-code.ts";
@@ -19,6 +20,7 @@ import { probeInChild, runProbe } from "./machine/probe.ts";
 import { gatherProgram } from "./program/facts.ts";
 import { judgeProgram } from "./program/judge.ts";
 import { type Report, renderJson, renderText } from "./render.ts";
+import type { SessionWish } from "./session-wish.ts";
 import { judgeTarget } from "./target/judge.ts";
 import { judgeProcess, tryProcess } from "./target/process.ts";
 
@@ -97,12 +99,7 @@ async function examine(
     facts = await examineCluster({
       ...clusterOptions(config),
       target,
-      agent: {
-        image: config.agent.image ?? `inpod/agent:${VERSION}`,
-        imagePullPolicy: config.agent.imagePullPolicy,
-        namespace: config.agent.namespace,
-      },
-      isEphemeral: config.agent.ephemeral,
+      agent: placementOf(config.agent),
       signal: AbortSignal.timeout(CLUSTER_TIMEOUT_MS),
     });
   } catch (error) {
@@ -124,17 +121,23 @@ async function judge(
 ): Promise<ClusterPart> {
   const { namespace, rights, user } = facts;
   const roles = await rolesIn(namespace, target, config);
-  const isStealing = config.layer.incoming.mode === "steal";
+  const { target: examined, targetless, namespaceFacts } = facts;
+  const wish: SessionWish = {
+    isStealing: config.layer.incoming.mode === "steal",
+    isEphemeral: config.agent.ephemeral,
+    allowsHostNetwork: config.agent.allowHostNetwork,
+  };
   const findings: Finding[] = [...judgeCluster(facts), ...judgeRights(rights, user, roles)];
   const skipped: Partial<Record<Group, string>> = {};
-  if (facts.target === undefined) {
-    const why =
-      target === undefined ? "no target was named (-t)" : "a session without a target has none";
-    skipped.target = why;
-    skipped.agent = why;
+  if (targetless !== undefined) {
+    skipped.target = "the session is to have none";
+    findings.push(...judgeTargetless(targetless, VERSION));
+  } else if (examined === undefined) {
+    skipped.target = "no target was named (-t)";
+    skipped.agent = skipped.target;
   } else {
-    findings.push(...judgeTarget(facts.target, facts.namespaceFacts, isStealing));
-    if (facts.target.kind === "found") findings.push(...judgeAgent(facts.target, VERSION));
+    findings.push(...judgeTarget(examined, namespaceFacts, wish));
+    if (examined.kind === "found") findings.push(...judgeAgent(examined, VERSION, wish));
     else skipped.agent = "there is no target to run beside";
   }
   return { findings, skipped, roles };

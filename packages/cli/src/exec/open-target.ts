@@ -4,11 +4,11 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "@inpod/protocol";
-import type { AgentPlacement, ContainerEngine, Target, TargetPath } from "@inpod/targets";
+import type { ContainerEngine, Target, TargetPath } from "@inpod/targets";
 import { openKubernetes, openProcess, openTargetless } from "@inpod/targets";
+import { placementOf } from "../agent-placement.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { clusterOptions } from "../configured-cluster.ts";
-import { VERSION } from "../version.ts";
 
 export interface OpenedTarget {
   readonly target: Target;
@@ -34,12 +34,6 @@ export async function openTarget(
       : await openKubernetes({ ...options, target: path });
   return { target, contextName: target.contextName, close: () => target.close() };
 }
-
-/** What the configuration says of the agent is what the cluster is asked for. */
-const placementOf = (agent: ResolvedConfig["agent"]): AgentPlacement => ({
-  ...agent,
-  image: agent.image ?? `inpod/agent:${VERSION}`,
-});
 
 /** Beside the bundle, or in dist/ of a checkout. */
 function programs(): Parameters<typeof openProcess>[1] {

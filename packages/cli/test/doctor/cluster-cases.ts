@@ -16,6 +16,7 @@ export const cluster: ClusterFacts = {
   rights: [],
   namespaceFacts: known({ labels: { "kubernetes.io/metadata.name": "shop" }, annotations: {} }),
   target: undefined,
+  targetless: undefined,
 };
 const at = (
   when: string,
@@ -124,6 +125,17 @@ export const clusterCases: readonly Case[] = [
     /user "ada@example\.com" may not.*create pods\/portforward \(reaches the agent\)/,
   ),
   rights("a viewer", [portForward], "rights-missing", "problem", /kind: Role/),
+  rights(
+    "who may make jobs and not remove them, in two namespaces",
+    [
+      answer("delete", "jobs", { isAllowed: true }),
+      answer("create", "jobs"),
+      answer("delete", "jobs", { namespace: "agents" }),
+    ],
+    "rights-missing",
+    "problem",
+    /in namespace "shop" and "agents": create and delete jobs \(to look\)/,
+  ),
   rights(
     "an authorizer with reasons",
     [answer("get", "pods", { reason: "no such group in the directory" })],

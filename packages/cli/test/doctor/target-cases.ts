@@ -7,7 +7,8 @@ import type {
   PodFacts,
   TargetFacts,
 } from "@inpod/targets";
-import { judgeAgent } from "../../src/doctor/agent/judge.ts";
+import { judgeAgent, judgeTargetless } from "../../src/doctor/agent/judge.ts";
+import type { SessionWish } from "../../src/doctor/session-wish.ts";
 import { judgeTarget } from "../../src/doctor/target/judge.ts";
 import { judgeProcess } from "../../src/doctor/target/process.ts";
 import type { Case } from "./case.ts";
@@ -78,16 +79,46 @@ export const found: Found = {
   agent,
 };
 
+export const wish: SessionWish = {
+  isStealing: true,
+  isEphemeral: false,
+  allowsHostNetwork: false,
+};
+const error = (code: string, message: string) => new UserError(code, message);
+/** `tried`: the rungs with what refused them. */
+const onRungs = (
+  more: Partial<SessionWish>,
+  tried: Partial<Record<AgentOutlook["rungs"][number]["rung"], UserError | undefined>>,
+  ...row: Row
+): Case => {
+  const rungs = Object.entries(tried).map(([rung, refused]) => ({
+    rung: rung as AgentOutlook["rungs"][number]["rung"],
+    isAsked: true,
+    refused,
+  }));
+  const facts = { ...found, agent: { ...agent, rungs } };
+  return {
+    when: row[0],
+    findings: () => judgeAgent(facts, VERSION, { ...wish, ...more }),
+    id: row[1],
+    level: row[2],
+    says: row[3],
+  };
+};
+
 type Row = readonly [when: string, id: string, level: Case["level"], says: RegExp];
 const target = (
   facts: TargetFacts,
   row: Row,
   namespace: Partial<NamespaceFacts> = {},
-  isStealing = true,
+  more: Partial<SessionWish> = {},
 ): Case => ({
   when: row[0],
   findings: () =>
-    judgeTarget(facts, known({ labels: {}, annotations: {}, ...namespace }), isStealing),
+    judgeTarget(facts, known({ labels: {}, annotations: {}, ...namespace }), {
+      ...wish,
+      ...more,
+    }),
   id: row[1],
   level: row[2],
   says: row[3],
@@ -106,7 +137,7 @@ const policy = (name: string, limitsOutgoing: boolean, deniesOutgoing: boolean) 
 });
 const beside = (facts: Partial<Found>, ...row: Row): Case => ({
   when: row[0],
-  findings: () => judgeAgent({ ...found, ...facts }, VERSION),
+  findings: () => judgeAgent({ ...found, ...facts }, VERSION, wish),
   id: row[1],
   level: row[2],
   says: row[3],
@@ -180,7 +211,25 @@ const targets: readonly Case[] = [
   ),
   ofPod({ isReady: false }, "a failing readiness", "target-not-ready", "warning", /--steal/),
   ofPod({ restarts: 4 }, "restarts", "target-restarts", "note", /4 times/),
-  ofPod({ isHostNetwork: true }, "hostNetwork", "target-host-network", "warning", /whole node/),
+  ofPod(
+    { isHostNetwork: true },
+    "hostNetwork, to steal",
+    "target-host-network-steal",
+    "problem",
+    /--allow-host-network/,
+  ),
+  target(
+    { ...found, pod: { ...pod, isHostNetwork: true } },
+    ["hostNetwork", "target-host-network", "warning", /as the node/],
+    {},
+    { isStealing: false },
+  ),
+  target(
+    { ...found, pod: { ...pod, isHostNetwork: true } },
+    ["hostNetwork, with the user's yes", "target-host-network", "warning", /whole node/],
+    {},
+    { allowsHostNetwork: true },
+  ),
   ofPod({ hasOwnUsers: true }, "hostUsers: false", "target-own-users", "warning", /hostUsers/),
   runtime("gvisor", known("runsc"), "GKE Sandbox", "target-gvisor", "problem", /handler runsc/),
   runtime(
@@ -243,7 +292,7 @@ const targets: readonly Case[] = [
     { ...found, pod: { ...pod, annotations: { "inpod.dev/policy": "no-steal" } } },
     ["no-steal, for who does not", "target-policy", "note", /no-steal/],
     {},
-    false,
+    { isStealing: false },
   ),
   ofPod(
     { annotations: { "inpod.dev/policy": "nosteal" } },
@@ -301,8 +350,68 @@ const targets: readonly Case[] = [
   ofProcess("EACCES", "somebody else's process", "target-process-closed", "problem", /as root/),
 ];
 
+const baseline = error("POD_SECURITY", 'namespace "shop" enforces the level "baseline"');
 const agents: readonly Case[] = [
-  beside({}, "an open namespace", "agent-job", "ok", /takes it/),
+  onRungs(
+    {},
+    { job: baseline, ephemeral: baseline, "unprivileged-ephemeral": undefined },
+    "a baseline namespace that takes an unprivileged container",
+    "agent-pod-security",
+    "problem",
+    /unprivileged ephemeral container.*everything but incoming traffic: -e/,
+  ),
+  onRungs(
+    {},
+    { job: error("QUOTA", "no room"), ephemeral: undefined },
+    "a quota of pods",
+    "agent-quota",
+    "problem",
+    /let it be an ephemeral container, which the cluster takes: -e/,
+  ),
+  onRungs(
+    {},
+    { job: baseline, ephemeral: error("FORBIDDEN", "you may not patch") },
+    "a baseline namespace, and no right to add containers",
+    "agent-pod-security",
+    "problem",
+    /refused as well: you may not patch/,
+  ),
+  onRungs(
+    { isEphemeral: true },
+    { ephemeral: undefined },
+    "-e in an open namespace",
+    "agent-ephemeral",
+    "ok",
+    /takes an ephemeral container/,
+  ),
+  onRungs(
+    { isEphemeral: true },
+    { ephemeral: baseline, "unprivileged-ephemeral": undefined },
+    "-e --steal in a baseline namespace",
+    "agent-no-incoming",
+    "problem",
+    /leave out --steal/,
+  ),
+  onRungs(
+    { isEphemeral: true, isStealing: false },
+    { ephemeral: baseline, "unprivileged-ephemeral": undefined },
+    "-e in a baseline namespace",
+    "agent-unprivileged",
+    "note",
+    /nothing comes in/,
+  ),
+  {
+    when: "a session without a target",
+    findings: () =>
+      judgeTargetless(
+        { ...agent, rungs: [{ rung: "targetless", isAsked: true, refused: undefined }] },
+        VERSION,
+      ),
+    id: "agent-targetless",
+    level: "ok",
+    says: /takes a job without a target/,
+  },
+  beside({}, "an open namespace", "agent-job", "ok", /takes a job/),
   beside({}, "EKS", "agent-node", "ok", /Amazon Linux 2023/),
   beside({}, "EKS", "agent-node-kernel", "ok", /6\.1\.112/),
   beside({}, "EKS", "agent-room", "ok", /11 of 29 pods/),

@@ -32,7 +32,7 @@ export function fullName(image: string): string {
 const tagOf = (image: string): string | undefined =>
   image.includes("@") ? undefined : /:([^/]*)$/.exec(fullName(image))?.[1];
 
-function judgeTag(image: string, version: string): Finding[] {
+export function judgeTag(image: string, version: string): Finding[] {
   const tag = tagOf(image);
   if (tag === version) return [];
   if (tag !== undefined && /^v?\d+\.\d+\.\d+/.test(tag))

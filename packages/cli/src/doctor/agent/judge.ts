@@ -1,45 +1,89 @@
 /** Whether an agent would be let in beside the target, and come to run. Pure. */
+
+import type { UserError } from "@inpod/protocol";
 import type { AgentOutlook, TargetFacts } from "@inpod/targets";
-import { type Finding, findingOfError, findingsOf } from "../finding.ts";
-import { judgeImage } from "./image.ts";
+import { causeOf, type Finding, findingOfError, findingsOf } from "../finding.ts";
+import type { SessionWish } from "../session-wish.ts";
+import { judgeImage, judgeTag } from "./image.ts";
 import { judgeNode } from "./node.ts";
 
-const { ok, note } = findingsOf("agent");
+const { ok, note, problem } = findingsOf("agent");
 
 /** @param version of this inpod */
 export function judgeAgent(
-  facts: Extract<TargetFacts, { kind: "found" }>,
+  { agent, node, taken, pod }: Extract<TargetFacts, { kind: "found" }>,
   version: string,
+  wish: SessionWish,
 ): Finding[] {
   return [
-    ...judgeRungs(facts.agent),
-    ...(facts.node.kind === "known"
-      ? judgeNode(facts.node.value, facts.taken, facts.agent)
+    ...judgeRungs(agent, wish),
+    ...(node.kind === "known"
+      ? judgeNode(node.value, taken, agent)
       : [
-          note("node-unknown", `node "${facts.pod.node ?? ""}" was not looked at`, {
-            why: `${facts.node.why}; a session does not need to`,
+          note("node-unknown", `node "${pod.node ?? ""}" was not looked at`, {
+            why: `${node.why}; a session does not need to`,
           }),
         ]),
-    ...judgeImage(facts.agent, facts.node.kind === "known" ? facts.node.value : undefined, version),
+    ...judgeImage(agent, node.kind === "known" ? node.value : undefined, version),
   ];
 }
 
-function judgeRungs({ rungs, namespace }: AgentOutlook): Finding[] {
-  return rungs.map(({ rung, refused, isAsked }) => {
-    if (!isAsked)
-      return note(
+/** The scheduler chooses its node: of that one nothing is known before. */
+export const judgeTargetless = (agent: AgentOutlook, version: string): Finding[] => [
+  ...judgeRungs(agent, { isStealing: false, isEphemeral: false, allowsHostNetwork: false }),
+  ...judgeTag(agent.image, version),
+];
+
+const WORDS: Readonly<Record<AgentOutlook["rungs"][number]["rung"], string>> = {
+  job: "a job",
+  ephemeral: "an ephemeral container",
+  "unprivileged-ephemeral": "an unprivileged ephemeral container",
+  targetless: "a job without a target",
+};
+const STAYS = "its entry stays in the pod's spec until the pod is deleted";
+
+function judgeRungs({ rungs, namespace }: AgentOutlook, wish: SessionWish): Finding[] {
+  const [wanted, ...others] = rungs;
+  if (wanted === undefined) return [];
+  if (!wanted.isAsked)
+    return [
+      note(
         "untried",
-        `whether namespace "${namespace}" takes the agent (${rung}) was not tried`,
+        `whether namespace "${namespace}" takes the agent (${WORDS[wanted.rung]}) was not tried`,
         {
           why: "you may not create pods, by which it is asked in a dry run; a session finds out when it starts",
         },
-      );
-    if (refused === undefined)
-      return ok(rung, `namespace "${namespace}" takes it (${rung}, tried by a dry run)`);
-    const finding = findingOfError("agent", refused);
-    return refused.code === "REFUSED" ? namedRefusal(finding) : finding;
-  });
+      ),
+    ];
+  if (wanted.refused === undefined)
+    return [
+      ok(wanted.rung, `namespace "${namespace}" takes ${WORDS[wanted.rung]} (tried by a dry run)`),
+    ];
+  const taken = others.find(({ refused }) => refused === undefined);
+  if (taken?.rung === "unprivileged-ephemeral" && wish.isEphemeral)
+    return [unprivileged(wanted.refused, wish)];
+  const finding = refusedFinding(wanted.refused);
+  const hint =
+    taken !== undefined
+      ? `let it be ${WORDS[taken.rung]}, which the cluster takes${taken.rung === "ephemeral" ? "" : ", for everything but incoming traffic"}: -e (${STAYS})`
+      : others.length > 0
+        ? `an ephemeral container is refused as well: ${others[0]?.refused?.message ?? ""}`
+        : undefined;
+  return [hint === undefined ? finding : { ...finding, hints: [hint, ...finding.hints] }];
 }
+
+function unprivileged(refused: UserError, { isStealing }: SessionWish): Finding {
+  const what = "only an unprivileged ephemeral container is taken: nothing comes in from the pod";
+  const why = [refused.message, causeOf(refused)].filter((text) => text !== "").join(": ");
+  return isStealing
+    ? problem("no-incoming", what, { why, hints: ["leave out --steal", ...refused.hints] })
+    : note("unprivileged", what, { why });
+}
+
+const refusedFinding = (refused: UserError): Finding => {
+  const finding = findingOfError("agent", refused);
+  return refused.code === "REFUSED" ? namedRefusal(finding) : finding;
+};
 
 /** Admission has many authors; their words are all that there is. */
 const REFUSALS: readonly (readonly [id: string, words: RegExp, hint: string])[] = [

@@ -138,6 +138,7 @@ function judgeRoom(
   taken: Answer<Amounts>,
   { asks }: Pick<AgentOutlook, "asks">,
 ): Finding[] {
+  if (asks === undefined) return [];
   if (taken.kind === "unknown")
     return [
       note("room-unknown", `how full node "${name}" is was not looked at`, {
@@ -167,7 +168,7 @@ function judgeRoom(
       why: `the agent is a pod that asks for ${asks.cpu * 1000}m of a core and ${round(asks.memoryBytes / MIB)} MiB on the target's node`,
       hints: [
         "choose a pod on another node, or make room",
-        'or let the agent be a container of the pod, which asks for nothing: {"agent": {"ephemeral": true}}',
+        'or let the agent be a container of the pod, which asks for nothing: -e, or {"agent": {"ephemeral": true}}',
       ],
     }),
   ];

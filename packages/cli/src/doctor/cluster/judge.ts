@@ -92,8 +92,16 @@ function judgeNamespace({ namespace, namespaceFacts }: ClusterFacts): Finding[] 
   ];
 }
 
-const nameOf = ({ right: { resource, subresource, verb } }: RightAnswer): string =>
-  `${verb} ${subresource === undefined ? resource : `${resource}/${subresource}`}`;
+/** "create and delete jobs (the agent is a job, made and removed)" */
+function told(answers: readonly RightAnswer[]): string {
+  const verbs = new Map<string, Set<string>>();
+  for (const { right } of answers) {
+    const { resource, subresource, verb, why } = right;
+    const what = `${subresource === undefined ? resource : `${resource}/${subresource}`} (${why})`;
+    verbs.set(what, (verbs.get(what) ?? new Set()).add(verb));
+  }
+  return [...verbs].map(([what, of]) => `${[...of].join(" and ")} ${what}`).join(", ");
+}
 
 /** @param roles YAML of the Roles that are enough */
 export function judgeRights(
@@ -106,8 +114,6 @@ export function judgeRights(
   const optional = missing.filter(({ right }) => right.needed === "optional");
   const allowed = answers.length - missing.length;
   const who = user.kind === "known" && user.value !== "" ? `user "${user.value}"` : "you";
-  const list = (of: readonly RightAnswer[]): string =>
-    [...new Set(of.map((each) => `${nameOf(each)} (${each.right.why})`))].join(", ");
   const where = (of: readonly RightAnswer[]): string =>
     [...new Set(of.map(({ namespace }) => `"${namespace}"`))].join(" and ");
   const found: Finding[] = [];
@@ -115,7 +121,7 @@ export function judgeRights(
     found.push(rights.ok("all", `${allowed} of ${answers.length} that a session uses`));
   if (needed.length > 0)
     found.push(
-      rights.problem("missing", `${who} may not, in namespace ${where(needed)}: ${list(needed)}`, {
+      rights.problem("missing", `${who} may not, in namespace ${where(needed)}: ${told(needed)}`, {
         why: reasonOf(needed),
         hints: [`ask for this:\n${roles.trimEnd()}`],
       }),
@@ -124,7 +130,7 @@ export function judgeRights(
     found.push(
       rights.note(
         "optional",
-        `not needed, and missing in namespace ${where(optional)}: ${list(optional)}`,
+        `not needed, and missing in namespace ${where(optional)}: ${told(optional)}`,
         needed.length > 0 ? {} : { hints: ["a Role with everything: inpod doctor --print-role"] },
       ),
     );

@@ -8,29 +8,30 @@ import type {
   TargetFacts,
 } from "@inpod/targets";
 import { type Finding, findingOfError, findingsOf } from "../finding.ts";
+import type { SessionWish } from "../session-wish.ts";
 import { judgeMesh } from "./mesh.ts";
 import { judgeNetworkPlugin } from "./network-plugin.ts";
 import { judgePolicy } from "./policy.ts";
 import { judgeRuntimeClass } from "./runtime-class.ts";
 
-const { ok, note, warning } = findingsOf("target");
+const { ok, note, warning, problem } = findingsOf("target");
 
 type Found = Extract<TargetFacts, { kind: "found" }>;
 
-/** @param isStealing the configuration or the command line says so */
 export function judgeTarget(
   facts: TargetFacts,
   namespace: Answer<NamespaceFacts | undefined>,
-  isStealing: boolean,
+  wish: SessionWish,
 ): Finding[] {
   if (facts.kind === "not-usable") return [findingOfError("target", facts.error)];
   const { labels = {}, annotations = {} } =
     (namespace.kind === "known" ? namespace.value : undefined) ?? {};
   const { pod } = facts;
+  const { isStealing } = wish;
   return [
     ok("found", told(facts)),
-    ...judgeState(facts.pod),
-    ...judgeHost(facts.pod),
+    ...judgeState(pod),
+    ...judgeHost(pod, wish),
     ...judgeRuntimeClass(facts),
     ...judgePolicy(
       { [`pod/${pod.name}`]: pod.annotations, [`namespace "${pod.namespace}"`]: annotations },
@@ -39,7 +40,7 @@ export function judgeTarget(
     ...judgeMesh(pod, labels),
     ...judgeNetworkPlugin(facts),
     ...judgePolicies(facts),
-    ...(isStealing ? judgeProbes(facts.pod) : []),
+    ...(isStealing ? judgeProbes(pod) : []),
   ];
 }
 
@@ -89,26 +90,35 @@ function judgeState({
   ];
 }
 
-function judgeHost({ isHostNetwork, hasOwnUsers, node }: PodFacts): Finding[] {
-  return [
-    ...(isHostNetwork
-      ? [
-          warning("host-network", `the pod uses the network of its node "${node ?? ""}"`, {
-            why: "what your program connects to it reaches as the node; --steal would take a port of the whole node, from every pod that shares its network",
-            hints: [
-              "without --steal it is like any other; or choose a pod with a network of its own",
-            ],
-          }),
-        ]
-      : []),
-    ...(hasOwnUsers
-      ? [
-          warning("own-users", "the pod has users of its own (hostUsers: false)", {
-            why: "nobody has tried inpod with such pods: the agent's ids and the target's are not the same",
-          }),
-        ]
-      : []),
-  ];
+function judgeHost(
+  { isHostNetwork, hasOwnUsers, node }: PodFacts,
+  { isStealing, allowsHostNetwork }: SessionWish,
+): Finding[] {
+  const found: Finding[] = [];
+  const what = `the pod uses the network of its node "${node ?? ""}"`;
+  if (isHostNetwork && isStealing && !allowsHostNetwork)
+    found.push(
+      problem("host-network-steal", what, {
+        why: "--steal would take a port of the whole node, from every pod that shares its network: the agent refuses",
+        hints: [
+          "choose a pod with a network of its own",
+          "or say that you mean it: --allow-host-network",
+        ],
+      }),
+    );
+  else if (isHostNetwork)
+    found.push(
+      warning("host-network", what, {
+        why: "what your program connects to it reaches as the node; a port that is stolen is the whole node's",
+      }),
+    );
+  if (hasOwnUsers)
+    found.push(
+      warning("own-users", "the pod has users of its own (hostUsers: false)", {
+        why: "nobody has tried inpod with such pods: the agent's ids and the target's are not the same",
+      }),
+    );
+  return found;
 }
 
 function judgePolicies({ policies }: Found): Finding[] {

@@ -4,25 +4,22 @@ import type { V1NetworkPolicy, V1Node, V1Pod, V1RuntimeClass } from "@kubernetes
 import type { PodPath } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
 import { type FoundTarget, findTarget } from "../find/find-target.ts";
-import type { TargetPod } from "../find/target-pod.ts";
-import { tryAdmission } from "../place/admission.ts";
-import { agentNamespace, agentObjects } from "../place/job-spec.ts";
+import { agentNamespace } from "../place/job-spec.ts";
 import type { AgentPlacement } from "../place/placement.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { type Answer, ask, map } from "./answer.ts";
-import type { NeighbourFacts, RungFacts, TargetFacts } from "./facts.ts";
+import type { NeighbourFacts, TargetFacts } from "./facts.ts";
 import { policiesOf } from "./network-policies.ts";
 import { nodeFacts, requestsOf, takenBy } from "./node-facts.ts";
 import { podFacts } from "./pod-facts.ts";
-
-/** A name that no session has: ids of sessions are random. */
-const DRY_RUN_SESSION = "doctor";
+import type { RightAnswer } from "./rights.ts";
+import { agentPod, tryRungs } from "./rungs.ts";
 
 export async function examineTarget(
   cluster: Cluster,
   path: PodPath,
   agent: AgentPlacement,
-  mayCreatePods: boolean,
+  rights: readonly RightAnswer[],
   signal: AbortSignal,
 ): Promise<TargetFacts> {
   const { api } = cluster;
@@ -40,7 +37,7 @@ export async function examineTarget(
     ask(listPolicies(api, namespace, signal)),
     ask(api.request<V1Node>({ verb: "get", group: "", resource: "nodes", name: node }, { signal })),
     ask(podsOn(api, node, signal)),
-    tryRungs(api, target, agent, mayCreatePods, signal),
+    tryRungs({ api, agent, rights, signal }, target),
   ]);
   const pod = podFacts(found, target.container);
   return {
@@ -57,10 +54,11 @@ export async function examineTarget(
         ? undefined
         : await runtimeHandler(api, pod.runtimeClass, signal),
     agent: {
-      namespace: agentNamespace(target, agent),
+      namespace: agent.ephemeral === true ? namespace : agentNamespace(target, agent),
       image: agent.image,
       imagePullPolicy: agent.imagePullPolicy,
-      asks: requestsOf(agentPod(target, agent)),
+      // What is added to a pod asks for nothing.
+      asks: agent.ephemeral === true ? undefined : requestsOf(agentPod(target, agent)),
       rungs,
     },
   };
@@ -105,35 +103,4 @@ async function runtimeHandler(
     ),
   );
   return map(answer, ({ handler }) => handler);
-}
-
-/** As a session would make it; nobody holds the key. */
-const agentPod = (target: TargetPod, agent: AgentPlacement): V1Pod =>
-  agentObjects(
-    target,
-    agent,
-    {
-      sessionId: DRY_RUN_SESSION,
-      publicKey: "A".repeat(43),
-      idleTimeoutMs: 30_000,
-      communicationTimeoutMs: 30_000,
-      startupTimeoutMs: 60_000,
-    },
-    Date.now(),
-  ).pod;
-
-async function tryRungs(
-  api: ApiClient,
-  target: TargetPod,
-  agent: AgentPlacement,
-  mayCreatePods: boolean,
-  signal: AbortSignal,
-): Promise<RungFacts[]> {
-  try {
-    await tryAdmission(api, agentPod(target, agent), signal);
-    return [{ rung: "job", isAsked: mayCreatePods, refused: undefined }];
-  } catch (error) {
-    if (error instanceof UserError) return [{ rung: "job", isAsked: true, refused: error }];
-    throw error;
-  }
 }

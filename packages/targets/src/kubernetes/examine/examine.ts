@@ -1,11 +1,14 @@
 import type { V1Namespace } from "@kubernetes/client-node";
 import { type Cluster, openCluster } from "../cluster.ts";
+import type { AgentPlacement } from "../place/placement.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
 import { ask, map } from "./answer.ts";
 import { examineTarget } from "./examine-target.ts";
-import type { ClusterFacts, ExamineOptions, NamespaceFacts } from "./facts.ts";
+import type { AgentOutlook, ClusterFacts, ExamineOptions, NamespaceFacts } from "./facts.ts";
+import { requestsOf } from "./node-facts.ts";
 import { type RightAnswer, tryRights } from "./rights.ts";
+import { targetlessPod, tryTargetless } from "./rungs.ts";
 import { sessionRights } from "./session-rights.ts";
 
 /**
@@ -25,7 +28,7 @@ export async function examineCluster(options: ExamineOptions): Promise<ClusterFa
 
 async function examine(
   cluster: Cluster,
-  { target, agent, isEphemeral, signal }: ExamineOptions,
+  { target, agent, signal }: ExamineOptions,
 ): Promise<ClusterFacts> {
   const { api, namespace, contextName } = cluster;
   const asked = await ask(api.nonResource("/version", signal));
@@ -35,20 +38,18 @@ async function examine(
     kind: target?.kind,
     namespace,
     agentNamespace: agent.namespace,
-    isEphemeral,
+    isEphemeral: agent.ephemeral === true,
   });
   const rights: RightAnswer[] = [];
   for (const each of wanted)
     rights.push(...(await tryRights(api, each.namespace, each.rights, signal)));
-  const mayCreatePods = rights.some(
-    ({ right, isAllowed }) =>
-      isAllowed && right.verb === "create" && right.resource === "pods" && !right.subresource,
-  );
-  const [namespaceFacts, targetFacts] = await Promise.all([
+  const isTargetless = target?.kind === "targetless";
+  const [namespaceFacts, targetFacts, targetless] = await Promise.all([
     ask(namespaceNamed(api, namespace, signal)),
     target === undefined || target.kind === "targetless"
       ? undefined
-      : examineTarget(cluster, target, agent, mayCreatePods, signal),
+      : examineTarget(cluster, target, agent, rights, signal),
+    isTargetless ? examineTargetless(cluster, agent, rights, signal) : undefined,
   ]);
   return {
     contextName,
@@ -59,6 +60,24 @@ async function examine(
     rights,
     namespaceFacts,
     target: targetFacts,
+    targetless,
+  };
+}
+
+async function examineTargetless(
+  { api, namespace: own }: Cluster,
+  agent: AgentPlacement,
+  rights: readonly RightAnswer[],
+  signal: AbortSignal,
+): Promise<AgentOutlook> {
+  const namespace = agent.namespace ?? own;
+  const pod = targetlessPod(namespace, agent);
+  return {
+    namespace,
+    image: agent.image,
+    imagePullPolicy: agent.imagePullPolicy,
+    asks: requestsOf(pod),
+    rungs: await tryTargetless({ api, agent, rights, signal }, pod),
   };
 }
 

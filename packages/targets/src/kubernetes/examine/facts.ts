@@ -1,5 +1,6 @@
 /** What an examination finds out, as plain data: what it means is judged elsewhere. */
 import type { UserError } from "@inpod/protocol";
+import type { AgentRung } from "../../api.ts";
 import type { ClusterPath } from "../../target-path.ts";
 import type { ClusterOptions } from "../cluster.ts";
 import type { AgentPlacement } from "../place/placement.ts";
@@ -13,7 +14,6 @@ export interface ExamineOptions extends ClusterOptions {
   /** Undefined: only what does not depend on one. */
   readonly target: ClusterPath | undefined;
   readonly agent: AgentPlacement;
-  readonly isEphemeral: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -28,8 +28,10 @@ export interface ClusterFacts {
   readonly rights: readonly RightAnswer[];
   /** Undefined: there is none of that name. */
   readonly namespaceFacts: Answer<NamespaceFacts | undefined>;
-  /** Undefined: no target was named. */
+  /** Undefined: none was named, or it is a session without one. */
   readonly target: TargetFacts | undefined;
+  /** Undefined: it is no session without a target. */
+  readonly targetless: AgentOutlook | undefined;
 }
 
 export interface NamespaceFacts {
@@ -68,13 +70,15 @@ export interface AgentOutlook {
   readonly namespace: string;
   readonly image: string;
   readonly imagePullPolicy: AgentPlacement["imagePullPolicy"];
-  readonly asks: Omit<Amounts, "pods">;
+  /** Undefined: nothing, it is a container that is added to the target's pod. */
+  readonly asks: Omit<Amounts, "pods"> | undefined;
+  /** Those that were tried, the wanted one first. */
   readonly rungs: readonly RungFacts[];
 }
 
 export interface RungFacts {
-  readonly rung: string;
-  /** Who may not create pods cannot ask. */
+  readonly rung: AgentRung["kind"];
+  /** False: who may not create pods cannot ask. */
   readonly isAsked: boolean;
   readonly refused: UserError | undefined;
 }

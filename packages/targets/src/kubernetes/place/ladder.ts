@@ -115,7 +115,7 @@ function isRungRefused(error: unknown, { checkOutOfPods }: AgentPlacement): erro
 const NEEDED: readonly Capability[] = ["SYS_PTRACE", "SYS_ADMIN"];
 
 /** Without these a Job cannot enter the target's namespaces. @throws UserError CAPABILITIES */
-function refuseWithout(disabled: readonly Capability[]): void {
+export function refuseWithout(disabled: readonly Capability[]): void {
   const missing = NEEDED.filter((each) => disabled.includes(each));
   if (missing.length === 0) return;
   throw new UserError(
