@@ -20,6 +20,9 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     skip_build_tools: false,
     skip_extra_build_tools: ["bazel"],
     key: "fix-42",
+    "startup_retry.min_ms": 500,
+    "startup_retry.max_ms": 5000,
+    "startup_retry.max_retries": 2,
   }),
   ...all("target.", "works", {
     path: "deployment/orders",
@@ -35,9 +38,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     labels: { app: "orders" },
   }),
   ...all("", "no effect", {
-    "startup_retry.min_ms": 500,
-    "startup_retry.max_ms": 5000,
-    "startup_retry.max_retries": 2,
     api: false,
     telemetry: false,
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { agentSection, startupRetrySection } from "./agent-keys.ts";
 import { feature } from "./feature-keys.ts";
-import { carried, noEffect, refused, works } from "./keys.ts";
+import { noEffect, refused, works } from "./keys.ts";
 import { label } from "./kubernetes-values.ts";
 import { target } from "./target-keys.ts";
 import { flag, names, section, text, words } from "./values.ts";
@@ -38,7 +38,10 @@ export const fileSchema = section({
   ),
   skip_build_tools: works(flag, "whether compilers and build tools stay on this machine"),
   skip_extra_build_tools: works(names, "more programs like those"),
-  startup_retry: carried(startupRetrySection, "repeated requests to the API server at the start"),
+  startup_retry: works(
+    startupRetrySection,
+    "requests that are repeated where the API server does not answer, until the agent runs",
+  ),
   agent: works(agentSection, "what runs beside the target"),
   feature: works(feature, "what of the pod the program gets"),
   operator: refused("whether mirrord's operator is used", NO_OPERATOR, {

@@ -27,7 +27,8 @@ export async function openTarget(
   if (path.kind === "process")
     return { target: openProcess(path.pid, programs()), contextName: undefined, close: () => {} };
   if (path.kind === "engine") throw engineNotYet(path.engine);
-  const options = { ...clusterOptions(config), agent: placementOf(agent), signal };
+  const { startupRetry } = agent;
+  const options = { ...clusterOptions(config), startupRetry, agent: placementOf(agent), signal };
   const target =
     path.kind === "targetless"
       ? await openTargetless(options)

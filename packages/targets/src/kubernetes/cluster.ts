@@ -1,6 +1,7 @@
 /** A cluster as one user sees it: where every command that looks into Kubernetes begins. */
 import { ApiClient } from "./reach/api-client.ts";
 import { type KubeconfigOptions, loadAccess } from "./reach/kubeconfig.ts";
+import type { Retry } from "./reach/retry.ts";
 import type { Purpose } from "./reach/roles.ts";
 
 export interface ClusterOptions extends KubeconfigOptions {
@@ -8,6 +9,8 @@ export interface ClusterOptions extends KubeconfigOptions {
   readonly namespace?: string | undefined;
   /** What will be done, so that a missing right is told together with all the others that it takes. */
   readonly purposes?: ((namespace: string) => readonly Purpose[]) | undefined;
+  /** What is done when the API server does not answer; undefined: it is not asked again. */
+  readonly retry?: (() => Retry | undefined) | undefined;
 }
 
 export interface Cluster {
@@ -26,7 +29,7 @@ export interface Cluster {
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const access = await loadAccess(options);
   const namespace = options.namespace ?? access.namespace;
-  const api = new ApiClient(access, options.purposes?.(namespace));
+  const api = new ApiClient(access, options.purposes?.(namespace), options.retry);
   return {
     api,
     contextName: access.contextName,

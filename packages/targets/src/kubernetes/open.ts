@@ -11,10 +11,13 @@ import { placeOnLadder } from "./place/ladder.ts";
 import { whoAmI } from "./place/owner.ts";
 import { placeBody } from "./place/placed-agent.ts";
 import type { AgentPlacement } from "./place/placement.ts";
+import type { Retry } from "./reach/retry.ts";
 import { sessionPurposes } from "./reach/roles.ts";
 
-export interface ClusterTargetOptions extends ClusterOptions {
+export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
   readonly agent: AgentPlacement;
+  /** Until the agent is placed; then failures have their own meaning. */
+  readonly startupRetry?: Retry | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -105,7 +108,7 @@ interface OpenedCluster {
 }
 
 async function openFor(
-  { takeTerminal = () => false, agent, signal, ...options }: ClusterTargetOptions,
+  { takeTerminal = () => false, startupRetry, agent, signal, ...options }: ClusterTargetOptions,
   kind: ClusterPath["kind"],
 ): Promise<OpenedCluster> {
   // From then on the terminal is the user's program's.
@@ -113,6 +116,7 @@ async function openFor(
   const cluster = await openCluster({
     ...options,
     takeTerminal: () => !isPlaced && takeTerminal(),
+    retry: () => (isPlaced ? undefined : startupRetry),
     purposes: (namespace) => sessionPurposes(kind, namespace, agent.namespace, agent.ephemeral),
   });
   // At the same time as the target is looked for: a name that is not told costs nobody a round trip.

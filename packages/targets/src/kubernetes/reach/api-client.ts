@@ -10,10 +10,12 @@ import {
 } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
 import { type ApiCall, ApiError, unreachable } from "./api-errors.ts";
 import type { Access, Credentials } from "./kubeconfig.ts";
 import { proxyAgent, proxyName, proxyRefused } from "./proxy.ts";
+import { isWorthRetrying, type Retry, retryDelayMs } from "./retry.ts";
 import type { Purpose } from "./roles.ts";
 
 /** Until the head of an answer has come, TLS included. */
@@ -58,16 +60,25 @@ export interface Upgraded {
 export class ApiClient {
   readonly #access: Access;
   readonly #purposes: readonly Purpose[];
+  readonly #retry: () => Retry | undefined;
   /** Kept open between requests: a TLS handshake is two round trips and the server's signature. */
   readonly #agent: HttpAgent;
 
   /** The API server's clock less ours, milliseconds, as its last answer had it (RFC 9110, Date: to the second). */
   #clockAheadMs = 0;
 
-  /** @param purposes what it is used for: a refusal names all the rights for it */
-  constructor(access: Access, purposes: readonly Purpose[] = []) {
+  /**
+   * @param purposes what it is used for: a refusal names all the rights for it
+   * @param retry asked when a request has failed; undefined: it is not tried again
+   */
+  constructor(
+    access: Access,
+    purposes: readonly Purpose[] = [],
+    retry: () => Retry | undefined = () => undefined,
+  ) {
     this.#access = access;
     this.#purposes = purposes;
+    this.#retry = retry;
     this.#agent = access.proxy
       ? proxyAgent(access.proxy)
       : access.server.protocol === "https:"
@@ -85,17 +96,27 @@ export class ApiClient {
     this.#agent.destroy();
   }
 
-  /** @throws ApiError, UserError when there is no answer, the signal's reason */
+  /** @throws ApiError, UserError when there is no answer (after the tries of `retry`), the signal's reason */
   async request<T>(call: ApiCall, extras: RequestExtras = {}): Promise<T> {
     return JSON.parse(await this.requestText(call, extras)) as T;
   }
 
   /** The body as it is: a log. */
   async requestText(call: ApiCall, extras: RequestExtras = {}): Promise<string> {
-    return this.#guard(extras.signal, async (attempt) => {
-      const response = await this.#send(call, extras, attempt);
-      return (await readBody(response)).toString();
-    });
+    for (let failed = 1; ; failed++) {
+      try {
+        return await this.#guard(extras.signal, async (attempt) => {
+          const response = await this.#send(call, extras, attempt);
+          return (await readBody(response)).toString();
+        });
+      } catch (error) {
+        const retry = this.#retry();
+        const delayMs = retry && retryDelayMs(retry, failed);
+        if (delayMs === undefined || !isWorthRetrying(error, call.verb)) throw error;
+        await pause(delayMs, undefined, { signal: extras.signal }).catch(() => {});
+        extras.signal?.throwIfAborted();
+      }
+    }
   }
 
   /** @param path a URL that is no resource, as RBAC calls it: "/version" */
