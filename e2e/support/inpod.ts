@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
-const CLI = fileURLToPath(new URL("../../bin/inpod", import.meta.url));
+export const CLI = fileURLToPath(new URL("../../bin/inpod", import.meta.url));
 const RUN_TIMEOUT_MS = 90_000;
 const SAYS_TIMEOUT_MS = 60_000;
 

@@ -2,7 +2,6 @@
 import { parseArguments, visibleCommands } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
 import { startExec } from "./exec/start.ts";
-import { terminalDialogue } from "./init/dialogue.ts";
 import { hasColor, type Io } from "./io.ts";
 import type { CommandResult } from "./result.ts";
 import { renderError } from "./text/errors.ts";
@@ -35,8 +34,13 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
     case "verify":
       return (await import("./verify/run.ts")).runVerify(parsed, io);
     case "init": {
-      const { runInit } = await import("./init/run.ts");
-      return runInit(parsed, io, terminalDialogue(process.stdin, process.stderr));
+      const [{ runInit }, { offerTargets }, { terminalDialogue }] = await Promise.all([
+        import("./init/run.ts"),
+        import("./init/offer.ts"),
+        import("./init/dialogue.ts"),
+      ]);
+      const dialogue = terminalDialogue(process.stdin, process.stderr);
+      return runInit(parsed, io, dialogue, offerTargets(io));
     }
     case "verify-config":
       return (await import("./verify-config/run.ts")).runVerifyConfig(parsed, io);

@@ -204,7 +204,8 @@ static int find_and_enter(const struct options *options, pid_t *pid, struct life
 static const char *missing_incoming(const struct options *options, const struct target *target) {
   if (options->targetless) return "there is no target";
   if (options->allow_shared_network) return "";
-  if (target->uses_node_network)
+  // In a pod's own network whoever starts us has allowed it.
+  if (target->uses_node_network || options->in_pod)
     return "the target is in its node's network, and with its ports the node would lose its own "
            "(--allow-host-network takes them all the same)";
   return target->shares_network ? "the target has no network namespace of its own" : "";

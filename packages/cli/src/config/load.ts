@@ -37,6 +37,8 @@ export interface Sources {
   readonly directory: string;
   /** `-f` without a file: there must be one in its usual place. */
   readonly isFileWanted?: boolean;
+  /** No file of the project's, wherever it is. */
+  readonly isFileLeftOut?: boolean;
   readonly newKey?: (() => string) | undefined;
 }
 
@@ -62,11 +64,14 @@ export function loadSources({
   env,
   directory,
   isFileWanted = false,
+  isFileLeftOut = false,
   newKey = randomKey,
 }: Sources): LoadedConfig {
   const variables = overridesOfEnvironment(env);
   const overrides = over(variablesAside(flags, variables.overrides), variables.overrides);
-  const path = overrides.configFile ?? DEFAULT_FILES.find((name) => isFile(join(directory, name)));
+  const path = isFileLeftOut
+    ? undefined
+    : (overrides.configFile ?? DEFAULT_FILES.find((name) => isFile(join(directory, name))));
   if (path === undefined && isFileWanted) throw configNotFound(DEFAULT_FILES.join(", "));
 
   let branch: Rendered | undefined;

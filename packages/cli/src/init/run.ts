@@ -28,7 +28,7 @@ export async function runInit(
   args: InitArguments,
   io: Io,
   dialogue: Dialogue | undefined,
-  offer?: OfferTargets,
+  offer: OfferTargets,
 ): Promise<CommandResult> {
   const path = resolve(io.directory, args.output);
   if (!/\.jsonc?$/i.test(args.output)) throw notJson(args.output);
@@ -56,7 +56,7 @@ async function wishesOf(
   args: InitArguments,
   io: Io,
   dialogue: Dialogue | undefined,
-  offer: OfferTargets | undefined,
+  offer: OfferTargets,
 ): Promise<Wishes | "interrupted"> {
   const incoming = args.isSteal ? "steal" : "off";
   if (args.target !== undefined) {
@@ -81,7 +81,7 @@ async function ask(
   args: InitArguments,
   io: Io,
   dialogue: Dialogue,
-  offer: OfferTargets | undefined,
+  offer: OfferTargets,
 ): Promise<Wishes> {
   const say = (line: string) => io.stderr.write(`${printable(line)}\n`);
   /** Asks until `read` takes the answer; what it throws is told. */
@@ -133,12 +133,12 @@ async function ask(
 
 async function offered(
   place: Pick<InitArguments, "namespace" | "context" | "kubeconfig">,
-  offer: OfferTargets | undefined,
+  offer: OfferTargets,
   say: (line: string) => void,
 ): Promise<readonly string[]> {
-  if (offer === undefined) return [];
   try {
-    const all = await offer(place, AbortSignal.timeout(OFFER_MS));
+    const { namespace, context, kubeconfig } = place;
+    const all = await offer({ namespace, context, kubeconfig }, AbortSignal.timeout(OFFER_MS));
     if (all.length > MAX_OFFERS) say(`  ${all.length} targets, of which the first are:`);
     return all.slice(0, MAX_OFFERS);
   } catch (error) {
