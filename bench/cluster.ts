@@ -20,10 +20,12 @@ export class Cluster {
   /** The target's address, where the load generator serves. */
   serverAddress = "";
   readonly load = IN_POD;
+  readonly kubeconfig: string;
   readonly #kubectl: string;
   readonly #env: NodeJS.ProcessEnv;
 
   private constructor(kubectl: string, kubeconfig: string) {
+    this.kubeconfig = kubeconfig;
     this.#kubectl = kubectl;
     this.#env = { ...process.env, KUBECONFIG: kubeconfig };
   }
