@@ -69,6 +69,30 @@ print(r.connect_ex(('${PEER}', 81)), r.getsockopt(socket.SOL_SOCKET, socket.SO_E
   assert.equal(ran.stdout, lines.join("\n"), ran.stderr);
 });
 
+test("a socket that its program has disconnected connects again, blocking or not", async () => {
+  const source = `import ctypes, select, socket
+libc = ctypes.CDLL(None)
+s = socket.socket()
+for blocking in (True, False, True):
+  s.setblocking(blocking)
+  print(s.connect_ex(('${PEER}', 80)), flush=True)
+  select.select([], [s], [])
+  print(s.getpeername())
+  print(libc.connect(s.fileno(), bytes(16), 16)) # AF_UNSPEC
+`;
+  let connects = 0;
+  const ran = await run(["python3", script("again.py", source)], (event) => {
+    if (event.kind !== "connect") return letGo(event);
+    connects++;
+    const port = tap.startPending(event.token);
+    tap.setName("outgoing", port, encodeAddress(POD, 40000), encodeAddress(PEER, 80));
+    new Socket({ fd: tap.completePending(event, port), readable: false }).on("error", () => {});
+  });
+  const once = (result: number): string => `${result}\n('${PEER}', 80)\n0\n`;
+  assert.equal(ran.stdout, once(0) + once(115) + once(0), ran.stderr);
+  assert.equal(connects, 3);
+});
+
 test("signals that restart a connect in progress do not start another", async () => {
   const source = `import signal, socket
 signal.signal(signal.SIGALRM, lambda *a: None)

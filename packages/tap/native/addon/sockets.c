@@ -69,6 +69,11 @@ static bool is_nscd(const struct op *op) {
          strncmp(name->sun_path, "/run/nscd/socket", sizeof name->sun_path) == 0;
 }
 
+void connect_ask(struct op *op) {
+  op->keep_result = true;
+  op_ask(op, OP_CONNECT, CONNECT_DEADLINE_MS, ETIMEDOUT);
+}
+
 bool handle_connect(struct op *op) {
   if (!socket_read_address(op, 1, 2)) return false;
   if (op->address.ss_family == AF_UNIX) {
@@ -88,8 +93,7 @@ bool handle_connect(struct op *op) {
     pool_run(verdict_deliver, op);
     return true;
   }
-  op->keep_result = true;
-  op_ask(op, OP_CONNECT, CONNECT_DEADLINE_MS, ETIMEDOUT);
+  connect_ask(op);
   return true;
 }
 

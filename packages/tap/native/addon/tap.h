@@ -201,6 +201,9 @@ void sockets_set_native_port(uint16_t port, bool native);
 void sockets_set_relay(uint16_t relay_port);
 uint16_t sockets_relay(void);
 
+/* TypeScript decides about a connect, claimed. */
+void connect_ask(struct op *op);
+
 /* ---- waiting.c: for a socket ---- */
 
 void wait_start(void);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COMPLETION_MS = 1000 }; /* over loopback: microseconds, unless the machine stands still */
+enum { COMPLETION_MS = 5000 }; /* over loopback: microseconds, unless the machine stands still */
 
 /* The process's own descriptor, if it is that socket still; else -1. */
 static int same_socket(pid_t tgid, int fd, uint64_t cookie) {
@@ -65,6 +65,14 @@ static int ask_again(struct op *op) {
 void verdict_deliver(void *argument) {
   struct op *op = argument;
   int result = ask_again(op);
+  if (result == -EINPROGRESS) {
+    /* It was not in progress any more: given up with connect(AF_UNSPEC), or timed out. This one is a first one. */
+    connect_give_up(op->socket);
+    socket_option(op->socket, SOL_SOCKET, SO_ERROR);
+    cookie_forget(op->cookie);
+    connect_ask(op);
+    return;
+  }
   if (result != -EALREADY || op->nonblocking) {
     op_reply(op, 0, -result);
     return;
