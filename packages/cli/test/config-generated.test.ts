@@ -76,6 +76,8 @@ test("an editor and inpod agree about what is wrong", (t) => {
     { feature: { network: { outgoing: { filter: { remote: ["http://a"] } } } } },
     { feature: { env: { override: { A: 1 } } } },
     { feature: { fs: { mode: "raed" } } },
+    { feature: { fs: { mode: "write" } } },
+    { feature: { fs: "write" } },
     { on_disconnect: "maybe" },
     ["target"],
   ]) {

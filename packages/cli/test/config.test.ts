@@ -405,6 +405,6 @@ test("a session without a key gets one that is a label and its own", (t) => {
   assert.equal(load(t, {}, { flags: { key: "a" }, env: { MIRRORD_KEY: "b" } }).key, "b");
   assert.match(
     problems(() => loadValue(t, { key: "feature/x" })),
-    /"key" is a string; allowed: a label's value/,
+    /"key" is a string; allowed: a label's value.*git_branch \| slugify/,
   );
 });

@@ -35,12 +35,13 @@ const env = section({
   error: "include or exclude, not both",
 });
 
-const FS_MODES = ["local", "localwithoverrides", "read", "write"] as const;
-const NOT_WRITE = 'not supported yet: writing to the pod\'s files ("read" works)';
-const isNotWrite = (mode: unknown): boolean => mode !== "write";
+const FS_MODES = ["local", "localwithoverrides", "read"] as const;
+const LATER_MODES = {
+  write: 'not supported yet: writing to the pod\'s files ("read" works)',
+};
 const fs = section({
   mode: works(
-    words(FS_MODES).refine(isNotWrite, { error: NOT_WRITE }),
+    words(FS_MODES, LATER_MODES),
     "whose file a path is that no list names: read is the pod's when reading, localwithoverrides and local are this machine's",
     { why: "`write` not yet" },
   ),
@@ -83,7 +84,7 @@ const off = z.union([z.literal(false), z.looseObject({ enabled: z.literal(false)
 export const feature = section({
   env: works(shortOr(flagOrObject, env), "the pod's variables; false: none of them"),
   fs: works(
-    shortOr(orFlag(FS_MODES).refine(isNotWrite, { error: NOT_WRITE }), fs),
+    shortOr(orFlag(FS_MODES, LATER_MODES), fs),
     "the pod's files; a word is the mode, true is read, false is local",
   ),
   hostname: works(flag, "whether the program's host name is the pod's"),

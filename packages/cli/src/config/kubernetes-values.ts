@@ -25,13 +25,17 @@ const qualifiedName = z
   .max(253 + 1 + 63, { error: WHAT_QUALIFIED })
   .regex(new RegExp(`^(?:${SUBDOMAIN}/)?${LABEL}$`), { error: WHAT_QUALIFIED });
 
-export const WHAT_LABEL_VALUE =
+const WHAT_LABEL_VALUE =
   "a label's value: up to 63 letters, digits, -, _ and . that begin and end with a letter or digit";
 const labelValue = z
   .string({ error: WHAT_LABEL_VALUE })
   .regex(new RegExp(`^(?:${LABEL})?$`), { error: WHAT_LABEL_VALUE });
-/** As above, and not empty. */
-export const label = labelValue.min(1, { error: WHAT_LABEL_VALUE });
+
+const WHAT_KEY = `${WHAT_LABEL_VALUE} (made of a branch: {{ git_branch | slugify }})`;
+/** A label's value too, and not empty. */
+export const sessionKey = z
+  .string({ error: WHAT_KEY })
+  .regex(new RegExp(`^${LABEL}$`), { error: WHAT_KEY });
 
 export const labels = z.record(qualifiedName, labelValue, {
   error: "an object of labels and their values",

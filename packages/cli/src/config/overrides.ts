@@ -2,7 +2,7 @@
 
 import type * as z from "zod";
 import { type LogLevel, logLevel } from "./agent-keys.ts";
-import { dnsLabel, label } from "./kubernetes-values.ts";
+import { dnsLabel, sessionKey } from "./kubernetes-values.ts";
 
 /** undefined: not said. Keys are those of `configuration` below. */
 export interface Overrides {
@@ -95,7 +95,7 @@ const VARIABLES: {
   agentLogLevel: ["AGENT_RUST_LOG", checked(logLevel), "agent.log_level"],
   agentTtlS: ["AGENT_TTL", seconds(0), "agent.ttl"],
   ephemeral: ["EPHEMERAL_CONTAINER", flag, "agent.ephemeral"],
-  key: ["KEY", checked(label), "key"],
+  key: ["KEY", checked(sessionKey), "key"],
   allowHostNetwork: ["ALLOW_HOST_NETWORK", flag, "agent.allow_host_network"],
   fsMode: ["FILE_MODE", fsMode, "feature.fs.mode"],
   envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list, "feature.env.exclude"],

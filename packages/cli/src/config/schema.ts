@@ -3,7 +3,7 @@ import * as z from "zod";
 import { agentSection, startupRetrySection } from "./agent-keys.ts";
 import { feature } from "./feature-keys.ts";
 import { noEffect, refused, works } from "./keys.ts";
-import { label } from "./kubernetes-values.ts";
+import { sessionKey } from "./kubernetes-values.ts";
 import { target } from "./target-keys.ts";
 import { flag, names, section, text, words } from "./values.ts";
 
@@ -15,7 +15,7 @@ export const fileSchema = section({
   $schema: works(z.string({ error: "a string" }), "where an editor finds the schema of this file"),
   target: works(target, "whose place the program takes"),
   key: works(
-    label,
+    sessionKey,
     "name of the session, for people: a label's value, and `{{ key }}` in templates; unless said, one is made up",
   ),
   kubeconfig: works(text, "kubeconfig to use; the default is KUBECONFIG or ~/.kube/config"),

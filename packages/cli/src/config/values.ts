@@ -89,18 +89,26 @@ export const names = z
   )
   .transform((all) => all.filter((name) => name !== ""));
 
-/** "write" is known, so that it can be refused as such, and not offered. */
 const inQuotes = (allowed: readonly string[]): string =>
-  allowed
-    .filter((word) => word !== "write")
-    .map((word) => `"${word}"`)
-    .join(", ");
+  allowed.map((word) => `"${word}"`).join(", ");
 
-export const words = <const Words extends readonly [string, ...string[]]>(allowed: Words) =>
-  z.enum(allowed, { error: inQuotes(allowed) });
+/** A word of a later version is answered in other words than nonsense: with what is said of it. */
+const whatOf =
+  (allowed: string, later: Readonly<Record<string, string>>) =>
+  ({ input }: { input?: unknown }): string =>
+    (typeof input === "string" && Object.hasOwn(later, input) ? later[input] : undefined) ??
+    allowed;
 
-export const orFlag = <const Words extends readonly [string, ...string[]]>(allowed: Words) =>
+export const words = <const Words extends readonly [string, ...string[]]>(
+  allowed: Words,
+  later: Readonly<Record<string, string>> = {},
+) => z.enum(allowed, { error: whatOf(inQuotes(allowed), later) });
+
+export const orFlag = <const Words extends readonly [string, ...string[]]>(
+  allowed: Words,
+  later: Readonly<Record<string, string>> = {},
+) =>
   z.union([z.boolean(), z.enum(allowed)], {
-    error: `true, false, ${inQuotes(allowed)}, or an object`,
+    error: whatOf(`true, false, ${inQuotes(allowed)}, or an object`, later),
   });
 export const flagOrObject = z.boolean({ error: "true, false, or an object" });
