@@ -6,7 +6,7 @@ import { createServer, Socket } from "node:net";
 import { Enter, Failure, Files, type Holder, NODE_FDS, Ports, Target } from "@inpod/agent";
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
-const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }), 5000);
+const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }), 15_000);
 const events: string[] = [];
 const ports = new Ports(enter, () => undefined, 50);
 const target = new Target(enter, files, () => undefined, 2000);
