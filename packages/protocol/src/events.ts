@@ -7,4 +7,9 @@ export type SessionEvent =
   /** The port's new connections come here from now on. */
   | { readonly kind: "stolen"; readonly port: number }
   | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string }
-  | { readonly kind: "target-gone"; readonly detail: string };
+  /** Its main process has ended; `target-back` follows if its container is started again. */
+  | { readonly kind: "target-gone"; readonly detail: string }
+  /** `changed`: names of the variables that are not what they were. */
+  | { readonly kind: "target-back"; readonly changed: readonly string[] }
+  /** There will be another agent, or the session is lost. */
+  | { readonly kind: "agent-gone"; readonly why: string };

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { SessionEvent } from "@inpod/protocol";
 import type { Tunnel, TunnelHandlers } from "@inpod/tunnel";
 import { connectTunnel, TunnelFailure } from "@inpod/tunnel";
+import { dialled, pause } from "./dial.ts";
 import type { SessionKey } from "./key.ts";
 
 /** From the first byte of a dial until the agent has answered over the tunnel. */
@@ -18,12 +19,22 @@ const END_TIMEOUT_MS = 2000;
 /** What another attempt does not change: the key, or the version. */
 const FINAL = /^(EACCES|EPROTONOSUPPORT)$/;
 
-export interface SessionOptions {
-  readonly key: SessionKey;
+/** How one agent is reached. */
+export interface AgentAccess {
   /** `signal` is aborted until the tunnel stands, never later. */
   readonly dial: (signal: AbortSignal) => Promise<Duplex>;
   /** Why there is no agent any more. Resolves at most once. */
   readonly gone: Promise<string>;
+}
+
+export interface SessionOptions extends AgentAccess {
+  readonly key: SessionKey;
+  /**
+   * Another agent in the place of one that is gone, or that could not be reached until the grace was over; it
+   * takes the same key. Rejects when there is none to be had: then the session is lost. Undefined: there is one
+   * agent in the life of a session.
+   */
+  readonly replace?: (why: string, signal: AbortSignal) => Promise<AgentAccess>;
   readonly build: string;
   /** Ends the beginning of a session, and every later redial; end() is still to be called. */
   readonly signal: AbortSignal;
@@ -51,7 +62,10 @@ export class Link {
   /** The tunnel that is being redialled. Rejects with ECONNRESET when there will be none. */
   #next: Promise<Tunnel> = failed("the session has not begun");
   #ending: Promise<number | undefined> | undefined;
-  /** Aborted when nothing is to be dialled any more: by end(), by the caller's signal, by the agent's end. */
+  #agent: AgentAccess;
+  /** Aborted when the agent of now is gone. */
+  #agentGone = new AbortController();
+  /** Aborted when nothing is to be dialled any more: by end(), by lose(), by the caller's signal. */
   readonly #stop = new AbortController();
   readonly #onAbort = (): void => this.#stop.abort(this.#options.signal.reason);
   /** Resolves with the reason when there will be no tunnel any more; never after end(). */
@@ -64,10 +78,8 @@ export class Link {
     this.lost = new Promise((resolve) => {
       this.#resolveLost = resolve;
     });
-    options.gone.then(
-      (why) => this.#stop.abort(new TunnelFailure("ECONNRESET", why)),
-      () => {},
-    );
+    this.#agent = options;
+    this.#use(options);
     if (options.signal.aborted) this.#onAbort();
     else options.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
@@ -125,6 +137,26 @@ export class Link {
     }
   }
 
+  /** There is nothing to come back to: as if the last agent were gone. */
+  lose(why: string): void {
+    this.#stop.abort(new TunnelFailure("ECONNRESET", why));
+    this.#current?.close(why);
+  }
+
+  #use(agent: AgentAccess): void {
+    const gone = new AbortController();
+    this.#agent = agent;
+    this.#agentGone = gone;
+    agent.gone.then(
+      (why) => {
+        gone.abort(new TunnelFailure("ECONNRESET", why));
+        // Its silence would tell the same, after 25 s.
+        if (this.#agentGone === gone && !this.#ending) this.#current?.close(why);
+      },
+      () => {},
+    );
+  }
+
   /**
    * Tells the agent, for 2 s at most, and closes. Nothing is dialled any more.
    * @returns how many other sessions the agent has; undefined when it did not say
@@ -151,13 +183,14 @@ export class Link {
 
   /** Dials, greets and prepares; only a tunnel that came through all of it becomes the current one. */
   async #attempt<T>(timeoutMs: number, prepare: (tunnel: Tunnel) => Promise<T>): Promise<T> {
-    const { key, build, dial } = this.#options;
-    const stop = this.#stop.signal;
-    stop.throwIfAborted();
+    const { key, build } = this.#options;
+    const { dial } = this.#agent;
+    const stops = [this.#stop.signal, this.#agentGone.signal];
+    for (const stop of stops) stop.throwIfAborted();
     // Of its own and forgotten afterwards: a socket may obey its signal for as long as it lives.
     const attempt = new AbortController();
-    const onStop = (): void => attempt.abort(stop.reason);
-    stop.addEventListener("abort", onStop, { once: true });
+    const onStop = ({ target }: Event): void => attempt.abort((target as AbortSignal).reason);
+    for (const stop of stops) stop.addEventListener("abort", onStop, { once: true });
     const timer = setTimeout(
       () => attempt.abort(new TunnelFailure("ETIMEDOUT", "the agent did not answer in time")),
       timeoutMs,
@@ -178,7 +211,7 @@ export class Link {
       throw error;
     } finally {
       clearTimeout(timer);
-      stop.removeEventListener("abort", onStop);
+      for (const stop of stops) stop.removeEventListener("abort", onStop);
     }
   }
 
@@ -204,15 +237,34 @@ export class Link {
     });
   }
 
+  /** The next tunnel: to the agent of before, or to another one. */
   async #redial(lostBecause: string, firstPauseMs: number): Promise<Tunnel> {
+    const { replace, onEvent } = this.#options;
+    let why = lostBecause;
+    for (let pauseMs = firstPauseMs; ; pauseMs = 0) {
+      try {
+        return await this.#redialAgent(why, pauseMs);
+      } catch (error) {
+        const stop = this.#stop.signal;
+        if (!replace || stop.aborted) throw error;
+        why = textOf(error);
+        onEvent({ kind: "agent-gone", why });
+        const agent = await replace(why, stop);
+        stop.throwIfAborted();
+        this.#use(agent);
+      }
+    }
+  }
+
+  async #redialAgent(lostBecause: string, firstPauseMs: number): Promise<Tunnel> {
     const { graceMs = DEFAULT_GRACE_MS, onEvent } = this.#options;
-    const stop = this.#stop.signal;
+    const stops = [this.#stop.signal, this.#agentGone.signal];
     const until = performance.now() + graceMs;
     let why = lostBecause;
     let backoffMs = FIRST_BACKOFF_MS;
-    await pause(firstPauseMs, stop);
+    await pause(firstPauseMs, stops);
     for (let attempt = 1; ; attempt++) {
-      stop.throwIfAborted();
+      for (const stop of stops) stop.throwIfAborted();
       const leftMs = until - performance.now();
       if (leftMs <= 0) throw new TunnelFailure("ETIMEDOUT", why);
       onEvent({ kind: "reconnecting", attempt, why });
@@ -227,7 +279,7 @@ export class Link {
         if (error instanceof TunnelFailure && FINAL.test(error.errno)) throw error;
         why = textOf(error);
       }
-      await pause(Math.min(backoffMs, Math.max(0, until - performance.now())), stop);
+      await pause(Math.min(backoffMs, Math.max(0, until - performance.now())), stops);
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
     }
   }
@@ -235,39 +287,6 @@ export class Link {
 
 export const isLost = (error: unknown): boolean =>
   error instanceof TunnelFailure && error.errno === "ECONNRESET";
-
-/** The stream is destroyed when `signal` is aborted, also one that arrives later. */
-function dialled(
-  dial: (signal: AbortSignal) => Promise<Duplex>,
-  signal: AbortSignal,
-): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    dial(signal).then((stream) => {
-      stream.on("error", () => {}); // told by its "close" too, and there may be nobody yet who listens
-      if (signal.aborted) stream.destroy();
-      else signal.addEventListener("abort", () => stream.destroy(), { once: true });
-      resolve(stream);
-    }, reject);
-  });
-}
-
-/** Returns early, without an error, when `signal` is aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (ms <= 0 || signal.aborted) {
-      resolve();
-      return;
-    }
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
-}
 
 function failed(why: string): Promise<never> {
   const rejected = Promise.reject(new TunnelFailure("ECONNRESET", why));

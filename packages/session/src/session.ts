@@ -6,6 +6,7 @@ import { TunnelFailure } from "@inpod/tunnel";
 import { SessionFiles } from "./files.ts";
 import type { SessionOptions } from "./link.ts";
 import { isLost, Link } from "./link.ts";
+import { Lives } from "./lives.ts";
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 2000;
@@ -40,6 +41,7 @@ export class Session {
   /** Released while there was no tunnel: the agent still holds them for us. */
   readonly #released = new Set<number>();
   #isPaused = false;
+  readonly #lives: Lives;
   readonly files: SessionFiles;
   /** Resolves with the reason when there will be no tunnel any more; never when the session was ended by us. */
   readonly lost: Promise<string>;
@@ -55,6 +57,10 @@ export class Session {
       onLost: () => this.files.forget(),
     });
     this.files = new SessionFiles(this.#link);
+    this.#lives = new Lives((changed) => {
+      this.files.forget();
+      options.onEvent({ kind: "target-back", changed });
+    });
     this.lost = this.#link.lost;
   }
 
@@ -72,6 +78,7 @@ export class Session {
     this.#target = await this.#link.begin((tunnel) =>
       tunnel.call("describe", {}, { timeoutMs: DESCRIBE_TIMEOUT_MS }),
     );
+    this.#lives.begin(this.#target);
     this.#options.onEvent({ kind: "connected", rttMs: this.rttMs() });
   }
 
@@ -134,6 +141,26 @@ export class Session {
     };
   }
 
+  /**
+   * The target's container was started again, as this one: whoever follows the target tells. The agent is told
+   * now, or by the next tunnel.
+   *
+   * @throws TunnelError ESTALE: this agent is in a network that is not the target's any more
+   */
+  async targetContainer(id: string): Promise<void> {
+    this.#lives.wanted = id;
+    try {
+      await this.#link.ask((tunnel) => this.#lives.follow(tunnel));
+    } catch (error) {
+      if (!isLost(error)) throw error;
+    }
+  }
+
+  /** The target is gone for good: the session is lost, with this reason. */
+  lose(why: string): void {
+    this.#link.lose(why);
+  }
+
   /** Before this process is stopped (Ctrl-Z): the target gets its traffic back until resume(). */
   async pause(): Promise<void> {
     this.#isPaused = true;
@@ -175,6 +202,7 @@ export class Session {
 
   #noticed(notice: AgentNotice): void {
     if (notice.kind === "steal-lost") this.#steals.delete(notice.port);
+    if (notice.kind === "target-gone") this.files.forget();
     this.#options.onEvent(notice);
   }
 
@@ -183,6 +211,9 @@ export class Session {
    * process is stopped there are no rules; resume() makes them.
    */
   async #restore(tunnel: Tunnel): Promise<readonly number[]> {
+    await this.#lives.follow(tunnel).catch((error: unknown) => {
+      if (isLost(error)) throw error; // what it refuses costs files, and nothing of what follows
+    });
     for (;;) {
       for (const port of [...this.#released]) await this.#release(tunnel, port).catch(() => {});
       const isPaused = this.#isPaused;

@@ -1,0 +1,192 @@
+/** A session whose agent ends, and one whose target is started again. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type TestContext, test } from "node:test";
+import { TunnelFailure } from "@inpod/tunnel";
+import type { AgentAccess } from "../src/index.ts";
+import { begun, errnoOf, startAgent, TARGET, type TestAgent } from "./support.ts";
+
+/** An agent that takes the key of `first`, for SessionOptions.replace. */
+async function another(t: TestContext, first: TestAgent): Promise<TestAgent> {
+  const agent = await startAgent(t);
+  agent.keys = first.keys;
+  return agent;
+}
+
+const accessTo = (agent: TestAgent): AgentAccess => ({
+  dial: agent.dial,
+  gone: new Promise(() => {}),
+});
+
+/** A session with an agent, for which `place` finds others. */
+async function replaceable(t: TestContext, place: (first: TestAgent) => Promise<AgentAccess>) {
+  let first: TestAgent | undefined;
+  const why: string[] = [];
+  const all = await begun(t, {
+    graceMs: 300,
+    replace: async (reason) => {
+      why.push(reason);
+      assert.ok(first);
+      return place(first);
+    },
+  });
+  first = all.agent;
+  return { ...all, why };
+}
+
+test("when its agent is gone a session goes on with another one, which is told what is stolen", async (t) => {
+  let second: TestAgent | undefined;
+  const { session, watched, why } = await replaceable(t, async (first) => {
+    second = await another(t, first);
+    return accessTo(second);
+  });
+  await session.steal(80, () => {});
+  const resumed = watched.next("resumed");
+  // The tunnel stands still: nobody has told it.
+  watched.gone("evicted");
+  assert.deepEqual((await resumed).ports, [80]);
+  assert.deepEqual(why, ["evicted"]);
+  assert.deepEqual(second?.asked, ["incoming.steal 80", "resume"]);
+  assert.deepEqual(
+    watched.events.map(({ kind }) => kind),
+    ["connected", "tunnel-lost", "agent-gone", "reconnecting", "resumed"],
+  );
+  assert.equal((await session.files.stat("/etc/hosts")).ino, "42");
+  assert.equal(second?.asked.at(-1), "file.stat /etc/hosts");
+});
+
+test("an agent that cannot be reached until the grace is over is replaced too", async (t) => {
+  const { agent, watched, why } = await replaceable(t, async (first) =>
+    accessTo(await another(t, first)),
+  );
+  agent.beforeDial = () => Promise.reject(new Error("no route to the cluster"));
+  const resumed = watched.next("resumed");
+  agent.cut();
+  await resumed;
+  assert.deepEqual(why, ["no route to the cluster"]);
+});
+
+test("calls wait for the other agent", async (t) => {
+  let place: () => void = () => {};
+  const placed = new Promise<void>((resolve) => {
+    place = resolve;
+  });
+  const { session, watched } = await replaceable(t, async (first) => {
+    await placed;
+    return accessTo(await another(t, first));
+  });
+  const isGone = watched.next("agent-gone");
+  watched.gone("evicted");
+  await isGone;
+  const stat = session.files.stat("/etc/hosts");
+  place();
+  assert.equal((await stat).ino, "42");
+});
+
+test("the second agent that is gone is followed by a third", async (t) => {
+  let end: (why: string) => void = () => {};
+  let count = 0;
+  const { watched, why } = await replaceable(t, async (first) => {
+    const agent = await another(t, first);
+    if (++count > 1) return accessTo(agent);
+    const gone = new Promise<string>((resolve) => {
+      end = resolve;
+    });
+    return { dial: agent.dial, gone };
+  });
+  for (const turn of [1, 2]) {
+    const resumed = watched.next("resumed");
+    if (turn === 1) watched.gone("evicted");
+    else end("out of memory");
+    await resumed;
+  }
+  assert.deepEqual(why, ["evicted", "out of memory"]);
+});
+
+test("without another agent the session is lost, with the reason for that", async (t) => {
+  const { session, watched } = await replaceable(t, () =>
+    Promise.reject(new Error("the pod was deleted")),
+  );
+  watched.gone("evicted");
+  assert.equal(await session.lost, "the pod was deleted");
+  assert.equal(await errnoOf(session.files.stat("/etc/hosts")), "ECONNRESET");
+});
+
+test("a session that is ended looks for no other agent, and is not lost", async (t) => {
+  let signal: AbortSignal | undefined;
+  const { session, watched } = await begun(t, {
+    replace: (_, stop) => {
+      signal = stop;
+      return new Promise((_resolve, reject) =>
+        stop.addEventListener("abort", () => reject(stop.reason)),
+      );
+    },
+  });
+  let isLost = false;
+  void session.lost.then(() => {
+    isLost = true;
+  });
+  const isGone = watched.next("agent-gone");
+  watched.gone("evicted");
+  await isGone;
+  await session.end();
+  assert.equal(signal?.aborted, true);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(isLost, false);
+});
+
+test("a session whose target is gone is lost at once, and looks for no other agent", async (t) => {
+  const { session, why } = await replaceable(t, () => Promise.reject(new Error("asked")));
+  session.lose("the pod was deleted");
+  assert.equal(await session.lost, "the pod was deleted");
+  assert.deepEqual(why, []);
+});
+
+const ID = "a".repeat(64);
+
+test("a restarted container is told to the agent, and which variables are not what they were", async (t) => {
+  const { agent, session, watched } = await begun(t);
+  await session.files.stat("/etc/hosts");
+  agent.answers.describe = () => ({
+    ...TARGET,
+    environment: [
+      ["NEW", "1"],
+      ["GREETING", "secret"],
+    ],
+  });
+  const back = watched.next("target-back");
+  agent.asked.length = 0;
+  await session.targetContainer(ID);
+  assert.deepEqual(await back, { kind: "target-back", changed: ["GREETING", "NEW"] });
+  await session.files.stat("/etc/hosts");
+  assert.deepEqual(agent.asked, ["target.container", "describe", "file.stat /etc/hosts"]);
+});
+
+test("a container that is told during a redial reaches the agent with the next tunnel, once", async (t) => {
+  const { agent, session, watched } = await begun(t);
+  let letThrough: () => void = () => {};
+  agent.beforeDial = () =>
+    new Promise((resolve) => {
+      letThrough = resolve;
+    });
+  const dialled = once(agent.events, "dialled");
+  agent.cut();
+  await dialled;
+  const told = session.targetContainer(ID);
+  const resumed = watched.next("resumed");
+  letThrough();
+  await resumed;
+  await told;
+  assert.equal(watched.events.filter(({ kind }) => kind === "target-back").length, 1);
+});
+
+test("an agent that is not in the target's network any more says so; after a redial it costs files only", async (t) => {
+  const { agent, session, watched } = await begun(t);
+  agent.answers["target.container"] = () => {
+    throw new TunnelFailure("ESTALE", "another network");
+  };
+  assert.equal(await errnoOf(session.targetContainer(ID)), "ESTALE");
+  const resumed = watched.next("resumed");
+  agent.cut();
+  await resumed;
+});
