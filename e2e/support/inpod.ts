@@ -28,7 +28,7 @@ export interface Running {
 
 export function startInpod(
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string> } = {},
+  options: { cwd?: string; env?: Record<string, string>; timeoutMs?: number } = {},
 ): Running {
   const child = spawn(CLI, [...args], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -47,7 +47,10 @@ export function startInpod(
     stderr += String(chunk);
     for (const listener of listeners) listener();
   });
-  const timer = setTimeout(() => child.pid && process.kill(-child.pid, "SIGKILL"), RUN_TIMEOUT_MS);
+  const timer = setTimeout(
+    () => child.pid && process.kill(-child.pid, "SIGKILL"),
+    options.timeoutMs ?? RUN_TIMEOUT_MS,
+  );
   const done = once(child, "close").then(([code, signal]) => {
     clearTimeout(timer);
     return { code, signal, stdout, stderr };

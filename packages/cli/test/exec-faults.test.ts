@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, podAnswers, Run, startInpod, until } from "./exec-support.ts";
+import { endRuns, Inventory, Run, startInpod, until } from "./exec-support.ts";
 
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -95,16 +95,47 @@ test("when the CLI is killed the tree and the agent end and the pod answers agai
 });
 
 for (const victim of ["agent", "enter"] as const) {
-  test(`when ${victim === "agent" ? "the agent's Node" : "inpod-enter"} is killed the pod answers again at once, and the program goes on`, async () => {
+  test(`when ${victim === "agent" ? "the agent's Node" : "inpod-enter"} is killed another agent takes the ports, and the program goes on`, async () => {
     const session = await stealing();
     process.kill(session[victim], "SIGKILL");
-    await until("the pod answers", () => podAnswers(sandbox));
-    assert.notEqual(commandOf(session.program), "", "the program was ended");
-    await until("the ruleset is empty", async () => (await sandbox.ruleset()) === "");
-    await session.run.said("the session is lost for good", "stderr");
+    await session.run.said(/the agent is gone \(.*\): starting another one/, "stderr");
+    await session.run.said("the connection to the agent is back", "stderr");
+    await until("the same program answers again", async () => {
+      const { body } = await sandbox.request({ timeoutMs: 2000 });
+      return body === `local ${session.program}\n`;
+    });
     session.run.signalGroup("SIGINT");
     await session.run.ended;
     await inventory.assertAsBefore(folder);
+  });
+}
+
+for (const onDisconnect of ["stop", "continue"] as const) {
+  test(`a session that is lost for good, with on_disconnect "${onDisconnect}": the program ${onDisconnect === "stop" ? "is ended, and inpod says why" : "goes on"}`, async (t) => {
+    const own = await startSandbox();
+    t.after(() => own.stop());
+    const run = await startInpod(own, ["node", server], {
+      flags: ["--steal"],
+      config: { on_disconnect: onDisconnect },
+    });
+    await run.said(/listening \d+/);
+    const program = Number(/listening (\d+)/.exec(run.stdout)?.[1]);
+    const enter = childrenOf(run.pid).find((pid) => commandOf(pid).includes("inpod-enter"));
+    assert.ok(enter);
+    process.kill(own.pid, "SIGKILL");
+    await run.said("the target does not run", "stderr");
+    process.kill(enter, "SIGKILL");
+    await run.said("the session is lost for good: no process", "stderr");
+    if (onDisconnect === "continue") {
+      assert.notEqual(commandOf(program), "", "the program was ended");
+      run.signalGroup("SIGINT");
+    }
+    const { code, signal, stderr } = await run.ended;
+    assert.equal(commandOf(program), "");
+    if (onDisconnect === "stop") {
+      assert.equal(code, 5, stderr);
+      assert.match(stderr, /error: the session was lost: no process/);
+    } else assert.ok(signal === "SIGINT" || code === 130, `${signal} ${code}`);
   });
 }
 

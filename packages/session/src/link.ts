@@ -143,15 +143,20 @@ export class Link {
     this.#current?.close(why);
   }
 
+  /** The agent is of no use any more: as if it were gone. */
+  giveUpAgent(why: string): void {
+    this.#agentGone.abort(new TunnelFailure("ECONNRESET", why));
+    // Its silence would tell the same, after 25 s.
+    if (!this.#ending) this.#current?.close(why);
+  }
+
   #use(agent: AgentAccess): void {
     const gone = new AbortController();
     this.#agent = agent;
     this.#agentGone = gone;
     agent.gone.then(
       (why) => {
-        gone.abort(new TunnelFailure("ECONNRESET", why));
-        // Its silence would tell the same, after 25 s.
-        if (this.#agentGone === gone && !this.#ending) this.#current?.close(why);
+        if (this.#agentGone === gone) this.giveUpAgent(why);
       },
       () => {},
     );
@@ -184,7 +189,7 @@ export class Link {
   /** Dials, greets and prepares; only a tunnel that came through all of it becomes the current one. */
   async #attempt<T>(timeoutMs: number, prepare: (tunnel: Tunnel) => Promise<T>): Promise<T> {
     const { key, build } = this.#options;
-    const { dial } = this.#agent;
+    const agent = this.#agent;
     const stops = [this.#stop.signal, this.#agentGone.signal];
     for (const stop of stops) stop.throwIfAborted();
     // Of its own and forgotten afterwards: a socket may obey its signal for as long as it lives.
@@ -197,7 +202,7 @@ export class Link {
     );
     let tunnel: Tunnel | undefined;
     try {
-      const stream = await dialled(dial, attempt.signal);
+      const stream = await dialled((signal) => agent.dial(signal), attempt.signal);
       tunnel = await connectTunnel(stream, { ...key, build, handlers: this.#parts.handlers });
       const result = await prepare(tunnel);
       attempt.signal.throwIfAborted();

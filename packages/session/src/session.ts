@@ -144,15 +144,18 @@ export class Session {
   /**
    * The target's container was started again, as this one: whoever follows the target tells. The agent is told
    * now, or by the next tunnel.
+   * An agent that is in another network than this container is given up, as one that is gone.
    *
-   * @throws TunnelError ESTALE: this agent is in a network that is not the target's any more
+   * @throws TunnelError when the agent cannot follow: ESRCH, there is no such process
    */
   async targetContainer(id: string): Promise<void> {
     this.#lives.wanted = id;
     try {
       await this.#link.ask((tunnel) => this.#lives.follow(tunnel));
     } catch (error) {
-      if (!isLost(error)) throw error;
+      if (error instanceof TunnelFailure && error.errno === "ESTALE") {
+        this.#link.giveUpAgent("the target's pod was set up anew, with another network");
+      } else if (!isLost(error)) throw error;
     }
   }
 

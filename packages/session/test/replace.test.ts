@@ -180,12 +180,26 @@ test("a container that is told during a redial reaches the agent with the next t
   assert.equal(watched.events.filter(({ kind }) => kind === "target-back").length, 1);
 });
 
-test("an agent that is not in the target's network any more says so; after a redial it costs files only", async (t) => {
-  const { agent, session, watched } = await begun(t);
+test("an agent that is not in the target's network any more is replaced", async (t) => {
+  const { agent, session, watched, why } = await replaceable(t, async (first) =>
+    accessTo(await another(t, first)),
+  );
   agent.answers["target.container"] = () => {
     throw new TunnelFailure("ESTALE", "another network");
   };
-  assert.equal(await errnoOf(session.targetContainer(ID)), "ESTALE");
+  const resumed = watched.next("resumed");
+  await session.targetContainer(ID);
+  await resumed;
+  assert.match(why.join(), /set up anew/);
+  assert.equal(watched.events.filter(({ kind }) => kind === "target-back").length, 1);
+});
+
+test("what the agent says of a container that it cannot find is told, and costs nothing else", async (t) => {
+  const { agent, session, watched } = await begun(t);
+  agent.answers["target.container"] = () => {
+    throw new TunnelFailure("ESRCH", "no process of it");
+  };
+  assert.equal(await errnoOf(session.targetContainer(ID)), "ESRCH");
   const resumed = watched.next("resumed");
   agent.cut();
   await resumed;

@@ -57,6 +57,18 @@ export interface TargetPolicy extends Policy {
   readonly from: readonly string[];
 }
 
+/** Each is told once per change, from what is known when the target was opened. */
+export interface TargetObserver {
+  /** The target's container was started again, as this one (the runtime's id). */
+  onContainer(id: string): void;
+  /** It does not run now; `why` in words: "CrashLoopBackOff". */
+  onWaiting(why: string): void;
+  /** It is about to be gone: its end was asked for. */
+  onEnding(): void;
+  /** There is no such target any more. Nothing follows. */
+  onGone(why: string): void;
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app" or "process/1234". */
   readonly name: string;
@@ -76,5 +88,11 @@ export interface Target {
     sessionId: string,
     onRefused: (why: string) => void,
   ): (reason: AuditReason, note: string) => Promise<void>;
+  /** May be called again when an agent is gone: the next one goes beside what the target is then. */
   place(options: AgentOptions): Promise<PlacedAgent>;
+  /**
+   * Until the target is gone or `signal` is aborted. Undefined where an agent sees all that there is to see.
+   * @throws UserError when the cluster does not let us
+   */
+  follow?(observer: TargetObserver, signal: AbortSignal): Promise<void>;
 }

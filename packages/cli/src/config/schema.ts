@@ -30,7 +30,7 @@ export const fileSchema = section({
   ),
   on_disconnect: works(
     words(["stop", "continue"]),
-    "what becomes of the program when its session is lost for good: it is ended, or goes on with this machine's network and files",
+    "what becomes of the program when its session is lost for good: it is ended, or goes on without the target",
   ),
   skip_processes: works(
     names,

@@ -1,7 +1,6 @@
 /** `inpod exec`: an agent beside the target, a session with it, the command in the target's place, and all of it undone. */
 import type { RunningTree } from "@inpod/layer";
 import { PreparedTap } from "@inpod/layer";
-import type { SessionEvent } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import {
   newSessionKey,
@@ -18,8 +17,11 @@ import { createAsk } from "../text/ask.ts";
 import { createProgress, type Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { VERSION } from "../version.ts";
+import { Agents } from "./agents.ts";
 import { SessionAudit } from "./audit.ts";
 import { processEnvironment } from "./environment.ts";
+import { followTarget, tellEvent } from "./follow.ts";
+import { endWithSession } from "./lost.ts";
 import { openTarget } from "./open-target.ts";
 import { checkPermission } from "./permission.ts";
 import { layerConfig, rungLine } from "./rung.ts";
@@ -43,7 +45,6 @@ export interface ExecOptions {
 const TREE_POLL_MS = 250;
 /** After so many looks without any of its processes the tree is over, though the kernel has not said so. */
 const UNSEEN_POLLS = 4;
-const AGENT_REMOVE_MS = 10_000;
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
 export async function runExec(options: ExecOptions): Promise<CommandResult> {
@@ -90,22 +91,26 @@ async function placeAndRun(
     });
     const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
     progress.begin(`starting an agent beside ${target.name}`);
-    const agent = await target.place({
-      publicKey: key.publicKey,
-      sessionId: key.sessionId,
-      startupTimeoutMs: config.agent.startupTimeoutMs,
-      communicationTimeoutMs: config.agent.communicationTimeoutMs,
-      idleTimeoutMs: config.agent.idleTimeoutMs,
-      signal,
-      onProgress: (step) => progress.detail(step),
-      confirm,
-    });
+    const agents = new Agents(
+      target,
+      {
+        publicKey: key.publicKey,
+        sessionId: key.sessionId,
+        startupTimeoutMs: config.agent.startupTimeoutMs,
+        communicationTimeoutMs: config.agent.communicationTimeoutMs,
+        idleTimeoutMs: config.agent.idleTimeoutMs,
+        confirm,
+      },
+      progress,
+    );
     try {
+      const agent = await agents.first(signal);
       progress.begin("connecting");
       const session = await startSession({
         key,
         dial: (dialSignal) => agent.dial(dialSignal),
         gone: agent.gone,
+        replace: (why, stop) => agents.replace(why, stop),
         build: VERSION,
         signal,
         onEvent: (event) => {
@@ -116,7 +121,9 @@ async function placeAndRun(
         throw sessionFailed(agent, error);
       });
       audit.started(target.name);
+      const following = new AbortController();
       try {
+        followTarget(target, session, progress, following.signal);
         return await runInSession(options, {
           progress,
           signals,
@@ -127,10 +134,11 @@ async function placeAndRun(
           rung: agent.rung,
         });
       } finally {
+        following.abort();
         await Promise.all([session.end(), audit.ended()]);
       }
     } finally {
-      await removeAgent(agent, progress);
+      await agents.remove();
     }
   } finally {
     close();
@@ -168,14 +176,11 @@ async function runInSession(
     volumeMounts,
     onDeath: config.onDisconnect,
   });
-  void session.lost.then((why) =>
-    progress.say(
-      `inpod: the session is lost for good: ${why}. New connections of your process fail; the target answers its own requests again.`,
-    ),
-  );
+  const end = endWithSession(session, sessionId, config.onDisconnect, progress);
   const result = await signals.follow(tree.child, session);
   await untilTreeEnds(tree, sessionId, progress);
   await tree.close();
+  end.throwIfStopped();
   return result;
 }
 
@@ -222,44 +227,6 @@ async function untilTreeEnds(
       }),
     ]);
     clearTimeout(timer);
-  }
-}
-
-async function removeAgent(agent: PlacedAgent, progress: Progress): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer within 10 s")), AGENT_REMOVE_MS);
-  });
-  try {
-    await Promise.race([agent.remove(), late]);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    progress.say(`inpod: ${agent.name} could not be removed (${why}); it ends by itself`);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function tellEvent(event: Exclude<SessionEvent, { kind: "stolen" }>, progress: Progress): void {
-  switch (event.kind) {
-    case "connected":
-      return;
-    case "tunnel-lost":
-      progress.say(
-        `inpod: the connection to the agent is lost (${event.why}): open connections are reset, the target answers its own requests until it is back`,
-      );
-      return;
-    case "reconnecting":
-      if (event.attempt === 1) progress.say("inpod: reconnecting");
-      return;
-    case "resumed":
-      progress.say("inpod: the connection to the agent is back");
-      return;
-    case "steal-lost":
-      progress.say(`inpod: port ${event.port} is no longer taken: ${event.detail}`);
-      return;
-    case "target-gone":
-      progress.say(`inpod: the target has ended: ${event.detail}`);
   }
 }
 

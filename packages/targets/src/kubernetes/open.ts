@@ -3,7 +3,9 @@ import type { ClusterPath, PodPath } from "../target-path.ts";
 import { Audit } from "./audit.ts";
 import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
 import { findTarget } from "./find/find-target.ts";
+import { followTarget } from "./find/follow-target.ts";
 import { targetPolicy } from "./find/policy.ts";
+import { sameTarget } from "./find/same-target.ts";
 import type { TargetPod } from "./find/target-pod.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
 import { jobWithoutTarget } from "./place/job-body.ts";
@@ -50,6 +52,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
     const { pod, pods, why } = await findTarget(cluster, options.target, options.signal);
     const { api } = cluster;
     const policy = await targetPolicy(cluster, pod.namespace, pod.policyPlaces, options.signal);
+    let hasPlaced = false;
     return {
       name: pod.path,
       why,
@@ -59,12 +62,20 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
       place: (agentOptions) =>
-        session.place(agentOptions, (facts) =>
-          placeOnLadder(
-            { api, target: pod, placement: options.agent, facts: { ...facts, policy } },
-            agentOptions,
-          ),
-        ),
+        session.place(agentOptions, async (facts) => {
+          // A later one goes beside the container of then.
+          const now = hasPlaced ? await sameTarget(api, pod, agentOptions.signal) : pod;
+          const parts = {
+            api,
+            target: now,
+            placement: options.agent,
+            facts: { ...facts, policy },
+          };
+          const agent = await placeOnLadder(parts, agentOptions);
+          hasPlaced = true;
+          return agent;
+        }),
+      follow: (observer, signal) => followTarget(api, pod, observer, signal),
       audit: (sessionId, onRefused) => {
         const events = new Audit(api, pod, sessionId, onRefused);
         return async (reason, note) =>

@@ -6,10 +6,11 @@ import type { V1Pod } from "@kubernetes/client-node";
 import type { AgentOptions, AgentRung, PlacedAgent } from "../../api.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
+import { followPod } from "../reach/follow-pod.ts";
 import { dialPod, type PodStream, PortForwardError } from "../reach/portforward.ts";
 import type { AgentBody } from "./agent-body.ts";
 import { agentLastWords } from "./agent-log.ts";
-import { followAgentPod, followEvents } from "./agent-watch.ts";
+import { followEvents } from "./agent-watch.ts";
 import {
   eventVerdict,
   isAboutContainer,
@@ -147,6 +148,8 @@ class AgentInPod implements PlacedAgent {
       return await this.#connect(limited);
     } catch (error) {
       signal.throwIfAborted();
+      // Told by the watch, too, unless that has stood still with this machine.
+      if (isNotFound(error)) this.#goneBecause("the agent's pod is not there any more");
       throw explain(error);
     }
   }
@@ -158,7 +161,7 @@ class AgentInPod implements PlacedAgent {
 
   #follow(onRefused: (error: unknown) => void): void {
     const { namespace, query } = this.#body;
-    followAgentPod(this.#api, namespace, query, this.#watching.signal, {
+    followPod(this.#api, namespace, query, this.#watching.signal, {
       onPod: (pod) => this.#see(pod),
       onDeleted: () => {
         this.#isGoing();

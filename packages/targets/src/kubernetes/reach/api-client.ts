@@ -20,6 +20,7 @@ import type { Purpose } from "./roles.ts";
 
 /** Until the head of an answer has come, TLS included. */
 const ANSWER_TIMEOUT_MS = 10_000;
+const WATCH_KEEPALIVE_MS = 30_000;
 /** A list of some thousand names; a Status is 1 KB. */
 const MAX_BODY = 16 * 1024 * 1024;
 /** One object: etcd takes 1.5 MiB. */
@@ -142,6 +143,8 @@ export class ApiClient {
     );
     const stop = () => response.destroy();
     signal.addEventListener("abort", stop);
+    // A watch says nothing for minutes, and a machine that slept hears of no end.
+    response.socket?.setKeepAlive(true, WATCH_KEEPALIVE_MS);
     try {
       let rest = "";
       response.setEncoding("utf8");

@@ -1,0 +1,128 @@
+/** The agents of one session, one after the other: the user's process outlives each of them. */
+import { setTimeout as delay } from "node:timers/promises";
+import { UserError } from "@inpod/protocol";
+import type { AgentOptions, PlacedAgent, Target } from "@inpod/targets";
+import type { Progress } from "../text/progress.ts";
+
+/** Before each attempt to place another one. A network that comes back, or a kubelet, takes its time. */
+const ATTEMPTS_MS = [0, 1000, 2000, 5000, 10_000, 20_000, 30_000, 30_000] as const;
+/** An agent that did not last so long was no help. */
+const SHORT_LIFE_MS = 30_000;
+const MAX_SHORT_LIVES = 5;
+const REMOVE_MS = 10_000;
+/** What another attempt does not change. */
+const FINAL =
+  /^(POD_NOT|TARGET_(?!NOT_RUNNING)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
+
+type Fixed = Omit<AgentOptions, "signal" | "onProgress">;
+
+export class Agents {
+  readonly #target: Target;
+  readonly #options: Fixed;
+  readonly #progress: Progress;
+  readonly #placed: PlacedAgent[] = [];
+  #placing: Promise<unknown> = Promise.resolve();
+  #since = 0;
+  #shortLives = 0;
+  #isOver = false;
+  #saidYes = false;
+
+  constructor(target: Target, options: Fixed, progress: Progress) {
+    this.#target = target;
+    this.#options = options;
+    this.#progress = progress;
+  }
+
+  /** @throws UserError, the signal's reason */
+  first(signal: AbortSignal): Promise<PlacedAgent> {
+    return this.#place(signal, (step) => this.#progress.detail(step));
+  }
+
+  /**
+   * The next one, when the one before is gone; tries for about two minutes.
+   * @throws UserError why there is none to be had, the signal's reason
+   */
+  replace(why: string, signal: AbortSignal): Promise<PlacedAgent> {
+    const placing = this.#replace(why, signal);
+    this.#placing = placing.catch(() => {});
+    return placing;
+  }
+
+  async #replace(why: string, signal: AbortSignal): Promise<PlacedAgent> {
+    const isShort = performance.now() - this.#since < SHORT_LIFE_MS;
+    this.#shortLives = isShort ? this.#shortLives + 1 : 0;
+    if (this.#shortLives >= MAX_SHORT_LIVES) throw noAgentLasts(why);
+    this.#progress.say(`inpod: the agent is gone (${why}): starting another one`);
+    // What is left of it can be in the way of the next: rules, or a place on the node.
+    await this.#placed
+      .at(-1)
+      ?.remove()
+      .catch(() => {});
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await delay(ATTEMPTS_MS[attempt], undefined, { signal });
+        return await this.#place(signal, () => {});
+      } catch (error) {
+        signal.throwIfAborted();
+        const isFinal = error instanceof UserError && FINAL.test(error.code);
+        if (isFinal || attempt + 1 >= ATTEMPTS_MS.length) throw error;
+        const cause = error instanceof Error ? error.message : String(error);
+        this.#progress.say(`inpod: no other agent yet (${cause})`);
+      }
+    }
+  }
+
+  async #place(signal: AbortSignal, onProgress: (step: string) => void): Promise<PlacedAgent> {
+    const number = this.#placed.length + 1;
+    const { sessionId } = this.#options;
+    const { confirm } = this.#options;
+    const agent = await this.#target.place({
+      ...this.#options,
+      confirm: confirm && ((question) => this.#confirm(confirm, question)),
+      // Its objects carry this name, and those of the one before may not be gone yet.
+      sessionId: number === 1 ? sessionId : `${sessionId}-${number}`,
+      signal,
+      onProgress,
+    });
+    this.#placed.push(agent);
+    this.#since = performance.now();
+    return agent;
+  }
+
+  /** The terminal is the user's process's when the first agent is gone: a yes from before counts again. */
+  async #confirm(confirm: (question: string) => Promise<boolean>, question: string) {
+    if (this.#placed.length > 0) return this.#saidYes;
+    const isYes = await confirm(question);
+    this.#saidYes ||= isYes;
+    return isYes;
+  }
+
+  /** Ends all that were placed. After the session's end; says what could not be removed. */
+  async remove(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    await this.#placing;
+    await Promise.all(this.#placed.map((agent) => this.#remove(agent)));
+  }
+
+  async #remove(agent: PlacedAgent): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error("no answer within 10 s")), REMOVE_MS);
+    });
+    try {
+      await Promise.race([agent.remove(), late]);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#progress.say(`inpod: ${agent.name} could not be removed (${why}); it ends by itself`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const noAgentLasts = (why: string): UserError =>
+  new UserError(
+    "AGENT_GONE",
+    `${MAX_SHORT_LIVES} agents have ended, each soon after its start: ${why}`,
+  );

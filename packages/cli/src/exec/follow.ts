@@ -1,0 +1,69 @@
+/** What happens to the session and to its target while the command runs, in words, and what follows from it. */
+import type { SessionEvent } from "@inpod/protocol";
+import type { Session } from "@inpod/session";
+import type { Target } from "@inpod/targets";
+import type { Progress } from "../text/progress.ts";
+
+/** Names of variables in one line. */
+const MAX_NAMES = 10;
+
+export function tellEvent(event: SessionEvent, progress: Progress): void {
+  switch (event.kind) {
+    case "connected":
+    case "stolen":
+    case "agent-gone": // told by whoever looks for another one
+      return;
+    case "tunnel-lost":
+      progress.say(
+        `inpod: the connection to the agent is lost (${event.why}): open connections are reset, the target answers its own requests until it is back`,
+      );
+      return;
+    case "reconnecting":
+      if (event.attempt === 1) progress.say("inpod: reconnecting");
+      return;
+    case "resumed":
+      progress.say("inpod: the connection to the agent is back");
+      return;
+    case "steal-lost":
+      progress.say(`inpod: port ${event.port} is no longer taken: ${event.detail}`);
+      return;
+    case "target-gone":
+      progress.say(`inpod: the target does not run: ${event.detail}`);
+      return;
+    case "target-back":
+      progress.say("inpod: the target's container restarted; its files are those of the new one");
+      if (event.changed.length > 0) progress.say(changedVariables(event.changed));
+  }
+}
+
+function changedVariables(names: readonly string[]): string {
+  const more = names.length - MAX_NAMES;
+  const list = names.slice(0, MAX_NAMES).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  return `inpod: variables are not what they were when your process started: ${list}`;
+}
+
+/** Tells the session of the target's restarts and of its end, until `signal` is aborted. */
+export function followTarget(
+  target: Target,
+  session: Session,
+  progress: Progress,
+  signal: AbortSignal,
+): void {
+  const following = target.follow?.(
+    {
+      onContainer: (id) => {
+        session.targetContainer(id).catch((error: Error) => {
+          // It may have ended again meanwhile; the next one is told, too.
+          progress.say(`inpod: the target's container is not followed: ${error.message}`);
+        });
+      },
+      onWaiting: (why) => progress.say(`inpod: the target's container does not run now: ${why}`),
+      onEnding: () => progress.say(`inpod: ${target.name} is being deleted`),
+      onGone: (why) => session.lose(why),
+    },
+    signal,
+  );
+  following?.catch((error: Error) => {
+    progress.say(`inpod: a restart of the target's container will not be seen: ${error.message}`);
+  });
+}

@@ -1,0 +1,29 @@
+/** A target that was found before, as it is now. */
+import { UserError } from "@inpod/protocol";
+import type { V1Pod } from "@kubernetes/client-node";
+import type { ApiClient } from "../reach/api-client.ts";
+import { explain, isNotFound } from "../reach/api-errors.ts";
+import { describePod, type TargetPod } from "./target-pod.ts";
+
+/** @throws UserError TARGET_GONE, TARGET_NOT_RUNNING, and those of the API */
+export async function sameTarget(
+  api: ApiClient,
+  { namespace, name, uid, container }: TargetPod,
+  signal: AbortSignal,
+): Promise<TargetPod> {
+  let pod: V1Pod;
+  try {
+    pod = await api.request<V1Pod>(
+      { verb: "get", group: "", resource: "pods", namespace, name },
+      { signal },
+    );
+  } catch (error) {
+    throw isNotFound(error) ? targetGone(name, "it was deleted") : explain(error);
+  }
+  // A StatefulSet makes another one of the same name: with another environment, perhaps.
+  if (pod.metadata?.uid !== uid) throw targetGone(name, "there is another one of its name");
+  return describePod(pod, container);
+}
+
+const targetGone = (name: string, why: string): UserError =>
+  new UserError("TARGET_GONE", `pod/${name} is not there any more: ${why}`);
