@@ -25,7 +25,7 @@ test("a cut tunnel is redialled, its steals are made again, and both are told", 
   assert.deepEqual(agent.asked, ["incoming.steal 80", "incoming.steal 8080", "resume"]);
   assert.deepEqual(
     watched.events.map(({ kind }) => kind),
-    ["connected", "tunnel-lost", "reconnecting", "resumed"],
+    ["connected", "stolen", "stolen", "tunnel-lost", "reconnecting", "resumed"],
   );
 });
 

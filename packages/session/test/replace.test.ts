@@ -49,7 +49,7 @@ test("when its agent is gone a session goes on with another one, which is told w
   assert.deepEqual(second?.asked, ["incoming.steal 80", "resume"]);
   assert.deepEqual(
     watched.events.map(({ kind }) => kind),
-    ["connected", "tunnel-lost", "agent-gone", "reconnecting", "resumed"],
+    ["connected", "stolen", "tunnel-lost", "agent-gone", "reconnecting", "resumed"],
   );
   assert.equal((await session.files.stat("/etc/hosts")).ino, "42");
   assert.equal(second?.asked.at(-1), "file.stat /etc/hosts");
