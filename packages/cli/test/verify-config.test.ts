@@ -52,14 +52,15 @@ test("another file is named by -f or alone, and may lack a target", (t) => {
 });
 
 test("every problem is told at once, with exit code 2 and nothing on stdout", (t) => {
-  const file = { traget: "pod/a", agent: { ttl: -1 }, operator: true };
+  const file = { traget: "pod/a", target: "pods/a", agent: { ttl: -1 }, operator: true };
   const { status, stdout, stderr } = verify(t, { [FILE]: JSON.stringify(file) });
   assert.equal(status, 2);
   assert.equal(stdout, "");
-  assert.match(stderr, /^error: 3 problems in \.inpod\/inpod\.json\n/);
+  assert.match(stderr, /^error: 4 problems in \.inpod\/inpod\.json\n/);
   assert.match(stderr, /did you mean "target"\?/);
   assert.match(stderr, /"agent\.ttl" is a number; allowed/);
   assert.match(stderr, /"operator" cannot be used: /);
+  assert.match(stderr, /"pods\/a" is no target; did you mean pod\/…\?/);
 });
 
 test("no file, one that cannot be read, and a target that is none are not good", (t) => {

@@ -10,6 +10,7 @@ import { ENDINGS, type FileContent, isFile, readConfigFile } from "./read-file.t
 import { type ResolvedConfig, resolve } from "./resolve.ts";
 import { type FileConfig, fileSchema } from "./schema.ts";
 import type { Rendered } from "./template-values.ts";
+import { isObject } from "./tree.ts";
 
 /** In the working directory, the first that exists. */
 const DEFAULT_FILES = [".inpod/inpod", ".mirrord/mirrord"].flatMap((name) =>
@@ -39,6 +40,8 @@ export interface Sources {
   readonly isFileWanted?: boolean;
   /** No file of the project's, wherever it is. */
   readonly isFileLeftOut?: boolean;
+  /** Says what is wrong with a target, if anything is: then that is told with all the rest. */
+  readonly targetProblem?: (target: string) => string | undefined;
   readonly newKey?: (() => string) | undefined;
 }
 
@@ -65,6 +68,7 @@ export function loadSources({
   directory,
   isFileWanted = false,
   isFileLeftOut = false,
+  targetProblem = () => undefined,
   newKey = randomKey,
 }: Sources): LoadedConfig {
   const variables = overridesOfEnvironment(env);
@@ -100,7 +104,7 @@ export function loadSources({
   throwIfInvalid([
     ["the environment", [...variables.problems, ...oneList(variables.overrides)]],
     ["the command line", oneList(flags)],
-    [path ?? "", file.problems],
+    [path ?? "", [...file.problems, ...problemsOfTarget(file.tree, targetProblem)]],
     [ownPath ?? "", own.problems],
   ]);
   return {
@@ -119,6 +123,17 @@ export function loadSources({
     variables: variables.overrides,
     variableNames: variables.names,
   };
+}
+
+/** Of a file that may have other problems: what its target would be if it is a path. */
+function problemsOfTarget(
+  tree: unknown,
+  targetProblem: (target: string) => string | undefined,
+): string[] {
+  const target = isObject(tree) ? tree.target : undefined;
+  const path = isObject(target) ? target.path : target;
+  const problem = typeof path === "string" ? targetProblem(path) : undefined;
+  return problem === undefined ? [] : [problem];
 }
 
 /** A list of the environment overrides its counterpart on the command line too. */

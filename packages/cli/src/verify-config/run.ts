@@ -1,4 +1,5 @@
 /** `inpod verify-config`: whether a configuration is good, and what of it counts. */
+import { UserError } from "@inpod/protocol";
 import { parseTarget } from "@inpod/targets/path";
 import { effectiveValues } from "../config/effective.ts";
 import { editorSchemas } from "../config/generated.ts";
@@ -20,11 +21,26 @@ export function runVerifyConfig(
   }
   // What counts is known without a file too; whether it is good is asked of one.
   const isNeeded = isFileWanted || task === "check";
-  const loaded = loadSources({ flags, env, directory, isFileWanted: isNeeded });
+  const loaded = loadSources({
+    ...{ flags, env, directory, targetProblem },
+    isFileWanted: isNeeded,
+  });
   const { target } = loaded.config;
   if (target !== undefined) parseTarget(target);
   stdout.write(task === "check" ? report(loaded) : asJson(resolved(loaded)));
   return GOOD;
+}
+
+/** In one line, with what was most likely meant. */
+function targetProblem(target: string): string | undefined {
+  try {
+    parseTarget(target);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const [hint] = error.hints;
+    return hint === undefined ? error.message : `${error.message}; ${hint}`;
+  }
 }
 
 const asJson = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
