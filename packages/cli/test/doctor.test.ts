@@ -287,6 +287,13 @@ test("--print-role needs no cluster, and takes the namespace of the kubeconfig",
   assert.match(stdout, /namespace: shop/);
 });
 
+test("--print-policy needs nothing at all", async () => {
+  const { code, stdout } = await run(doctor("--print-policy"));
+  assert.equal(code, 0);
+  assert.match(stdout, /^kind: ValidatingAdmissionPolicy$/m);
+  assert.match(stdout, /^kind: ValidatingAdmissionPolicyBinding$/m);
+});
+
 test("targets of this machine: one that has ended, one that is somebody else's", async (t) => {
   // No process has this number: it is above the kernel's PID_MAX_LIMIT of 2^22.
   const ended = await examine(["-t", "process/4194305"]);

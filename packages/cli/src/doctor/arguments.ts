@@ -9,7 +9,7 @@ import { PROBE_FLAG } from "./machine/probe.ts";
 export interface DoctorArguments extends PlaceArguments {
   readonly kind: "doctor";
   readonly output: "text" | "json";
-  readonly task: "examine" | "print-role" | "probe-tap";
+  readonly task: "examine" | "print-role" | "print-policy" | "probe-tap";
   /** Empty: no program is looked at. */
   readonly command: readonly string[];
 }
@@ -28,7 +28,9 @@ export const doctorSyntax: CommandSyntax<DoctorArguments> = {
           ? "probe-tap"
           : options.printRole === true
             ? "print-role"
-            : "examine",
+            : options.printPolicy === true
+              ? "print-policy"
+              : "examine",
       command,
       flags: {
         ...place.flags,
@@ -63,6 +65,10 @@ function defineDoctor(): Command {
       new Option("-o, --output <form>", "text or json").choices(["text", "json"]).default("text"),
     )
     .option("--print-role", "print the smallest Role for such a session, and nothing else")
+    .option(
+      "--print-policy",
+      "print an admission policy by which no-steal is a wall, and nothing else",
+    )
     .addOption(hidden(PROBE_FLAG))
     .addHelpText("after", DOCTOR_EXAMPLES);
 }

@@ -38,6 +38,11 @@ export async function startDoctor(
     return { code: 0 };
   }
   const { env, directory, stdout } = io;
+  if (task === "print-policy") {
+    const { admissionWall } = await import("@inpod/targets");
+    stdout.write(admissionWall());
+    return { code: 0 };
+  }
   const config = loadConfig({ flags, env, directory, isFileWanted });
   const target = config.target === undefined ? undefined : parseTarget(config.target);
   if (task === "print-role") {

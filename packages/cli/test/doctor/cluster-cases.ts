@@ -14,7 +14,7 @@ export const cluster: ClusterFacts = {
   clockAheadMs: 140,
   user: known("ada@example.com"),
   rights: [],
-  namespaceFacts: known({ labels: { "kubernetes.io/metadata.name": "shop" }, annotations: {} }),
+  namespaceFacts: known({ labels: { "kubernetes.io/metadata.name": "shop" } }),
   target: undefined,
   targetless: undefined,
 };

@@ -1,11 +1,12 @@
 /** Targets, nodes and agents, by what real clusters say of them. */
-import { UserError } from "@inpod/protocol";
+import { ALLOWS_ALL, UserError } from "@inpod/protocol";
 import type {
   AgentOutlook,
   NamespaceFacts,
   NodeFacts,
   PodFacts,
   TargetFacts,
+  TargetPolicy,
 } from "@inpod/targets";
 import { judgeAgent, judgeTargetless } from "../../src/doctor/agent/judge.ts";
 import type { SessionWish } from "../../src/doctor/session-wish.ts";
@@ -71,6 +72,7 @@ export const found: Found = {
   path: "pod/orders-7d4f/container/app",
   why: "pod/orders-7d4f; container app: the only container",
   pod,
+  policy: { ...ALLOWS_ALL, from: [] },
   policies: known([]),
   node: known(node),
   taken: known({ cpu: 1.2, memoryBytes: 2 * GIB, pods: 11 }),
@@ -115,7 +117,7 @@ const target = (
 ): Case => ({
   when: row[0],
   findings: () =>
-    judgeTarget(facts, known({ labels: {}, annotations: {}, ...namespace }), {
+    judgeTarget(facts, known({ labels: {}, ...namespace }), {
       ...wish,
       ...more,
     }),
@@ -166,6 +168,8 @@ const refused = (code: string, cause: string, ...row: Row): Case =>
     ...row,
   );
 
+const withPolicy = (policy: Partial<TargetPolicy>, more: Partial<SessionWish>, ...row: Row): Case =>
+  target({ ...found, policy: { ...found.policy, ...policy } as TargetPolicy }, row, {}, more);
 const ofProcess = (door: string, ...row: Row): Case => ({
   when: row[0],
   findings: () => [judgeProcess(77, door)],
@@ -276,30 +280,38 @@ const targets: readonly Case[] = [
     "note",
     /CiliumNetworkPolicy/,
   ),
-  ofPod(
-    { annotations: { "inpod.dev/policy": "no-steal" } },
+  withPolicy(
+    { steal: "forbidden", from: ["deployment/orders"] },
+    {},
     "an owner who forbids to steal",
     "target-policy-steal",
     "problem",
-    /pod\/orders-7d4f says no-steal/,
+    /deployment\/orders says no-steal/,
   ),
-  target(
-    found,
-    ["a namespace with a policy", "target-policy", "note", /namespace "shop" says read-only-files/],
-    { annotations: { "inpod.dev/policy": "read-only-files" } },
-  ),
-  target(
-    { ...found, pod: { ...pod, annotations: { "inpod.dev/policy": "no-steal" } } },
-    ["no-steal, for who does not", "target-policy", "note", /no-steal/],
-    {},
+  withPolicy(
+    { steal: "filtered", from: ["the pod"] },
     { isStealing: false },
+    "an owner who wants filters, for who does not steal",
+    "target-policy",
+    "note",
+    /steal-with-filter-only/,
   ),
-  ofPod(
-    { annotations: { "inpod.dev/policy": "nosteal" } },
-    "a misspelt policy",
-    "target-policy-unreadable",
-    "problem",
-    /"nosteal" is none of/,
+  withPolicy(
+    { files: "read-only", from: ['namespace "shop"'] },
+    {},
+    "a namespace with a policy",
+    "target-policy",
+    "note",
+    /namespace "shop" says read-only-files/,
+  ),
+  target(
+    {
+      ...found,
+      policy: new UserError("POLICY_UNKNOWN", "the annotation inpod.dev/policy is not understood", {
+        cause: new Error('"nosteal" is none of no-steal'),
+      }),
+    },
+    ["a misspelt policy", "target-policy-unknown", "problem", /"nosteal" is none of/],
   ),
   neighbour({ "k8s-app": "calico-node" }, "Calico", "target-network-plugin", "note", /Calico/),
   neighbour({ "k8s-app": "aws-node" }, "EKS", "target-network-plugin", "ok", /Amazon VPC/),

@@ -24,8 +24,7 @@ export function judgeTarget(
   wish: SessionWish,
 ): Finding[] {
   if (facts.kind === "not-usable") return [findingOfError("target", facts.error)];
-  const { labels = {}, annotations = {} } =
-    (namespace.kind === "known" ? namespace.value : undefined) ?? {};
+  const { labels = {} } = (namespace.kind === "known" ? namespace.value : undefined) ?? {};
   const { pod } = facts;
   const { isStealing } = wish;
   return [
@@ -33,10 +32,7 @@ export function judgeTarget(
     ...judgeState(pod),
     ...judgeHost(pod, wish),
     ...judgeRuntimeClass(facts),
-    ...judgePolicy(
-      { [`pod/${pod.name}`]: pod.annotations, [`namespace "${pod.namespace}"`]: annotations },
-      isStealing,
-    ),
+    ...judgePolicy(facts.policy, isStealing),
     ...judgeMesh(pod, labels),
     ...judgeNetworkPlugin(facts),
     ...judgePolicies(facts),

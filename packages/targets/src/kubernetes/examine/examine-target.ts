@@ -4,6 +4,7 @@ import type { V1NetworkPolicy, V1Node, V1Pod, V1RuntimeClass } from "@kubernetes
 import type { PodPath } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
 import { type FoundTarget, findTarget } from "../find/find-target.ts";
+import { targetPolicy } from "../find/policy.ts";
 import { agentNamespace } from "../place/job-spec.ts";
 import type { AgentPlacement } from "../place/placement.ts";
 import type { ApiClient } from "../reach/api-client.ts";
@@ -32,12 +33,13 @@ export async function examineTarget(
   }
   const { pod: target, why } = chosen;
   const { namespace, name, node } = target;
-  const [found, policies, nodeAnswer, neighbours, rungs] = await Promise.all([
+  const [found, policies, nodeAnswer, neighbours, rungs, policy] = await Promise.all([
     api.request<V1Pod>({ verb: "get", group: "", resource: "pods", namespace, name }, { signal }),
     ask(listPolicies(api, namespace, signal)),
     ask(api.request<V1Node>({ verb: "get", group: "", resource: "nodes", name: node }, { signal })),
     ask(podsOn(api, node, signal)),
     tryRungs({ api, agent, rights, signal }, target),
+    targetPolicy(cluster, namespace, target.policyPlaces, signal).catch(userErrorOf),
   ]);
   const pod = podFacts(found, target.container);
   return {
@@ -45,6 +47,7 @@ export async function examineTarget(
     path: target.path,
     why,
     pod,
+    policy,
     policies: map(policies, (items) => policiesOf(items, pod.labels)),
     node: map(nodeAnswer, nodeFacts),
     taken: map(neighbours, takenBy),
@@ -74,6 +77,11 @@ async function listPolicies(
     { signal },
   );
   return items;
+}
+
+function userErrorOf(error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  throw error;
 }
 
 /** Of all namespaces; few users may. */

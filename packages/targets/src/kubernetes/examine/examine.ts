@@ -115,7 +115,7 @@ async function namespaceNamed(
       { verb: "get", group: "", resource: "namespaces", name },
       { signal },
     );
-    return { labels: metadata?.labels ?? {}, annotations: metadata?.annotations ?? {} };
+    return { labels: metadata?.labels ?? {} };
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;

@@ -1,6 +1,6 @@
 /** What an examination finds out, as plain data: what it means is judged elsewhere. */
 import type { UserError } from "@inpod/protocol";
-import type { AgentRung } from "../../api.ts";
+import type { AgentRung, TargetPolicy } from "../../api.ts";
 import type { ClusterPath } from "../../target-path.ts";
 import type { ClusterOptions } from "../cluster.ts";
 import type { AgentPlacement } from "../place/placement.ts";
@@ -36,7 +36,6 @@ export interface ClusterFacts {
 
 export interface NamespaceFacts {
   readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
 }
 
 export type TargetFacts =
@@ -48,6 +47,8 @@ export type TargetFacts =
       /** Why this pod and container, where the user left the choice. */
       readonly why: string;
       readonly pod: PodFacts;
+      /** Of its owners, as far as the user may read it; or why it is not understood. */
+      readonly policy: TargetPolicy | UserError;
       readonly policies: Answer<readonly PolicyFacts[]>;
       readonly node: Answer<NodeFacts>;
       /** What the pods on the node ask for. */
