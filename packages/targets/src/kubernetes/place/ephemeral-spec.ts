@@ -21,8 +21,10 @@ const NODE_OPTIONS = ["--max-old-space-size=16", "--max-semi-space-size=1", "--v
 
 export const ephemeralName = (sessionId: string): string => `inpod-${sessionId}`;
 
-/** Where its owner and end are written: it has no labels, and its resources may not be said. */
-export const SESSION_VARIABLE = "INPOD_SESSION";
+/**
+ * It has no labels: its session is in its name, owner and end are variables. Not INPOD_SESSION, by which the
+ * user's own processes are known, on a machine whose own containers may be the cluster's nodes.
+ */
 export const OWNER_VARIABLE = "INPOD_OWNER";
 export const DEADLINE_VARIABLE = "INPOD_DEADLINE";
 
@@ -49,7 +51,6 @@ export function ephemeralContainer(
     command: [program],
     args,
     env: [
-      { name: SESSION_VARIABLE, value: facts.sessionId },
       ...(facts.owner === undefined ? [] : [{ name: OWNER_VARIABLE, value: facts.owner }]),
       { name: DEADLINE_VARIABLE, value: deadlineOf(agent, nowMs) },
     ],
