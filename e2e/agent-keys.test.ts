@@ -56,11 +56,9 @@ describe("keys of the agent on a cluster", { skip: noCluster, timeout: 400_000 }
     assert.equal(items.length, 1);
     return items[0];
   };
-  const asBefore = (where: string, found: readonly string[], timeoutMs?: number) =>
-    waitFor(
-      `${where} to be as before`,
-      async () => ((await inventory(where)).join() === found.join() ? true : undefined),
-      timeoutMs,
+  const asBefore = (where: string, found: readonly string[]) =>
+    waitFor(`${where} to be as before`, async () =>
+      (await inventory(where)).join() === found.join() ? true : undefined,
     );
 
   test("a job has what the configuration says, and inpod's own labels stay inpod's", async () => {
@@ -168,32 +166,18 @@ describe("keys of the agent on a cluster", { skip: noCluster, timeout: 400_000 }
     });
   });
 
-  test("in a namespace of its own the agent names its target, and ends by itself when inpod is killed", async () => {
-    const found = await inventory(agents);
-    const agent = { namespace: agents, idle_timeout: 2 };
-    await withAgent(agent, ["-t", "pod/web"], async (inpod) => {
-      const { metadata } = await only("job", agents);
-      assert.equal(metadata.labels["inpod.dev/target"], "web");
-      assert.equal(metadata.labels["inpod.dev/target-namespace"], namespace);
-      assert.equal(metadata.ownerReferences, undefined);
-      process.kill(-(inpod.child.pid ?? 0), "SIGKILL");
-      await inpod.done;
-      // A session that is lost may come back for a minute.
-      await asBefore(agents, found, 120_000);
-    });
-  });
-
-  test("in a namespace of its own the agent ends when its target does", async () => {
+  test("in a namespace of its own the agent has no owner, names its target, and learns of its end", async () => {
     const found = await inventory(agents);
     await runPod({ namespace, name: "short", command: ["sleep", "3600"] });
-    await withAgent({ namespace: agents, idle_timeout: 2 }, ["-t", "pod/short"], async (inpod) => {
+    await withAgent({ namespace: agents }, ["-t", "pod/short"], async (inpod) => {
+      const { metadata } = await only("job", agents);
+      assert.equal(metadata.labels["inpod.dev/target"], "short");
+      assert.equal(metadata.labels["inpod.dev/target-namespace"], namespace);
+      assert.equal(metadata.ownerReferences, undefined);
       await kubectl("delete", "pod", "short", "-n", namespace, "--wait=false");
       await inpod.says(/the target has ended|the target is gone|lost for good/);
-      process.kill(-(inpod.child.pid ?? 0), "SIGKILL");
-      await inpod.done;
-      // A session that is lost may come back for a minute.
-      await asBefore(agents, found, 120_000);
     });
+    await asBefore(agents, found);
   });
 
   test("at its deadline the agent ends itself, whoever speaks with it", async () => {

@@ -6,11 +6,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { rightsFor, sessionPurposes } from "@inpod/targets";
 import { imageOfFiles } from "./support/images.ts";
 import { CLI, runInpod, startInpod } from "./support/inpod.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
+import { userWith } from "./support/users.ts";
 
 const POD_SERVER = `require("http").createServer((q, r) => r.end("pod " + q.socket.remoteAddress)).listen(3000)`;
 const LOCAL_SERVER = `require("http")
@@ -41,6 +43,7 @@ const LOOK = `echo $GREETING; cat ${SECRET}; cat /etc/hostname; grep search /etc
 
 describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () => {
   const namespace = useNamespace("inpod-ladder");
+  const agents = useNamespace("inpod-ladder-agents");
   const level = (value: string) => ({ "pod-security.kubernetes.io/enforce": value });
   const baseline = useNamespace("inpod-ladder-baseline", level("baseline"));
   const restricted = useNamespace("inpod-ladder-restricted", level("restricted"));
@@ -65,6 +68,13 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
             env: [{ name: "GREETING", value: KEEPER.env.GREETING }],
             volumeMounts: [DATA],
             ...(securityContext === undefined ? {} : { securityContext }),
+          },
+          {
+            name: "other",
+            image: BUSYBOX,
+            command: ["sleep", "3600"],
+            env: [{ name: "GREETING", value: "from-the-other" }],
+            securityContext: { ...securityContext, runAsUser: 4321, runAsGroup: 4321 },
           },
         ],
       },
@@ -127,6 +137,13 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
       },
       timeoutMs,
     );
+
+  /** The spec of the ephemeral container that a session says it has added. */
+  async function addedTo(where: string, pod: string, said: string) {
+    const [, name] = /ephemeral container (inpod-\w+) added/.exec(said) ?? assert.fail(said);
+    const { spec } = JSON.parse(await kubectl("get", "pod", pod, "-n", where, "-o", "json"));
+    return spec.ephemeralContainers.find((each: { name: string }) => each.name === name);
+  }
 
   const config = (value: object): string => {
     const file = join(folder, `${Math.random().toString(36).slice(2)}.json`);
@@ -211,8 +228,7 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
         ),
       );
       await untilEnded(ns, "keeper");
-      const spec = JSON.parse(await kubectl("get", "pod", "keeper", "-n", ns, "-o", "json")).spec;
-      const [added] = spec.ephemeralContainers.slice(-1);
+      const added = await addedTo(ns, "keeper", ran.stderr);
       const marks = Object.fromEntries(
         added.env.map(({ name, value }: { name: string; value: string }) => [name, value]),
       );
@@ -220,6 +236,37 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
       assert.equal(marks.INPOD_OWNER.length > 0, true);
       assert.equal(Number.isNaN(Date.parse(marks.INPOD_DEADLINE)), false);
     });
+
+  test("of containers with different users, the agent is the named one's", async () => {
+    const path = "pod/keeper/container/other";
+    const ran = await runInpod([
+      ...["exec", "-e", "-t", path, "-n", restricted, "--", "sh", "-c", "echo $GREETING"],
+    ]);
+    assert.equal(ran.stdout, "from-the-other\n", ran.stderr);
+    const added = await addedTo(restricted, "keeper", ran.stderr);
+    assert.deepEqual([added.targetContainerName, added.securityContext.runAsUser], ["other", 4321]);
+  });
+
+  test("the smallest Role for an ephemeral container is enough for one, and tells who had it", async () => {
+    const purposes = sessionPurposes("pod", restricted, undefined, true);
+    const rules = rightsFor(purposes.map(({ operation }) => operation))
+      .filter(({ needed }) => needed === "always")
+      .map(({ verb, group, resource, subresource }) => ({
+        apiGroups: [group],
+        resources: [subresource === undefined ? resource : `${resource}/${subresource}`],
+        verbs: [verb],
+      }));
+    assert.ok(!rules.some(({ resources }) => resources.includes("jobs")));
+    const kubeconfig = await userWith(folder, restricted, "smallest", rules);
+    const at = ["--kubeconfig", kubeconfig, "-t", "pod/keeper", "-n", restricted];
+    const ran = await runInpod(["exec", "-e", ...at, "--", "sh", "-c", "echo $GREETING"]);
+    assert.equal(ran.stdout, "from-the-pod\n", ran.stderr);
+    const added = await addedTo(restricted, "keeper", ran.stderr);
+    assert.deepEqual(
+      added.env.find(({ name }: { name: string }) => name === "INPOD_OWNER"),
+      { name: "INPOD_OWNER", value: `system:serviceaccount:${restricted}:smallest` },
+    );
+  });
 
   test("an ephemeral container steals from a pod that is no root's, and its memory is small", async () => {
     const inpod = startInpod(
@@ -263,22 +310,31 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
     await untilEnded(namespace, "web");
   });
 
-  test("kill -9 of inpod: the agent in the pod ends by itself, and the pod answers", async () => {
+  test("kill -9 of inpod: agents that nothing collects end by themselves, and the pod answers", async () => {
+    const found = await inventory(agents);
+    const elsewhere = startInpod([
+      ...["exec", "-f", config({ agent: { namespace: agents, idle_timeout: 2 } })],
+      ...["-t", "pod/client", "-n", namespace, "--", "sh", "-c", "echo in; exec sleep 600"],
+    ]);
     const file = config({ agent: { ephemeral: true, idle_timeout: 2 } });
     const inpod = startInpod(
       ["exec", "-f", file, "-t", "pod/web", "-n", namespace, "--steal", "--", "node", "server.js"],
       { cwd: folder },
     );
     await inpod.says(/local server listens/);
+    await elsewhere.says(/^in$/m);
     assert.match(await ask(), /^local/);
-    process.kill(-(inpod.child.pid ?? 0), "SIGKILL");
-    await inpod.done;
+    for (const { child } of [inpod, elsewhere]) process.kill(-(child.pid ?? 0), "SIGKILL");
+    await Promise.all([inpod.done, elsewhere.done]);
     await waitFor("the pod to answer", async () =>
       (await ask().catch(() => "")).startsWith("pod") ? true : undefined,
     );
     assert.ok((await ephemerals(namespace, "web")).some(({ state }) => state.running));
     // A session that is lost may come back for a minute.
     await untilEnded(namespace, "web", 120_000);
+    await waitFor("the job to be gone", async () =>
+      (await inventory(agents)).join() === found.join() ? true : undefined,
+    );
   });
 
   test("the container's own end is the end of an agent in its pid namespace, and is told", async () => {

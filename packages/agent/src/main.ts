@@ -53,9 +53,10 @@ const log = createLog({
   write: (line) => process.stderr.write(line),
 });
 
-/** Node itself takes most of the memory there is: what is left is shared by sessions and files. */
+/** Node itself takes most of the memory there is: what is left is shared by the tunnel and files. */
 const memoryMib = values["memory-mib"] === undefined ? undefined : Number(values["memory-mib"]);
 const filesBudgetBytes = memoryMib === undefined ? undefined : (memoryMib / 8) * 1024 * 1024;
+const windowBudgetBytes = filesBudgetBytes;
 tuneHeapForBulk({ mayGrow: memoryMib === undefined });
 
 const publicKey = values["public-key"] ?? "";
@@ -107,6 +108,7 @@ async function accept(socket: Socket): Promise<void> {
   const tunnel = await acceptTunnel(socket, {
     authorize: ({ sessionId }, isSignedBy) => admission.admits(sessionId, isSignedBy),
     build: BUILD,
+    windowBudgetBytes,
     sessionCount: () => sessions.count,
     handlers: ({ sessionId }) => {
       session = sessions.find(sessionId);

@@ -45,6 +45,8 @@ export interface MuxOptions {
   readonly handlers: MuxHandlers;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
+  /** Less than the usual, where somebody else pays for the memory. */
+  readonly windowBudgetBytes?: number | undefined;
 }
 
 /** Bytes of one stream before the next gets its turn. */
@@ -67,6 +69,7 @@ const EMPTY = new Uint8Array();
 export class Mux {
   readonly #handlers: MuxHandlers;
   readonly #isAgent: boolean;
+  readonly #windowBudgetBytes: number;
   readonly now: () => number;
   readonly #streams = new Map<number, MuxStream>();
   #nextId: number;
@@ -93,11 +96,12 @@ export class Mux {
   #payloadBytes = 0;
   #dataLeft = 0;
 
-  constructor({ side, handlers, now }: MuxOptions) {
+  constructor({ side, handlers, now, windowBudgetBytes = WINDOW_BUDGET }: MuxOptions) {
     this.#isAgent = side === "agent";
     this.#nextId = this.#isAgent ? 2 : 1;
     this.#handlers = handlers;
     this.now = now;
+    this.#windowBudgetBytes = Math.min(windowBudgetBytes, WINDOW_BUDGET);
   }
 
   /** The edge batches differently for few and for many. */
@@ -236,7 +240,7 @@ export class Mux {
 
   /** @returns bytes by which a window may grow: at most `wanted`, and no more than `share` of the budget that is left */
   grant(wanted: number, share: number): number {
-    const bytes = Math.min(wanted, Math.floor((WINDOW_BUDGET - this.#granted) * share));
+    const bytes = Math.min(wanted, Math.floor((this.#windowBudgetBytes - this.#granted) * share));
     this.#granted += bytes;
     return bytes;
   }

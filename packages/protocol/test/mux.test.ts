@@ -24,7 +24,11 @@ interface End {
   readonly log: string[];
 }
 
-function end(side: "session" | "agent", now: () => number = () => 0): End {
+function end(
+  side: "session" | "agent",
+  now: () => number = () => 0,
+  windowBudgetBytes?: number,
+): End {
   const streams: MuxStream[] = [];
   const log: string[] = [];
   const handlers: MuxHandlers = {
@@ -36,7 +40,7 @@ function end(side: "session" | "agent", now: () => number = () => 0): End {
     onGoaway: (why) => log.push(`goaway ${why.detail}`),
     onOverrun: () => log.push("overrun"),
   };
-  return { mux: new Mux({ side, handlers, now }), streams, log };
+  return { mux: new Mux({ side, handlers, now, windowBudgetBytes }), streams, log };
 }
 
 /** Carries everything both ends have to say, cut at random places, until they are quiet. */
@@ -302,6 +306,20 @@ test("no bytes make the core throw anything but a ProtocolError, or keep more th
       assert.ok(error instanceof ProtocolError, String(error));
     }
   }
+});
+
+test("an end with little memory promises little, and takes in no more than it promised", () => {
+  const held = (windowBudgetBytes?: number): number => {
+    const [session, agent] = [end("session"), end("agent", undefined, windowBudgetBytes)];
+    const stalled = Array.from({ length: 100 }, () => session.mux.open(TCP));
+    settle(session, agent);
+    for (const stream of agent.streams) stream.accept(OPENED);
+    for (const stream of stalled) stream.write(new Uint8Array(512 * 1024));
+    settle(session, agent);
+    return agent.streams.reduce((sum, stream) => sum + stream.unconsumed, 0);
+  };
+  assert.ok(held() > 8 * 1024 * 1024, "the usual");
+  assert.ok(held(1024 * 1024) <= 1024 * 1024 + 100 * 8 * 1024);
 });
 
 test("streams that nobody reads leave room for others, and their windows have a sum that ends", () => {

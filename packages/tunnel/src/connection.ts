@@ -59,11 +59,16 @@ export async function connectTunnel(
 /** The agent's end. @throws TunnelFailure, see greetSession */
 export async function acceptTunnel(
   stream: Duplex,
-  options: AgentCredentials & { readonly handlers: (hello: SessionHello) => TunnelHandlers },
+  options: AgentCredentials & {
+    readonly handlers: (hello: SessionHello) => TunnelHandlers;
+    /** Of what waits here to be read; undefined: the usual. */
+    readonly windowBudgetBytes?: number | undefined;
+  },
 ): Promise<Tunnel> {
   try {
     const hello = await greetSession(stream, options);
-    return new Connection("agent", stream, hello, options.handlers(hello));
+    const { windowBudgetBytes } = options;
+    return new Connection("agent", stream, hello, options.handlers(hello), windowBudgetBytes);
   } catch (error) {
     // What was written to tell the peer why still goes out; a peer that does not listen does not hold us.
     if (!stream.writableEnded) stream.destroy();
@@ -111,6 +116,7 @@ class Connection implements Tunnel {
     stream: Duplex,
     peer: AgentHello | SessionHello,
     handlers: TunnelHandlers,
+    windowBudgetBytes?: number,
   ) {
     this.peer = peer;
     this.#stream = stream;
@@ -123,6 +129,7 @@ class Connection implements Tunnel {
     });
     this.#mux = new Mux({
       side,
+      windowBudgetBytes,
       now: () => performance.now(),
       handlers: {
         wantsFlush: () => this.#schedule(),

@@ -43,6 +43,11 @@ export async function placeBody(
   }
 }
 
+/** Kernels and runtimes do not say who has refused. */
+const PRIVILEGED_HINTS = [
+  'AppArmor or SELinux of the node may be what refuses; where you may, ask for every right: {"agent": {"privileged": true}}',
+];
+
 class AgentInPod implements PlacedAgent {
   readonly name: string;
   readonly rung: AgentRung;
@@ -208,8 +213,9 @@ class AgentInPod implements PlacedAgent {
             container: this.#body.container,
           });
     if (words === undefined) return error;
+    const isRefused = /Permission denied|Operation not permitted/.test(words);
     return new UserError(error.code, error.message, {
-      hints: error.hints,
+      hints: [...error.hints, ...(isRefused ? PRIVILEGED_HINTS : [])],
       cause: new Error(words),
     });
   }
