@@ -408,3 +408,26 @@ test("a session without a key gets one that is a label and its own", (t) => {
     /"key" is a string; allowed: a label's value.*git_branch \| slugify/,
   );
 });
+
+test("one text stands for a list of it", (t) => {
+  const { layer } = loadValue(t, {
+    feature: {
+      fs: { read_only: "^/a", local: ["^/b"] },
+      network: { outgoing: { filter: { remote: "10.0.0.0/8" } } },
+    },
+  });
+  assert.deepEqual(layer.files.readOnly, ["^/a"]);
+  assert.deepEqual(layer.outgoing.filter, { remote: ["10.0.0.0/8"] });
+  const said = problems(() =>
+    loadValue(t, { feature: { fs: { read_only: "(", local: ["("], not_found: 5 } } }),
+  );
+  assert.match(
+    said,
+    /"feature\.fs\.read_only" is a string; allowed: a regular expression that can/,
+  );
+  assert.match(said, /"feature\.fs\.local\[0\]" is a string; allowed: a regular expression/);
+  assert.match(
+    said,
+    /"feature\.fs\.not_found" is a number; allowed: a list of regular expressions, or one/,
+  );
+});

@@ -5,6 +5,7 @@ import {
   flag,
   flagOrObject,
   list,
+  oneOrList,
   orFlag,
   port,
   regex,
@@ -68,7 +69,7 @@ const incoming = section({
 
 /** `[tcp|udp://]host|ip|cidr|:port`; what is no address is a name, so only the shape is checked here. */
 const WHAT_PEER = "[tcp://|udp://] and a name, an address, a subnet or :PORT";
-const peers = list(
+const peers = oneOrList(
   z
     .string({ error: "a string" })
     .regex(/^((tcp|udp):\/\/)?[^\s/]+(\/\d{1,3}(:\d{1,5})?)?$/, { error: WHAT_PEER }),

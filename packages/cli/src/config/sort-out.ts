@@ -48,7 +48,7 @@ function judge(facts: KeyFacts | undefined, value: unknown): Verdict {
   const { effect, why, harmless } = facts;
   if (effect === "no effect") return { kind: "ignored", why: why ?? "", isChecked: true };
   if (harmless?.safeParse(value).success)
-    return { kind: "ignored", why: "that is so anyway", isChecked: false };
+    return { kind: "ignored", why: "it asks for what is done anyway", isChecked: false };
   if (effect === "refused") return { kind: "refused", why: `cannot be used: ${why}` };
   return { kind: "refused", why: `is not supported yet${why === undefined ? "" : `: ${why}`}` };
 }

@@ -18,15 +18,16 @@ interface Forms {
 const forms = new WeakMap<z.ZodType, Forms>();
 
 /**
- * A value that may be short (a boolean, a word) or an object. It is judged as what it is, so
- * that an error names the key inside and not "no member of the union".
+ * A value in one of two forms. It is judged as what it is, so that an error names what is wrong inside and not
+ * "no member of the union".
  */
-export const shortOr = <Short extends z.ZodType, Long extends z.ZodType>(
+const inForms = <Short extends z.ZodType, Long extends z.ZodType>(
   short: Short,
   long: Long,
+  isLong: (value: unknown) => boolean,
 ) => {
   const schema = z.unknown().transform((value, context): z.output<Short> | z.output<Long> => {
-    const result = (isObject(value) ? long : short).safeParse(value);
+    const result = (isLong(value) ? long : short).safeParse(value);
     if (result.success) return result.data as z.output<Short> | z.output<Long>;
     for (const issue of result.error.issues)
       context.issues.push({ ...issue, path: [...issue.path], input: value } as never);
@@ -36,7 +37,13 @@ export const shortOr = <Short extends z.ZodType, Long extends z.ZodType>(
   return schema;
 };
 
-/** Both, where the schema was made by shortOr. */
+/** A value that may be short (a boolean, a word) or an object. */
+export const shortOr = <Short extends z.ZodType, Long extends z.ZodType>(
+  short: Short,
+  long: Long,
+) => inForms(short, long, isObject);
+
+/** Both, where there are two. */
 export const longFormOf = (schema: z.ZodType): Forms | undefined => forms.get(schema);
 
 export const flag = z.boolean({ error: "true or false" });
@@ -74,7 +81,13 @@ export const regex = (ignoreCase: boolean) =>
 
 export const list = <Item extends z.ZodType>(item: Item, what: string) =>
   z.array(item, { error: `a list of ${what}` });
-export const regexes = list(regex(true), "regular expressions");
+
+/** One text stands for a list of it, as in mirrord's files. */
+export const oneOrList = <Item extends z.ZodType<string>>(item: Item, what: string) =>
+  inForms(item, list(item, `${what}, or one`), (value) => typeof value !== "string").transform(
+    (said) => (Array.isArray(said) ? (said as string[]) : [said as string]),
+  );
+export const regexes = oneOrList(regex(true), "regular expressions");
 
 /** "A;B" or ["A", "B"] */
 export const names = z
