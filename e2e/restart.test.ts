@@ -25,7 +25,7 @@ require("http").createServer((q, r) => {
   let file;
   try { file = fs.readFileSync("/tmp/life", "utf8"); } catch (error) { file = error.code; }
   r.end("local " + process.pid + " reads " + file);
-}).listen(3000, () => console.log("local server listens"));`;
+}).listen(3000, () => console.log("local server listens", process.env.GREETING, process.env.TOKEN));`;
 /** Its path is the target's for files of /tmp, which are the developer's as a rule. */
 const CONFIG = { feature: { fs: { mode: "read", read_only: ["^/tmp/life$"] } } };
 
@@ -195,22 +195,34 @@ describe("a session and the accidents of its target and agent", {
   });
 
   test("a crash-looping pod is a target: its clients are answered, and each life's files are served", async () => {
-    await apply({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: "crashing", namespace },
-      spec: {
-        terminationGracePeriodSeconds: 0,
-        restartPolicy: "Always",
-        containers: [
-          {
-            name: "app",
-            image: BUSYBOX,
-            command: ["sh", "-c", "echo life 9 > /tmp/life; sleep 4; exit 1"],
-          },
-        ],
+    await apply(
+      {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name: "keys", namespace },
+        stringData: { token: "s3cret" },
       },
-    });
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "crashing", namespace },
+        spec: {
+          terminationGracePeriodSeconds: 0,
+          restartPolicy: "Always",
+          containers: [
+            {
+              name: "app",
+              image: BUSYBOX,
+              command: ["sh", "-c", "echo life 9 > /tmp/life; sleep 4; exit 1"],
+              env: [
+                { name: "GREETING", value: "hello" },
+                { name: "TOKEN", valueFrom: { secretKeyRef: { name: "keys", key: "token" } } },
+              ],
+            },
+          ],
+        },
+      },
+    );
     await waitFor(
       "its third life to be over",
       async () => {
@@ -222,13 +234,15 @@ describe("a session and the accidents of its target and agent", {
       90_000,
     );
     const inpod = start({}, "pod/crashing");
-    await inpod.says(/local server listens/);
+    // Its variables may be those of a process, if it has just been started again, or those of its spec.
+    await inpod.says(/local server listens hello s3cret/);
     await until("the local answer", /^local /, "crashing");
     await inpod.says(/the target's container restarted/);
     // ESTALE, which Node has no name for, if that life is over already.
     await until("the life's file, or its end", /reads (life 9|.*-116$)/, "crashing");
     inpod.interrupt();
-    await inpod.done;
+    assert.doesNotMatch((await inpod.done).stderr, /s3cret/);
+    await kubectl("delete", "secret/keys", "-n", namespace);
     await kubectl("delete", "pod", "crashing", "-n", namespace, "--force", "--grace-period=0");
     await untilAsBefore();
   });

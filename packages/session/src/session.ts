@@ -144,7 +144,8 @@ export class Session {
   /**
    * The target's container was started again, as this one: whoever follows the target tells. The agent is told
    * now, or by the next tunnel.
-   * An agent that is in another network than this container is given up, as one that is gone.
+   * An agent that is in another network than this container, or cannot follow (an ephemeral container), is given
+   * up as one that is gone.
    *
    * @throws TunnelError when the agent cannot follow: ESRCH, there is no such process
    */
@@ -153,8 +154,12 @@ export class Session {
     try {
       await this.#link.ask((tunnel) => this.#lives.follow(tunnel));
     } catch (error) {
-      if (error instanceof TunnelFailure && error.errno === "ESTALE") {
-        this.#link.giveUpAgent("the target's pod was set up anew, with another network");
+      if (error instanceof TunnelFailure && /^(ESTALE|EPERM)$/.test(error.errno)) {
+        this.#link.giveUpAgent(
+          error.errno === "ESTALE"
+            ? "the target's pod was set up anew, with another network"
+            : "it cannot follow its target to another container",
+        );
       } else if (!isLost(error)) throw error;
     }
   }

@@ -3,7 +3,7 @@
  * nothing but `dial`.
  */
 import type { Duplex } from "node:stream";
-import type { Policy } from "@inpod/protocol";
+import type { ByteString, Policy } from "@inpod/protocol";
 
 export interface AgentOptions {
   /** Ed25519 public key, raw 32 bytes in base64: who may speak with the agent. Never a secret. */
@@ -69,6 +69,13 @@ export interface TargetObserver {
   onGone(why: string): void;
 }
 
+/** Variables as a pod's spec has them. Secret: never logged. */
+export interface SpecEnvironment {
+  readonly variables: readonly (readonly [name: ByteString, value: ByteString])[];
+  /** What the spec names and could not be had, without values: "TOKEN (secrets/keys: you may not read it)". */
+  readonly missing: readonly string[];
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app" or "process/1234". */
   readonly name: string;
@@ -90,6 +97,8 @@ export interface Target {
   ): (reason: AuditReason, note: string) => Promise<void>;
   /** May be called again when an agent is gone: the next one goes beside what the target is then. */
   place(options: AgentOptions): Promise<PlacedAgent>;
+  /** For a target without a process. Undefined where there is no spec. @throws UserError */
+  specEnvironment?(signal: AbortSignal): Promise<SpecEnvironment>;
   /**
    * Until the target is gone or `signal` is aborted. Undefined where an agent sees all that there is to see.
    * @throws UserError when the cluster does not let us

@@ -9,7 +9,7 @@ import {
   TunnelFailure,
   tuneHeapForBulk,
 } from "@inpod/session";
-import type { AgentRung, PlacedAgent, TargetPath } from "@inpod/targets";
+import type { AgentRung, PlacedAgent, Target, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
@@ -26,6 +26,7 @@ import { openTarget } from "./open-target.ts";
 import { checkPermission } from "./permission.ts";
 import { layerConfig, rungLine } from "./rung.ts";
 import { Signals } from "./signals.ts";
+import { withSpecEnvironment } from "./spec-environment.ts";
 import { remainingProcesses } from "./tree.ts";
 
 export interface ExecOptions {
@@ -130,7 +131,7 @@ async function placeAndRun(
           tap,
           session,
           sessionId: key.sessionId,
-          volumeMounts: target.volumeMounts ?? [],
+          target,
           rung: agent.rung,
         });
       } finally {
@@ -151,17 +152,18 @@ interface Running {
   readonly tap: PreparedTap;
   readonly session: Session;
   readonly sessionId: string;
-  readonly volumeMounts: readonly string[];
+  readonly target: Target;
   readonly rung: AgentRung | undefined;
 }
 
 async function runInSession(
   { config, command, executable, verbose, io }: ExecOptions,
-  { progress, signals, tap, session, sessionId, volumeMounts, rung }: Running,
+  { progress, signals, tap, session, sessionId, target, rung }: Running,
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
-  const environment = processEnvironment(config, session.target, io, reporter);
-  const line = rungLine(rung, session.target.missing);
+  const described = await withSpecEnvironment(session.target, target, reporter, signals.signal);
+  const environment = processEnvironment(config, described, io, reporter);
+  const line = rungLine(rung, described.missing);
   if (line !== undefined) reporter.notice({ key: "agent", text: line });
   signals.throwIfStopped();
   progress.done();
@@ -173,7 +175,7 @@ async function runInSession(
     environment: { ...environment, INPOD_SESSION: sessionId },
     cwd: io.directory,
     reporter,
-    volumeMounts,
+    volumeMounts: target.volumeMounts ?? [],
     onDeath: config.onDisconnect,
   });
   const end = endWithSession(session, sessionId, config.onDisconnect, progress);

@@ -6,6 +6,7 @@ import { findTarget } from "./find/find-target.ts";
 import { followTarget } from "./find/follow-target.ts";
 import { targetPolicy } from "./find/policy.ts";
 import { sameTarget } from "./find/same-target.ts";
+import { specEnvironment } from "./find/spec-environment.ts";
 import type { TargetPod } from "./find/target-pod.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
 import { jobWithoutTarget } from "./place/job-body.ts";
@@ -75,6 +76,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
           hasPlaced = true;
           return agent;
         }),
+      specEnvironment: (signal) => specEnvironment(api, pod, signal),
       follow: (observer, signal) => followTarget(api, pod, observer, signal),
       audit: (sessionId, onRefused) => {
         const events = new Audit(api, pod, sessionId, onRefused);

@@ -57,6 +57,7 @@ export function judgePod(pod: V1Pod, named: string | undefined): PodVerdict {
       container,
       containerWhy: named === undefined ? containers.why : undefined,
       containerId,
+      isRunning,
       volumeMounts: volumeMounts(pod, container),
       policyPlaces: policyPlaces(pod),
       path: `pod/${name}/container/${container}`,

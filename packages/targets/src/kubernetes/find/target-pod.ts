@@ -14,6 +14,8 @@ export interface TargetPod {
   readonly containerWhy: string | undefined;
   /** The runtime's id without its scheme. A crash-looping container keeps that of its last life. */
   readonly containerId: string;
+  /** Else it is between two lives. */
+  readonly isRunning: boolean;
   /** Where the container has volumes. */
   readonly volumeMounts: readonly string[];
   readonly policyPlaces: PolicyPlaces;

@@ -1,6 +1,7 @@
 /** How an agent's container is called: enter's arguments, then Node's. Pure. */
 import { ALLOWS_ALL, type Policy, renderPolicy } from "@inpod/protocol";
 import type { AgentOptions } from "../../api.ts";
+import type { TargetPod } from "../find/target-pod.ts";
 import { type AgentPlacement, deadlineSeconds } from "./placement.ts";
 
 /**
@@ -75,9 +76,12 @@ function policyArguments(policy: Policy = ALLOWS_ALL): string[] {
   return text === "" ? [] : ["--policy", text];
 }
 
+type BesideParts = Pick<TargetPod, "containerId" | "uid" | "isRunning">;
+
 /** By id; between two lives of a crashing container: the pod's network without it. */
-export const besideContainer = (containerId: string, podUid: string): string[] => [
+export const besideContainer = ({ containerId, uid, isRunning }: BesideParts): string[] => [
   ...["--container-id", containerId],
-  ...["--pod-uid", podUid],
-  ...["--find-timeout", String(FIND_TIMEOUT_SECONDS)],
+  ...["--pod-uid", uid],
+  // What does not run now comes with another id: the session tells it then.
+  ...["--find-timeout", String(isRunning ? FIND_TIMEOUT_SECONDS : 0)],
 ];

@@ -138,7 +138,7 @@ function jobPodSpec(target: TargetPod, agent: AgentPlacement, facts: SessionFact
   const command = agentCommand(
     {
       way: [
-        ...besideContainer(target.containerId, target.uid),
+        ...besideContainer(target),
         ...(agent.allowHostNetwork === true ? ["--allow-shared-network"] : []),
       ],
       port: AGENT_PORT,
