@@ -8,7 +8,10 @@ import type { ByteString, Policy } from "@inpod/protocol";
 export interface AgentOptions {
   /** Ed25519 public key, raw 32 bytes in base64: who may speak with the agent. Never a secret. */
   readonly publicKey: string;
+  /** Names what is made: another one for each agent of a session. */
   readonly sessionId: string;
+  /** The session's own id, in its greetings, where it has had another agent before. Undefined: `sessionId`. */
+  readonly greetsAs?: string;
   readonly startupTimeoutMs: number;
   /** Without any session for this long the agent ends itself. */
   readonly idleTimeoutMs: number;
@@ -17,6 +20,8 @@ export interface AgentOptions {
   readonly signal: AbortSignal;
   /** One line of progress for people: "job/inpod-x created". */
   readonly onProgress: (step: string) => void;
+  /** False: not one that runs already. */
+  readonly mayJoin?: boolean;
   /** Asks the user for a yes, with no as the default. Undefined: there is nobody to ask. */
   readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
 }
@@ -32,11 +37,22 @@ export interface AgentRung {
   readonly why?: string;
 }
 
+/** A session that wants to speak with an agent, written down by somebody who had the right to. */
+export interface Joiner {
+  readonly sessionId: string;
+  /** Ed25519, raw, base64. */
+  readonly publicKey: string;
+  /** As he says: the cluster's audit log knows who wrote it. */
+  readonly owner: string;
+}
+
 export interface PlacedAgent {
   /** For people: `job/inpod-k3x beside pod/orders in namespace "shop"`. */
   readonly name: string;
   /** Undefined where there is no ladder. */
   readonly rung?: AgentRung;
+  /** It was there already, for somebody else. */
+  readonly isJoined?: boolean;
   /**
    * A new byte stream to the agent, with back pressure both ways. No half-close: a port-forward has
    * none, so end() ends both directions. Rejects when there is no agent any more.
@@ -44,8 +60,17 @@ export interface PlacedAgent {
   dial(signal: AbortSignal): Promise<Duplex>;
   /** Why no agent will answer any more; resolves at most once. */
   readonly gone: Promise<string>;
-  /** Ends the agent and removes all that was made for it. Idempotent, within 5 s; never throws for what is gone already. */
-  remove(): Promise<void>;
+  /**
+   * Others who have the right to speak with this agent, as the cluster shows it, those from before included. Whoever
+   * serves a session here has the agent admit them. Undefined where nobody can join.
+   */
+  followJoiners?(listener: (joiner: Joiner) => void): void;
+  /**
+   * Ends the agent and removes all that was made for it. Idempotent, within 5 s; never throws for what is gone already.
+   * @param others sessions that it still serves: for them it stays, and what was made for this session goes. Not said:
+   * none, or the one for which a joined agent was made
+   */
+  remove(others?: number): Promise<void>;
 }
 
 /** Reasons of events, as Kubernetes spells them. */

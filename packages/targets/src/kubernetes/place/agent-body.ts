@@ -7,6 +7,8 @@ export interface AgentBody {
   /** For people: `job/inpod-k3x beside pod/orders in namespace "shop"`. */
   readonly name: string;
   readonly rung: AgentRung;
+  /** Made for another session, which it serves as well. */
+  readonly isJoined?: boolean;
   /** Of its pod. */
   readonly namespace: string;
   readonly container: string;
@@ -23,8 +25,11 @@ export interface AgentBody {
   create(): Promise<string>;
   /** Of its own container. */
   statusOf(pod: V1Pod): V1ContainerStatus | undefined;
-  /** Asks the cluster to end it; undefined: it ends by itself, with the last session. @throws ApiError, UserError */
-  readonly remove: ((signal: AbortSignal) => Promise<void>) | undefined;
+  /**
+   * Asks the cluster to end it; undefined: it ends by itself, with the last session.
+   * @param others sessions that it still serves: then it stays. @throws ApiError, UserError
+   */
+  readonly remove: ((signal: AbortSignal, others: number) => Promise<void>) | undefined;
   /** Whether it has ended, or the cluster has begun to end it. */
   isGoing(pod: V1Pod): boolean;
   /** What to type when remove() failed. */

@@ -72,7 +72,8 @@ function body(
       return `job/${name} created`;
     },
     statusOf: (made) => made.status?.containerStatuses?.find((each) => each.name === CONTAINER),
-    remove: async (signal) => {
+    remove: async (signal, others) => {
+      if (others > 0) return; // the last of them removes it
       const query = { propagationPolicy: "Background" };
       await api.request({ verb: "delete", ...jobs, name }, { query, signal });
     },

@@ -14,12 +14,13 @@ export const DEADLINE_ANNOTATION = "inpod.dev/deadline";
 export const labelsOf = ({ sessionId }: SessionFacts, target: TargetPod | undefined): Words => ({
   "app.kubernetes.io/managed-by": "inpod",
   [SESSION_LABEL]: sessionId,
-  ...(target === undefined
-    ? {}
-    : {
-        "inpod.dev/target": labelValue(target.name),
-        "inpod.dev/target-namespace": target.namespace,
-      }),
+  ...(target === undefined ? {} : targetLabels(target)),
+});
+
+/** Of all agents beside a pod, whichever of its containers they are for. */
+export const targetLabels = (target: TargetPod): Words => ({
+  "inpod.dev/target": labelValue(target.name),
+  "inpod.dev/target-namespace": target.namespace,
 });
 
 /** A user's name has characters that no label may have: it is an annotation. */

@@ -14,6 +14,8 @@ import type { SessionFacts } from "./agent-command.ts";
 import { ephemeralBody, tryEphemeral } from "./ephemeral-body.ts";
 import { ephemeralContainer } from "./ephemeral-spec.ts";
 import { jobBesideTarget } from "./job-body.ts";
+import { agentNamespace } from "./job-spec.ts";
+import { cannotJoin, findRunningAgent, joinedBody } from "./join.ts";
 import { placeBody } from "./placed-agent.ts";
 import type { AgentPlacement, Capability } from "./placement.ts";
 
@@ -37,7 +39,10 @@ export async function placeOnLadder(
   let refusal: UserError;
   try {
     refuseWithout(placement.disabledCapabilities ?? []);
-    return await placeBody(api, jobBesideTarget(api, target, placement, facts), options);
+    return (
+      (await joinRunning(parts, options)) ??
+      (await placeBody(api, jobBesideTarget(api, target, placement, facts), options))
+    );
   } catch (error) {
     if (!isRungRefused(error, placement)) throw error;
     refusal = error;
@@ -55,6 +60,27 @@ export async function placeOnLadder(
       `take an ephemeral container${lacks}, which stays in the pod's spec until the pod is deleted: -e, or {"agent": {"ephemeral": true}}`,
     ]);
   return placeBody(api, body, options);
+}
+
+/** Undefined: there is none, or it cannot be joined; then one of one's own is the way. */
+async function joinRunning(
+  { api, target, placement, facts }: LadderParts,
+  options: AgentOptions,
+): Promise<PlacedAgent | undefined> {
+  if (options.mayJoin === false) return undefined;
+  const namespace = agentNamespace(target, placement);
+  const pod = await findRunningAgent(api, namespace, target, placement.image, options.signal);
+  if (pod === undefined) return undefined;
+  const rung: AgentRung = { kind: "job", words: "a job that runs already", missing: {} };
+  try {
+    return await placeBody(api, joinedBody(api, pod, target, facts, rung), options);
+  } catch (error) {
+    if (!cannotJoin(error)) throw error;
+    options.onProgress(
+      "an agent of somebody else runs there; without the right to patch pods this session gets one of its own",
+    );
+    return undefined;
+  }
 }
 
 const question = (refusal: UserError, { rung }: AgentBody, lacks: string): string =>

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
-import type { AgentOptions, AgentRung, PlacedAgent } from "../../api.ts";
+import type { AgentOptions, AgentRung, Joiner, PlacedAgent } from "../../api.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
 import { followPod } from "../reach/follow-pod.ts";
@@ -11,6 +11,7 @@ import { dialPod, type PodStream, PortForwardError } from "../reach/portforward.
 import type { AgentBody } from "./agent-body.ts";
 import { agentLastWords } from "./agent-log.ts";
 import { followEvents } from "./agent-watch.ts";
+import { joinersOf } from "./join.ts";
 import {
   eventVerdict,
   isAboutContainer,
@@ -51,6 +52,7 @@ const PRIVILEGED_HINTS = [
 class AgentInPod implements PlacedAgent {
   readonly name: string;
   readonly rung: AgentRung;
+  readonly isJoined: boolean;
   readonly gone: Promise<string>;
   readonly #api: ApiClient;
   readonly #body: AgentBody;
@@ -68,6 +70,9 @@ class AgentInPod implements PlacedAgent {
   /** The connection that showed that the agent answers; the first dial() gets it. */
   #firstStream: PodStream | undefined;
   #wasDialled = false;
+  /** By session; forgotten with this. */
+  readonly #joiners = new Map<string, Joiner>();
+  #onJoiner: ((joiner: Joiner) => void) | undefined;
   #goneWhy: string | undefined;
   #removed: Promise<void> | undefined;
 
@@ -77,6 +82,7 @@ class AgentInPod implements PlacedAgent {
     this.#options = options;
     this.name = body.name;
     this.rung = body.rung;
+    this.isJoined = body.isJoined ?? false;
     const gone = deferred<string>();
     this.gone = gone.promise;
     this.#goneBecause = (why) => {
@@ -159,9 +165,14 @@ class AgentInPod implements PlacedAgent {
     }
   }
 
-  remove(): Promise<void> {
-    this.#removed ??= this.#remove();
+  remove(others = this.isJoined ? 1 : 0): Promise<void> {
+    this.#removed ??= this.#remove(others);
     return this.#removed;
+  }
+
+  followJoiners(listener: (joiner: Joiner) => void): void {
+    this.#onJoiner = listener;
+    for (const joiner of this.#joiners.values()) listener(joiner);
   }
 
   #follow(onRefused: (error: unknown) => void): void {
@@ -186,6 +197,7 @@ class AgentInPod implements PlacedAgent {
         if (isAboutContainer(event, container)) this.#tell(eventVerdict(event));
       });
     }
+    for (const joiner of joinersOf(pod)) this.#join(joiner);
     if (this.#body.isGoing(pod)) this.#isGoing();
     const { phase = "", reason } = pod.status ?? {};
     const status = this.#body.statusOf(pod);
@@ -197,6 +209,14 @@ class AgentInPod implements PlacedAgent {
       );
     }
     this.#tell(podVerdict(pod, this.#body.image, status));
+  }
+
+  #join(joiner: Joiner): void {
+    const { sessionId, publicKey } = joiner;
+    const isKnown = this.#joiners.get(sessionId)?.publicKey === publicKey;
+    if (isKnown || sessionId === this.#options.greetsAs) return;
+    this.#joiners.set(sessionId, joiner);
+    this.#onJoiner?.(joiner);
   }
 
   #tell(verdict: StartupVerdict | undefined): void {
@@ -253,12 +273,13 @@ class AgentInPod implements PlacedAgent {
     }
   }
 
-  async #remove(): Promise<void> {
+  async #remove(others: number): Promise<void> {
     const deadline = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
     this.#firstStream?.destroy();
     try {
       if (!this.#isAsked) return;
-      await this.#body.remove?.(deadline);
+      await this.#body.remove?.(deadline, others);
+      if (others > 0) return; // it goes on for them
       // Without a session nothing tells it to end; it does in time.
       const isExpected = this.#body.remove !== undefined || this.#wasDialled;
       if (this.#podName === undefined || !isExpected) return;

@@ -151,7 +151,7 @@ const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ...optional("watch", "", "events", "a quicker start, and the cluster's own words for failures"),
   ],
   "join agent": [
-    ...always("list patch", "batch", "jobs", "adds your key to an agent that runs already"),
+    ...optional("list patch", "", "pods", "joins an agent that runs already, by adding its key"),
     ...reachAgent,
   ],
   "read policy": [
