@@ -226,7 +226,7 @@ func main() {
     ["an unknown container", ["-t", "pod/web/container/ap"], 3, /container[\s\S]*app/],
     ["an unknown context", ["-t", "pod/web", "--context", "nowhere"], 4, /nowhere/],
     ["a target that is no target", ["-t", "web"], 2, /pod\/orders/],
-    ["a deployment", ["-t", "deployment/web"], 2, /not supported yet/],
+    ["a deployment that is not there", ["-t", "deployment/nope"], 3, /no deployment "nope"/],
     [
       "an image that is not there",
       ["-t", "pod/web", "-i", "lab/no-such-agent:1"],

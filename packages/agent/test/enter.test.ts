@@ -49,7 +49,7 @@ for (const who of ["root", "user"] as Who[]) {
     t.after(() => agent.stop());
     await agent.call("steal", 8080, "a");
     await agent.call("steal", 8080, "a");
-    await assert.rejects(agent.call("steal", 8080, "b"), /EADDRINUSE .*session a/);
+    await assert.rejects(agent.call("steal", 8080, "b"), /EADDRINUSE .*stolen by a/);
     await agent.call("suspend", "a");
     assert.equal(await pod.once(), "pod");
     await agent.call("resume", "a");
