@@ -1,7 +1,7 @@
 /** The agents of one session, one after the other: the user's process outlives each of them. */
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
-import type { AgentOptions, PlacedAgent, Target } from "@inpod/targets";
+import type { AgentOptions, Joiner, PlacedAgent, Target } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
 
 /** Before each attempt to place another one. A network that comes back, or a kubelet, takes its time. */
@@ -26,6 +26,7 @@ export class Agents {
   #shortLives = 0;
   #isOver = false;
   #saidYes = false;
+  #onJoiner: ((joiner: Joiner) => void) | undefined;
 
   constructor(target: Target, options: Fixed, progress: Progress) {
     this.#target = target;
@@ -36,6 +37,18 @@ export class Agents {
   /** @throws UserError, the signal's reason */
   first(signal: AbortSignal): Promise<PlacedAgent> {
     return this.#place(signal, (step) => this.#progress.detail(step));
+  }
+
+  /**
+   * One of its own, where the one that it has joined did not take it: whoever could have had it admitted was away.
+   * @throws UserError, the signal's reason
+   */
+  async own(signal: AbortSignal): Promise<PlacedAgent> {
+    await this.#placed
+      .at(-1)
+      ?.remove()
+      .catch(() => {});
+    return this.#place(signal, (step) => this.#progress.detail(step), false);
   }
 
   /**
@@ -72,7 +85,11 @@ export class Agents {
     }
   }
 
-  async #place(signal: AbortSignal, onProgress: (step: string) => void): Promise<PlacedAgent> {
+  async #place(
+    signal: AbortSignal,
+    onProgress: (step: string) => void,
+    mayJoin = true,
+  ): Promise<PlacedAgent> {
     const number = this.#placed.length + 1;
     const { sessionId } = this.#options;
     const { confirm } = this.#options;
@@ -81,10 +98,13 @@ export class Agents {
       confirm: confirm && ((question) => this.#confirm(confirm, question)),
       // Its objects carry this name, and those of the one before may not be gone yet.
       sessionId: number === 1 ? sessionId : `${sessionId}-${number}`,
+      greetsAs: sessionId,
+      mayJoin,
       signal,
       onProgress,
     });
     this.#placed.push(agent);
+    if (this.#onJoiner) agent.followJoiners?.(this.#onJoiner);
     this.#since = performance.now();
     return agent;
   }
@@ -97,21 +117,33 @@ export class Agents {
     return isYes;
   }
 
-  /** Ends all that were placed. After the session's end; says what could not be removed. */
-  async remove(): Promise<void> {
+  /** From now on: others who have the right to speak with the agent, and may know it by no other way. */
+  followJoiners(listener: (joiner: Joiner) => void): void {
+    this.#onJoiner = listener;
+    this.#placed.at(-1)?.followJoiners?.(listener);
+  }
+
+  /**
+   * Ends all that were placed. After the session's end; says what could not be removed.
+   * @param others sessions that the last agent still serves; undefined: it did not say
+   */
+  async remove(others?: number): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     await this.#placing;
-    await Promise.all(this.#placed.map((agent) => this.#remove(agent)));
+    const last = this.#placed.at(-1);
+    await Promise.all(
+      this.#placed.map((agent) => this.#remove(agent, agent === last ? others : undefined)),
+    );
   }
 
-  async #remove(agent: PlacedAgent): Promise<void> {
+  async #remove(agent: PlacedAgent, others: number | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error("no answer within 10 s")), REMOVE_MS);
     });
     try {
-      await Promise.race([agent.remove(), late]);
+      await Promise.race([agent.remove(others), late]);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       this.#progress.say(`inpod: ${agent.name} could not be removed (${why}); it ends by itself`);

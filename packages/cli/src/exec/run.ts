@@ -5,6 +5,7 @@ import { UserError } from "@inpod/protocol";
 import {
   newSessionKey,
   type Session,
+  type SessionOptions,
   startSession,
   TunnelFailure,
   tuneHeapForBulk,
@@ -104,13 +105,10 @@ async function placeAndRun(
       },
       progress,
     );
+    let others: number | undefined;
     try {
-      const agent = await agents.first(signal);
-      progress.begin("connecting");
-      const session = await startSession({
+      const { agent, session } = await beginSession(agents, progress, {
         key,
-        dial: (dialSignal) => agent.dial(dialSignal),
-        gone: agent.gone,
         replace: (why, stop) => agents.replace(why, stop),
         build: VERSION,
         signal,
@@ -118,8 +116,6 @@ async function placeAndRun(
           if (event.kind === "stolen") audit.took(event.port);
           else tellEvent(event, progress);
         },
-      }).catch((error: unknown) => {
-        throw sessionFailed(agent, error);
       });
       audit.started(target.name);
       const following = new AbortController();
@@ -136,15 +132,47 @@ async function placeAndRun(
         });
       } finally {
         following.abort();
-        await Promise.all([session.end(), audit.ended()]);
+        [others] = await Promise.all([session.end(), audit.ended()]);
       }
     } finally {
-      await agents.remove();
+      await agents.remove(others);
     }
   } finally {
     close();
   }
 }
+
+/** A session with the first agent that takes it. */
+async function beginSession(
+  agents: Agents,
+  progress: Progress,
+  options: Omit<SessionOptions, "dial" | "gone">,
+): Promise<{ readonly agent: PlacedAgent; readonly session: Session }> {
+  let agent = await agents.first(options.signal);
+  const start = (): Promise<Session> => {
+    progress.begin("connecting");
+    const { dial, gone } = agent;
+    return startSession({ ...options, dial: dial.bind(agent), gone });
+  };
+  try {
+    const session = await start().catch(async (error: unknown) => {
+      if (!agent.isJoined || !isNotAdmitted(error)) throw error;
+      progress.begin("starting an agent of its own");
+      agent = await agents.own(options.signal);
+      return start();
+    });
+    agents.followJoiners(({ sessionId, publicKey, owner }) => {
+      // Refused or too late: the other gets an agent of its own.
+      session.admit(sessionId, publicKey, owner).catch(() => {});
+    });
+    return { agent, session };
+  } catch (error) {
+    throw sessionFailed(agent, error);
+  }
+}
+
+const isNotAdmitted = (error: unknown): boolean =>
+  error instanceof TunnelFailure && /^(EACCES|EAGAIN|ECONNRESET|ETIMEDOUT)$/.test(error.errno);
 
 interface Running {
   readonly progress: Progress;

@@ -15,7 +15,12 @@ const FIND_TIMEOUT_SECONDS = 20;
 export interface SessionFacts
   extends Pick<
     AgentOptions,
-    "sessionId" | "greetsAs" | "publicKey" | "idleTimeoutMs" | "communicationTimeoutMs" | "startupTimeoutMs"
+    | "sessionId"
+    | "greetsAs"
+    | "publicKey"
+    | "idleTimeoutMs"
+    | "communicationTimeoutMs"
+    | "startupTimeoutMs"
   > {
   /** The user's name as the cluster knows it; undefined where it does not tell. */
   readonly owner?: string | undefined;

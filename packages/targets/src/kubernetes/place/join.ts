@@ -85,7 +85,11 @@ export function joinedBody(
     api.request(
       { verb: "patch", group: "", resource: "pods", namespace, name },
       {
-        body: { metadata: { annotations: { [`${KEY_PREFIX}${facts.greetsAs ?? facts.sessionId}`]: value } } },
+        body: {
+          metadata: {
+            annotations: { [`${KEY_PREFIX}${facts.greetsAs ?? facts.sessionId}`]: value },
+          },
+        },
         signal,
       },
     );

@@ -214,7 +214,7 @@ class AgentInPod implements PlacedAgent {
   #join(joiner: Joiner): void {
     const { sessionId, publicKey } = joiner;
     const isKnown = this.#joiners.get(sessionId)?.publicKey === publicKey;
-    if (isKnown || sessionId === this.#options.greetsAs) return;
+    if (isKnown || sessionId === (this.#options.greetsAs ?? this.#options.sessionId)) return;
     this.#joiners.set(sessionId, joiner);
     this.#onJoiner?.(joiner);
   }
