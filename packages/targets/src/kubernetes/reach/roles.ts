@@ -205,7 +205,13 @@ export function sessionPurposes(
     place,
     ...(kind === "targetless"
       ? []
-      : (["read policy", "write events"] as const).map((operation) => ({ operation, namespace }))),
+      : [
+          ...(["read policy", "write events"] as const).map((operation) => ({
+            operation,
+            namespace,
+          })),
+          { operation: "join agent" as const, namespace: agentNamespace ?? namespace },
+        ]),
   ];
 }
 
