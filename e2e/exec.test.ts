@@ -63,7 +63,7 @@ describe("inpod exec on a cluster", { skip: noCluster, timeout: 400_000 }, () =>
     waitFor(
       "the namespace to be as before",
       async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      75_000,
+      100_000, // a session that is lost may come back for a minute
     );
 
   const steal = (): ReturnType<typeof startInpod> =>
@@ -195,7 +195,11 @@ func main() {
     ["the agent's Node", /\/inpod\/node\0.*agent\.js/],
     ["inpod-enter", /^\/inpod\/inpod-enter\0/],
   ] as const) {
-    test(`kill -9 of ${who}: the pod answers again, and nothing is left`, {
+    const what =
+      who === "the CLI"
+        ? "the pod answers again"
+        : "another agent takes its place, for the same process";
+    test(`kill -9 of ${who}: ${what}, and nothing is left`, {
       skip: onThisKernel(),
     }, async () => {
       const before = marked();
@@ -203,10 +207,15 @@ func main() {
       await inpod.says(/local server listens/);
       assert.match(await ask(), /^local /);
       for (const pid of processesLike(pattern)) process.kill(pid, "SIGKILL");
+      if (who !== "the CLI") {
+        await inpod.says(/the agent is gone .*starting another one/);
+        await inpod.says(/the connection to the agent is back/);
+        assert.match(await ask(), /^local /);
+        inpod.interrupt();
+      }
       await waitFor("the pod's own answer", async () =>
         (await ask().catch(() => "")).startsWith("pod ") ? true : undefined,
       );
-      if (who !== "the CLI") inpod.interrupt();
       await inpod.done;
       await untilAsBefore();
       await waitFor("the session's processes to be gone", async () =>

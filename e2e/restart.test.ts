@@ -9,6 +9,7 @@ import { type Running, startInpod } from "./support/inpod.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
+import { Relay } from "./support/relay.ts";
 
 /** Each life writes a file and a variable of its own: how often the volume has seen a start. */
 const POD_SERVER = `
@@ -193,6 +194,36 @@ describe("a session and the accidents of its target and agent", {
     assert.equal(localPid(answer), localPid(before));
     await end(inpod);
   });
+
+  for (const [what, isLong] of [
+    ["for some seconds: the same agent goes on", false],
+    ["for longer than the agent waits: another one goes on", true],
+  ] as const) {
+    test(`the way to the cluster is cut ${what}, with the same process`, async (t) => {
+      const kubeconfig = join(folder, `kubeconfig-${isLong}`);
+      const relay = await Relay.start(kubeconfig);
+      t.after(() => relay.stop());
+      const inpod = start({ kubeconfig, agent: { idle_timeout: 1 } });
+      await inpod.says(/local server listens/);
+      const before = await until("the local answer", /^local /);
+      const first = await agentPod();
+      relay.cut();
+      await until("the pod's own answer", /^pod /);
+      if (isLong) {
+        await waitFor(
+          "the agent's end",
+          async () => ((await inventory(namespace)).includes(first) ? undefined : true),
+          110_000,
+        );
+      }
+      relay.mend();
+      await inpod.says(/the connection to the agent is back/);
+      const answer = await until("the local answer again", /^local /);
+      assert.equal(localPid(answer), localPid(before));
+      assert.equal((await agentPod()) === first, !isLong);
+      await end(inpod);
+    });
+  }
 
   test("a crash-looping pod is a target: its clients are answered, and each life's files are served", async () => {
     await apply(
