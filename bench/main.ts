@@ -94,7 +94,7 @@ function results(): string {
     `load ${loadBefore} before, ${load()} after`,
     values.quick
       ? "--quick: one short sample of each"
-      : `medians of ${FULL.rounds} samples each, taken in turn`,
+      : `medians of ${FULL.rounds} samples each, taken in turn, of load after a first one that is not counted`,
   ];
   return `# Results\n\nWritten by \`npm run bench\`. ${machine.join(" · ")}\n\n${markdown(rows, skipped)}\n`;
 }

@@ -2,6 +2,15 @@
 
 export type Sample = () => Promise<number>;
 
+/** What runs for long is measured when it has run for a while: the first round is not counted. */
+export async function warm<Name extends string>(
+  rounds: number,
+  variants: Readonly<Record<Name, Sample>>,
+): Promise<Record<Name, number>> {
+  await interleaved(1, variants);
+  return interleaved(rounds, variants);
+}
+
 /** Medians of `rounds` samples of each; a round takes one of each, every other round the other way round. */
 export async function interleaved<Name extends string>(
   rounds: number,

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { type Bed, HTTP_SERVER, LOAD_HTTP_PORT, LOAD_PORT } from "../bed.ts";
 import { Cluster } from "../cluster.ts";
 import { Forward } from "../forward.ts";
-import { interleaved, median } from "../measure.ts";
+import { median, warm } from "../measure.ts";
 import { atLeast, figureAtMost, type Row, type Skipped } from "../table.ts";
 import { watchAnswers } from "./incoming.ts";
 import { LOAD_ROWS, sampleLoad } from "./outgoing.ts";
@@ -100,7 +100,7 @@ async function outgoing(bed: Bed, cluster: Cluster): Promise<Row[]> {
     const shared = { what: row.what, unit: row.unit, beside: BESIDE };
     const goal = atLeast(GOALS[at] ?? 1);
     if (row.unit !== "MB/s") {
-      const found = await interleaved(rounds, both);
+      const found = await warm(rounds, both);
       const note = row.mode === "connect" ? CONNECT_NOTE : undefined;
       rows.push({
         ...shared,
@@ -111,7 +111,7 @@ async function outgoing(bed: Bed, cluster: Cluster): Promise<Row[]> {
       });
       continue;
     }
-    const found = await interleaved(rounds, {
+    const found = await warm(rounds, {
       ...both,
       carrier: () => sampleLoad(plain, bed.load, row, carried, loadMs),
     });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { type Bed, HTTP_SERVER } from "../bed.ts";
-import { interleaved, median } from "../measure.ts";
+import { median, warm } from "../measure.ts";
 import { atLeast, figureAtMost, type Row } from "../table.ts";
 
 const POD_PORT = 7400;
@@ -37,7 +37,7 @@ export async function stolen(bed: Bed): Promise<Row[]> {
     [1, 0.25],
     [50, 0.4],
   ] as const) {
-    const found = await interleaved(bed.length.rounds, {
+    const found = await warm(bed.length.rounds, {
       plain: () => rate(POD_PORT, connections),
       inpod: () => rate(STOLEN_PORT, connections),
     });

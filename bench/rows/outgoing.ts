@@ -1,6 +1,6 @@
 /** From the user's process to a server beside the pod: bulk, round trips, new connections. */
 import { type Bed, LOAD_PORT, RELAY } from "../bed.ts";
-import { interleaved } from "../measure.ts";
+import { warm } from "../measure.ts";
 import type { Shell } from "../shell.ts";
 import { atLeast, type Row } from "../table.ts";
 
@@ -63,7 +63,7 @@ export async function outgoing(bed: Bed): Promise<Row[]> {
   const { rounds, loadMs } = bed.length;
   const rows: Row[] = [];
   for (const row of LOAD_ROWS) {
-    const found = await interleaved(rounds, {
+    const found = await warm(rounds, {
       direct: () => sampleLoad(pod, bed.load, row, { host, port: LOAD_PORT }, loadMs),
       relay: () => sampleLoad(pod, bed.load, row, { host: "127.0.0.1", port: NEAR_PORT }, loadMs),
       inpod: () => sampleLoad(inpod, bed.load, row, { host, port: LOAD_PORT }, loadMs),

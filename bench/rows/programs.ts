@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bed } from "../bed.ts";
-import { interleaved } from "../measure.ts";
+import { warm } from "../measure.ts";
 import type { Shell } from "../shell.ts";
 import { atMost, type Row, type Skipped } from "../table.ts";
 
@@ -127,8 +127,7 @@ export async function wholePrograms(bed: Bed): Promise<{ rows: Row[]; skipped: S
     const shared = { beside: "without inpod", unit: "ms", goal: atMost(program.goal) };
     if (program.isBuildTool) {
       const all = { ...both, tapped: () => timed(tapped, program) };
-      await interleaved(1, all); // warm
-      const found = await interleaved(bed.length.rounds, all);
+      const found = await warm(bed.length.rounds, all);
       rows.push(
         { what: program.what, ...shared, plain: found.plain, inpod: found.skipped },
         {
@@ -137,8 +136,7 @@ export async function wholePrograms(bed: Bed): Promise<{ rows: Row[]; skipped: S
         },
       );
     } else {
-      await interleaved(1, both);
-      const found = await interleaved(bed.length.rounds, both);
+      const found = await warm(bed.length.rounds, both);
       rows.push({ what: program.what, ...shared, plain: found.plain, inpod: found.skipped });
     }
   }

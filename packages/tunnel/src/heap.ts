@@ -10,6 +10,8 @@ import { setFlagsFromString } from "node:v8";
  *   With room for four times what lives it is marked when it grows.
  * - It scavenges with several threads, which wait for each other, actively, when other programs have the processors:
  *   4 ms each instead of 0.3.
+ *
+ * @param mayGrow false: there is a limit of memory, and marking often keeps the heap small
  */
 export function tuneHeapForBulk({ mayGrow }: { readonly mayGrow: boolean }): void {
   if (mayGrow) setFlagsFromString("--heap-growing-percent=400");
