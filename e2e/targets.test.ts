@@ -215,8 +215,8 @@ describe("every kind of target", { skip: noCluster, timeout: 400_000 }, () => {
       if (path === "deployment/crashing")
         await until(
           "pod",
-          '{.items[?(@.metadata.labels.app=="crashing")].status.containerStatuses[0].state.waiting.reason}',
-          /CrashLoopBackOff/,
+          '{.items[?(@.metadata.labels.app=="crashing")].status.containerStatuses[0].restartCount}',
+          /^[1-9]/,
         );
       const ran = await runInpod([
         ...["exec", "-t", path, "-n", namespace, "--"],
@@ -523,9 +523,13 @@ describe("every kind of target", { skip: noCluster, timeout: 400_000 }, () => {
         ...["--", "true"],
       ]);
       assert.equal(ran.code, 0, ran.stderr);
-      t.diagnostic(`${path}: ${proxy.requests.length} requests, from beginning to end`);
-      assert.ok(proxy.requests.length >= 5, "the proxy saw the session");
-      assert.ok(proxy.requests.length <= 15, proxy.requests.join("\n"));
+      // What follows is the session's end.
+      const end = proxy.requests.findIndex((request) => request.startsWith("DELETE "));
+      assert.ok(end >= 5, `the proxy saw the session: ${proxy.requests.join(", ")}`);
+      // A port-forward to an agent that does not listen yet is tried again: how often is the machine's speed.
+      const start = new Set(proxy.requests.slice(0, end));
+      t.diagnostic(`${path}: ${start.size} requests to start, ${proxy.requests.length} in all`);
+      assert.ok(start.size <= 15, proxy.requests.join("\n"));
     }
   });
 });

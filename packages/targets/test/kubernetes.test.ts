@@ -41,6 +41,10 @@ test("the container nobody named: kubectl's annotation, else the first that is n
   assert.equal(chooseContainer({ containers, annotations }).name, "metrics");
   assert.equal(chooseContainer({ containers, annotations: {} }).name, "app");
   assert.equal(chooseContainer({ containers: ["envoy"], annotations: {} }).name, "envoy");
+  const older = { "kubectl.kubernetes.io/default-logs-container": "metrics" };
+  assert.equal(chooseContainer({ containers, annotations: older }).name, "metrics");
+  const sql = ["csql-orders", "linkerd-proxy", "web"];
+  assert.equal(chooseContainer({ containers: sql, annotations: {} }).name, "web");
   const gone = { "kubectl.kubernetes.io/default-container": "gone" };
   assert.equal(chooseContainer({ containers, annotations: gone }).name, "app");
 });

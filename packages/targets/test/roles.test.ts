@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { UserError } from "@inpod/protocol";
 import { parse } from "yaml";
 import { ApiError, explain } from "../src/kubernetes/reach/api-errors.ts";
+import { withRightsTables } from "../src/kubernetes/reach/rights-table.ts";
 import {
   type Purpose,
   rightsFor,
@@ -80,4 +82,11 @@ test("a refused call that nothing was said about is asked for by itself", () => 
   assert.deepEqual(role([], "shop").rules, [
     { apiGroups: ["batch"], resources: ["jobs"], verbs: ["create"] },
   ]);
+});
+
+test("docs/rights.md has the rights of this version (else: npm run config-docs)", () => {
+  const document = readFileSync(new URL("../../../docs/rights.md", import.meta.url), "utf8");
+  assert.ok(withRightsTables(document) === document, "docs/rights.md is stale");
+  assert.match(document, /\| `deployment\/…` +\| get deployments.apps · list pods +\|/);
+  assert.match(document, /create, delete jobs.batch/);
 });

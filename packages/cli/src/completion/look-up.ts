@@ -26,7 +26,7 @@ export async function lookUp(
   { env, directory }: Io,
 ): Promise<readonly string[]> {
   if (lookup === "targets" && !value.includes("/"))
-    return [...KINDS, "label", "process"].map((kind) => `${kind}/`);
+    return [...[...KINDS, "label", "process"].map((kind) => `${kind}/`), "targetless"];
   const config = configOf(said, env, directory);
   const { kubeconfig, context, namespace } = config;
   if (lookup === "contexts") return contextNames(kubeconfig);

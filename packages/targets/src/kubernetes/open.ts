@@ -50,9 +50,15 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
   const session = await openFor(options, options.target.kind);
   const { cluster } = session;
   try {
-    const { pod, pods, why } = await findTarget(cluster, options.target, options.signal);
+    const { pod, pods, why, workload } = await findTarget(cluster, options.target, options.signal);
     const { api } = cluster;
-    const policy = await targetPolicy(cluster, pod.namespace, pod.policyPlaces, options.signal);
+    const policy = await targetPolicy(
+      cluster,
+      pod.namespace,
+      pod.policyPlaces,
+      options.signal,
+      workload,
+    );
     let hasPlaced = false;
     return {
       name: pod.path,

@@ -8,6 +8,7 @@ import { type Choice, choosePod } from "./choose-pod.ts";
 import { judgePod, type PodVerdict } from "./judge-pod.ts";
 import { lastWarning } from "./last-warning.ts";
 import { isNamespace, notFound, unknownNamespace } from "./names.ts";
+import type { KnownWorkload } from "./policy.ts";
 import { containerNotFound, podNotRunning, type TargetPod } from "./target-pod.ts";
 import { type WorkloadPath, workloadPods } from "./workload-pods.ts";
 
@@ -18,6 +19,8 @@ export interface FoundTarget {
   readonly pods: readonly TargetPod[];
   /** "pod/orders-7d4f: the newest of the 3 ready pods of deployment/orders; container app: the only container" */
   readonly why: string;
+  /** What was read to find it. */
+  readonly workload?: KnownWorkload | undefined;
 }
 
 /**
@@ -70,7 +73,7 @@ async function findWorkload(
   signal: AbortSignal | undefined,
 ): Promise<FoundTarget> {
   const { api, namespace } = cluster;
-  const { what, pods, order, none, hints } = await workloadPods(cluster, path, signal);
+  const { what, pods, order, none, hints, workload } = await workloadPods(cluster, path, signal);
   const choice = choosePod(pods, path.container, order, what);
   switch (choice.kind) {
     case "chosen":
@@ -78,6 +81,7 @@ async function findWorkload(
         pod: choice.target,
         pods: choice.ready,
         why: told(choice.target, choice.why),
+        workload,
       };
     case "no-container":
       throw containerNotFound(what, path.container ?? "", choice.known);

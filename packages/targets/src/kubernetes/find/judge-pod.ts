@@ -117,7 +117,7 @@ function unusable(
     return words(
       `${why}, and a pod that is over has no network and no files any more`,
       message ?? pod.status?.message,
-      [...againHints(pod, container), look, logs],
+      [...againHints(pod, container), ...WITHOUT, look, logs],
     );
   }
   if (unscheduled !== undefined)
@@ -134,6 +134,8 @@ function unusable(
     return words(`it waits: ${waiting.reason ?? "unknown"}`, waiting.message, [look, logs]);
   return words(`the pod's phase is ${phase}`, pod.status?.message);
 }
+
+const WITHOUT = ["or do without its environment and files: --target targetless"];
 
 /** What works instead of a pod that is over. */
 function againHints(pod: V1Pod, container: string): string[] {

@@ -45,6 +45,13 @@ function workloadOf(
   return known && { kind: known, name };
 }
 
+/** A workload that has been read already, to find its pods: it need not be asked for again. */
+export interface KnownWorkload {
+  readonly kind: WorkloadKind;
+  readonly name: string;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 /**
  * Of several the stricter holds. What the user may not read says nothing: a policy is advice against mistakes, and
  * the wall is the cluster's own.
@@ -56,6 +63,7 @@ export async function targetPolicy(
   namespace: string,
   places: PolicyPlaces,
   signal: AbortSignal | undefined,
+  known?: KnownWorkload | undefined,
 ): Promise<TargetPolicy> {
   const annotationOf = async (call: Omit<ApiCall, "verb">): Promise<string | undefined> => {
     try {
@@ -70,9 +78,12 @@ export async function targetPolicy(
     }
   };
   const { own, workload } = places;
+  const isKnown = known?.kind === workload?.kind && known?.name === workload?.name;
   const [ofNamespace, ofWorkload] = await Promise.all([
     annotationOf({ group: "", resource: "namespaces", name: namespace }),
-    workload && annotationOf({ ...RESOURCES[workload.kind], namespace, name: workload.name }),
+    isKnown
+      ? known?.annotations[ANNOTATION]
+      : workload && annotationOf({ ...RESOURCES[workload.kind], namespace, name: workload.name }),
   ]);
   const found = [
     ["the pod", own],

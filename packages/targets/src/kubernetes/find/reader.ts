@@ -6,11 +6,13 @@ import { explain, isNotFound } from "../reach/api-errors.ts";
 import { listAll, listMetadata, type Metadata } from "../reach/list.ts";
 import { RESOURCES } from "../reach/roles.ts";
 import { notFound } from "./names.ts";
+import type { KnownWorkload } from "./policy.ts";
 
 export class Reader {
   readonly cluster: Cluster;
   readonly signal: AbortSignal | undefined;
   readonly namespace: string;
+  #first: KnownWorkload | undefined;
 
   constructor(cluster: Cluster, signal: AbortSignal | undefined) {
     this.cluster = cluster;
@@ -18,11 +20,18 @@ export class Reader {
     this.namespace = cluster.namespace;
   }
 
+  /** The target itself; what it refers to is read after it. */
+  get first(): KnownWorkload | undefined {
+    return this.#first;
+  }
+
   async get<T>(kind: WorkloadKind, name: string): Promise<T> {
     const { api } = this.cluster;
     const call = { ...RESOURCES[kind], verb: "get", namespace: this.namespace, name } as const;
     try {
-      return await api.request<T>(call, { signal: this.signal });
+      const found = await api.request<T & Metadata>(call, { signal: this.signal });
+      this.#first ??= { kind, name, annotations: found.metadata.annotations ?? {} };
+      return found;
     } catch (error) {
       if (!isNotFound(error)) throw explain(error);
       throw await notFound(api, kind, this.namespace, name, this.signal, error);

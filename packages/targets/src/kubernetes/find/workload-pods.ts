@@ -26,6 +26,7 @@ import {
   type Scaled,
   serviceWithoutPods,
 } from "./no-pods.ts";
+import type { KnownWorkload } from "./policy.ts";
 import { Reader } from "./reader.ts";
 import { ownedThroughReplicaSets, type Rollout, rolloutSelector } from "./replica-sets.ts";
 import { selectorText } from "./selector.ts";
@@ -41,6 +42,8 @@ export interface WorkloadPods {
   readonly none: () => UserError;
   /** What helps when none of them runs, before what helps with any pod. */
   readonly hints: readonly string[];
+  /** Of labels nothing but pods is read. */
+  readonly workload?: KnownWorkload | undefined;
 }
 
 /** @throws UserError TARGET_NOT_FOUND, NAMESPACE_NOT_FOUND, TARGET_HAS_NO_PODS, and those of the API */
@@ -49,8 +52,9 @@ export async function workloadPods(
   path: WorkloadPath,
   signal: AbortSignal | undefined,
 ): Promise<WorkloadPods> {
-  const found = await read(new Reader(cluster, signal), path);
-  return { hints: [], order: {}, ...found };
+  const reader = new Reader(cluster, signal);
+  const found = await read(reader, path);
+  return { hints: [], order: {}, workload: reader.first, ...found };
 }
 
 type Found = Pick<WorkloadPods, "what" | "pods" | "none"> & Partial<WorkloadPods>;
@@ -177,6 +181,11 @@ async function cronJob(reader: Reader, name: string): Promise<Found> {
     pods,
     none: () => noJobPods(what, reader.namespace, newest),
     hints: [runNow(name, reader.namespace)],
+    workload: {
+      kind: "job",
+      name: newest.metadata?.name ?? "",
+      annotations: newest.metadata?.annotations ?? {},
+    },
   };
 }
 

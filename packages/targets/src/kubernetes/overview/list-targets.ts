@@ -2,7 +2,7 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { WORKLOADS, type WorkloadKind } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
-import { isNamespace, isUnknownKind, unknownNamespace } from "../find/names.ts";
+import { isNamespace, isUnknownKind, noRollouts, unknownNamespace } from "../find/names.ts";
 import { explain, isForbidden } from "../reach/api-errors.ts";
 import { type ListOptions, listAll, listMetadata, type Metadata } from "../reach/list.ts";
 import { RESOURCES } from "../reach/roles.ts";
@@ -76,11 +76,8 @@ export async function listTargets(cluster: Cluster, query: ListQuery): Promise<T
     if ("items" in answer) return void targets.push(...describe(answer.items));
     // A kind that nobody asked for and the cluster does not know is not missed.
     if (query.kinds === undefined && isUnknownKind(answer.error)) return;
-    notListed.push({
-      kind,
-      why: String((explain(answer.error) as Error).message),
-      error: answer.error,
-    });
+    const error = isUnknownKind(answer.error) ? noRollouts(answer.error) : explain(answer.error);
+    notListed.push({ kind, why: String((error as Error).message), error });
   };
   if (kinds.includes("pod"))
     take("pod", selected ?? pods, (items) => describePods(items.filter(isNoAgent)));
@@ -94,7 +91,7 @@ export async function listTargets(cluster: Cluster, query: ListQuery): Promise<T
 
   const [refused] = notListed;
   if (refused !== undefined && (query.kinds !== undefined || targets.length === 0))
-    throw explain(refused.error);
+    throw refused.error;
   if (
     targets.length === 0 &&
     namespace !== undefined &&
