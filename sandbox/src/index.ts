@@ -31,8 +31,8 @@ export type {
 export { ClientError } from "./client.ts";
 export { NAMES, NETWORK, POD_ENVIRONMENT, POD_FILES } from "./network.ts";
 export {
+  type ContainerOptions,
   PODMAN_IMAGE,
-  PODMAN_NETWORK,
   type Podman,
   podmanMissing,
   startPodman,

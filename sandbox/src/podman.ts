@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -18,19 +18,28 @@ const CONTAINER_TIMEOUT = "900";
 export interface Podman {
   /** For each podman command, whoever starts it. */
   readonly env: NodeJS.ProcessEnv;
+  /** How a program is run that calls podman itself: in this network or not, where podman's mounts are seen. */
+  command(argv: readonly string[], cwd: string): readonly [string, ...string[]];
   /** `podman ARGS`; its stdout. @throws with its stderr */
   run(...args: readonly string[]): Promise<string>;
-  /** A container in the background, of busybox, with `/bin/sh -c script` as its main process. */
-  start(
-    name: string,
-    script: string,
-    ...options: readonly string[]
-  ): Promise<{ readonly pid: number; readonly address: string }>;
+  /** A container in the background, of busybox, with `/bin/sh -c script` as its main process. The pid of that. */
+  start(name: string, script: string, ...options: readonly string[]): Promise<number>;
+  /**
+   * Two containers that reach each other by their names: as root in a network of podman's with its name server, else
+   * by a pair of interfaces and their hosts files, for want of a right to more.
+   */
+  startPair(first: ContainerOptions, second: ContainerOptions): Promise<readonly [number, number]>;
   /** `podman exec NAME sh -c SCRIPT`; its stdout. */
   sh(name: string, script: string): Promise<string>;
   /** Serves Docker's API; the value of DOCKER_HOST. */
   serveDocker(): Promise<string>;
   stop(): Promise<void>;
+}
+
+export interface ContainerOptions {
+  readonly name: string;
+  readonly script: string;
+  readonly options?: readonly string[];
 }
 
 /** A reason to skip, or false: for node:test's `skip`. */
@@ -46,8 +55,9 @@ export function podmanMissing(): string | false {
 
 /** Of busybox alone. */
 export const PODMAN_IMAGE = "localhost/inpod-test/busybox:1";
-/** Where containers of root find each other by name. */
-export const PODMAN_NETWORK = "inpod-test";
+const NETWORK_NAME = "inpod-test";
+/** Of the range for tests of networks (RFC 2544). */
+const ADDRESSES = ["198.18.210.2", "198.18.210.3"];
 
 /** @throws where this machine does not let podman run containers */
 export async function startPodman(): Promise<Podman> {
@@ -96,7 +106,9 @@ ignore_chown_errors = "true"
   };
   const network = isRoot ? await holdNetwork() : undefined;
   const inNetwork = (argv: readonly string[]): string[] =>
-    network === undefined ? [...argv] : ["nsenter", `--net=/proc/${network.pid}/ns/net`, ...argv];
+    network === undefined
+      ? [...argv]
+      : ["nsenter", "--target", String(network.pid), "--net", "--mount", ...argv];
   const run = async (...args: readonly string[]): Promise<string> => {
     const [program = "", ...rest] = inNetwork(["podman", ...args]);
     const { stdout } = await promisify(execFile)(program, rest, {
@@ -111,18 +123,52 @@ ignore_chown_errors = "true"
 
   const podman: Podman = {
     env,
+    command: (argv, cwd) => [
+      ...(network === undefined
+        ? (["env"] as const)
+        : (["nsenter", "--target", String(network.pid), "--mount", "env"] as const)),
+      ...[`--chdir=${cwd}`, ...argv],
+    ],
     run,
     start: async (name, script, ...options) => {
       await run(
-        ...["run", "--detach", "--name", name, "--timeout", CONTAINER_TIMEOUT],
-        ...["--network", isRoot ? PODMAN_NETWORK : "none", "--stop-timeout", "0"],
+        ...[
+          "run",
+          "--detach",
+          "--name",
+          name,
+          "--timeout",
+          CONTAINER_TIMEOUT,
+          "--stop-timeout",
+          "0",
+        ],
         ...[...options, PODMAN_IMAGE, "/bin/sh", "-c", script],
       );
-      const format = "{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-      const [pid = "", address = ""] = (await run("inspect", "--format", format, name))
-        .trim()
-        .split(" ");
-      return { pid: Number(pid), address };
+      return Number(await run("inspect", "--format", "{{.State.Pid}}", name));
+    },
+    startPair: async (...pair) => {
+      const [first, second] = pair;
+      const network = isRoot ? ["--network", NETWORK_NAME] : ["--network", "none"];
+      const hosts = isRoot
+        ? []
+        : pair.flatMap(({ name }, at) => ["--add-host", `${name}:${ADDRESSES[at]}`]);
+      const begin = ({ name, script, options = [] }: ContainerOptions): Promise<number> =>
+        podman.start(name, script, ...network, ...hosts, ...options);
+      const pids = [await begin(first), await begin(second)] as const;
+      if (!isRoot) {
+        const inside = (pid: number, ...command: readonly string[]): Promise<string> =>
+          run("unshare", "nsenter", `--net=/proc/${pid}/ns/net`, ...command);
+        await inside(
+          pids[0],
+          ..."ip link add eth0 type veth peer name eth0 netns".split(" "),
+          String(pids[1]),
+        );
+        for (const [at, pid] of pids.entries()) {
+          await inside(pid, "ip", "address", "add", `${ADDRESSES[at]}/24`, "dev", "eth0");
+          await inside(pid, "ip", "link", "set", "eth0", "up");
+        }
+      }
+      return pids;
     },
     sh: (name, script) => run("exec", name, "/bin/sh", "-c", script),
     serveDocker: async () => {
@@ -158,12 +204,13 @@ ignore_chown_errors = "true"
         await run("unshare", "rm", "-rf", at("graph"), at("runroot"));
         await rm(folder, { recursive: true, force: true });
       }
+      if (network !== undefined) await endNameServer(network);
       network?.stdin?.end();
     },
   };
   try {
     await importBusybox(at("rootfs"), run);
-    if (isRoot) await run("network", "create", PODMAN_NETWORK);
+    if (isRoot) await run("network", "create", "--subnet", "198.18.211.0/24", NETWORK_NAME);
     return podman;
   } catch (error) {
     await podman.stop().catch(() => {});
@@ -188,16 +235,28 @@ async function importBusybox(rootfs: string, run: Podman["run"]): Promise<void> 
   await run("import", "--quiet", "--change", "ENV PATH=/bin", archive, PODMAN_IMAGE);
 }
 
-/** A network namespace with loopback, for as long as its process has our pipe. */
+/** It ends with the last container, unless something went wrong. */
+async function endNameServer(network: ChildProcess): Promise<void> {
+  const file = `/proc/${network.pid}/root/run/containers/networks/aardvark-dns/aardvark.pid`;
+  const pid = Number(await readFile(file, "utf8").catch(() => "0"));
+  try {
+    if (pid > 0) process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/**
+ * A network namespace with loopback, for as long as its process has our pipe; and a mount namespace, since root's podman
+ * keeps what it knows of networks and their name servers in one place only.
+ */
 async function holdNetwork(): Promise<ChildProcess> {
-  const holder = spawn(
-    "unshare",
-    ["--net", "sh", "-c", "ip link set lo up && echo up && exec cat"],
-    {
-      env: { PATH: toolPath },
-      stdio: ["pipe", "pipe", "inherit"],
-    },
-  );
+  const script =
+    "ip link set lo up && mkdir -p /run/containers && mount -t tmpfs inpod-test /run/containers && echo up && exec cat";
+  const holder = spawn("unshare", ["--net", "--mount", "sh", "-c", script], {
+    env: { PATH: toolPath },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   if (holder.stdout === null) throw new Error("unshare has no output");
   for await (const line of createInterface({ input: holder.stdout })) {
     if (line === "up") return holder;

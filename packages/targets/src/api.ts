@@ -102,12 +102,17 @@ export interface SpecEnvironment {
 }
 
 export interface Target {
-  /** "pod/orders-7d4f/container/app" or "process/1234". */
+  /** "pod/orders-7d4f/container/app", "podman/web" or "process/1234". */
   readonly name: string;
   /** How it was chosen, in one line for people; undefined where there was no choice. */
   readonly why?: string;
   /** Where the target's container has volumes, as its spec says; undefined where there is no spec. */
   readonly volumeMounts?: readonly string[];
+  /**
+   * What the settings of a container without a cluster say; its main process's own environment, which the agent reads,
+   * stands above it. Secret.
+   */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Undefined: a kind of target that has none. */
   readonly policy?: TargetPolicy;
   /**

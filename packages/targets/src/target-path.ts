@@ -118,5 +118,5 @@ function targetInvalid(target: string, kind: string): UserError {
 export const TARGET_EXAMPLES = [
   "name a workload or a pod: --target deployment/orders, or pod/orders-7d4f",
   "and one of its containers: --target deployment/orders/container/app",
-  "or a process of this machine: --target process/1234",
+  "or, without a cluster, a container or a process: --target docker/web, podman/web, process/1234",
 ];

@@ -50,9 +50,11 @@ const rejectsWith = (work: Promise<unknown>, code: string, words: RegExp) =>
 
 test("events are read line by line, in any pieces, and what is none is left out", () => {
   const text =
-    '{"event":"listening","port":80}\nnoise\n7\nnull\n{"event":"later"}\n{"event":"listening","port":0}\n{"event":"error","errno":"EPERM","what":"no"}\n{"event":"ended","why":"deadline"}\n';
+    '{"event":"listening","port":80}\nnoise\n7\nnull\n{"event":"later"}\n{"event":"listening","port":0}\n{"event":"listening","port":null}\n{"event":"target-gone"}\n{"event":"error","errno":"EPERM","what":"no"}\n{"event":"ended","why":"deadline"}\n';
   const expected = [
     { kind: "listening", port: 80 },
+    { kind: "listening", port: undefined },
+    { kind: "target-gone" },
     { kind: "error", errno: "EPERM", what: "no" },
     { kind: "ended", why: "deadline" },
   ];

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "clock.h"
@@ -53,6 +55,20 @@ static int listen_on(uint16_t port, uint16_t *bound_port) {
   if (fd < 0) return fd;
   if (getsockname(fd, (struct sockaddr *)&address, &length)) return -errno;
   *bound_port = ntohs(address.sin_port);
+  return fd;
+}
+
+// For whoever is in our mount namespace, and has another user's rights.
+static int listen_on_path(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) || chmod(path, 0666) || listen(fd, 64)) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
   return fd;
 }
 
@@ -123,9 +139,12 @@ static int end_of_node(struct supervisor *all) {
 
 static void target_gone(struct supervisor *all) {
   life_end(&all->life);
-  if (all->life.pod_uid)
+  if (all->life.pod_uid) {
     control_event(&all->control, CONTROL_TARGET_GONE, 0, "the main process of its container has ended");
-  else control_event(&all->control, CONTROL_TARGET_GONE, ESRCH, "the target's main process has ended");
+  } else {
+    control_event(&all->control, CONTROL_TARGET_GONE, ESRCH, "the target's main process has ended");
+    report_target_gone();
+  }
 }
 
 static int supervise(struct supervisor *all) {
@@ -224,12 +243,15 @@ int main(int argc, char **argv) {
   all.deadline = options.deadline_ms ? now_ms() + options.deadline_ms : 0;
   all.lifeline = options.exit_on_stdin_eof ? STDIN_FILENO : -1;
   uint16_t port = 0;
-  int listen_fd = listen_on(options.port, &port);
+  const char *path = options.listen_path;
+  int listen_fd = path ? listen_on_path(path) : listen_on(options.port, &port);
   if (listen_fd < 0) {
-    snprintf(what, sizeof what, "listen on 127.0.0.1:%u: %s", options.port, strerror(-listen_fd));
+    if (path) snprintf(what, sizeof what, "listen on %s: %s", path, strerror(-listen_fd));
+    else snprintf(what, sizeof what, "listen on 127.0.0.1:%u: %s", options.port, strerror(-listen_fd));
     return fail(-listen_fd, what);
   }
-  report_listening(port);
+  if (path) report_listening_on_path();
+  else report_listening(port);
   int metrics_fd = -1;
   if (options.metrics_length) {
     metrics_fd = listen_at((struct sockaddr *)&options.metrics, options.metrics_length);

@@ -6,13 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 const char usage[] =
-    "usage: inpod-enter --pid PID | --container-id ID [--pod-uid UID] | --targetless --listen PORT\n"
+    "usage: inpod-enter --pid PID | --container-id ID [--pod-uid UID] | --targetless\n"
+    "         --listen PORT | --listen-path PATH\n"
     "         [--in-pod] [--node-uid UID] [--node-gid GID] [--find-timeout SECONDS] [--deadline SECONDS]\n"
     "         [--allow-shared-network] [--exit-on-stdin-eof] [--metrics ADDRESS:PORT]\n"
     "         [--log-level off|error|warn|info|debug|trace] [--plain-log | --json-log] -- NODE-COMMAND...\n"
     "  --listen PORT            on 127.0.0.1 of this namespace; 0: any free port\n"
+    "  --listen-path PATH       on a unix socket: who is here can reach it from every network namespace\n"
     "  --pod-uid UID            without the container: the network of any process of this pod\n"
     "  --targetless             nobody's place: what a pod of this namespace sees\n"
     "  --in-pod                 this is a container of the target's pod: there is nothing to join\n"
@@ -110,6 +113,9 @@ int parse_options(int argc, char **argv, struct options *options, char *what, si
     } else if (!strcmp(name, "--listen")) {
       good = has_port = parse_number(value, 65535, &number);
       options->port = number;
+    } else if (!strcmp(name, "--listen-path")) {
+      good = value && *value == '/' && strlen(value) < sizeof((struct sockaddr_un *)0)->sun_path;
+      options->listen_path = value;
     } else if (!strcmp(name, "--node-uid")) {
       good = parse_number(value, UINT32_MAX - 1, &options->node_uid);
     } else if (!strcmp(name, "--node-gid")) {
@@ -136,7 +142,7 @@ int parse_options(int argc, char **argv, struct options *options, char *what, si
   options->node_command = at < argc ? argv + at + 1 : NULL;
   int ways = !!options->pid + !!options->container_id + options->targetless;
   const char *missing = ways != 1   ? "exactly one of --pid, --container-id and --targetless"
-                        : !has_port ? "--listen"
+                        : has_port == !!options->listen_path ? "exactly one of --listen and --listen-path"
                         : !options->node_command || !*options->node_command ? "-- NODE-COMMAND"
                                                                             : NULL;
   if (missing) snprintf(what, what_size, "needs %s", missing);

@@ -11,6 +11,7 @@ struct options {
   const char *container_id;
   const char *pod_uid;
   uint16_t port; // 0: any free one
+  const char *listen_path; // NULL: the port
   int64_t node_uid; // -1: unchanged
   int64_t node_gid; // -1: unchanged, and no rule knows Node by its gid
   int64_t find_timeout_ms;

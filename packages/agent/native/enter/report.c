@@ -60,11 +60,21 @@ void report_listening(uint16_t port) {
   put_event(json, words);
 }
 
+void report_listening_on_path(void) {
+  char line[64];
+  put_line(line, snprintf(line, sizeof line, "{\"event\":\"listening\",\"port\":null}\n"));
+}
+
 void report_target(pid_t pid) {
   char json[64], words[64];
   snprintf(json, sizeof json, "{\"event\":\"target\",\"pid\":%d}", pid);
   snprintf(words, sizeof words, "target pid=%d", pid);
   put_event(json, words);
+}
+
+void report_target_gone(void) {
+  char line[64];
+  put_line(line, snprintf(line, sizeof line, "{\"event\":\"target-gone\"}\n"));
 }
 
 void report_ended(const char *why) {

@@ -13,6 +13,7 @@ const MAX_ENV_FILE = 1024 * 1024;
 /**
  * Names and values as they are, byte for byte: what is not UTF-8 arrives unchanged.
  *
+ * @param spec what the target's spec sets: below what its main process has
  * @throws UserError for an env_file that cannot be read and values that cannot be variables
  */
 export function processEnvironment(
@@ -20,6 +21,7 @@ export function processEnvironment(
   target: TargetDescription,
   io: Io,
   reporter: Reporter,
+  spec: Readonly<Record<string, string>> = {},
 ): Record<ByteString, ByteString> {
   try {
     const { env } = config;
@@ -35,7 +37,7 @@ export function processEnvironment(
             unset: env.unset,
             ...(env.envFile === undefined ? {} : { envFile: readEnvFile(env.envFile, io) }),
           },
-      target.environment,
+      overlaid(spec, target.environment),
     );
     for (const { name, why } of chosen.skipped) {
       reporter.decision({ call: "env", subject: name, verdict: "local", why });
@@ -45,6 +47,18 @@ export function processEnvironment(
   } catch (error) {
     throw error instanceof ConfigValueError ? configInvalid(error) : error;
   }
+}
+
+/** The main process may have begun without a variable that its container has: `env -i` before it, a shell's own. */
+function overlaid(
+  spec: Readonly<Record<string, string>>,
+  environment: TargetDescription["environment"],
+): TargetDescription["environment"] {
+  const has = new Set(environment.map(([name]) => name));
+  const rest = Object.entries(spec)
+    .map(([name, value]) => [toBytes(name), toBytes(value)] as const)
+    .filter(([name]) => !has.has(name));
+  return [...rest, ...environment];
 }
 
 const toBytes = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1");

@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "@inpod/protocol";
-import type { ContainerEngine, Target, TargetPath } from "@inpod/targets";
-import { openKubernetes, openProcess, openTargetless } from "@inpod/targets";
+import type { Target, TargetPath } from "@inpod/targets";
+import { openEngine, openKubernetes, openProcess, openTargetless } from "@inpod/targets";
 import { placementOf } from "../agent-placement.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { clusterOptions } from "../configured-cluster.ts";
@@ -23,12 +23,16 @@ export async function openTarget(
   config: ResolvedConfig,
   signal: AbortSignal,
 ): Promise<OpenedTarget> {
-  const { agent } = config;
+  const agent = placementOf(config.agent);
   if (path.kind === "process")
     return { target: openProcess(path.pid, programs()), contextName: undefined, close: () => {} };
-  if (path.kind === "engine") throw engineNotYet(path.engine);
-  const { startupRetry } = agent;
-  const options = { ...clusterOptions(config), startupRetry, agent: placementOf(agent), signal };
+  if (path.kind === "engine") {
+    const { engine, name } = path;
+    const target = await openEngine({ engine, name, programs: programs(), agent, signal });
+    return { target, contextName: undefined, close: () => {} };
+  }
+  const { startupRetry } = config.agent;
+  const options = { ...clusterOptions(config), startupRetry, agent, signal };
   const target =
     path.kind === "targetless"
       ? await openTargetless(options)
@@ -50,9 +54,6 @@ function programs(): Parameters<typeof openProcess>[1] {
   }
   return paths;
 }
-
-const engineNotYet = (engine: ContainerEngine): UserError =>
-  new UserError("TARGET_NOT_YET", `a container of ${engine} as a target is not supported yet`);
 
 const notBuilt = (path: string): UserError =>
   new UserError("MACHINE_NOT_BUILT", `${path} is not there`, {

@@ -190,7 +190,7 @@ async function runInSession(
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const described = await withSpecEnvironment(session.target, target, reporter, signals.signal);
-  const environment = processEnvironment(config, described, io, reporter);
+  const environment = processEnvironment(config, described, io, reporter, target.environment);
   const line = rungLine(rung, described.missing);
   if (line !== undefined) reporter.notice({ key: "agent", text: line });
   signals.throwIfStopped();

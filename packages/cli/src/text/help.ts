@@ -66,7 +66,8 @@ Examples:
     inpod exec -- go run main.go
 
 Targets: pod, deployment, statefulset, daemonset, replicaset, rollout, job, cronjob, service (KIND/NAME),
-label/KEY=VALUE[,…], each with /container/NAME if not the usual one; process/PID needs no cluster.
+label/KEY=VALUE[,…], each with /container/NAME if not the usual one.
+Without a cluster: docker/NAME, podman/NAME, nerdctl/NAME, process/PID.
 Of a workload's pods the newest that is ready is taken; --verbose says why.
 
 A variable overrides a flag, a flag overrides the file: INPOD_TARGET_NAMESPACE=shop, for instance

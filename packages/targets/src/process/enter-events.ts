@@ -1,10 +1,12 @@
 /** What inpod-enter says on its stdout: one JSON object per line. Pure. */
 
 export type EnterEvent =
-  /** On 127.0.0.1 of the namespace that inpod-enter was started in. */
-  | { readonly kind: "listening"; readonly port: number }
+  /** On 127.0.0.1 of the namespace that inpod-enter was started in; undefined: on the path that it was told. */
+  | { readonly kind: "listening"; readonly port: number | undefined }
   /** Inside the target's namespaces. */
   | { readonly kind: "target" }
+  /** Its main process has ended; nothing that inpod-enter was told can bring another. */
+  | { readonly kind: "target-gone" }
   | { readonly kind: "error"; readonly errno: string; readonly what: string }
   | { readonly kind: "ended"; readonly why: string };
 
@@ -33,7 +35,8 @@ function parseEvent(line: string): EnterEvent | undefined {
   const { event, port, errno, what, why } = value;
   if (event === "listening" && Number.isInteger(port) && Number(port) > 0 && Number(port) < 65536)
     return { kind: "listening", port: Number(port) };
-  if (event === "target") return { kind: "target" };
+  if (event === "listening" && port === null) return { kind: "listening", port: undefined };
+  if (event === "target" || event === "target-gone") return { kind: event };
   if (event === "error" && typeof errno === "string" && typeof what === "string")
     return { kind: "error", errno, what };
   if (event === "ended" && typeof why === "string") return { kind: "ended", why };
