@@ -76,11 +76,19 @@ const tellWhy = optional(
   "events",
   "the cluster's own words for a pod that does not run",
 );
+/** Of the agent's own pod it is needed; where the target is in another namespace a session works without. */
+const followTarget = optional(
+  "watch",
+  "",
+  "pods",
+  "a container of the target that is started again is seen",
+);
 const readWorkload = (kind: WorkloadKind): Right[] => {
   const { group, resource } = RESOURCES[kind];
   return [
     ...always("get", group, resource, "its selector says which pods are its own"),
     ...always("list", "", "pods", "one of its pods is the target"),
+    ...followTarget,
     ...optional("list", group, resource, "a misspelt name gets the right one"),
     ...tellWhy,
   ];
@@ -107,9 +115,14 @@ const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
   "find pod": [
     ...always("get", "", "pods", "reads the target"),
     ...optional("list", "", "pods", "a misspelt name gets the right one"),
+    ...followTarget,
     ...tellWhy,
   ],
-  "find label": [...always("list", "", "pods", "one of these pods is the target"), ...tellWhy],
+  "find label": [
+    ...always("list", "", "pods", "one of these pods is the target"),
+    ...followTarget,
+    ...tellWhy,
+  ],
   "find deployment": [...readWorkload("deployment"), ...newestRevision],
   "find statefulset": readWorkload("statefulset"),
   "find daemonset": readWorkload("daemonset"),
