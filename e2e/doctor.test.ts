@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { imageOfFiles } from "./support/images.ts";
 import { runInpod } from "./support/inpod.ts";
 import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
@@ -23,9 +25,13 @@ interface Report {
   readonly role: string | null;
 }
 
+/** Of Node, busybox and the built inpod, at the paths that they have here; one for each checkout that shares a cluster. */
+const CLI_IMAGE = `lab/inpod-cli:${process.env.INPOD_AGENT_IMAGE?.split(":").at(-1) ?? "1"}`;
+const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+const BUSYBOX_FILE = "/bin/busybox";
 const SLEEP = ["sleep", "1000"];
 
-describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+describe("inpod doctor on a cluster", { skip: noCluster, timeout: 400_000 }, () => {
   const namespace = useNamespace("inpod-doctor");
   const restricted = useNamespace("inpod-doctor-restricted", {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -188,34 +194,41 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
   test("nothing is changed by asking, whatever is found", async () => {
     const places = [namespace, restricted, quota, limits, policed];
     const found = await Promise.all(places.map(versions));
-    for (const where of places) await examine(["-t", "pod/orders", "-n", where, "--steal"]);
-    await examine(["-t", "pod/orders", "-n", restricted, "-a", namespace]);
+    await Promise.all([
+      ...places.map((where) => examine(["-t", "pod/orders", "-n", where, "--steal"])),
+      examine(["-t", "pod/orders", "-n", restricted, "-a", namespace]),
+      examine(["-t", "targetless", "-n", restricted]),
+    ]);
     assert.deepEqual(await Promise.all(places.map(versions)), found);
   });
 
   test("a restricted namespace: Pod Security's own words, and where else the agent could go", async () => {
-    const report = await examine(["-t", "pod/orders", "-n", restricted]);
+    const at = ["-t", "pod/orders", "-n", restricted];
+    const [report, inPod, stealing, elsewhere] = await Promise.all([
+      examine(at),
+      examine([...at, "-e"]),
+      examine([...at, "-e", "--steal"]),
+      examine([...at, "-a", namespace]),
+    ]);
     has(report, "agent-pod-security", "problem", /restricted.*hostPID|host namespaces/s);
     has(report, "agent-pod-security", "problem", /everything but incoming traffic: -e/);
     assert.equal(report.exitCode, 5);
-    const inPod = await examine(["-t", "pod/orders", "-n", restricted, "-e"]);
     assert.deepEqual(ids(inPod, "problem"), []);
     has(inPod, "agent-unprivileged", "note", /nothing comes in/);
-    const stealing = await examine(["-t", "pod/orders", "-n", restricted, "-e", "--steal"]);
     has(stealing, "agent-no-incoming", "problem", /leave out --steal/);
-    const elsewhere = await examine(["-t", "pod/orders", "-n", restricted, "-a", namespace]);
     assert.deepEqual(ids(elsewhere, "problem"), []);
     has(elsewhere, "agent-job", "ok", new RegExp(`namespace "${namespace}" takes a job`));
   });
 
   test("a quota that is used up, a LimitRange, an admission policy: each in its own words", async () => {
-    const full = await examine(["-t", "pod/orders", "-n", quota]);
+    const [full, small, forbidden] = await Promise.all(
+      [quota, limits, policed].map((where) => examine(["-t", "pod/orders", "-n", where])),
+    );
+    assert.ok(full && small && forbidden);
     has(full, "agent-quota", "problem", /exceeded quota.*describe quota/s);
     has(full, "agent-quota", "problem", /an ephemeral container, which the cluster takes: -e/);
     assert.equal(full.exitCode, 5);
-    const small = await examine(["-t", "pod/orders", "-n", limits]);
     has(small, "agent-limit-range", "problem", /maximum memory usage per Container is 64Mi/);
-    const forbidden = await examine(["-t", "pod/orders", "-n", policed]);
     has(forbidden, "agent-policy", "problem", /hostPID is not for this namespace/);
   });
 
@@ -306,29 +319,38 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
         ["-t", "pod/a", "-a", quota],
       ],
     ];
-    const files: string[] = [];
-    for (const [at, flags] of sessions.entries()) {
-      const { code, stdout } = await runInpod([
-        ...["doctor", ...flags, "-n", namespace, "--print-role"],
-      ]);
-      assert.equal(code, 0, flags.join(" "));
-      const file = join(folder, `role-${at}.yaml`);
-      writeFileSync(file, stdout);
-      files.push("-f", file);
-    }
-    const names = await kubectl("apply", "--dry-run=server", "-o", "name", ...files);
+    const files = await Promise.all(
+      sessions.map(async (flags, at) => {
+        const { code, stdout } = await runInpod([
+          ...["doctor", ...flags, "-n", namespace, "--print-role"],
+        ]);
+        assert.equal(code, 0, flags.join(" "));
+        const file = join(folder, `role-${at}.yaml`);
+        writeFileSync(file, stdout);
+        return file;
+      }),
+    );
+    const names = await kubectl(
+      "apply",
+      "--dry-run=server",
+      "-o",
+      "name",
+      ...files.flatMap((file) => ["-f", file]),
+    );
     // The last has one for each namespace.
     assert.equal(names.trim().split("\n").length, sessions.length + 1, names);
   });
 
   test("targets that are not there, and the nearest that is", async () => {
-    const misspelt = await examine(["-t", "pod/order", "-n", namespace]);
+    const [misspelt, nowhere, container] = await Promise.all([
+      examine(["-t", "pod/order", "-n", namespace]),
+      examine(["-t", "pod/orders", "-n", "inpod-doctor-nowhere"]),
+      examine(["-t", "pod/orders/container/nope", "-n", namespace]),
+    ]);
     has(misspelt, "target-pod-not-found", "problem", /did you mean pod\/orders/);
     assert.equal(misspelt.exitCode, 3);
-    const nowhere = await examine(["-t", "pod/orders", "-n", "inpod-doctor-nowhere"]);
     has(nowhere, "cluster-namespace-not-found", "problem", /kubectl get namespaces/);
     assert.equal(nowhere.exitCode, 4);
-    const container = await examine(["-t", "pod/orders/container/nope", "-n", namespace]);
     has(container, "target-container-not-found", "problem", /its containers are: app/);
   });
 
@@ -364,6 +386,14 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     const inPod = await examine(["-t", "pod/orders", "-n", namespace, "-f", config, "-e"]);
     assert.deepEqual(ids(inPod, "problem"), []);
     has(inPod, "agent-ephemeral", "ok", /takes an ephemeral container/);
+  });
+
+  test("an agent that may not do what it must", async () => {
+    const config = join(folder, "weak.json");
+    writeFileSync(config, JSON.stringify({ agent: { disabled_capabilities: ["SYS_PTRACE"] } }));
+    const report = await examine(["-t", "pod/orders", "-n", namespace, "-f", config]);
+    has(report, "agent-config-capabilities", "problem", /without SYS_PTRACE/);
+    assert.equal(report.exitCode, 5);
   });
 
   test("a session without a target: only where its pod would run", async () => {
@@ -497,6 +527,41 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     const report = await examine(["-t", "deployment/shop", "-n", namespace]);
     assert.deepEqual(ids(report, "problem"), []);
     has(report, "target-found", "ok", /pod\/shop-\S+\/container\/app \(.*deployment\/shop/);
+  });
+
+  test("in a pod whose seccomp profile is the runtime's: the door that it closes, and what opens it", async () => {
+    await imageOfFiles(CLI_IMAGE, [process.execPath, BUSYBOX_FILE, DIST]);
+    const inPod = async (name: string, add: readonly string[]): Promise<Report> => {
+      await runPod({
+        namespace,
+        name,
+        image: CLI_IMAGE,
+        command: [BUSYBOX_FILE, "sleep", "3600"],
+        extra: {
+          securityContext: {
+            runAsUser: 1234,
+            allowPrivilegeEscalation: false,
+            capabilities: { drop: ["ALL"], add },
+            seccompProfile: { type: "RuntimeDefault" },
+          },
+        },
+      });
+      // Its exit code is the report's, which kubectl tells as an error.
+      const script = `${process.execPath} ${join(DIST, "cli.js")} doctor -o json; true`;
+      return JSON.parse(
+        await kubectl("exec", name, "-n", namespace, "--", BUSYBOX_FILE, "sh", "-c", script),
+      ) as Report;
+    };
+    const closed = await inPod("developer", []);
+    has(closed, "machine-pidfd-getfd", "problem", /add: \[SYS_PTRACE\]/);
+    has(closed, "machine-no-new-privileges", "note", /own rights/);
+    assert.equal(closed.exitCode, 6);
+    // As the pod's service account, which may do nothing.
+    has(closed, "cluster-login", "ok", new RegExp(`system:serviceaccount:${namespace}:default`));
+    has(closed, "rights-missing", "problem", /kind: Role/);
+    const open = await inPod("developer-with-ptrace", ["SYS_PTRACE"]);
+    has(open, "machine-tap", "ok", /can be watched/);
+    assert.equal(open.exitCode, 7);
   });
 
   test("a completed pod is no target, and the reason is told", async () => {

@@ -159,6 +159,11 @@ test("process_vm_writev refused: the trial's answer does not arrive", async () =
   assert.equal(json.exitCode, 6);
 });
 
+test("trials at the same time leave each other alone", async () => {
+  const reports = await Promise.all(Array.from({ length: 6 }, () => examine(["-t", HERE])));
+  for (const report of reports) has(report, "machine-tap", "ok", /can be watched/);
+});
+
 test("inpod inside inpod: somebody watches already", async () => {
   const sandbox = await startSandbox();
   try {

@@ -2,6 +2,7 @@
  * Tries the tap on a program of no consequence: what a sysctl or profile refuses shows in what happens, not
  * in what can be read about it. Its threads stay: for a process of its own that ends afterwards.
  */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { getSystemErrorName } from "node:util";
 import { launch, Tap, TapError } from "@inpod/tap";
@@ -11,6 +12,8 @@ export type TapProbe =
   | { readonly kind: "works"; readonly canConnectLater: boolean }
   /** The addon or a program beside it is not there, or is for another system. */
   | { readonly kind: "not-loaded"; readonly why: string }
+  /** The trial ended in another way than by an answer: nothing is known. */
+  | { readonly kind: "no-answer"; readonly why: string }
   | { readonly kind: "refused"; readonly door: TapDoor; readonly errno: string };
 
 export type TapDoor =
@@ -23,7 +26,7 @@ export type TapDoor =
 
 /** A name that no machine has. */
 const NAME = "inpod-probe";
-const MARK = ["INPOD_SESSION", "probe"] as const;
+const MARK = "INPOD_SESSION";
 
 export async function probeTap(): Promise<TapProbe> {
   let tap: Tap;
@@ -36,7 +39,10 @@ export async function probeTap(): Promise<TapProbe> {
   if (getFd < 0) return { kind: "refused", door: "pidfd_getfd", errno: getSystemErrorName(getFd) };
   tap.setHostname(NAME);
   try {
-    const told = await hostnameUnderTap(tap);
+    const { told, end } = await hostnameUnderTap(tap);
+    if (end === "SIGTERM" || end === "SIGKILL")
+      return { kind: "no-answer", why: `the program was ended by ${end}` };
+    // Where uname(2) fails Node does not start at all.
     if (told !== NAME) return { kind: "refused", door: "process_vm_writev", errno: "EPERM" };
   } catch (error) {
     if (error instanceof TapError) return { kind: "refused", door: "seccomp", errno: error.errno };
@@ -47,12 +53,14 @@ export async function probeTap(): Promise<TapProbe> {
 }
 
 /** What a program sees as the machine's name when the tap answers in the kernel's place. */
-async function hostnameUnderTap(tap: Tap): Promise<string> {
+async function hostnameUnderTap(tap: Tap): Promise<{ told: string; end: number | string }> {
+  // One for each trial: the keeper of one that ends stops what has its mark.
+  const id = randomUUID();
   const { child } = await launch(tap, {
     command: [process.execPath, "-e", "process.stdout.write(require('os').hostname())"],
-    environment: { [MARK[0]]: MARK[1] },
+    environment: { [MARK]: id },
     groups: ["hostname"],
-    mark: MARK.join("="),
+    mark: `${MARK}=${id}`,
     onDeath: "stop",
     stdio: "pipe",
   });
@@ -60,6 +68,6 @@ async function hostnameUnderTap(tap: Tap): Promise<string> {
   child.stdout?.on("data", (chunk: Buffer) => {
     told += chunk.toString();
   });
-  await once(child, "close");
-  return told;
+  const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+  return { told, end: signal ?? code ?? "" };
 }

@@ -5,4 +5,6 @@ export interface SessionWish {
   readonly isEphemeral: boolean;
   /** A port of the whole node may be taken. */
   readonly allowsHostNetwork: boolean;
+  /** protected_contexts of the user's own configuration, with the wildcards `*` and `?`. */
+  readonly protectedContexts: readonly string[];
 }

@@ -131,8 +131,9 @@ async function judge(
     isStealing: config.layer.incoming.mode === "steal",
     isEphemeral: config.agent.ephemeral,
     allowsHostNetwork: config.agent.allowHostNetwork,
+    protectedContexts: config.protectedContexts,
   };
-  const findings: Finding[] = [...judgeCluster(facts), ...judgeRights(rights, user, roles)];
+  const findings: Finding[] = [...judgeCluster(facts, wish), ...judgeRights(rights, user, roles)];
   const skipped: Partial<Record<Group, string>> = {};
   if (targetless !== undefined) {
     skipped.target = "the session is to have none";

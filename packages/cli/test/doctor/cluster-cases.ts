@@ -2,6 +2,7 @@
 import type { ClusterFacts, RightAnswer } from "@inpod/targets";
 import { judgeCluster, judgeRights } from "../../src/doctor/cluster/judge.ts";
 import type { Case } from "./case.ts";
+import { wish } from "./target-cases.ts";
 
 type Verb = RightAnswer["right"]["verb"];
 const known = <Value>(value: Value) => ({ kind: "known", value }) as const;
@@ -24,7 +25,7 @@ const at = (
   id: string,
   level: Case["level"],
   says: RegExp,
-): Case => ({ when, findings: () => judgeCluster({ ...cluster, ...more }), id, level, says });
+): Case => ({ when, findings: () => judgeCluster({ ...cluster, ...more }, wish), id, level, says });
 
 const answer = (verb: Verb, resource: string, more: Partial<RightAnswer> = {}): RightAnswer => ({
   right: { verb, group: "", resource, why: "to look", needed: "always" },
@@ -116,6 +117,13 @@ export const clusterCases: readonly Case[] = [
     "problem",
     /kubectl get namespaces/,
   ),
+  {
+    when: "production, to steal",
+    findings: () => judgeCluster(cluster, { ...wish, protectedContexts: ["prod*", "stag*"] }),
+    id: "cluster-protected",
+    level: "note",
+    says: /--yes/,
+  },
   rights("an admin", [answer("get", "pods", { isAllowed: true })], "rights-all", "ok", /1 of 1/),
   rights(
     "a viewer",

@@ -85,6 +85,7 @@ export const wish: SessionWish = {
   isStealing: true,
   isEphemeral: false,
   allowsHostNetwork: false,
+  protectedContexts: [],
 };
 const error = (code: string, message: string) => new UserError(code, message);
 /** `tried`: the rungs with what refused them. */
@@ -387,6 +388,17 @@ const agents: readonly Case[] = [
     "agent-pod-security",
     "problem",
     /refused as well: you may not patch/,
+  ),
+  onRungs(
+    {},
+    {
+      job: error("CONFIG_CAPABILITIES", "a job cannot enter without SYS_PTRACE"),
+      ephemeral: undefined,
+    },
+    "a capability taken away",
+    "agent-config-capabilities",
+    "problem",
+    /let it be an ephemeral container/,
   ),
   onRungs(
     { isEphemeral: true },

@@ -30,7 +30,7 @@ export function judgeAgent(
 
 /** The scheduler chooses its node: of that one nothing is known before. */
 export const judgeTargetless = (agent: AgentOutlook, version: string): Finding[] => [
-  ...judgeRungs(agent, { isStealing: false, isEphemeral: false, allowsHostNetwork: false }),
+  ...judgeRungs(agent, { isStealing: false, isEphemeral: false }),
   ...judgeTag(agent.image, version),
 ];
 
@@ -42,7 +42,10 @@ const WORDS: Readonly<Record<AgentOutlook["rungs"][number]["rung"], string>> = {
 };
 const STAYS = "its entry stays in the pod's spec until the pod is deleted";
 
-function judgeRungs({ rungs, namespace }: AgentOutlook, wish: SessionWish): Finding[] {
+function judgeRungs(
+  { rungs, namespace }: AgentOutlook,
+  wish: Pick<SessionWish, "isStealing" | "isEphemeral">,
+): Finding[] {
   const [wanted, ...others] = rungs;
   if (wanted === undefined) return [];
   if (!wanted.isAsked)
@@ -72,7 +75,10 @@ function judgeRungs({ rungs, namespace }: AgentOutlook, wish: SessionWish): Find
   return [hint === undefined ? finding : { ...finding, hints: [hint, ...finding.hints] }];
 }
 
-function unprivileged(refused: UserError, { isStealing }: SessionWish): Finding {
+function unprivileged(
+  refused: UserError,
+  { isStealing }: Pick<SessionWish, "isStealing">,
+): Finding {
   const what = "only an unprivileged ephemeral container is taken: nothing comes in from the pod";
   const why = [refused.message, causeOf(refused)].filter((text) => text !== "").join(": ");
   return isStealing

@@ -1,6 +1,9 @@
 /** The API server, the login and the rights. Pure. */
+
+import { matchesWildcard } from "@inpod/protocol";
 import type { Answer, ClusterFacts, RightAnswer } from "@inpod/targets";
 import { type Finding, findingsOf } from "../finding.ts";
+import type { SessionWish } from "../session-wish.ts";
 import { isBefore, type MajorMinor, majorMinor } from "../version.ts";
 
 const { ok, note, warning, problem } = findingsOf("cluster");
@@ -13,12 +16,13 @@ const EPHEMERAL_SERVER: MajorMinor = [1, 25];
 /** Tokens and certificates are made some seconds back; a minute is what logins usually forgive. */
 const CLOCK_TOLERANCE_MS = 60_000;
 
-export function judgeCluster(facts: ClusterFacts): Finding[] {
+export function judgeCluster(facts: ClusterFacts, wish: SessionWish): Finding[] {
   return [
     ...judgeLogin(facts),
     ...judgeServer(facts),
     ...judgeClock(facts),
     ...judgeNamespace(facts),
+    ...judgeProtection(facts, wish),
   ];
 }
 
@@ -78,6 +82,20 @@ function judgeClock({ clockAheadMs }: ClusterFacts): Finding[] {
         hints: ["set it: sudo timedatectl set-ntp true", "in WSL2: sudo hwclock -s"],
       },
     ),
+  ];
+}
+
+function judgeProtection(
+  { contextName }: ClusterFacts,
+  { isStealing, protectedContexts }: SessionWish,
+): Finding[] {
+  if (!isStealing || !protectedContexts.some((each) => matchesWildcard(each, contextName)))
+    return [];
+  return [
+    note("protected", `context "${contextName}" is one of your protected_contexts`, {
+      why: "exec asks before it takes any traffic there, and refuses without a terminal",
+      hints: ["say it beforehand: --yes"],
+    }),
   ];
 }
 

@@ -12,7 +12,7 @@ export interface MachineFacts {
   readonly architecture: string;
   readonly nodeVersion: string;
   /** Undefined: not Linux, so nothing was tried. */
-  readonly tap: TapProbe | { readonly kind: "no-answer"; readonly why: string } | undefined;
+  readonly tap: TapProbe | undefined;
   readonly fuse: {
     /** Opening /dev/fuse: "ok" or an errno. */
     readonly device: string;
