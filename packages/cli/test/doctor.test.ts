@@ -122,7 +122,7 @@ test("an open machine: no problem, one line for each group, and 0", async () => 
   assert.match(stdout, /^✓ program {2}\S*node$/m);
   assert.match(stdout, /^✓ machine {2}Linux .*; system calls can be watched/m);
   assert.match(stdout, new RegExp(`^✓ target {3}${HERE}$`, "m"));
-  assert.match(stdout, /^- cluster {2}not looked at: the target is on this machine$/m);
+  assert.match(stdout, /^- cluster {2}not looked at: the target needs no cluster$/m);
 });
 
 test("the JSON has the documented shape", async () => {

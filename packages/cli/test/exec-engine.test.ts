@@ -48,6 +48,14 @@ const EXPECTED = {
   neighbour: "the neighbour\n",
 };
 
+interface Finding {
+  readonly id: string;
+  readonly group: string;
+  readonly level: string;
+  readonly what: string;
+}
+const pick = ({ id, level, what }: Finding): string[] => [id, level, what];
+
 describe("containers without a cluster", { skip: podmanMissing(), timeout: 170_000 }, () => {
   let podman: Podman;
   let web: number;
@@ -194,6 +202,28 @@ describe("containers without a cluster", { skip: podmanMissing(), timeout: 170_0
       target: "nerdctl/web",
       env: { PATH: programs },
     }));
+
+  test("inpod doctor looks at the container, and says who will run the agent", async () => {
+    const found = async (target: string): Promise<Finding> => {
+      const argv = [process.execPath, CLI, "doctor", "-o", "json", "-t", target];
+      const [program, ...rest] = podman.command(argv, folder);
+      const env = { ...process.env, ...podman.env };
+      const run = new Run(spawn(program, rest, { env, stdio: ["ignore", "pipe", "pipe"] }));
+      const { stdout } = await run.ended;
+      const { findings } = JSON.parse(stdout) as { findings: readonly Finding[] };
+      return findings.find(({ group }) => group === "target") ?? assert.fail(stdout);
+    };
+    assert.deepEqual(pick(await found("podman/web")), [
+      "target-found",
+      "ok",
+      "podman/web: you may enter it, and the agent needs no image",
+    ]);
+    assert.deepEqual(pick(await found("podman/wep")), [
+      "target-container-not-found",
+      "problem",
+      'no container "wep" in podman',
+    ]);
+  });
 
   const noDocker = spawnSync("docker", ["--version"]).error ? "needs the docker command" : false;
   const needsRoot = isRoot ? false : "needs root";

@@ -21,6 +21,7 @@ import { gatherProgram } from "./program/facts.ts";
 import { judgeProgram } from "./program/judge.ts";
 import { type Report, renderJson, renderText } from "./render.ts";
 import type { SessionWish } from "./session-wish.ts";
+import { tryContainer } from "./target/container.ts";
 import { judgeTarget } from "./target/judge.ts";
 import { judgeProcess, tryProcess } from "./target/process.ts";
 
@@ -85,15 +86,14 @@ async function examine(
   config: ResolvedConfig,
 ): Promise<ClusterPart> {
   if (target?.kind === "process" || target?.kind === "engine") {
-    const why = "the target is on this machine";
+    const why = "the target needs no cluster";
     return {
-      findings: target.kind === "process" ? [judgeProcess(target.pid, tryProcess(target.pid))] : [],
-      skipped: {
-        ...{ cluster: why, rights: why, agent: why },
-        ...(target.kind === "engine"
-          ? { target: `see it by: ${target.engine} inspect ${target.name}` }
-          : {}),
-      },
+      findings: [
+        target.kind === "process"
+          ? judgeProcess(target.pid, tryProcess(target.pid))
+          : await tryContainer(target.engine, target.name),
+      ],
+      skipped: { cluster: why, rights: why, agent: why },
       roles: undefined,
     };
   }
