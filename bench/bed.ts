@@ -1,12 +1,14 @@
 /** What all rows stand on: the sandbox, the load generator, and ways into each network. */
+
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
+import { parentOf } from "./processes.ts";
 import { Shell } from "./shell.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -153,8 +155,4 @@ export class Bed {
     child.once("exit", () => this.#children.delete(child));
     return child;
   }
-}
-
-export function parentOf(pid: number): number {
-  return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }

@@ -56,8 +56,13 @@ export class Cluster {
   }
 
   /** `inpod exec` in the target's place; in a process group of its own. */
-  exec(bed: Bed, command: readonly string[], flags: readonly string[] = []): ChildProcess {
-    const target = ["--target", "pod/server", "-n", this.namespace];
+  exec(
+    bed: Bed,
+    command: readonly string[],
+    flags: readonly string[] = [],
+    pod = "server",
+  ): ChildProcess {
+    const target = ["--target", `pod/${pod}`, "-n", this.namespace];
     const argv = [CLI, "exec", ...target, ...flags, "--", ...command];
     return bed.own(
       spawn(process.execPath, argv, {
@@ -81,6 +86,39 @@ export class Cluster {
     this.serverAddress = await this.kubectl(
       ...["get", "pod", "server", "-n", this.namespace, "-o", path],
     );
+  }
+
+  /** So many pods that do nothing, all on one node; their names. */
+  async pods(count: number): Promise<string[]> {
+    await this.kubectl("create", "namespace", this.namespace);
+    const nodes = await this.kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}");
+    const nodeName = nodes.split(" ").at(-1) ?? "";
+    const names = Array.from({ length: count }, (_, number) => `many-${number}`);
+    const items = names.map((name) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace: this.namespace },
+      spec: {
+        nodeName,
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: "app", image: BUSYBOX, command: ["sleep", "3600"] }],
+      },
+    }));
+    const apply = spawn(this.#kubectl, ["apply", "-f", "-"], {
+      env: this.#env,
+      stdio: ["pipe", "ignore", "inherit"],
+    });
+    apply.stdin?.end(JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+    const code = await new Promise((resolve) => apply.once("close", resolve));
+    if (code !== 0) throw new Error("the pods could not be made");
+    const where = ["-n", this.namespace, "--timeout=90s"];
+    await this.kubectl(
+      "wait",
+      "--for=condition=Ready",
+      ...names.map((name) => `pod/${name}`),
+      ...where,
+    );
+    return names;
   }
 
   async #pod(bed: Bed, name: string, script: string): Promise<void> {

@@ -16,6 +16,7 @@ import { onCluster } from "./rows/cluster.ts";
 import { handover, stolen } from "./rows/incoming.ts";
 import { outgoing } from "./rows/outgoing.ts";
 import { wholePrograms } from "./rows/programs.ts";
+import { scale } from "./rows/scale.ts";
 import { memory, startUp } from "./rows/session.ts";
 import { markdown, type Row, type Skipped, text } from "./table.ts";
 
@@ -31,6 +32,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   programs: wholePrograms,
   memory,
   cluster: onCluster,
+  scale,
 };
 
 const QUICK = { rounds: 1, loadMs: 300 };

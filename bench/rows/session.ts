@@ -1,15 +1,14 @@
 /** The session itself: how long it takes to begin and end, and what it weighs while nothing happens. */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { promisify } from "node:util";
-import { type Bed, parentOf } from "../bed.ts";
+import type { Bed } from "../bed.ts";
 import { interleaved } from "../measure.ts";
+import { commandOf, descendants, residentMegabytes } from "../processes.ts";
 import { figureAtMost, type Row } from "../table.ts";
 
 const run = promisify(execFile);
-const MB = 1e6;
 
 export async function startUp(bed: Bed): Promise<Row[]> {
   const found = await interleaved(bed.length.rounds * 2, {
@@ -44,9 +43,9 @@ export async function memory(bed: Bed): Promise<Row[]> {
   const rss = (part: string): number => {
     const pid = tree.find((each) => commandOf(each).some((word) => word.endsWith(part)));
     if (pid === undefined) throw new Error(`no process of ${part} in the session`);
-    return residentBytes(pid) / MB;
+    return residentMegabytes(pid);
   };
-  const node = residentBytes(plainNode(plain.pid as number)) / MB;
+  const node = residentMegabytes(plainNode(plain.pid as number));
   const beside = "an idle Node";
   const shared = { beside, unit: "MB", plain: node } as const;
   const rows: Row[] = [
@@ -71,7 +70,7 @@ function agentNode(tree: readonly number[]): number {
     return program.endsWith("node") && script.endsWith("agent.js");
   });
   if (pid === undefined) throw new Error("no agent in the session");
-  return residentBytes(pid) / MB;
+  return residentMegabytes(pid);
 }
 
 /** Wrappers (setpriv, nsenter, env) become the program; whatever is left of them is above it. */
@@ -79,34 +78,4 @@ function plainNode(pid: number): number {
   const found = [pid, ...descendants(pid)].find((each) => commandOf(each)[0] === process.execPath);
   if (found === undefined) throw new Error("no idle Node");
   return found;
-}
-
-function descendants(pid: number): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      parents.set(Number(name), parentOf(Number(name)));
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  const found = [pid];
-  for (const parent of found) {
-    for (const [child, itsParent] of parents) if (itsParent === parent) found.push(child);
-  }
-  return found;
-}
-
-function commandOf(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
-  } catch {
-    return [];
-  }
-}
-
-function residentBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }

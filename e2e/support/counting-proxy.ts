@@ -15,8 +15,13 @@ export interface CountingProxy {
 const STARTED = /Starting to serve on [\d.]+:(\d+)/;
 
 /** `kubectl proxy` logs in; what we forward to it is plain HTTP/1.1, whose request lines can be read. */
-export async function startCountingProxy(): Promise<CountingProxy> {
-  const proxy = spawn("kubectl", ["proxy", "--port=0"], { stdio: ["ignore", "pipe", "inherit"] });
+export async function startCountingProxy(
+  kubeconfig = process.env.KUBECONFIG ?? "",
+): Promise<CountingProxy> {
+  const proxy = spawn("kubectl", ["proxy", "--port=0"], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, KUBECONFIG: kubeconfig },
+  });
   const [line] = (await once(proxy.stdout, "data")) as [Buffer];
   const port = Number(STARTED.exec(String(line))?.[1]);
   const requests: string[] = [];

@@ -17,7 +17,7 @@ import { RESUME_TIMEOUT_MS, Sessions } from "./sessions/sessions.ts";
 import { Target } from "./target.ts";
 
 /** Tunnels and greetings at a time; a greeting that does not come is over after 5 s. */
-const MAX_CONNECTIONS = 64;
+const MAX_CONNECTIONS = 160;
 const BUILD = `inpod-agent, protocol ${PROTOCOL_VERSION}`;
 
 const { values } = parseArgs({

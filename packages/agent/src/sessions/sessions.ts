@@ -8,7 +8,7 @@ export const RESUME_TIMEOUT_MS = 60_000;
 const END_TIMEOUT_MS = 1000;
 /** Where the target has ended for good there is nothing to come back to. */
 const TARGET_GONE_GRACE_MS = 10_000;
-const MAX_SESSIONS = 16;
+const MAX_SESSIONS = 64;
 
 export interface Lifetime {
   /** From the start until the first session. */

@@ -1,11 +1,14 @@
 /** What happens to the session and to its target while the command runs, in words, and what follows from it. */
+import { setTimeout as delay } from "node:timers/promises";
 import type { SessionEvent } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
-import type { Target } from "@inpod/targets";
+import type { Target, TargetObserver } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
 
 /** Names of variables in one line. */
 const MAX_NAMES = 10;
+/** The API server and this machine have enough to do until the program runs. */
+const FOLLOW_AFTER_MS = 1_000;
 
 export function tellEvent(event: SessionEvent, progress: Progress): void {
   switch (event.kind) {
@@ -42,28 +45,33 @@ function changedVariables(names: readonly string[]): string {
   return `inpod: variables are not what they were when your process started: ${list}`;
 }
 
-/** Tells the session of the target's restarts and of its end, until `signal` is aborted. */
-export function followTarget(
+/**
+ * Tells the session of the target's restarts and of its end, until `signal` is aborted. The program's start comes
+ * first: what has changed meanwhile is told as well.
+ */
+export async function followTarget(
   target: Target,
   session: Session,
   progress: Progress,
   signal: AbortSignal,
-): void {
-  const following = target.follow?.(
-    {
-      onContainer: (id) => {
-        session.targetContainer(id).catch((error: Error) => {
-          // It may have ended again meanwhile; the next one is told, too.
-          progress.say(`inpod: the target's container is not followed: ${error.message}`);
-        });
-      },
-      onWaiting: (why) => progress.say(`inpod: the target's container does not run now: ${why}`),
-      onEnding: () => progress.say(`inpod: ${target.name} is being deleted`),
-      onGone: (why) => session.lose(why),
+): Promise<void> {
+  const observer: TargetObserver = {
+    onContainer: (id) => {
+      session.targetContainer(id).catch((error: Error) => {
+        // It may have ended again meanwhile; the next one is told, too.
+        progress.say(`inpod: the target's container is not followed: ${error.message}`);
+      });
     },
-    signal,
-  );
-  following?.catch((error: Error) => {
-    progress.say(`inpod: a restart of the target's container will not be seen: ${error.message}`);
-  });
+    onWaiting: (why) => progress.say(`inpod: the target's container does not run now: ${why}`),
+    onEnding: () => progress.say(`inpod: ${target.name} is being deleted`),
+    onGone: (why) => session.lose(why),
+  };
+  try {
+    await delay(FOLLOW_AFTER_MS, undefined, { signal });
+    await target.follow?.(observer, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    const why = error instanceof Error ? error.message : String(error);
+    progress.say(`inpod: a restart of the target's container will not be seen: ${why}`);
+  }
 }

@@ -120,7 +120,7 @@ async function placeAndRun(
       audit.started(target.name);
       const following = new AbortController();
       try {
-        followTarget(target, session, progress, following.signal);
+        void followTarget(target, session, progress, following.signal);
         return await runInSession(options, {
           progress,
           signals,
