@@ -337,28 +337,35 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
     );
   });
 
-  test("the container's own end is the end of an agent in its pid namespace, and is told", async () => {
-    await runPod({
-      namespace,
-      name: "short",
-      command: ["sh", "-c", "mkfifo /tmp/end && cat < /tmp/end"],
+  test("a restarted container takes the agent in its pid namespace along, and another one is added", async () => {
+    // Ends when somebody opens the fifo, which each of its lives makes anew.
+    const command = ["sh", "-c", "mkfifo /tmp/end && cat < /tmp/end"];
+    await apply({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "restarting", namespace },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: "app", image: BUSYBOX, command }],
+      },
     });
+    await ready(namespace, "restarting");
     const inpod = startInpod([
-      "exec",
-      "-e",
-      "-t",
-      "pod/short",
-      "-n",
-      namespace,
-      "--",
-      "sleep",
-      "60",
+      ...["exec", "-e", "-t", "pod/restarting", "-n", namespace, "--", "sleep", "60"],
     ]);
     await inpod.says(/agent: an ephemeral container/);
-    await kubectl("exec", "short", "-n", namespace, "-c", "app", "--", "sh", "-c", ": > /tmp/end");
-    await inpod.says(/the agent ended|lost for good|target has ended/);
+    const end = ["exec", "restarting", "-n", namespace, "-c", "app", "--", "sh", "-c"];
+    await kubectl(...end, ": > /tmp/end");
+    await inpod.says(/the agent is gone .*: starting another one/);
+    await inpod.says(/the connection to the agent is back|another agent/);
+    await waitFor("two agents to be in the pod's spec", async () => {
+      const all = await ephemerals(namespace, "restarting");
+      const running = all.filter(({ state }) => state.running);
+      return all.length === 2 && running.length === 1 ? true : undefined;
+    });
     inpod.interrupt();
     await inpod.done;
+    await untilEnded(namespace, "restarting");
   });
 
   test("without a target: a pod of the namespace, with nobody's traffic", async () => {
