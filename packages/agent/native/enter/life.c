@@ -42,12 +42,13 @@ static bool has_ended(int pidfd) {
 }
 
 int life_renew(struct life *life, const char *id, char *what, size_t what_size) {
+  bool is_running = !life->is_over && !has_ended(life->target.pidfd);
+  if (is_running && (life->ends_with_target || !strcmp(id, life->container_id))) return 0;
   if (!life->pod_uid) {
-    snprintf(what, what_size, "the target is no container of a pod");
+    snprintf(what, what_size, "the target is no container of a pod, or we are one of its pod's and end with it");
     return EPERM;
   }
-  if (!life->is_over && !has_ended(life->target.pidfd)) {
-    if (!strcmp(id, life->container_id)) return 0;
+  if (is_running) {
     snprintf(what, what_size, "the target's container still runs");
     return EBUSY;
   }

@@ -10,6 +10,8 @@ enum { CONTAINER_ID_LIMIT = 64 };
 
 struct life {
   struct target target;
+  // We live in the pid namespace of its main process: while we run, no other container is the target's.
+  bool ends_with_target;
   const char *pod_uid; // NULL: there is no other life
   char container_id[CONTAINER_ID_LIMIT + 1];
   bool is_over;

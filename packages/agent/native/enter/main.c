@@ -213,6 +213,7 @@ static int find_and_enter(const struct options *options, pid_t *pid, struct life
     entry = ENTER_NETWORK;
   }
   life->pod_uid = options->pod_uid;
+  life->ends_with_target = options->in_pod && options->pid == 1;
   if (options->container_id && entry != ENTER_NETWORK && is_container_id(options->container_id))
     strcpy(life->container_id, options->container_id);
   if (*pid) return enter_target(*pid, entry, &life->target, what, what_size);
