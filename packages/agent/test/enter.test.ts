@@ -56,6 +56,27 @@ for (const who of ["root", "user"] as Who[]) {
     assert.match(await pod.once(), /^stolen/);
   });
 
+  test(
+    `${who}: a port is one agent's at a time, also when that one is killed`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const [first, second] = [await Agent.start(who, pod), await Agent.start(who, pod)];
+      t.after(() => Promise.all([first.stop(), second.stop()]));
+      await first.call("steal", 8080, "a");
+      await assert.rejects(second.call("steal", 8080, "b"), /EADDRINUSE .*another session's agent/);
+      await first.call("release", 8080, "a");
+      await second.call("steal", 8080, "b");
+      assert.match(await pod.once(), /^stolen/);
+      await assert.rejects(first.call("steal", 8080, "a"), /EADDRINUSE/);
+      process.kill(second.process.pid as number, "SIGKILL");
+      await second.ended();
+      await first.call("steal", 8080, "a");
+      assert.match(await pod.once(), /^stolen/);
+    },
+  );
+
   for (const victim of ["node", "enter"]) {
     test(`${who}: kill -9 of ${victim} leaves no table and no process`, options, async (t) => {
       const pod = await Pod.start(who);

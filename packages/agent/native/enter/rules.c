@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
+#include "claim.h"
 #include "privilege.h"
 
 enum { COMMANDS_LIMIT = 4096 };
@@ -72,10 +74,27 @@ static int start(struct rules *rules, char *detail, size_t size) {
   return error;
 }
 
+static void forget_all(struct rules *rules) {
+  while (rules->stolen_count) close(rules->stolen[--rules->stolen_count].claim);
+}
+
 // After ETIMEDOUT or EPIPE nobody knows what nft did: without it there are no rules, which is known.
 static int settle(struct rules *rules, int error) {
   if (error == ETIMEDOUT || error == EPIPE) rules_remove(rules);
   return error;
+}
+
+static int add_port(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size) {
+  if (!rules->nft.pid) {
+    int error = start(rules, detail, size);
+    if (error) return error;
+  }
+  char commands[COMMANDS_LIMIT];
+  // One line is one transaction. Adding a member twice is no error, so relays just grow.
+  snprintf(commands, sizeof commands,
+           "add element inet %1$s relays { %3$u }; add element inet %1$s stolen { %2$u : %3$u }\n", rules->table,
+           port, relay_port);
+  return settle(rules, run(rules, commands, detail, size));
 }
 
 int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size) {
@@ -88,18 +107,20 @@ int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *d
     snprintf(detail, size, "%d ports are stolen already", MAX_STOLEN);
     return ENOSPC;
   }
-  if (!rules->nft.pid) {
-    int error = start(rules, detail, size);
-    if (error) return error;
+  int claim = claim_port(port);
+  if (claim < 0) {
+    if (claim == -EADDRINUSE)
+      snprintf(detail, size, "another session's agent has stolen port %u; inpod clean --dry-run names it", port);
+    else snprintf(detail, size, "claiming port %u: %s", port, strerror(-claim));
+    return -claim;
   }
-  char commands[COMMANDS_LIMIT];
-  // One line is one transaction. Adding a member twice is no error, so relays just grow.
-  snprintf(commands, sizeof commands,
-           "add element inet %1$s relays { %3$u }; add element inet %1$s stolen { %2$u : %3$u }\n", rules->table,
-           port, relay_port);
-  int error = settle(rules, run(rules, commands, detail, size));
-  if (error) return error;
+  int error = add_port(rules, port, relay_port, detail, size);
+  if (error) {
+    close(claim);
+    return error;
+  }
   rules->stolen[rules->stolen_count].port = port;
+  rules->stolen[rules->stolen_count].claim = claim;
   rules->stolen[rules->stolen_count++].relay_port = relay_port;
   return 0;
 }
@@ -111,7 +132,10 @@ int rules_release(struct rules *rules, uint16_t port, char *detail, size_t size)
   char commands[COMMANDS_LIMIT];
   snprintf(commands, sizeof commands, "delete element inet %s stolen { %u }\n", rules->table, port);
   int error = settle(rules, run(rules, commands, detail, size));
-  if (!error && rules->stolen_count) rules->stolen[at] = rules->stolen[--rules->stolen_count];
+  if (!error && rules->stolen_count) {
+    close(rules->stolen[at].claim);
+    rules->stolen[at] = rules->stolen[--rules->stolen_count];
+  }
   return error;
 }
 
@@ -120,7 +144,7 @@ int rules_release_all(struct rules *rules, char *detail, size_t size) {
   char commands[COMMANDS_LIMIT];
   snprintf(commands, sizeof commands, "flush map inet %s stolen\n", rules->table);
   int error = settle(rules, run(rules, commands, detail, size));
-  if (!error) rules->stolen_count = 0;
+  if (!error) forget_all(rules);
   return error;
 }
 
@@ -150,5 +174,5 @@ void rules_remove(struct rules *rules) {
   if (rules->nft.pid && !rules->has_owner) delete_plain_table(rules);
   nft_stop(&rules->nft);
   rules->table[0] = 0;
-  rules->stolen_count = 0;
+  forget_all(rules);
 }

@@ -13,7 +13,7 @@ struct rules {
   char table[32]; // empty: there is none
   bool has_owner;
   struct nft nft;
-  struct { uint16_t port, relay_port; } stolen[MAX_STOLEN];
+  struct { uint16_t port, relay_port; int claim; } stolen[MAX_STOLEN];
   size_t stolen_count;
 };
 

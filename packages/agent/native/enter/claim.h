@@ -1,0 +1,6 @@
+// Ports of a network namespace, each for one agent at a time: tables of several agents do not see each other.
+#pragma once
+#include <stdint.h>
+
+// A descriptor that holds the port for as long as it is open, or -errno: EADDRINUSE when another agent has it.
+int claim_port(uint16_t port);
