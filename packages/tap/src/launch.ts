@@ -4,7 +4,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { getSystemErrorName } from "node:util";
 import { artifacts } from "./native.ts";
 import type { Tap } from "./tap.ts";
@@ -118,26 +117,54 @@ async function receiveListener(tap: Tap, control: number): Promise<number> {
   }
 }
 
+/** A keeper that is killed has a successor; one that cannot even start is not tried for ever. */
+const MAX_KEEPERS = 5;
+
 function startKeeper(
   heldCalls: number,
   listener: number,
   options: LaunchOptions,
 ): { leaveRest(): void } {
-  // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
-  const keeper = spawn(join(artifacts, "inpod-keeper"), [options.onDeath ?? "stop", options.mark], {
-    // Nothing of ours: it may outlive us, and whoever reads our output waits for its end.
-    stdio: ["ignore", "ignore", "ignore", listener, "pipe", heldCalls < 0 ? "ignore" : heldCalls],
-    detached: true,
-    env: {},
-    cwd: "/",
-  });
-  keeper.on("error", () => {}); // without it only our own sudden death would hurt
-  keeper.unref();
-  const lifeline = keeper.stdio[4] as Readable | null;
-  if (lifeline instanceof Socket) lifeline.unref();
+  let lifeline: Socket | undefined;
+  let leavesRest = false;
+  const start = (number: number): void => {
+    // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
+    const keeper = spawn(
+      join(artifacts, "inpod-keeper"),
+      [options.onDeath ?? "stop", options.mark],
+      {
+        // Nothing of ours: it may outlive us, and whoever reads our output waits for its end.
+        stdio: [
+          "ignore",
+          "ignore",
+          "ignore",
+          listener,
+          "pipe",
+          heldCalls < 0 ? "ignore" : heldCalls,
+        ],
+        detached: true,
+        env: {},
+        cwd: "/",
+      },
+    );
+    keeper.on("error", () => {}); // without it only our own sudden death would hurt
+    keeper.unref();
+    const pipe = keeper.stdio[4];
+    lifeline = pipe instanceof Socket ? pipe : undefined;
+    lifeline?.on("error", () => {}); // EPIPE of one that is gone
+    lifeline?.unref();
+    keeper.once("exit", (_, signal) => {
+      // By itself it ends with the tree.
+      if (signal === null || number >= MAX_KEEPERS) return;
+      start(number + 1);
+      if (leavesRest) lifeline?.write("k");
+    });
+  };
+  start(1);
   return {
     leaveRest() {
-      if (lifeline instanceof Socket) lifeline.write("k");
+      leavesRest = true;
+      lifeline?.write("k");
     },
   };
 }
