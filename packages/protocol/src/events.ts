@@ -11,5 +11,11 @@ export type SessionEvent =
   | { readonly kind: "target-gone"; readonly detail: string }
   /** `changed`: names of the variables that are not what they were. */
   | { readonly kind: "target-back"; readonly changed: readonly string[] }
+  /** Another pod is the target from now on: its host name, and what of its variables is not as it was at the start. */
+  | {
+      readonly kind: "target-moved";
+      readonly hostname: string;
+      readonly changed: readonly string[];
+    }
   /** There will be another agent, or the session is lost. */
   | { readonly kind: "agent-gone"; readonly why: string };

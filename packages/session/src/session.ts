@@ -57,9 +57,15 @@ export class Session {
       onLost: () => this.files.forget(),
     });
     this.files = new SessionFiles(this.#link);
-    this.#lives = new Lives((changed) => {
-      this.files.forget();
-      options.onEvent({ kind: "target-back", changed });
+    this.#lives = new Lives({
+      onNext: (changed) => {
+        this.files.forget();
+        options.onEvent({ kind: "target-back", changed });
+      },
+      onOther: (hostname, changed) => {
+        this.files.forget();
+        options.onEvent({ kind: "target-moved", hostname, changed });
+      },
     });
     this.lost = this.#link.lost;
   }
@@ -162,6 +168,12 @@ export class Session {
         );
       } else if (!isLost(error)) throw error;
     }
+  }
+
+  /** Another pod is going to be the target, and the agent of now is of no use: the next one is beside that pod. */
+  targetMoves(why: string): void {
+    this.#lives.move();
+    this.#link.giveUpAgent(why);
   }
 
   /** The target is gone for good: the session is lost, with this reason. */

@@ -194,6 +194,31 @@ test("an agent that is not in the target's network any more is replaced", async 
   assert.equal(watched.events.filter(({ kind }) => kind === "target-back").length, 1);
 });
 
+test("in another pod the containers of before mean nothing, and which pod it is is told once", async (t) => {
+  const { agent, session, watched, why } = await replaceable(t, async (first) => {
+    const next = await another(t, first);
+    next.answers.describe = () => ({
+      ...TARGET,
+      hostname: "next-pod",
+      environment: [...TARGET.environment, ["NEW", "1"]],
+    });
+    return accessTo(next);
+  });
+  await session.targetContainer(ID);
+  agent.asked.length = 0;
+  const moved = watched.next("target-moved");
+  const resumed = watched.next("resumed");
+  session.targetMoves("the pod was evicted");
+  assert.deepEqual(await moved, {
+    kind: "target-moved",
+    hostname: "next-pod",
+    changed: ["NEW"],
+  });
+  await resumed;
+  assert.deepEqual(why, ["the pod was evicted"]);
+  assert.equal(watched.events.filter(({ kind }) => kind === "target-back").length, 1);
+});
+
 test("what the agent says of a container that it cannot find is told, and costs nothing else", async (t) => {
   const { agent, session, watched } = await begun(t);
   agent.answers["target.container"] = () => {

@@ -90,6 +90,11 @@ export interface TargetObserver {
   onWaiting(why: string): void;
   /** It is about to be gone: its end was asked for. */
   onEnding(): void;
+  /**
+   * This pod of a workload is of no use any more, and the next place() goes to another one: the agent of now is to be
+   * given up. Then the other one is followed.
+   */
+  onMoving(why: string): void;
   /** There is no such target any more. Nothing follows. */
   onGone(why: string): void;
 }

@@ -4,15 +4,17 @@ import { UserError } from "@inpod/protocol";
 import type { AgentOptions, Joiner, PlacedAgent, Target } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
 
-/** Before each attempt to place another one. A network that comes back, or a kubelet, takes its time. */
-const ATTEMPTS_MS = [0, 1000, 2000, 5000, 10_000, 20_000, 30_000, 30_000] as const;
+/** Before each attempt to place another one, the last again and again: a next pod is there in seconds, a network in minutes. */
+const PAUSES_MS = [0, 500, 1000, 1000, 2000, 2000, 3000, 5000] as const;
+/** From the first attempt to the beginning of the last. */
+const PATIENCE_MS = 120_000;
 /** An agent that did not last so long was no help. */
 const SHORT_LIFE_MS = 30_000;
 const MAX_SHORT_LIVES = 5;
 const REMOVE_MS = 10_000;
 /** What another attempt does not change. */
 const FINAL =
-  /^(POD_NOT|TARGET_(?!NOT_RUNNING)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
+  /^(POD_NOT|TARGET_(?!NOT_RUNNING|SCALED_TO_ZERO|HAS_NO_PODS)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
 
 type Fixed = Omit<AgentOptions, "signal" | "onProgress">;
 
@@ -71,16 +73,19 @@ export class Agents {
       .at(-1)
       ?.remove()
       .catch(() => {});
+    const until = performance.now() + PATIENCE_MS;
+    let said = "";
     for (let attempt = 0; ; attempt++) {
       try {
-        await delay(ATTEMPTS_MS[attempt], undefined, { signal });
+        await delay(PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)], undefined, { signal });
         return await this.#place(signal, () => {});
       } catch (error) {
         signal.throwIfAborted();
         const isFinal = error instanceof UserError && FINAL.test(error.code);
-        if (isFinal || attempt + 1 >= ATTEMPTS_MS.length) throw error;
+        if (isFinal || performance.now() > until) throw error;
         const cause = error instanceof Error ? error.message : String(error);
-        this.#progress.say(`inpod: no other agent yet (${cause})`);
+        if (cause !== said) this.#progress.say(`inpod: no other agent yet (${cause})`);
+        said = cause;
       }
     }
   }
@@ -146,7 +151,9 @@ export class Agents {
       await Promise.race([agent.remove(others), late]);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.#progress.say(`inpod: ${agent.name} could not be removed (${why}); it ends by itself`);
+      this.#progress.say(
+        `inpod: ${agent.name} could not be removed (${why}); it ends by itself within two minutes. Later, inpod verify tells whether anything is left, and inpod clean removes it`,
+      );
     } finally {
       clearTimeout(timer);
     }

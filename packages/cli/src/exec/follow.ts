@@ -36,6 +36,12 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "target-back":
       progress.say("inpod: the target's container restarted; its files are those of the new one");
       if (event.changed.length > 0) progress.say(changedVariables(event.changed));
+      return;
+    case "target-moved":
+      progress.say(
+        `inpod: the target is pod ${event.hostname} now: its files, network and clients; host name and variables of your process stay as they were`,
+      );
+      if (event.changed.length > 0) progress.say(changedVariables(event.changed));
   }
 }
 
@@ -64,6 +70,7 @@ export async function followTarget(
     },
     onWaiting: (why) => progress.say(`inpod: the target's container does not run now: ${why}`),
     onEnding: () => progress.say(`inpod: ${target.name} is being deleted`),
+    onMoving: (why) => session.targetMoves(why),
     onGone: (why) => session.lose(why),
   };
   try {

@@ -3,9 +3,8 @@ import type { ClusterPath, PodPath } from "../target-path.ts";
 import { Audit } from "./audit.ts";
 import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
 import { findTarget } from "./find/find-target.ts";
-import { followTarget } from "./find/follow-target.ts";
+import { MovingTarget } from "./find/moving-target.ts";
 import { targetPolicy } from "./find/policy.ts";
-import { sameTarget } from "./find/same-target.ts";
 import { specEnvironment } from "./find/spec-environment.ts";
 import type { TargetPod } from "./find/target-pod.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
@@ -59,9 +58,12 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       options.signal,
       workload,
     );
+    const moving = new MovingTarget(cluster, options.target, pod);
     let hasPlaced = false;
     return {
-      name: pod.path,
+      get name() {
+        return moving.pod.path;
+      },
       why,
       policy,
       pod,
@@ -70,20 +72,26 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       contextName: cluster.contextName,
       place: (agentOptions) =>
         session.place(agentOptions, async (facts) => {
-          // A later one goes beside the container of then.
-          const now = hasPlaced ? await sameTarget(api, pod, agentOptions.signal) : pod;
+          // A later one goes beside the container of then, and another pod may have another policy.
+          const { signal } = agentOptions;
+          const now = hasPlaced ? await moving.now(signal) : pod;
+          const policyNow =
+            now.uid === pod.uid
+              ? policy
+              : await targetPolicy(cluster, now.namespace, now.policyPlaces, signal);
           const parts = {
             api,
             target: now,
             placement: options.agent,
-            facts: { ...facts, policy },
+            facts: { ...facts, policy: policyNow },
           };
           const agent = await placeOnLadder(parts, agentOptions);
           hasPlaced = true;
+          moving.settle(now);
           return agent;
         }),
       specEnvironment: (signal) => specEnvironment(api, pod, signal),
-      follow: (observer, signal) => followTarget(api, pod, observer, signal),
+      follow: (observer, signal) => moving.follow(observer, signal),
       audit: (sessionId, onRefused) => {
         const events = new Audit(api, pod, sessionId, onRefused);
         return async (reason, note) =>

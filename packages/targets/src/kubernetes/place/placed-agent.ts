@@ -159,9 +159,22 @@ class AgentInPod implements PlacedAgent {
       return await this.#connect(limited);
     } catch (error) {
       signal.throwIfAborted();
-      // Told by the watch, too, unless that has stood still with this machine.
-      if (isNotFound(error)) this.#goneBecause("the agent's pod is not there any more");
+      // Told by the watch, too, unless that has stood still with this machine. A kubelet that has just been
+      // started says the same of every pod.
+      if (isNotFound(error) && (await this.#isDeleted(limited)))
+        this.#goneBecause("the agent's pod is not there any more");
       throw explain(error);
+    }
+  }
+
+  async #isDeleted(signal: AbortSignal): Promise<boolean> {
+    const { namespace } = this.#body;
+    const pod = { group: "", resource: "pods", namespace, name: this.#podName ?? "" };
+    try {
+      await this.#api.request({ verb: "get", ...pod }, { signal });
+      return false;
+    } catch (error) {
+      return isNotFound(error);
     }
   }
 
@@ -203,10 +216,7 @@ class AgentInPod implements PlacedAgent {
     const status = this.#body.statusOf(pod);
     const ended = status?.state?.terminated;
     if (phase === "Succeeded" || phase === "Failed" || ended !== undefined) {
-      const code = ended?.exitCode;
-      this.#goneBecause(
-        `the agent ended${code === undefined ? "" : ` with code ${code}`}${reason ? ` (${reason})` : ""}`,
-      );
+      this.#goneBecause(endOfAgent(ended?.exitCode, reason ?? ended?.reason));
     }
     this.#tell(podVerdict(pod, this.#body.image, status));
   }
@@ -294,6 +304,12 @@ class AgentInPod implements PlacedAgent {
       this.#goneBecause("the agent was removed");
     }
   }
+}
+
+/** @param reason the cluster's word: "Evicted", "OOMKilled"; "Error" and "Completed" say no more than the code */
+function endOfAgent(code: number | undefined, reason: string | undefined): string {
+  const word = reason && !/^(Error|Completed)$/.test(reason) ? ` (${reason})` : "";
+  return `the agent ended${code === undefined ? "" : ` with code ${code}`}${word}`;
 }
 
 interface Deferred<T> {

@@ -1,0 +1,107 @@
+/** A target over time: when the pod of a workload goes, the session can go on in the workload's next one. */
+import { UserError } from "@inpod/protocol";
+import type { TargetObserver } from "../../api.ts";
+import type { PodPath } from "../../target-path.ts";
+import type { Cluster } from "../cluster.ts";
+import { findTarget } from "./find-target.ts";
+import { followTarget } from "./follow-target.ts";
+import { sameTarget } from "./same-target.ts";
+import type { TargetPod } from "./target-pod.ts";
+
+/** Whose pods are followed by others that do the same work. A job's next pod begins its work anew. */
+const GOES_ON: ReadonlySet<PodPath["kind"]> = new Set<PodPath["kind"]>([
+  "deployment",
+  "statefulset",
+  "daemonset",
+  "replicaset",
+  "rollout",
+  "service",
+  "label",
+]);
+
+export class MovingTarget {
+  readonly #cluster: Cluster;
+  readonly #path: PodPath;
+  #pod: TargetPod;
+  /** Its end has begun, or has been. */
+  #isLeft = false;
+  #onMoved: () => void = () => {};
+
+  constructor(cluster: Cluster, path: PodPath, pod: TargetPod) {
+    this.#cluster = cluster;
+    this.#path = path;
+    this.#pod = pod;
+  }
+
+  get pod(): TargetPod {
+    return this.#pod;
+  }
+
+  /**
+   * As it is now, for another agent: the pod of before, or the workload's next one.
+   * @throws UserError TARGET_GONE, TARGET_NOT_RUNNING, those of findTarget(), and those of the API
+   */
+  async now(signal: AbortSignal): Promise<TargetPod> {
+    if (!this.#isLeft) {
+      try {
+        return await sameTarget(this.#cluster.api, this.#pod, signal);
+      } catch (error) {
+        const isGone = error instanceof UserError && error.code === "TARGET_GONE";
+        if (!isGone || !GOES_ON.has(this.#path.kind)) throw error;
+        this.#isLeft = true; // the watch has not told yet
+      }
+    }
+    const { pod } = await findTarget(this.#cluster, this.#path, signal);
+    return pod;
+  }
+
+  /** An agent is beside it: this is the pod to be followed. */
+  settle(pod: TargetPod): void {
+    if (pod.uid === this.#pod.uid) return;
+    this.#pod = pod;
+    this.#isLeft = false;
+    this.#onMoved();
+  }
+
+  /** @throws UserError when the watch is refused */
+  async follow(observer: TargetObserver, signal: AbortSignal): Promise<void> {
+    const { api } = this.#cluster;
+    if (!GOES_ON.has(this.#path.kind)) return followTarget(api, this.#pod, observer, signal);
+    while (!signal.aborted) {
+      const stop = new AbortController();
+      const moved = new Promise<void>((resolve) => {
+        this.#onMoved = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      void moved.then(() => stop.abort());
+      let isTold = false;
+      const leave = (why: string): void => {
+        this.#isLeft = true;
+        // Once: a pod that is deleted after its end was asked for is no news.
+        if (!isTold) observer.onMoving(`${why}: on to the next pod of ${wordsOf(this.#path)}`);
+        isTold = true;
+      };
+      const { name } = this.#pod;
+      await followTarget(
+        api,
+        this.#pod,
+        {
+          onContainer: (id) => observer.onContainer(id),
+          onWaiting: (why) => observer.onWaiting(why),
+          onEnding: () => leave(`pod/${name} is being deleted`),
+          onGone: leave,
+          onMoving: () => {},
+        },
+        AbortSignal.any([signal, stop.signal]),
+      );
+      await moved;
+    }
+  }
+}
+
+const wordsOf = (path: PodPath): string =>
+  path.kind === "label"
+    ? `label/${Object.entries(path.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(",")}`
+    : `${path.kind}/${path.name}`;
