@@ -23,6 +23,8 @@ export interface Running {
   says(words: RegExp): Promise<void>;
   /** What Ctrl-C on a terminal sends to: the whole group. */
   interrupt(): void;
+  /** The CLI has ended; its program may go on, and hold its output open. */
+  readonly exited: Promise<unknown>;
   readonly done: Promise<Ran>;
 }
 
@@ -57,6 +59,7 @@ export function startInpod(
   });
   return {
     child,
+    exited: once(child, "exit"),
     output: () => stdout + stderr,
     says: (words) =>
       new Promise((resolve, reject) => {

@@ -32,13 +32,14 @@ export async function waitFor<T>(
   what: string,
   ask: () => Promise<T | undefined>,
   timeoutMs = 30_000,
+  pollMs = POLL_MS,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (Date.now() > end) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
-    await delay(POLL_MS);
+    await delay(pollMs);
   }
 }
 

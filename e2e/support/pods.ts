@@ -16,6 +16,7 @@ export interface PodOptions {
   /** More of the container's spec. */
   readonly extra?: object;
   readonly serviceAccountName?: string;
+  readonly node?: string;
 }
 
 /** Without waiting for it. */
@@ -31,6 +32,9 @@ export async function createPod(options: PodOptions): Promise<void> {
     spec: {
       terminationGracePeriodSeconds: 0,
       restartPolicy: "Never",
+      ...(options.node === undefined
+        ? {}
+        : { nodeSelector: { "kubernetes.io/hostname": options.node } }),
       ...(options.serviceAccountName === undefined
         ? {}
         : { serviceAccountName: options.serviceAccountName }),
