@@ -314,6 +314,14 @@ test("targets of this machine: one that has ended, one that is somebody else's",
   has(JSON.parse(closed.stdout) as Json, "target-process-closed", "problem", /EACCES|EPERM/);
 });
 
+test("nothing on PATH: no engine of the target's, no fusermount3, no unshare to try user namespaces with", async () => {
+  const env = { PATH: join(folder, "nothing") };
+  const report = await examine(["-t", "nerdctl/web"], { env });
+  has(report, "target-engine-not-found", "problem", /nerdctl is not on this machine/);
+  has(report, "machine-user-namespaces-untried", "note", /unshare is not there/);
+  assert.equal(report.exitCode, 3);
+});
+
 test("programs: each that exec would refuse or not see", async () => {
   const missing = await examine(["-t", HERE, "--", "nodde"]);
   has(missing, "program-not-found", "problem", /not in any directory of PATH/);

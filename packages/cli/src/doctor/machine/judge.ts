@@ -86,7 +86,7 @@ function judgeArchitecture({ architecture }: MachineFacts): Finding[] {
 
 function judgeFuse({ fuse, container }: MachineFacts): Finding[] {
   const why =
-    "single files of the pod, of up to 4 MiB, are served without it; larger ones and folders take it";
+    "single files of the pod, of up to 4 MiB, are served without it; its folders and larger files, which this version does not show, take it";
   if (fuse.device === "ENOENT" || fuse.device === "EPERM")
     return [
       note("fuse", `there is no usable /dev/fuse (${fuse.device})`, {
