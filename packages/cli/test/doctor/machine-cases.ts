@@ -178,6 +178,13 @@ export const machineCases: readonly Case[] = [
     "note",
     /not tried/,
   ),
+  at(
+    "Docker without unshare",
+    { ...docker, userNamespaces: { isAllowed: undefined, settings: {} } },
+    "machine-user-namespaces-untried",
+    "note",
+    /not tried/,
+  ),
   at("Docker", docker, "machine-fuse", "note", /--device \/dev\/fuse/),
   at(
     "a kernel without the module",

@@ -131,7 +131,7 @@ function judgeUserNamespaces({ userNamespaces, isRoot, container }: MachineFacts
               "kernel.apparmor_restrict_unprivileged_userns is 1, as Ubuntu has it from 24.04 on",
               "allow them: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
             ]
-          : container !== undefined && container !== "wsl"
+          : isAllowed === false && container !== undefined && container !== "wsl"
             ? [
                 "a container's seccomp profile, most likely",
                 "start the container with --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN",
