@@ -8,6 +8,7 @@ import { launch, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import { Layer } from "./layer.ts";
 import { checkTap, tapRefused } from "./machine.ts";
+import { OwnChildren } from "./own-children.ts";
 import { checkPlatform } from "./platform.ts";
 import { gatherFacts } from "./rules/facts.ts";
 import { bytesToText } from "./rules/match.ts";
@@ -45,6 +46,7 @@ export interface RunningTree {
 /** The parts that need no agent; made early, so that a machine that refuses is known before anything else. */
 export class PreparedTap {
   readonly tap: Tap;
+  readonly #children = new OwnChildren();
   #handle: (event: TapEvent) => void = () => {};
 
   /** @throws UserError when this machine cannot */
@@ -88,7 +90,7 @@ export class PreparedTap {
         onDeath: options.onDeath ?? "stop",
         cwd: options.cwd,
       });
-      const stopReaping = this.#reapOrphans(tree.child);
+      const stopReaping = this.#reapOrphans();
       return {
         child: tree.child,
         ended: layer.ended,
@@ -103,11 +105,13 @@ export class PreparedTap {
     }
   }
 
-  /** Orphans of the tree become our children; libuv waits only for those that it started. */
-  #reapOrphans(child: ChildProcess): () => void {
-    const own = [...this.#ownChildren, ...(child.pid === undefined ? [] : [child.pid])];
+  /**
+   * Orphans of the tree become our children; libuv waits only for those that it started. One of those that we took
+   * from it would never end for who started it: a login program in the middle of a session, another agent.
+   */
+  #reapOrphans(): () => void {
     const reap = (): void => {
-      while (this.tap.native.reapOrphan(own) > 0);
+      while (this.tap.native.reapOrphan(this.#children.pids()) > 0);
     };
     process.on("SIGCHLD", reap);
     // A zombie of libuv's can stand before an orphan's; it is gone a moment later.
@@ -116,13 +120,8 @@ export class PreparedTap {
     return () => {
       process.off("SIGCHLD", reap);
       clearInterval(timer);
+      this.#children.close();
     };
-  }
-
-  /** Processes that this process started by other means and waits for itself. */
-  readonly #ownChildren: number[] = [];
-  own(pid: number): void {
-    this.#ownChildren.push(pid);
   }
 }
 
