@@ -280,6 +280,24 @@ describe("containers without a cluster", { skip: podmanMissing(), timeout: 170_0
       await nothingLeft();
     });
 
+    test("has another agent when the engine's command is killed", async () => {
+      const run = await steals(session);
+      const children = execFileSync("ps", ["-o", "pid=,args=", "--ppid", String(run.pid)], {
+        encoding: "utf8",
+      });
+      const [, pid] = /^ *(\d+) (?:docker|podman) run --rm /m.exec(children) ?? [];
+      assert.ok(pid, children);
+      process.kill(Number(pid), "SIGKILL");
+      await run.said("the connection to the agent is back", "stderr");
+      await until("one agent is left", async () => {
+        const agents = (await containers()).filter((name) => name.startsWith("inpod-"));
+        return agents.length === 1 && (await ask()).startsWith("local ");
+      });
+      run.signalGroup("SIGINT");
+      await run.ended;
+      await nothingLeft();
+    });
+
     test("leaves nothing when inpod is killed", async () => {
       const run = await steals(session);
       run.child.kill("SIGKILL");
