@@ -277,7 +277,9 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
     assert.match(inpod.output(), /agent: an ephemeral container in pod\/web\n/);
     assert.match(await ask(), /^local \S+ from-the-pod$/);
     // Anonymous memory of all its processes: what is not there for the taking.
-    const [agent] = (await ephemerals(namespace, "web")).slice(-1);
+    const agent = await waitFor("the cluster to know that it runs", async () =>
+      (await ephemerals(namespace, "web")).find(({ state }) => state.running),
+    );
     const usage = await kubectl(
       ...["exec", "web", "-n", namespace, "-c", "app", "--", process.execPath, "-e"],
       `let sum = 0;
@@ -287,7 +289,6 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
        }
        console.log(sum)`,
     );
-    assert.ok(agent?.state.running);
     assert.ok(Number(usage) > 1_000 && Number(usage) < 48 * 1024, `${usage} kB`);
     inpod.interrupt();
     await inpod.done;
@@ -329,7 +330,9 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
     await waitFor("the pod to answer", async () =>
       (await ask().catch(() => "")).startsWith("pod") ? true : undefined,
     );
-    assert.ok((await ephemerals(namespace, "web")).some(({ state }) => state.running));
+    await waitFor("the cluster to know that it runs", async () =>
+      (await ephemerals(namespace, "web")).find(({ state }) => state.running),
+    );
     // A session that is lost may come back for a minute.
     await untilEnded(namespace, "web", 120_000);
     await waitFor("the job to be gone", async () =>
