@@ -1,7 +1,7 @@
 /** `inpod exec` on a real cluster: the web server, the metadata service, every clean and unclean end, bad input. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -190,40 +190,6 @@ func main() {
     await untilAsBefore();
   });
 
-  for (const [who, pattern] of [
-    ["the CLI", /dist\/cli\.js\0exec\0/],
-    ["the agent's Node", /\/inpod\/node\0.*agent\.js/],
-    ["inpod-enter", /^\/inpod\/inpod-enter\0/],
-  ] as const) {
-    const what =
-      who === "the CLI"
-        ? "the pod answers again"
-        : "another agent takes its place, for the same process";
-    test(`kill -9 of ${who}: ${what}, and nothing is left`, {
-      skip: onThisKernel(),
-    }, async () => {
-      const before = marked();
-      const inpod = steal();
-      await inpod.says(/local server listens/);
-      assert.match(await ask(), /^local /);
-      for (const pid of processesLike(pattern)) process.kill(pid, "SIGKILL");
-      if (who !== "the CLI") {
-        await inpod.says(/the agent is gone .*starting another one/);
-        await inpod.says(/the connection to the agent is back/);
-        assert.match(await ask(), /^local /);
-        inpod.interrupt();
-      }
-      await waitFor("the pod's own answer", async () =>
-        (await ask().catch(() => "")).startsWith("pod ") ? true : undefined,
-      );
-      await inpod.done;
-      await untilAsBefore();
-      await waitFor("the session's processes to be gone", async () =>
-        marked().length === before.length ? true : undefined,
-      );
-    });
-  }
-
   test("a program that does not exist is told before anything is made", async () => {
     const ran = await runInpod(["exec", "-t", "pod/web", "-n", namespace, "--", "no-such-program"]);
     assert.equal(ran.code, 127);
@@ -318,37 +284,3 @@ func main() {
     await untilAsBefore();
   });
 });
-
-/** The nodes of e2e/cluster share our process table; of another cluster we cannot kill anything. */
-function onThisKernel(): string | false {
-  return process.env.KUBECONFIG === "/var/lib/lab/kubeconfig" && process.getuid?.() === 0
-    ? false
-    : "needs the cluster of e2e/cluster, and root";
-}
-
-function processesLike(pattern: RegExp): number[] {
-  return readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => pid > 0 && pid !== process.pid && pattern.test(commandOf(pid)));
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "latin1");
-  } catch {
-    return "";
-  }
-}
-
-/** Processes of any inpod session on this machine. */
-function marked(): number[] {
-  return readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return pid > 0 && readFileSync(`/proc/${pid}/environ`, "latin1").includes("INPOD_SESSION=");
-      } catch {
-        return false;
-      }
-    });
-}

@@ -15,9 +15,13 @@ export const AGENT_IMAGE =
 const run = promisify(execFile);
 const cluster = join(dirname(fileURLToPath(import.meta.url)), "..", "cluster", "cluster");
 
+/** One at a time: two that load the same image into a node at once are in each other's way. */
+const makeImage = (...args: readonly string[]): Promise<unknown> =>
+  run("flock", ["/run/lock/inpod-e2e-images", cluster, "image", ...args], { timeout: 240_000 });
+
 /** Of programs and the libraries that they need, at their own paths. */
 export async function imageOfFiles(name: string, files: readonly string[]): Promise<void> {
-  await run(cluster, ["image", name, "--files", ...files], { timeout: 120_000 });
+  await makeImage(name, "--files", ...files);
 }
 
 /**
@@ -32,7 +36,7 @@ export async function imageOfStandIn(name: string, script: string): Promise<void
     await copyFile("/bin/busybox", join(root, "bin", "busybox"));
     const file = join(root, "inpod", "inpod-enter");
     await writeFile(file, `#!/bin/busybox sh\n${script}\n`, { mode: 0o755 });
-    await run(cluster, ["image", name, root], { timeout: 120_000 });
+    await makeImage(name, root);
   } finally {
     await rm(root, { recursive: true });
   }
