@@ -39,24 +39,15 @@ else
   echo "its nodes must be able to pull the agent's image, or have it already"
 fi
 
-# scenarios TITLE AT-ONCE FILE...
-scenarios() {
-  title=$1 at_once=$2
-  shift 2
-  status=0
-  within "$run_seconds" node --import tsx --test "--test-concurrency=$at_once" \
-    --test-timeout=600000 --test-reporter=spec --test-reporter-destination=stdout \
-    --test-reporter=tap --test-reporter-destination="$work/e2e.tap" "$@" || status=$?
-  touch "$work/e2e.tap"
-  tally "$title" "$status" "$work/e2e.tap"
-}
-
 if [ $# -gt 0 ]; then
-  scenarios "e2e" 1 "$@"
+  printf '%s\n' "$@" >"$work/files"
+  suite "e2e" "$run_seconds" 1 600000 "$work/e2e.tap" <"$work/files"
 else
   # Most of them wait most of the time. Whole nodes and their daemons are killed when nobody else is there.
-  # shellcheck disable=SC2046 # our own file names: no spaces in them
-  scenarios "e2e" 2 $(ls e2e/*.test.ts | grep -v -- '-nodes\.test\.ts$')
-  scenarios "e2e of nodes" 1 e2e/*-nodes.test.ts
+  for file in e2e/*.test.ts; do echo "$file"; done >"$work/all"
+  grep -v -e '-nodes\.test\.ts$' "$work/all" >"$work/files"
+  suite "e2e" "$run_seconds" 2 600000 "$work/e2e.tap" <"$work/files"
+  grep -e '-nodes\.test\.ts$' "$work/all" >"$work/files"
+  suite "e2e of nodes" "$run_seconds" 1 600000 "$work/nodes.tap" <"$work/files"
 fi
 finish

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # Whose tests must pass without any right.
 ordinary_folders="packages/tap packages/layer packages/session packages/agent packages/cli sandbox"
 ordinary_id=12345
-run_seconds=480
+run_seconds=700
 
 work=$(mktemp -d)
 chmod 755 "$work"
@@ -21,25 +21,6 @@ test_files() {
       [ ! -e "$file" ] || echo "$file"
     done
   done
-}
-
-# run_files TITLE TAP COMMAND... : files are read from standard input, COMMAND is what runs Node
-run_files() {
-  title=$1 tap=$2
-  shift 2
-  files=$(cat)
-  echo "== $title"
-  if [ -z "$files" ]; then
-    echo "FAILED: $title: there are no test files" >&2
-    failed=$((failed + 1))
-    return
-  fi
-  status=0
-  # shellcheck disable=SC2086 # our own file names: no spaces in them
-  within "$run_seconds" "$@" node --import tsx --test --test-concurrency=2 --test-timeout=180000 \
-    --test-reporter=spec --test-reporter-destination=stdout \
-    --test-reporter=tap --test-reporter-destination="$tap" $files || status=$?
-  tally "$title" "$status" "$tap"
 }
 
 as_ordinary_user() {
@@ -93,7 +74,7 @@ run_as_ordinary_user() {
   cd "$checkout"
   # shellcheck disable=SC2086 # a list of folders
   test_files $ordinary_folders >"$work/ordinary.files"
-  run_files "tests as an ordinary user" "$work/ordinary.tap" \
+  suite "tests as an ordinary user" "$run_seconds" 2 180000 "$work/ordinary.tap" \
     setpriv --reuid "$ordinary_id" --regid "$ordinary_id" --clear-groups \
     --inh-caps=-all --bounding-set=-all -- "$@" <"$work/ordinary.files"
 }
@@ -104,6 +85,6 @@ if [ "$failed" != 0 ]; then finish; exit 1; fi
 counted "checks" within 300 npm run --silent check
 
 test_files packages/* sandbox scripts >"$work/files"
-run_files "tests as $(id -un)" "$work/all.tap" <"$work/files"
+suite "tests as $(id -un)" "$run_seconds" 2 180000 "$work/all.tap" <"$work/files"
 if [ "$(id -u)" = 0 ]; then run_as_ordinary_user; fi
 finish

@@ -19,6 +19,7 @@ const SESSIONS = 50;
 /** Started at the same time: more would measure how two cores are shared. */
 const AT_ONCE = 2;
 const READY_TIMEOUT_MS = 60_000;
+const SETTLE_MS = 3_000;
 const IDLE_MS = 20_000;
 const IDLE_COMMAND = ["sh", "-c", "echo ready; exec sleep 3600"];
 
@@ -56,6 +57,8 @@ async function asked(bed: Bed, cluster: Cluster, [pod = ""]: readonly string[]):
   );
   try {
     const { child } = await begin(bed, cluster, pod, ["--kubeconfig", kubeconfig]);
+    // Its watches begin once the program runs.
+    await delay(SETTLE_MS);
     const toStart = proxy.requests.length;
     await delay(IDLE_MS);
     const idle = proxy.requests.length - toStart;
