@@ -35,6 +35,15 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
     );
   const jobs = async (): Promise<string[]> =>
     (await inventory(namespace)).filter((name) => name.startsWith("job"));
+  /** The node tells the cluster up to a second after the agent's first answer. */
+  const agentIsSeen = (): Promise<unknown> =>
+    waitFor("the agent's pod to be known to run", async () => {
+      const states = await kubectl(
+        ...["get", "pods", "-n", namespace, "-l", "app.kubernetes.io/managed-by=inpod"],
+        ...["-o", "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}"],
+      );
+      return states === "" ? undefined : true;
+    });
   const ask = async (port: number): Promise<string> => {
     const ip = await kubectl(
       "get",
@@ -67,6 +76,7 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
   test("the second joins the first one's agent; whoever made it may go first", async () => {
     const one = start("one.cjs");
     await one.says(/^up$/m);
+    await agentIsSeen();
     const two = start("two.cjs");
     await two.says(/joined the agent of /);
     await two.says(/^up$/m);
@@ -84,6 +94,7 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
   test("a port that is taken already is refused with the name of who has it", async () => {
     const one = start("one.cjs");
     await one.says(/^up$/m);
+    await agentIsSeen();
     const same = start("same.cjs");
     await same.says(/8081 is stolen by \S+/);
     assert.equal(await ask(8081), "one");
@@ -98,6 +109,7 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
   test("after kill -9 of the first, the second goes on, and a third gets an agent of its own or joins", async () => {
     const one = start("one.cjs");
     await one.says(/^up$/m);
+    await agentIsSeen();
     const two = start("two.cjs");
     await two.says(/^up$/m);
     process.kill(one.child.pid ?? 0, "SIGKILL");
@@ -118,6 +130,7 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
     ]);
     const one = start("one.cjs");
     await one.says(/^up$/m);
+    await agentIsSeen();
     const ran = await runInpod([
       ...["exec", "-t", "pod/web", "-n", namespace, "--kubeconfig", limited, "--", "hostname"],
     ]);
