@@ -23,8 +23,9 @@ export class MovingTarget {
   readonly #cluster: Cluster;
   readonly #path: PodPath;
   #pod: TargetPod;
-  /** Its end has begun, or has been. */
+  /** Its end has begun, or has been; told once, since a pod that is deleted after its end was asked for is no news. */
   #isLeft = false;
+  #observer: TargetObserver | undefined;
   #onMoved: () => void = () => {};
 
   constructor(cluster: Cluster, path: PodPath, pod: TargetPod) {
@@ -48,7 +49,7 @@ export class MovingTarget {
       } catch (error) {
         const isGone = error instanceof UserError && error.code === "TARGET_GONE";
         if (!isGone || !GOES_ON.has(this.#path.kind)) throw error;
-        this.#isLeft = true; // the watch has not told yet
+        this.#leave(error.message); // the watch has not told yet
       }
     }
     const { pod } = await findTarget(this.#cluster, this.#path, signal);
@@ -63,10 +64,17 @@ export class MovingTarget {
     this.#onMoved();
   }
 
+  #leave(why: string): void {
+    if (this.#isLeft) return;
+    this.#isLeft = true;
+    this.#observer?.onMoving(`${why}: on to the next pod of ${wordsOf(this.#path)}`);
+  }
+
   /** @throws UserError when the watch is refused */
   async follow(observer: TargetObserver, signal: AbortSignal): Promise<void> {
     const { api } = this.#cluster;
     if (!GOES_ON.has(this.#path.kind)) return followTarget(api, this.#pod, observer, signal);
+    this.#observer = observer;
     while (!signal.aborted) {
       const stop = new AbortController();
       const moved = new Promise<void>((resolve) => {
@@ -74,13 +82,6 @@ export class MovingTarget {
         signal.addEventListener("abort", () => resolve(), { once: true });
       });
       void moved.then(() => stop.abort());
-      let isTold = false;
-      const leave = (why: string): void => {
-        this.#isLeft = true;
-        // Once: a pod that is deleted after its end was asked for is no news.
-        if (!isTold) observer.onMoving(`${why}: on to the next pod of ${wordsOf(this.#path)}`);
-        isTold = true;
-      };
       const { name } = this.#pod;
       await followTarget(
         api,
@@ -88,8 +89,8 @@ export class MovingTarget {
         {
           onContainer: (id) => observer.onContainer(id),
           onWaiting: (why) => observer.onWaiting(why),
-          onEnding: () => leave(`pod/${name} is being deleted`),
-          onGone: leave,
+          onEnding: () => this.#leave(`pod/${name} is being deleted`),
+          onGone: (why) => this.#leave(why),
           onMoving: () => {},
         },
         AbortSignal.any([signal, stop.signal]),

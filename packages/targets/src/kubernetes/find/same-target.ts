@@ -18,12 +18,13 @@ export async function sameTarget(
       { signal },
     );
   } catch (error) {
-    throw isNotFound(error) ? targetGone(name, "it was deleted") : explain(error);
+    throw isNotFound(error) ? targetGone(name, "deleted") : explain(error);
   }
   // A StatefulSet makes another one of the same name: with another environment, perhaps.
-  if (pod.metadata?.uid !== uid) throw targetGone(name, "there is another one of its name");
+  if (pod.metadata?.uid !== uid) throw targetGone(name, "replaced by another one of this name");
   return describePod(pod, container);
 }
 
-const targetGone = (name: string, why: string): UserError =>
-  new UserError("TARGET_GONE", `pod/${name} is not there any more: ${why}`);
+/** In the words of whoever follows it (follow-target.ts). */
+const targetGone = (name: string, what: string): UserError =>
+  new UserError("TARGET_GONE", `pod/${name} was ${what}`);
