@@ -1,15 +1,15 @@
-/** A session that outlives its target's container, its agent, and a stop of the CLI. */
+/** A session that outlives its target's container, its agent and a cut, on any cluster; accidents.test.ts has more. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { layCable } from "./support/cable.ts";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
-import { Relay } from "./support/relay.ts";
 
 /** Each life writes a file and a variable of its own: how often the volume has seen a start. */
 const POD_SERVER = `
@@ -166,64 +166,22 @@ describe("a session and the accidents of its target and agent", {
     await until("the pod's own answer", /^pod /);
   });
 
-  test("the CLI is stopped until its agent has ended, and continued: the session goes on with another one", async () => {
-    const inpod = start({ agent: { idle_timeout: 1 } });
+  test("the way to the cluster is cut for some seconds: the same agent goes on, with the same process", async (t) => {
+    const cable = await layCable(folder, "kubeconfig");
+    t.after(() => cable.close());
+    const inpod = start({ kubeconfig: cable.kubeconfig });
     await inpod.says(/local server listens/);
     const before = await until("the local answer", /^local /);
-    const cli = inpod.child.pid as number;
     const first = await agentPod();
-    process.kill(cli, "SIGSTOP");
-    try {
-      // 25 s of silence, then the pod has its traffic; the agent waits a minute for the session.
-      await waitFor(
-        "the pod's own answer",
-        async () => ((await ask()).startsWith("pod ") ? true : undefined),
-        60_000,
-      );
-      await waitFor(
-        "the agent's end",
-        async () => ((await inventory(namespace)).includes(first) ? undefined : true),
-        110_000,
-      );
-    } finally {
-      process.kill(cli, "SIGCONT");
-    }
-    await inpod.says(/the agent is gone .*starting another one/);
+    cable.reset();
+    await until("the pod's own answer", /^pod /);
+    cable.mend();
     await inpod.says(/the connection to the agent is back/);
     const answer = await until("the local answer again", /^local /);
     assert.equal(localPid(answer), localPid(before));
+    assert.equal(await agentPod(), first);
     await end(inpod);
   });
-
-  for (const [what, isLong] of [
-    ["for some seconds: the same agent goes on", false],
-    ["for longer than the agent waits: another one goes on", true],
-  ] as const) {
-    test(`the way to the cluster is cut ${what}, with the same process`, async (t) => {
-      const kubeconfig = join(folder, `kubeconfig-${isLong}`);
-      const relay = await Relay.start(kubeconfig);
-      t.after(() => relay.stop());
-      const inpod = start({ kubeconfig, agent: { idle_timeout: 1 } });
-      await inpod.says(/local server listens/);
-      const before = await until("the local answer", /^local /);
-      const first = await agentPod();
-      relay.cut();
-      await until("the pod's own answer", /^pod /);
-      if (isLong) {
-        await waitFor(
-          "the agent's end",
-          async () => ((await inventory(namespace)).includes(first) ? undefined : true),
-          110_000,
-        );
-      }
-      relay.mend();
-      await inpod.says(/the connection to the agent is back/);
-      const answer = await until("the local answer again", /^local /);
-      assert.equal(localPid(answer), localPid(before));
-      assert.equal((await agentPod()) === first, !isLong);
-      await end(inpod);
-    });
-  }
 
   test("a crash-looping pod is a target: its clients are answered, and each life's files are served", async () => {
     await apply(

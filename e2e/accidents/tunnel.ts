@@ -82,6 +82,30 @@ export function tunnelAccidents(stage: Stage): void {
     seen(t, "the pod answers after", podAfter, "all is well again after", backAfter);
   });
 
+  test("refused for longer than the agent waits: another one goes on", async (t) => {
+    const scene = await stage.scene("reset-long");
+    const cable = await layCable(folder, "reset-long");
+    t.after(() => [scene.stop(), cable.close()]);
+    const inpod = await scene.started({ agent: { idle_timeout: 1 } }, cable);
+    const programs = scene.programs();
+    const first = scene.enters();
+    cable.reset();
+    const podAfter = await scene.untilPodAnswers(NOTICED_MS);
+    await waitFor(
+      "the agent's end",
+      async () => (scene.enters().length === 0 ? true : undefined),
+      110_000,
+    );
+    cable.mend();
+    await inpod.says(/the connection to the agent is back/);
+    const backAfter = await scene.untilAllIsWell();
+    assert.deepEqual(scene.programs(), programs);
+    assert.notDeepEqual(scene.enters(), first);
+    await scene.end(inpod);
+    cable.close();
+    seen(t, "the pod answers after", podAfter, "all is well again after", backAfter);
+  });
+
   for (const onDisconnect of ["stop", "continue"] as const) {
     test(`cut for good, with on_disconnect "${onDisconnect}": the agent ends by itself`, async (t) => {
       const scene = await stage.scene(`cut-${onDisconnect}`);
