@@ -98,7 +98,7 @@ export class Ports {
         stolen.holder = undefined;
         // Without translation their packets reach nobody.
         stolen.relay?.resetConnections();
-        this.#log("steal-lost", { port: stolen.port, why: detail });
+        this.#log("steal-lost", { port: stolen.port, session: holder?.id ?? "", why: detail });
         holder?.stealLost(stolen.port, detail);
       }
       this.#sweepLater();
@@ -147,7 +147,7 @@ export class Ports {
     if (!stolen.hasRule) return;
     await this.#rules.release(stolen.port);
     stolen.hasRule = false;
-    this.#log("release", { port: stolen.port, why });
+    this.#log("release", { port: stolen.port, session: stolen.holder?.id ?? "", why });
     this.#sweepLater();
   }
 

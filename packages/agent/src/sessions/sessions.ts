@@ -66,7 +66,11 @@ export class Sessions {
     const previous = session.tunnel;
     session.tunnel = tunnel;
     previous?.close("replaced by a new tunnel of the same session");
-    this.#parts.log("session", { session: session.id, isResumed: previous !== undefined });
+    this.#parts.log("session", {
+      session: session.id,
+      owner: this.#parts.admission.ownerOf(session.id) ?? "",
+      isResumed: previous !== undefined,
+    });
     session.onEnded = () => closeAfterEnd(tunnel);
     const gone = this.#parts.target.goneBecause;
     if (gone) tunnel.notify({ kind: "target-gone", detail: gone.detail });
