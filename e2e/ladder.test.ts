@@ -12,7 +12,7 @@ import { CLI, runInpod, startInpod } from "./support/inpod.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
-import { userWith } from "./support/users.ts";
+import { rulesOf, userWith } from "./support/users.ts";
 
 const POD_SERVER = `require("http").createServer((q, r) => r.end("pod " + q.socket.remoteAddress)).listen(3000)`;
 const LOCAL_SERVER = `require("http")
@@ -249,13 +249,11 @@ describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () =>
 
   test("the smallest Role for an ephemeral container is enough for one, and tells who had it", async () => {
     const purposes = sessionPurposes("pod", restricted, undefined, true);
-    const rules = rightsFor(purposes.map(({ operation }) => operation))
-      .filter(({ needed }) => needed === "always")
-      .map(({ verb, group, resource, subresource }) => ({
-        apiGroups: [group],
-        resources: [subresource === undefined ? resource : `${resource}/${subresource}`],
-        verbs: [verb],
-      }));
+    const rules = rulesOf(
+      rightsFor(purposes.map(({ operation }) => operation)).filter(
+        ({ needed }) => needed === "always",
+      ),
+    );
     assert.ok(!rules.some(({ resources }) => resources.includes("jobs")));
     const kubeconfig = await userWith(folder, restricted, "smallest", rules);
     const at = ["--kubeconfig", kubeconfig, "-t", "pod/keeper", "-n", restricted];

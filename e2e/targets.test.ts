@@ -20,7 +20,7 @@ import { runInpod } from "./support/inpod.ts";
 import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX } from "./support/pods.ts";
-import { type Rule, userWith } from "./support/users.ts";
+import { type Rule, rulesOf, userWith } from "./support/users.ts";
 import {
   cronJob,
   job,
@@ -463,17 +463,14 @@ describe("every kind of target", { skip: noCluster, timeout: 400_000 }, () => {
     });
 
     test("the smallest Role of a session is enough for one", async () => {
-      for (const kind of ["deployment", "cronjob"] as const) {
+      // Those of the other kinds are in rights.test.ts.
+      for (const path of ["deployment/orders", "rollout/canary"]) {
+        const kind = path.startsWith("rollout") ? "rollout" : "deployment";
         const purposes = sessionPurposes(kind, namespace, undefined);
-        const needed = rightsFor(purposes.map(({ operation }) => operation))
-          .filter(({ needed }) => needed === "always")
-          .map(({ verb, group, resource, subresource }) => ({
-            apiGroups: [group],
-            resources: [subresource === undefined ? resource : `${resource}/${subresource}`],
-            verbs: [verb],
-          }));
-        const kubeconfig = await user(`smallest-${kind}`, needed);
-        const path = kind === "deployment" ? "deployment/orders" : "cronjob/nightly";
+        const needed = rightsFor(purposes.map(({ operation }) => operation)).filter(
+          (right) => right.needed === "always",
+        );
+        const kubeconfig = await user(`smallest-${kind}`, rulesOf(needed));
         const ran = await runInpod([
           ...["exec", "--kubeconfig", kubeconfig, "-t", path, "-n", namespace],
           ...["--", "printenv", "X"],

@@ -20,10 +20,13 @@ export async function kubectl(...args: readonly string[]): Promise<string> {
 }
 
 /** Creates or changes `objects`. */
-export async function apply(...objects: readonly object[]): Promise<void> {
-  const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
-  const child = run("kubectl", ["apply", "-f", "-"], { timeout: COMMAND_TIMEOUT_MS });
-  child.child.stdin?.end(list);
+export const apply = (...objects: readonly object[]): Promise<void> =>
+  applyText(JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
+
+/** YAML or JSON, as a person would paste it. @throws with kubectl's stderr */
+export async function applyText(text: string, ...flags: readonly string[]): Promise<void> {
+  const child = run("kubectl", ["apply", ...flags, "-f", "-"], { timeout: COMMAND_TIMEOUT_MS });
+  child.child.stdin?.end(text);
   await child;
 }
 

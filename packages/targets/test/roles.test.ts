@@ -78,6 +78,23 @@ test("a refusal asks for all that was wanted, each thing in its own namespace", 
   assert.ok(!may(apart, "get", "batch", "cronjobs") && may(apart, "create", "batch", "jobs"));
 });
 
+test("who may get a port-forward and not create it is told so, though the API server does not say it", () => {
+  const call = { verb: "get", group: "", resource: "pods", subresource: "portforward" } as const;
+  const words = (message: string): UserError => {
+    const error = explain(new ApiError({ ...call, namespace: "shop", name: "x" }, 403, message));
+    assert.ok(error instanceof UserError);
+    return error;
+  };
+  // As Kubernetes 1.35 answers.
+  const { code, message, hints } = words('pods "x" is forbidden: ');
+  assert.equal(code, "FORBIDDEN");
+  assert.match(message, /may not create pods\/portforward "x" in namespace "shop"/);
+  assert.match(hints[0] ?? "", /resources: \[pods\/portforward\], verbs: \[create\]/);
+  const first = 'pods "x" is forbidden: User "eve" cannot get resource "pods/portforward" in API';
+  assert.match(words(first).message, /^user "eve" may not get pods\/portforward/);
+  assert.equal(words('pods "x" is forbidden: not on Fridays').code, "REFUSED");
+});
+
 test("a refused call that nothing was said about is asked for by itself", () => {
   assert.deepEqual(role([], "shop").rules, [
     { apiGroups: ["batch"], resources: ["jobs"], verbs: ["create"] },

@@ -101,4 +101,5 @@ const json = (outcomes: readonly Outcome[]): string =>
 const notClean = (failures: readonly unknown[]): UserError =>
   new UserError("CLEAN_INCOMPLETE", `${failures.length} could not be removed`, {
     cause: failures[0],
+    hints: failures[0] instanceof UserError ? failures[0].hints : [],
   });

@@ -150,10 +150,16 @@ export class Agents {
     try {
       await Promise.race([agent.remove(others), late]);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      // A refusal names the right that was missing, and the Role to ask for.
+      const reason =
+        error instanceof UserError && error.cause instanceof UserError ? error.cause : error;
+      const why = reason instanceof Error ? reason.message : String(reason);
       this.#progress.say(
         `inpod: ${agent.name} could not be removed (${why}); it ends by itself within two minutes. Later, inpod verify tells whether anything is left, and inpod clean removes it`,
       );
+      if (reason instanceof UserError && reason.code === "FORBIDDEN")
+        for (const hint of reason.hints)
+          this.#progress.say(`  hint: ${hint.replaceAll("\n", "\n    ")}`);
     } finally {
       clearTimeout(timer);
     }

@@ -8,6 +8,7 @@ import { targetPolicy } from "../find/policy.ts";
 import { agentNamespace } from "../place/job-spec.ts";
 import type { AgentPlacement } from "../place/placement.ts";
 import type { ApiClient } from "../reach/api-client.ts";
+import { readPod } from "../reach/read-pod.ts";
 import { type Answer, ask, map } from "./answer.ts";
 import type { NeighbourFacts, TargetFacts } from "./facts.ts";
 import { policiesOf } from "./network-policies.ts";
@@ -34,7 +35,7 @@ export async function examineTarget(
   const { pod: target, why } = chosen;
   const { namespace, name, node } = target;
   const [found, policies, nodeAnswer, neighbours, rungs, policy] = await Promise.all([
-    api.request<V1Pod>({ verb: "get", group: "", resource: "pods", namespace, name }, { signal }),
+    readPod(api, namespace, name, signal),
     ask(listPolicies(api, namespace, signal)),
     ask(api.request<V1Node>({ verb: "get", group: "", resource: "nodes", name: node }, { signal })),
     ask(podsOn(api, node, signal)),

@@ -3,6 +3,7 @@ import { UserError } from "@inpod/protocol";
 import type { V1Pod } from "@kubernetes/client-node";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
+import { readPod } from "../reach/read-pod.ts";
 import { describePod, type TargetPod } from "./target-pod.ts";
 
 /** @throws UserError TARGET_GONE, TARGET_NOT_RUNNING, and those of the API */
@@ -13,10 +14,7 @@ export async function sameTarget(
 ): Promise<TargetPod> {
   let pod: V1Pod;
   try {
-    pod = await api.request<V1Pod>(
-      { verb: "get", group: "", resource: "pods", namespace, name },
-      { signal },
-    );
+    pod = await readPod(api, namespace, name, signal);
   } catch (error) {
     throw isNotFound(error) ? targetGone(name, "deleted") : explain(error);
   }

@@ -13,6 +13,7 @@ import type {
 import type { SpecEnvironment } from "../../api.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isForbidden, isNotFound } from "../reach/api-errors.ts";
+import { readPod } from "../reach/read-pod.ts";
 import { quantity } from "./quantity.ts";
 import type { TargetPod } from "./target-pod.ts";
 
@@ -32,7 +33,7 @@ export async function specEnvironment(
 ): Promise<SpecEnvironment> {
   const get = <T>(resource: string, object: string): Promise<T> =>
     api.request<T>({ verb: "get", group: "", resource, namespace, name: object }, { signal });
-  const pod = await get<V1Pod>("pods", name).catch((error: unknown) => {
+  const pod = await readPod(api, namespace, name, signal).catch((error: unknown) => {
     throw explain(error);
   });
   const spec = containerOf(pod, container);

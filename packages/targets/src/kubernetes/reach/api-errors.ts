@@ -1,6 +1,6 @@
 /** What the API server refuses, and what keeps us from reaching it, in words. */
 import { UserError } from "@inpod/protocol";
-import { type ApiVerb, type Purpose, type Right, rightsAt, roleYaml } from "./roles.ts";
+import { type ApiVerb, type Purpose, type Right, rightsAt, roleYaml, VERBS } from "./roles.ts";
 
 /** One request by what it is about: its URL and what to say when it is refused both follow from this. */
 export interface ApiCall {
@@ -34,14 +34,32 @@ export class ApiError extends Error {
   }
 }
 
+const SENTENCE = /\bcannot (\S+) resource "/;
+/** Of the second question about a port-forward (1.35) there is the authorizer's reason only, often an empty one. */
+const SECOND_QUESTION = /is forbidden:\s*(RBAC: .*)?$/;
+
 /** RBAC's sentence, which other authorizers give too; admission has words of its own for its 403. */
 export const isForbidden = (error: unknown): boolean =>
   error instanceof ApiError &&
   error.status === 403 &&
-  /\bcannot \S+ resource "/.test(error.message);
+  (SENTENCE.test(error.message) || isSecondQuestion(error));
+
+const isSecondQuestion = ({ call, message }: ApiError): boolean =>
+  call.subresource === "portforward" && SECOND_QUESTION.test(message);
 
 export const isNotFound = (error: unknown): boolean =>
   error instanceof ApiError && error.status === 404;
+
+/**
+ * RBAC's own word for what was refused: a port-forward is asked for by a GET, which takes the right to get it and,
+ * since Kubernetes 1.35, the right to create it.
+ */
+function refusedVerb(error: ApiError): ApiVerb {
+  const { message, call } = error;
+  if (isSecondQuestion(error)) return "create";
+  const [, verb] = SENTENCE.exec(message) ?? [];
+  return VERBS.find((each) => each === verb) ?? call.verb;
+}
 
 /** Any failure of a request as what a user can act on; what is none comes back as it is. */
 export function explain(error: unknown): unknown {
@@ -60,7 +78,7 @@ const where = ({ namespace }: ApiCall): string =>
   namespace === undefined ? "" : ` in namespace "${namespace}"`;
 
 /** The rights for all that was wanted where the refused call was made, that call's own among them. */
-function rightsToAskFor({ call, purposes }: ApiError): Right[] {
+function rightsToAskFor(call: ApiCall, purposes: readonly Purpose[]): Right[] {
   const rights = rightsAt(purposes, call.namespace);
   const { verb, group, resource, subresource } = call;
   const isKnown = rights.some(
@@ -75,15 +93,18 @@ function rightsToAskFor({ call, purposes }: ApiError): Right[] {
 
 const forbidden = (error: ApiError): UserError => {
   const user = /User "([^"]+)"/.exec(error.message)?.[1];
-  const { namespace, group } = error.call;
+  const call = { ...error.call, verb: refusedVerb(error) };
+  const { namespace, group } = call;
   const place = namespace === undefined ? "ClusterRole" : `Role in namespace "${namespace}"`;
   return new UserError(
     "FORBIDDEN",
-    `${user === undefined ? "you" : `user "${user}"`} may not ${what(error.call)}${
+    `${user === undefined ? "you" : `user "${user}"`} may not ${what(call)}${
       group === "" ? "" : ` of API group "${group}"`
-    }${where(error.call)}`,
+    }${where(call)}`,
     {
-      hints: [`ask for this ${place}:\n${roleYaml(rightsToAskFor(error), namespace)}`],
+      hints: [
+        `ask for this ${place}:\n${roleYaml(rightsToAskFor(call, error.purposes), namespace)}`,
+      ],
       cause: error,
     },
   );

@@ -2,7 +2,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { V1Pod } from "@kubernetes/client-node";
 import type { ApiClient } from "./api-client.ts";
-import { ApiError, explain, isNotFound } from "./api-errors.ts";
+import { ApiError, explain, isForbidden, isNotFound } from "./api-errors.ts";
+import { readPod } from "./read-pod.ts";
 
 /** Between attempts to reach an API server that went away in the middle of a session. */
 const RETRY_MS = [200, 1_000, 5_000, 10_000] as const;
@@ -65,5 +66,14 @@ export async function followPod(
   }
 }
 
-const mustExist = (api: ApiClient, namespace: string, name: string, signal: AbortSignal) =>
-  api.request({ verb: "get", group: "", resource: "pods", namespace, name }, { signal });
+/** @throws ApiError 404; who may only watch cannot ask, and learns of it when the agent does not answer */
+async function mustExist(
+  api: ApiClient,
+  namespace: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await readPod(api, namespace, name, signal).catch((error: unknown) => {
+    if (!isForbidden(error)) throw error;
+  });
+}

@@ -38,6 +38,7 @@ export type ListCall = Omit<ApiCall, "verb" | "namespace"> & {
 
 export interface ListOptions {
   readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
   readonly accept?: string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -65,7 +66,7 @@ export const listMetadata = (
 async function pages<T>(
   api: ApiClient,
   { namespace, ...call }: ListCall,
-  { labelSelector, accept, signal }: ListOptions,
+  { labelSelector, fieldSelector, accept, signal }: ListOptions,
   limit: number,
 ): Promise<T[]> {
   for (let attempt = 1; ; attempt++) {
@@ -81,6 +82,7 @@ async function pages<T>(
             query: {
               limit: String(limit),
               ...(labelSelector === undefined ? {} : { labelSelector }),
+              ...(fieldSelector === undefined ? {} : { fieldSelector }),
               ...(token === undefined ? {} : { continue: token }),
             },
           },

@@ -1,59 +1,127 @@
-/** The rights of each operation as the tables of docs/rights.md. Pure. */
+/** The rights of each operation as the tables and Roles of docs/rights.md. Pure. */
 import { WORKLOADS } from "../../target-path.ts";
-import { type Operation, type Right, rightsFor } from "./roles.ts";
+import { type Operation, RIGHTS, type Right, rightsFor, roleYaml } from "./roles.ts";
 
 const KINDS = ["pod", ...WORKLOADS] as const;
+const BESIDE_A_POD = ["find pod", "place job"] as const;
+const EXTRAS = ["join agent", "read policy", "write events"] as const;
+
+interface Row {
+  readonly title: string;
+  readonly operations: readonly Operation[];
+  /** What is optional for a session is what this one thing consists of. */
+  readonly needsAll?: boolean;
+}
+const row = (title: string, ...operations: Operation[]): Row => ({ title, operations });
+const all = (title: string, ...operations: Operation[]): Row => ({
+  ...row(title, ...operations),
+  needsAll: true,
+});
 
 /** By the name of the table's marker in the document. */
-const TABLES: Readonly<Record<string, readonly (readonly [title: string, Operation])[]>> = {
+const TABLES: Readonly<Record<string, readonly Row[]>> = {
+  features: [
+    row("`exec`, and `exec --steal`, on a pod", ...BESIDE_A_POD),
+    row("the same on a deployment", "find deployment", "place job"),
+    row("the same with `-e`", "find pod", "place ephemeral"),
+    row("`exec -t targetless`", "place job"),
+    all("joining an agent that runs", "join agent"),
+    all("events of the target that tell who was there", "write events"),
+    all("obeying what owners allow (`inpod.dev/policy`)", "read policy"),
+  ],
   find: [
-    ...KINDS.map((kind) => [`\`${kind}/…\``, `find ${kind}`] as const),
-    ["`label/…`", "find label"],
-    ["what the owners allow (`inpod.dev/policy`)", "read policy"],
-    ["events of the target that tell who was there", "write events"],
+    ...KINDS.map((kind) => row(`\`${kind}/…\``, `find ${kind}`)),
+    row("`label/…`", "find label"),
   ],
   place: [
-    ["an agent in a job of its own", "place job"],
-    ["an agent in the target's pod (`-e`)", "place ephemeral"],
+    row("an agent in a job of its own", "place job"),
+    row("an agent in the target's pod (`-e`)", "place ephemeral"),
   ],
   other: [
-    ...KINDS.map((kind) => [`\`inpod ls ${kind}\``, `list ${kind}`] as const),
-    ["`inpod clean`", "clean"],
-    ["naming namespaces in errors (a ClusterRole)", "name namespaces"],
+    ...KINDS.map((kind) => row(`\`inpod ls ${kind}\``, `list ${kind}`)),
+    row("`inpod clean`", "clean"),
+    row("`inpod verify`", "verify"),
+    row("`inpod doctor`", "examine"),
+    row("`inpod doctor`, of the node (a ClusterRole)", "examine nodes"),
+    row("naming namespaces in errors (a ClusterRole)", "name namespaces"),
   ],
 };
 
-/** The document with its tables as they are to be: what stands between `<!-- rights: NAME -->` and `<!-- end -->`. */
+const PLACE = "NAMESPACE";
+const AGENTS = "AGENTS-NAMESPACE";
+/** By the name of the marker, too. */
+const ROLES: Readonly<Record<string, () => string>> = {
+  everything: () =>
+    roleYaml(
+      rightsFor([
+        ...KINDS.map((kind) => `find ${kind}` as const),
+        "find label",
+        "place job",
+        ...EXTRAS,
+        ...KINDS.map((kind) => `list ${kind}` as const),
+        "clean",
+        "verify",
+        "examine",
+      ]),
+      PLACE,
+    ),
+  pod: () => roleYaml(least(["find pod", "place job"]), PLACE),
+  target: () => roleYaml(rightsFor(["find deployment", "read policy", "write events"]), PLACE),
+  agents: () => roleYaml(rightsFor(["place job", "join agent"]), AGENTS),
+  ephemeral: () => roleYaml(rightsFor(["find pod", "place ephemeral"]), PLACE),
+  cluster: () => roleYaml(rightsFor(["name namespaces", "examine nodes"]), undefined),
+};
+const least = (operations: readonly Operation[]): Right[] =>
+  rightsFor(operations).filter(({ needed }) => needed === "always");
+
+/** The document with its parts as they are to be: what stands between `<!-- rights: NAME -->` and `<!-- end -->`. */
 export const withRightsTables = (document: string): string =>
   document.replace(
     /(<!-- rights: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
-    (_, begin: string, name: string, end: string) =>
-      `${begin}\n${table(TABLES[name] ?? [])}\n\n${end}`,
+    (_, begin: string, name: string, end: string) => `${begin}\n${part(name)}\n\n${end}`,
   );
 
+function part(name: string): string {
+  if (name === "optional") return table(["without", "what is lost"], optionalRows());
+  const role = ROLES[name];
+  // Of no language: a formatter would write these otherwise than inpod does.
+  if (role !== undefined) return `\`\`\`\n${role()}\n\`\`\``;
+  return table(["for", "needed", "makes it better"], (TABLES[name] ?? []).map(cells));
+}
+
+function cells({ title, operations, needsAll = false }: Row): string[] {
+  const rights = rightsFor(operations);
+  const isNeeded = ({ needed }: Right): boolean => needsAll || needed === "always";
+  return [title, named(rights.filter(isNeeded)), named(rights.filter((right) => !isNeeded(right)))];
+}
+
+/** Each optional right of a session or command once, with all that it is good for. */
+function optionalRows(): string[][] {
+  const whys = new Map<string, Set<string>>();
+  for (const right of Object.values(RIGHTS).flat()) {
+    if (right.needed !== "optional") continue;
+    const name = named([right]);
+    whys.set(name, (whys.get(name) ?? new Set()).add(right.why));
+  }
+  return [...whys].map(([name, of]) => [name, [...of].join("; ")]);
+}
+
 /** Padded, as the formatter wants it. */
-function table(rows: readonly (readonly [title: string, Operation])[]): string {
-  const cells = [
-    ["for", "needed", "makes it better"],
-    ...rows.map(([title, operation]) => {
-      const rights = rightsFor([operation]);
-      return [title, cell(rights, "always"), cell(rights, "optional")];
-    }),
-  ];
-  const widths = [0, 1, 2].map((at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((text, at) => text.padEnd(widths[at] ?? 0)).join(" | ")} |`;
-  const [titles = [], ...rest] = cells;
-  return [line(titles), line(widths.map((width) => "-".repeat(width))), ...rest.map(line)].join(
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = titles.map((title, at) =>
+    Math.max(title.length, ...rows.map((cell) => cell[at]?.length ?? 0)),
+  );
+  const line = (of: readonly string[]): string =>
+    `| ${of.map((text, at) => text.padEnd(widths[at] ?? 0)).join(" | ")} |`;
+  return [line(titles), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join(
     "\n",
   );
 }
 
-/** `get`, `watch` pods · `create` jobs.batch */
-function cell(rights: readonly Right[], needed: Right["needed"]): string {
+/** `get, watch pods · create jobs.batch` */
+function named(rights: readonly Right[]): string {
   const verbs = new Map<string, string[]>();
-  for (const { verb, group, resource, subresource, needed: isNeeded } of rights) {
-    if (isNeeded !== needed) continue;
+  for (const { verb, group, resource, subresource } of rights) {
     const name = `${resource}${group === "" ? "" : `.${group}`}${subresource === undefined ? "" : `/${subresource}`}`;
     verbs.set(name, [...(verbs.get(name) ?? []), verb]);
   }

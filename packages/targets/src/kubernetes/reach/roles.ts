@@ -1,7 +1,8 @@
 /** Which rights each thing that inpod does in a cluster uses, and the smallest Role with them. Pure. */
 import { WORKLOADS, type WorkloadKind } from "../../target-path.ts";
 
-export type ApiVerb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
+export const VERBS = ["get", "list", "watch", "create", "update", "patch", "delete"] as const;
+export type ApiVerb = (typeof VERBS)[number];
 
 export interface Right {
   readonly verb: ApiVerb;
@@ -25,6 +26,9 @@ export type Operation =
   | "read policy"
   | "write events"
   | "clean"
+  | "verify"
+  | "examine"
+  | "examine nodes"
   | "name namespaces";
 
 /** An operation at a place. */
@@ -106,12 +110,18 @@ const newestRevision = optional(
 );
 /** How an agent's pod is reached and followed, however it was made. */
 const reachAgent = [
-  ...always("get watch", "", "pods", "follows the agent's pod"),
+  ...always("watch", "", "pods", "follows the agent's pod"),
+  ...optional(
+    "get",
+    "",
+    "pods",
+    "sees that the agent was deleted while the cluster was not reached",
+  ),
   // Before Kubernetes 1.35 a WebSocket is a get; since then it takes create as well.
   ...always("get create", "", "pods/portforward", "reaches the agent"),
 ];
 
-const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
+export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
   "find pod": [
     ...always("get", "", "pods", "reads the target"),
     ...optional("list", "", "pods", "a misspelt name gets the right one"),
@@ -179,9 +189,25 @@ const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     "events",
     "the target's events tell who was there",
   ),
+  verify: [
+    ...always("list", "batch", "jobs", "finds agents"),
+    ...always("list", "", "pods", "sees whether an agent still runs"),
+    ...optional("get create", "", "pods/portforward", "asks an agent that runs who uses it"),
+  ],
   clean: [
     ...always("list delete", "batch", "jobs", "finds and removes agents that nobody holds"),
     ...always("list", "", "pods", "sees whether an agent still runs"),
+    ...optional("get create", "", "pods/portforward", "asks an agent that runs who uses it"),
+    ...optional("delete", "", "pods", "removes an agent's pod whose job is gone"),
+  ],
+  examine: [
+    ...optional("create", "", "pods", "asks by a dry run whether an agent would be let in"),
+    ...optional("list", "networking.k8s.io", "networkpolicies", "tells which of them hold the pod"),
+  ],
+  "examine nodes": [
+    ...optional("get", "", "nodes", "tells what the target's node is, and whether it has room"),
+    ...optional("list", "", "pods", "counts what runs on the target's node"),
+    ...optional("get", "node.k8s.io", "runtimeclasses", "tells of sandboxed containers"),
   ],
   "name namespaces": optional("get list", "", "namespaces", "a misspelt name gets the right one"),
 };
