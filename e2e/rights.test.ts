@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { newSessionKey } from "@inpod/session";
 import { type Operation, openKubernetes, type Right, rightsFor } from "@inpod/targets";
+import { layCable } from "./support/cable.ts";
 import { AGENT_IMAGE } from "./support/images.ts";
 import { type Ran, runInpod, startInpod } from "./support/inpod.ts";
 import { apply, applyText, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
@@ -13,6 +14,12 @@ import { useNamespace } from "./support/namespace.ts";
 import { runNodePod } from "./support/pods.ts";
 import { binding, kubeconfigOf, rulesOf, userWith } from "./support/users.ts";
 import { cronJob, job, pod, service, workload } from "./support/workloads.ts";
+
+interface Finding {
+  readonly group: string;
+  readonly level: string;
+  readonly what: string;
+}
 
 const server = (says: string): string =>
   `require("http").createServer((q, r) => r.end("${says}")).listen(3000, () => console.log("up"));\n`;
@@ -326,9 +333,11 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
     runsIn(await run(), "orders");
   });
 
-  test("the least in both namespaces: nothing can be made in the target's", async () => {
+  test("the least in both namespaces is enough for doctor, a cut cable and another agent, too", async (t) => {
     const account = { namespace, name: "split" };
-    const kubeconfig = await user(least("find deployment"), "split");
+    const rights = least("find deployment");
+    assert.ok(![...rights, ...least("place job")].some((right) => nameOf(right) === "get pods"));
+    const kubeconfig = await user(rights, "split");
     await apply(
       {
         apiVersion: "rbac.authorization.k8s.io/v1",
@@ -338,9 +347,32 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
       },
       binding(agents, "split", account),
     );
-    const args = ["-f", join(folder, "elsewhere.json"), "--", "printenv", "X"];
-    const ran = await exec(kubeconfig, "deployment/orders", ...args);
-    assert.deepEqual([ran.code, ran.stdout], [0, "orders\n"], ran.stderr);
+    const cable = await layCable(folder, "cable", kubeconfig);
+    t.after(() => cable.close());
+    const at = [
+      ...["--kubeconfig", cable.kubeconfig, "-n", namespace, "-t", "deployment/orders"],
+      ...["-f", join(folder, "elsewhere.json")],
+    ];
+    const examined = await runInpod(["doctor", ...at, "-o", "json"]);
+    const { findings } = JSON.parse(examined.stdout) as { findings: Finding[] };
+    const wrong = findings.filter(
+      ({ group, level }) => /rights|target|agent/.test(group) && level === "problem",
+    );
+    assert.deepEqual(wrong, []);
+    const inpod = startInpod(["exec", ...at, "--", "sh", "-c", "printenv X; exec sleep 100"]);
+    await inpod.says(/^orders$/m);
+    cable.reset();
+    await inpod.says(/the connection to the agent is lost/);
+    cable.mend();
+    await inpod.says(/the connection to the agent is back/);
+    await kubectl(
+      ...["delete", "pod", "-n", agents, "--force", "--grace-period=0"],
+      ...["-l", "app.kubernetes.io/managed-by=inpod,inpod.dev/target"],
+    );
+    await inpod.says(/the agent is gone .*starting another one/);
+    await inpod.says(/(is back[\s\S]*){2}/);
+    inpod.interrupt();
+    await inpod.done;
   });
 
   test("inpod doctor needs no right, and the Role that it prints is all that a session lacks", async () => {
@@ -351,7 +383,7 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
         ...["-o", "json"],
       ]);
       const { findings, role } = JSON.parse(ran.stdout) as {
-        findings: { group: string; level: string; what: string }[];
+        findings: Finding[];
         role: string | null;
       };
       const problems = findings.filter(

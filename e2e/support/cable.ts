@@ -1,5 +1,6 @@
 /** The network between a developer's machine and the API server: a relay of bytes that can be cut. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { kubectl } from "./kubectl.ts";
 import { kubeconfigWith } from "./users.ts";
@@ -16,7 +17,8 @@ export interface Cable {
   close(): void;
 }
 
-export async function layCable(folder: string, name: string): Promise<Cable> {
+/** @param of the kubeconfig of the user whose cable it is; undefined: that of KUBECONFIG */
+export async function layCable(folder: string, name: string, of?: string): Promise<Cable> {
   const view = JSON.parse(await kubectl("config", "view", "--raw", "--minify", "-o", "json"));
   const { hostname, port } = new URL(view.clusters[0].cluster.server);
   let state: "whole" | "silent" | "reset" = "whole";
@@ -50,6 +52,7 @@ export async function layCable(folder: string, name: string): Promise<Cable> {
   };
   return {
     kubeconfig: await kubeconfigWith(folder, name, (config) => {
+      if (of !== undefined) config.users = JSON.parse(readFileSync(of, "utf8")).users;
       for (const { cluster } of config.clusters) cluster.server = `https://127.0.0.1:${own}`;
     }),
     silence: () => {
