@@ -1,0 +1,151 @@
+/**
+ * What happens to nodes and the daemons of the cluster, and to the sessions there. Nobody else may use the cluster
+ * meanwhile. The words: docs/accidents.md.
+ */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { kubectl, waitFor } from "./support/kubectl.ts";
+import { type Scene, seen, useStage } from "./support/scene.ts";
+import { daemonsOf, kill9, notOnThisKernel, parentOf } from "./support/this-kernel.ts";
+
+const CLUSTER = fileURLToPath(new URL("cluster/cluster", import.meta.url));
+const HOST = "lab-2";
+
+/** Nodes are Ready, names are answered: whoever comes next finds the cluster as it was. */
+async function untilHealthy(): Promise<void> {
+  await waitFor(
+    "the API server",
+    () => kubectl("get", "--raw", "/readyz").catch(() => undefined),
+    90_000,
+  );
+  await kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s");
+  await waitFor("pods of the node", () => kubectl("get", "pods", "-A").catch(() => undefined));
+  const rollout = ["-n", "kube-system", "rollout", "status", "deployment/coredns"];
+  await kubectl(...rollout, "--timeout=55s").catch(() => kubectl(...rollout, "--timeout=55s"));
+}
+
+describe("accidents: nodes and daemons", { skip: notOnThisKernel, timeout: 500_000 }, () => {
+  // Who asks, and who is connected to, live through all of it.
+  const stage = useStage("inpod-nodes", "lab-1");
+  if (!notOnThisKernel) {
+    before(untilHealthy);
+    after(untilHealthy);
+  }
+
+  /** Kills a daemon, which its keeper starts again, and waits until another one runs. */
+  async function killDaemon(node: string, command: RegExp): Promise<void> {
+    const pids = daemonsOf(node, command);
+    assert.equal(pids.length, 1, `${command}`);
+    kill9(...pids);
+    await waitFor("it to be started again", async () =>
+      daemonsOf(node, command).some((pid) => !pids.includes(pid)) ? true : undefined,
+    );
+  }
+
+  for (const [who, node, command] of [
+    ["kubelet", HOST, /kube kubelet /],
+    ["containerd", HOST, /^containerd /],
+    ["the API server", "lab-1", /kube kube-apiserver /],
+  ] as const) {
+    test(`${who} is killed and comes back: the pod has its traffic, then the same agent goes on`, async (t) => {
+      const scene = await stage.scene(who.replaceAll(/[^a-z]/gi, "").toLowerCase(), { node: HOST });
+      t.after(() => scene.stop());
+      const { address } = await scene.pod();
+      const inpod = await scene.started();
+      const programs = scene.programs();
+      const agent = scene.enters();
+      await killDaemon(node, command);
+      const answersAfter = await scene.until(/^(pod|local) /, 10_000, 3000, address);
+      await inpod.says(/the connection to the agent is lost/);
+      await inpod.says(/the connection to the agent is back/);
+      const backAfter = await scene.untilAllIsWell(undefined, 3000, address);
+      assert.deepEqual([scene.programs(), scene.enters()], [programs, agent]);
+      await untilHealthy();
+      await scene.end(inpod);
+      seen(t, "answers after", answersAfter, "all is well again after", backAfter);
+    });
+  }
+
+  let away: Scene | undefined;
+  test("the API server is away when the session ends: the exit code is the program's, and what is left is told", async (t) => {
+    // On a node of which nothing is killed afterwards.
+    const scene = await stage.scene("away", { node: "lab-1" });
+    away = scene;
+    const { address } = await scene.pod();
+    const inpod = await scene.started();
+    const [server] = daemonsOf("lab-1", /kube kube-apiserver /);
+    assert.ok(server);
+    const starter = parentOf(server);
+    // Who would start it again does not, for a while.
+    process.kill(starter, "SIGSTOP");
+    t.after(() => process.kill(starter, "SIGCONT"));
+    kill9(server);
+    const podAfter = await scene.until(/^pod /, 10_000, 3000, address);
+    inpod.interrupt();
+    const { code, signal, stderr } = await inpod.done;
+    assert.ok(signal === "SIGINT" || code === 130, `${signal} ${code} ${stderr}`);
+    const [told] =
+      /job\/inpod-.* could not be removed .*ends by itself.*inpod clean.*/.exec(stderr) ?? [];
+    assert.ok(told, stderr);
+    process.kill(starter, "SIGCONT");
+    await untilHealthy();
+    seen(t, "the pod answers after", podAfter, told);
+  });
+
+  test("the node is drained: the session goes on in the next pod, on another node", async (t) => {
+    const scene = await stage.scene("drained", { isDeployment: true });
+    t.after(async () => {
+      for (const node of ["lab-1", HOST]) await kubectl("uncordon", node);
+      scene.stop();
+    });
+    const inpod = await scene.started();
+    const programs = scene.programs();
+    const first = await scene.pod();
+    const node = await nodeOf(scene, first.name);
+    await kubectl("cordon", node);
+    await kubectl("delete", "pod", first.name, "-n", scene.namespace, "--wait=false");
+    await inpod.says(/the connection to the agent is back/);
+    const next = await scene.pod();
+    assert.notEqual(next.uid, first.uid);
+    assert.notEqual(await nodeOf(scene, next.name), node);
+    const backAfter = await scene.untilAllIsWell();
+    assert.deepEqual(scene.programs(), programs);
+    await scene.end(inpod);
+    seen(t, "the next pod answers", "all is well again after", backAfter);
+  });
+
+  test("the node's processes are all killed and started again: the session goes on in the pod that is set up anew", async (t) => {
+    const scene = await stage.scene("killed", { node: HOST });
+    t.after(() => scene.stop());
+    const inpod = await scene.started();
+    const programs = scene.programs();
+    const sinceMs = performance.now();
+    kill9(Number(readFileSync("/var/lib/lab/node2/pid", "latin1")));
+    await promisify(execFile)(CLUSTER, ["up", "2"], { timeout: 180_000 });
+    await inpod.says(/the connection to the agent is lost/);
+    await waitFor(
+      "the connection to be back",
+      async () => (/agent is back/.test(inpod.output()) ? true : undefined),
+      180_000,
+    );
+    await scene.untilAllIsWell(60_000);
+    const backAfter = (performance.now() - sinceMs) / 1000;
+    assert.deepEqual(scene.programs(), programs);
+    await untilHealthy();
+    await scene.end(inpod);
+    seen(t, "there is no pod", "all is well again after", backAfter);
+  });
+
+  test("the agent that could not be removed has ended by itself, and nothing is left of its session", async (t) => {
+    assert.ok(away);
+    t.after(() => away?.stop());
+    await away.untilAsBefore();
+  });
+});
+
+const nodeOf = (scene: Scene, pod: string): Promise<string> =>
+  kubectl("get", "pod", pod, "-n", scene.namespace, "-o", "jsonpath={.spec.nodeName}");
