@@ -242,7 +242,10 @@ describe("a session and the accidents of its target and agent", {
     await inpod.says(/local server listens/);
     await kubectl("delete", "pod", "doomed", "-n", namespace, "--wait=false");
     const { code, stderr } = await inpod.done;
-    assert.match(stderr, /the session is lost for good: pod\/doomed (was deleted|is not there any more)/);
+    assert.match(
+      stderr,
+      /the session is lost for good: pod\/doomed (was deleted|is not there any more)/,
+    );
     assert.equal(code, 5, stderr);
     await untilAsBefore();
   });
