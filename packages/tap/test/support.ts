@@ -50,7 +50,8 @@ export async function start(
     if (event.kind === "end") ended();
     else handler(event);
   };
-  const mark = options.mark ?? "INPOD_SESSION=test";
+  // A keeper ends all that have its mark, whoever started them: another file of tests has another one.
+  const mark = options.mark ?? `INPOD_SESSION=test-${process.pid}`;
   const [name = "", value = ""] = mark.split("=");
   const tree = await launch(tap, {
     command,
