@@ -155,18 +155,23 @@ describe("keys of the agent on a cluster", { skip: noCluster, timeout: 400_000 }
   });
 
   test("metrics are served in the agent's own network, and nowhere unless asked for", async () => {
-    const address = (pod: { status: { podIP: string } }): string => pod.status.podIP;
+    /** The node tells the cluster up to a second after the agent's first answer. */
+    const address = (): Promise<string> =>
+      waitFor(
+        "the agent's address",
+        async () => (await only("pod")).status.podIP as string | undefined,
+      );
     const scrape = (host: string): Promise<string> =>
       kubectl("exec", "web", "-n", namespace, "--", "wget", "-qO-", `http://${host}:9123/metrics`);
     await withAgent({ metrics: "0.0.0.0:9123" }, ["-t", "pod/web"], async () => {
-      const text = await scrape(address(await only("pod")));
+      const text = await scrape(await address());
       assert.match(text, /^inpod_agent_sessions 1$/m);
       assert.match(text, /^inpod_agent_received_bytes_total [1-9]\d*$/m);
       assert.match(text, /^inpod_agent_stolen_connections_total 0$/m);
       await assert.rejects(scrape("127.0.0.1"), /refused/, "not in the target's network");
     });
     await withAgent({}, ["-t", "pod/web"], async () => {
-      await assert.rejects(scrape(address(await only("pod"))), /refused/);
+      await assert.rejects(scrape(await address()), /refused/);
     });
   });
 
