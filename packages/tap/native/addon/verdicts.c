@@ -43,13 +43,15 @@ void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t
   int copy = same_socket(tgid, fd, cookie);
   if (copy >= 0) connect_give_up(copy);
   else connect_reset(user_port, v6only); /* moved by dup2, or closed */
-  if (op && op_is_valid(op)) {
+  bool is_waiting = op && op_is_valid(op);
+  if (is_waiting) {
     /* The call itself tells it, so nobody else may. */
     cookie_forget(cookie);
     if (copy >= 0) socket_option(copy, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   }
   if (copy >= 0) close(copy);
-  if (op && op_reply(op, 0, error) == -ENOENT) cookie_update(cookie, &entry);
+  /* Of a call that a signal had taken away before, SO_ERROR may have told it already: it is told once. */
+  if (op && op_reply(op, 0, error) == -ENOENT && is_waiting) cookie_update(cookie, &entry);
 }
 
 /* connect(2) on a socket in progress: EALREADY, or its end; 0 the first time after success, EISCONN then. */
