@@ -136,8 +136,14 @@ describe("keys of the agent on a cluster", { skip: noCluster, timeout: 400_000 }
     });
   });
 
-  const log = async (): Promise<string[]> =>
-    (await kubectl("logs", (await only("pod")).metadata.name, "-n", namespace)).trim().split("\n");
+  /** The node tells the cluster up to a second after the agent's first answer, and gives no log before. */
+  const log = async (): Promise<string[]> => {
+    const { metadata } = await only("pod");
+    const text = await waitFor("the agent's log to be had", () =>
+      kubectl("logs", metadata.name, "-n", namespace).catch(() => undefined),
+    );
+    return text.trim().split("\n");
+  };
 
   test("the agent's log is lines for people or JSON, of the level that is asked for", async () => {
     await withAgent({}, ["-t", "pod/web"], async () => {

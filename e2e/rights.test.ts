@@ -278,6 +278,12 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
     });
     target.close();
     const name = `inpod-${sessionId}`;
+    // The node tells the cluster up to a second after the agent's first answer.
+    await waitFor("the agent's pod to be known to run", async () => {
+      const where = ["-n", namespace, "-l", `inpod.dev/session=${sessionId}`];
+      const path = "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}";
+      return (await kubectl("get", "pods", ...where, "-o", path)) === "" ? undefined : true;
+    });
     const annotate = (what: string) =>
       kubectl("annotate", "--overwrite", "job", name, "-n", namespace, `inpod.dev/${what}`);
     await annotate("starts-until=2026-01-01T00:00:00Z");
