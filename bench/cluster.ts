@@ -15,8 +15,11 @@ const IN_POD = "/tmp/bench-load";
 
 const run = promisify(execFile);
 
+/** One after the other, and the last one's namespace is still being deleted. */
+let made = 0;
+
 export class Cluster {
-  readonly namespace = `inpod-bench-${process.pid}`;
+  readonly namespace = `inpod-bench-${process.pid}-${++made}`;
   /** The target's address, where the load generator serves. */
   serverAddress = "";
   readonly load = IN_POD;
