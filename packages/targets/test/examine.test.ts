@@ -5,7 +5,7 @@ import type { V1NetworkPolicy, V1Node, V1Pod } from "@kubernetes/client-node";
 import { policiesOf, selects } from "../src/kubernetes/examine/network-policies.ts";
 import { nodeFacts, requestsOf, takenBy } from "../src/kubernetes/examine/node-facts.ts";
 import { podFacts } from "../src/kubernetes/examine/pod-facts.ts";
-import { quantity } from "../src/kubernetes/examine/quantity.ts";
+import { quantityOrNone } from "../src/kubernetes/quantity.ts";
 
 test("quantities: decimal, binary and exponents", () => {
   const values = {
@@ -19,11 +19,12 @@ test("quantities: decimal, binary and exponents", () => {
     "12E-1": 1.2,
     "500u": 5e-4,
   };
-  for (const [text, value] of Object.entries(values)) assert.equal(quantity(text), value, text);
+  for (const [text, value] of Object.entries(values))
+    assert.equal(quantityOrNone(text), value, text);
 });
 
 test("what is no quantity counts as nothing", () => {
-  for (const text of [undefined, "", "much", "1 Gi", "1gi"]) assert.equal(quantity(text), 0);
+  for (const text of [undefined, "", "much", "1 Gi", "1gi"]) assert.equal(quantityOrNone(text), 0);
 });
 
 /** `kubectl get node -o json` of a node of Kubernetes 1.35, shortened. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { V1Container, V1Pod } from "@kubernetes/client-node";
-import { quantity } from "../src/kubernetes/find/quantity.ts";
 import { environmentOf, type Sources } from "../src/kubernetes/find/spec-environment.ts";
+import { quantity } from "../src/kubernetes/quantity.ts";
 
 const pod = (container: Partial<V1Container>): V1Pod => ({
   metadata: { name: "orders-1", namespace: "shop", uid: "u", labels: { app: "orders" } },

@@ -1,6 +1,6 @@
 /** A node, and how much of it is taken, as far as the agent cares. Pure. */
 import type { V1Container, V1Node, V1Pod } from "@kubernetes/client-node";
-import { quantity } from "./quantity.ts";
+import { quantityOrNone } from "../quantity.ts";
 
 export interface Amounts {
   /** Cores. */
@@ -46,9 +46,9 @@ export function nodeFacts(node: V1Node): NodeFacts {
     containerRuntime: info?.containerRuntimeVersion ?? "",
     osImage: info?.osImage ?? "",
     allocatable: {
-      cpu: quantity(allocatable.cpu),
-      memoryBytes: quantity(allocatable.memory),
-      pods: quantity(allocatable.pods),
+      cpu: quantityOrNone(allocatable.cpu),
+      memoryBytes: quantityOrNone(allocatable.memory),
+      pods: quantityOrNone(allocatable.pods),
     },
     conditions: Object.fromEntries(
       (node.status?.conditions ?? []).map(({ type, status, message }) => [
@@ -93,8 +93,8 @@ const larger = (a: Requests, b: Requests): Requests => ({
   memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
 });
 const requestOf = ({ resources }: V1Container): Requests => ({
-  cpu: quantity(resources?.requests?.cpu),
-  memoryBytes: quantity(resources?.requests?.memory),
+  cpu: quantityOrNone(resources?.requests?.cpu),
+  memoryBytes: quantityOrNone(resources?.requests?.memory),
 });
 
 /**
@@ -112,7 +112,7 @@ export function requestsOf({ spec }: V1Pod): Requests {
   const running = (spec?.containers ?? []).map(requestOf).reduce(plus, sidecars);
   const overhead = spec?.overhead ?? {};
   return plus(larger(starting, running), {
-    cpu: quantity(overhead.cpu),
-    memoryBytes: quantity(overhead.memory),
+    cpu: quantityOrNone(overhead.cpu),
+    memoryBytes: quantityOrNone(overhead.memory),
   });
 }

@@ -11,10 +11,10 @@ import type {
   V1Secret,
 } from "@kubernetes/client-node";
 import type { SpecEnvironment } from "../../api.ts";
+import { quantity } from "../quantity.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isForbidden, isNotFound } from "../reach/api-errors.ts";
 import { readPod } from "../reach/read-pod.ts";
-import { quantity } from "./quantity.ts";
 import type { TargetPod } from "./target-pod.ts";
 
 type Data = ReadonlyMap<string, ByteString>;

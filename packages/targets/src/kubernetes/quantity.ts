@@ -19,12 +19,15 @@ const FACTORS: Readonly<Record<string, number>> = {
   Ei: 2 ** 60,
 };
 
-/** @returns 0 for what is no quantity: an examination must not end because of it */
-export function quantity(text: string | undefined): number {
+/** Undefined for what is none. */
+export function quantity(text: string | undefined): number | undefined {
   const [, digits = "", suffix = ""] =
     /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|)$/.exec(
       text ?? "",
     ) ?? [];
   const value = Number(digits) * (FACTORS[suffix] ?? Number.NaN);
-  return digits !== "" && Number.isFinite(value) ? value : 0;
+  return digits !== "" && Number.isFinite(value) ? value : undefined;
 }
+
+/** 0 for what is none, where a whole examination must not end because of it. */
+export const quantityOrNone = (text: string | undefined): number => quantity(text) ?? 0;
