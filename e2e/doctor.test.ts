@@ -362,7 +362,15 @@ describe("inpod doctor on a cluster", { skip: noCluster, timeout: 400_000 }, () 
     const report = await ofImage(image);
     has(report, "agent-image-version", "warning", /99\.0\.0/);
     has(report, "agent-image-pull", "note", /does not have|does not list/);
-    // An image of which the node says that it has it: that of the target.
+    // An image of which the node says that it has it, sooner or later: that of the target.
+    await waitFor(
+      "a node to list the target's image",
+      async () => {
+        const path = "jsonpath={.items[*].status.images[*].names}";
+        return (await kubectl("get", "nodes", "-o", path)).includes(BUSYBOX) ? true : undefined;
+      },
+      120_000,
+    );
     const there = await ofImage(BUSYBOX);
     has(there, "agent-image", "ok", /the node has the image/);
   });
