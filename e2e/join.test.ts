@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { inventory, kubectl, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runPod } from "./support/pods.ts";
 import { userWith } from "./support/users.ts";
@@ -35,15 +35,8 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
     );
   const jobs = async (): Promise<string[]> =>
     (await inventory(namespace)).filter((name) => name.startsWith("job"));
-  /** The node tells the cluster up to a second after the agent's first answer. */
   const agentIsSeen = (): Promise<unknown> =>
-    waitFor("the agent's pod to be known to run", async () => {
-      const states = await kubectl(
-        ...["get", "pods", "-n", namespace, "-l", "app.kubernetes.io/managed-by=inpod"],
-        ...["-o", "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}"],
-      );
-      return states === "" ? undefined : true;
-    });
+    untilAgentIsKnown(namespace, "app.kubernetes.io/managed-by=inpod");
   const ask = async (port: number): Promise<string> => {
     const ip = await kubectl(
       "get",

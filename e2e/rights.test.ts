@@ -9,7 +9,14 @@ import { type Operation, openKubernetes, type Right, rightsFor } from "@inpod/ta
 import { layCable } from "./support/cable.ts";
 import { AGENT_IMAGE } from "./support/images.ts";
 import { type Ran, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, applyText, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  applyText,
+  kubectl,
+  noCluster,
+  untilAgentIsKnown,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runNodePod } from "./support/pods.ts";
 import { binding, kubeconfigOf, rulesOf, userWith } from "./support/users.ts";
@@ -278,12 +285,7 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
     });
     target.close();
     const name = `inpod-${sessionId}`;
-    // The node tells the cluster up to a second after the agent's first answer.
-    await waitFor("the agent's pod to be known to run", async () => {
-      const where = ["-n", namespace, "-l", `inpod.dev/session=${sessionId}`];
-      const path = "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}";
-      return (await kubectl("get", "pods", ...where, "-o", path)) === "" ? undefined : true;
-    });
+    await untilAgentIsKnown(namespace, `inpod.dev/session=${sessionId}`);
     const annotate = (what: string) =>
       kubectl("annotate", "--overwrite", "job", name, "-n", namespace, `inpod.dev/${what}`);
     await annotate("starts-until=2026-01-01T00:00:00Z");

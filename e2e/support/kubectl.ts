@@ -46,6 +46,14 @@ export async function waitFor<T>(
   }
 }
 
+/** Agents that `labels` select: the node tells the cluster up to a second after their first answer. */
+export const untilAgentIsKnown = (namespace: string, labels: string): Promise<true> =>
+  waitFor("the agent's pod to be known to run", async () => {
+    const path = "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}";
+    const states = await kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", path);
+    return states === "" ? undefined : true;
+  });
+
 /** Every object that a session may have left in a namespace, as `kind/name`. */
 export async function inventory(namespace: string): Promise<string[]> {
   const kinds = "jobs,pods,secrets,configmaps,services,leases";

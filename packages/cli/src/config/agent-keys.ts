@@ -1,4 +1,5 @@
 /** The keys below `agent`: where the agent is put, and how long it lives. */
+import { CAPABILITIES } from "@inpod/targets/placement";
 import * as z from "zod";
 import { noEffect, notYet, works } from "./keys.ts";
 import {
@@ -12,17 +13,6 @@ import {
   tolerations,
 } from "./kubernetes-values.ts";
 import { count, flag, list, seconds, section, shortOr, words } from "./values.ts";
-
-/** What a job may have; each can be taken away (targets says what is then missing). */
-export const CAPABILITIES = [
-  "NET_ADMIN",
-  "NET_RAW",
-  "SYS_PTRACE",
-  "SYS_ADMIN",
-  "DAC_READ_SEARCH",
-  "SETUID",
-  "SETGID",
-] as const;
 
 export const LOG_LEVELS = ["off", "error", "warn", "info", "debug", "trace"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

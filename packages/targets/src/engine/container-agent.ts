@@ -2,9 +2,11 @@
  * An agent that the container's own engine runs beside it, attached to a command of ours: it ends with that. Its
  * network is nobody's, so its port is reached by `exec` only, from wherever the engine is reached.
  */
+
 import { UserError } from "@inpod/protocol";
 import type { AgentOptions } from "../api.ts";
 import { enterArguments, NODE_ID } from "../enter-arguments.ts";
+import { CAPABILITIES } from "../kubernetes/place/placement.ts";
 import type { AgentEnd, AgentProgram } from "../process/child-agent.ts";
 import type { ContainerEngine } from "../target-path.ts";
 import { EngineFailure, lastWords, runEngine } from "./engine-cli.ts";
@@ -22,16 +24,6 @@ export interface EngineImage {
  * target's.
  */
 const SOCKET = "/run/inpod.sock";
-/** Those of the agent's pod in a cluster: see kubernetes/place/agent-spec.ts. */
-const CAPABILITIES = [
-  "NET_ADMIN",
-  "NET_RAW",
-  "SYS_PTRACE",
-  "SYS_ADMIN",
-  "DAC_READ_SEARCH",
-  "SETUID",
-  "SETGID",
-];
 /** docker(1): what `run` ends with when the container was not started. */
 const NOT_STARTED = [125, 126, 127];
 

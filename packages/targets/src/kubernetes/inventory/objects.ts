@@ -1,7 +1,7 @@
 /** The objects of a namespace by name and uid, whoever made them: to be compared with those of another time. */
 import type { Cluster } from "../cluster.ts";
 import { explain, isForbidden, isNotFound } from "../reach/api-errors.ts";
-import { listAll } from "../reach/list.ts";
+import { listMetadata } from "../reach/list.ts";
 
 /** What a session could possibly leave: each kind with its group. */
 const KINDS = [
@@ -17,16 +17,6 @@ const KINDS = [
   ["rbac.authorization.k8s.io", "roles"],
   ["rbac.authorization.k8s.io", "rolebindings"],
 ] as const;
-
-const NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-
-interface Named {
-  readonly metadata?: {
-    readonly name?: string;
-    readonly namespace?: string;
-    readonly uid?: string;
-  };
-}
 
 export interface NamespaceObjects {
   /** `pods/shop/orders-7d4f` → uid */
@@ -46,13 +36,9 @@ export async function listObjects(
   await Promise.all(
     KINDS.map(async ([group, resource]) => {
       try {
-        const found = await listAll<Named>(
-          api,
-          { group, resource, namespace },
-          { accept: NAMES_ONLY, signal },
-        );
+        const found = await listMetadata(api, { group, resource, namespace }, { signal });
         for (const { metadata } of found)
-          objects.set(`${resource}/${metadata?.namespace}/${metadata?.name}`, metadata?.uid ?? "");
+          objects.set(`${resource}/${metadata.namespace}/${metadata.name}`, metadata.uid);
       } catch (error) {
         if (!isForbidden(error) && !isNotFound(error)) throw explain(error);
         unseen.push(resource);
