@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { imageOfFiles } from "./support/images.ts";
 import { startInpod } from "./support/inpod.ts";
 import { kubectl, noCluster } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
-import { runNodePod, runPod } from "./support/pods.ts";
+import { NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 
 /** Where each of them is; none may be in the log. */
 const SECRETS = {
@@ -28,6 +29,7 @@ describe("the agent's log", { skip: noCluster, timeout: 180_000 }, () => {
   let clientIp = "";
 
   before(async () => {
+    await imageOfFiles(NODE_IMAGE, [process.execPath]);
     await runNodePod({
       namespace,
       name: "web",

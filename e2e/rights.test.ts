@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { newSessionKey } from "@inpod/session";
 import { type Operation, openKubernetes, type Right, rightsFor } from "@inpod/targets";
 import { layCable } from "./support/cable.ts";
-import { AGENT_IMAGE } from "./support/images.ts";
+import { AGENT_IMAGE, imageOfFiles } from "./support/images.ts";
 import { type Ran, runInpod, startInpod } from "./support/inpod.ts";
 import {
   apply,
@@ -18,7 +18,7 @@ import {
   waitFor,
 } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
-import { runNodePod } from "./support/pods.ts";
+import { NODE_IMAGE, runNodePod } from "./support/pods.ts";
 import { binding, kubeconfigOf, rulesOf, userWith } from "./support/users.ts";
 import { cronJob, job, pod, service, workload } from "./support/workloads.ts";
 
@@ -63,6 +63,7 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
   after(() => rmSync(folder, { recursive: true }));
 
   before(async () => {
+    await imageOfFiles(NODE_IMAGE, [process.execPath]);
     const at = (app: string) => ({ labels: { app }, x: app });
     const guarded = workload("Deployment", namespace, "orders", at("orders")) as {
       metadata: object;
