@@ -211,6 +211,7 @@ describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => 
       ...["sh", "-c", "echo in; exec sleep 80"],
     ]);
     await first.says(/^in$/m);
+    await untilAgentIsKnown(namespace, "inpod.dev/target=shared");
     const rights = [...least("find pod"), ...whole("join agent")];
     const joins = await user(rightsOnce(rights));
     const ran = await exec(joins, "pod/shared");
