@@ -22,10 +22,11 @@ export const ASK_ALWAYS: TapPathRule = {
  * One rule for one rule: their order decides. A regular expression asks for every path that reaches it; whatever
  * stands behind it is then decidePath()'s.
  */
-export function toTapRule({ match, operations, verdict }: PathRule): TapPathRule {
+export function toTapRule({ match, operations, verdict, isBinding }: PathRule): TapPathRule {
   const shared = {
     operations: OPERATIONS[operations],
     verdict: verdict === "local" || verdict === "not-found" ? verdict : "ask",
+    isBinding,
   } as const;
   switch (match.kind) {
     case "exact":
@@ -38,7 +39,7 @@ export function toTapRule({ match, operations, verdict }: PathRule): TapPathRule
     case "shared-object":
       return { match: match.kind, text: "", ...shared };
     case "regex":
-      return { ...ASK_ALWAYS, operations: shared.operations };
+      return { ...ASK_ALWAYS, operations: shared.operations, isBinding };
   }
 }
 

@@ -209,6 +209,18 @@ test("a volume of the pod is the pod's without fallback, and of nested trees the
   assert.equal(decide({ mode: "write" }, "/vol/x", "write", facts), "remote");
 });
 
+test("below a directory of the pod only the user's not_found and local decide otherwise", () => {
+  const lists = { notFound: ["^/n"], readWrite: ["^/w"], readOnly: ["^/r"], local: ["^/l"] };
+  const rules = compilePathRules({ ...CONFIG, ...lists }, factsOf("/p", { volumeMounts: ["/v"] }));
+  assert.deepEqual(
+    rules.filter(({ isBinding }) => isBinding).map(({ why, operations }) => [why, operations]),
+    [
+      ["feature.fs.not_found[0]", "any"],
+      ["feature.fs.local[0]", "any"],
+    ],
+  );
+});
+
 test("a program without home, project and directory still has rules", () => {
   const facts = factsOf("/p", { home: null, cwd: null, projectRoot: null, tempDirectory: null });
   assert.equal(decide({}, "/p/x", "read", facts), "remote+");

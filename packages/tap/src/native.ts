@@ -8,6 +8,7 @@ export interface NativeRule {
   match: number;
   operations: number;
   verdict: number;
+  isBinding: boolean;
   text: string;
 }
 

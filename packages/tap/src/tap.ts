@@ -79,6 +79,8 @@ export interface TapPathRule {
   /** Mask of PathOperation. */
   readonly operations: number;
   readonly verdict: "local" | "ask" | "not-found";
+  /** Decides also about a path that is named from a directory of the pod; no other rule does. */
+  readonly isBinding?: boolean;
 }
 
 const MATCHES = ["exact", "tree", "prefix", "suffix", "contains", "shared-object", "ask"] as const;
@@ -130,6 +132,7 @@ export class Tap {
         match: MATCHES.indexOf(rule.match),
         operations: rule.operations,
         verdict: VERDICTS.indexOf(rule.verdict),
+        isBinding: rule.isBinding ?? false,
         text: rule.text,
       })),
     );

@@ -38,6 +38,11 @@ export interface PathRule {
   readonly verdict: PathVerdict;
   /** With "remote": on ENOENT or ENOTDIR take the developer's file, if there is one. */
   readonly fallback: boolean;
+  /**
+   * Of the user's not_found or local: decides also about a path that is named from a directory of the pod (its
+   * descriptor, or as working directory). No other rule does: whatever else lies in it is the pod's.
+   */
+  readonly isBinding: boolean;
   /** For people, no full stop. */
   readonly why: string;
 }
@@ -160,8 +165,10 @@ function rule(
   why: string,
   fallback = false,
 ): PathRule {
-  return { match, operations, verdict, fallback, why };
+  return { match, operations, verdict, fallback, isBinding: false, why };
 }
+
+const binding = (rule: PathRule): PathRule => ({ ...rule, isBinding: true });
 
 const tree = (path: ByteString): Match => ({ kind: "tree", path });
 const exact = (path: ByteString): Match => ({ kind: "exact", path });
@@ -174,7 +181,7 @@ function userRules(config: PathConfig): PathRule[] {
     });
   return [
     ...compiled(config.notFound, "not_found").map((user) =>
-      rule(user.match, "any", "not-found", user.why),
+      binding(rule(user.match, "any", "not-found", user.why)),
     ),
     ...compiled(config.readWrite, "read_write").map((user) =>
       rule(user.match, "any", "remote", user.why),
@@ -183,7 +190,9 @@ function userRules(config: PathConfig): PathRule[] {
       rule(user.match, "read", "remote", user.why),
       rule(user.match, "write", "local", `${user.why}: only reading is the pod's`),
     ]),
-    ...compiled(config.local, "local").map((user) => rule(user.match, "any", "local", user.why)),
+    ...compiled(config.local, "local").map((user) =>
+      binding(rule(user.match, "any", "local", user.why)),
+    ),
   ];
 }
 

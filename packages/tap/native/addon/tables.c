@@ -2,7 +2,7 @@
 #include "surface.h"
 #include <stdlib.h>
 
-/* setPathRules([{match, operations, verdict, text}]): replaces them. */
+/* setPathRules([{match, operations, verdict, isBinding, text}]): replaces them. */
 napi_value set_path_rules(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   uint32_t count = 0;
@@ -19,6 +19,9 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, field, &operations);
     napi_get_named_property(env, entry, "verdict", &field);
     napi_get_value_int32(env, field, &verdict);
+    bool binding = false;
+    napi_get_named_property(env, entry, "isBinding", &field);
+    napi_get_value_bool(env, field, &binding);
     napi_get_named_property(env, entry, "text", &field);
     napi_get_value_string_latin1(env, field, NULL, 0, &length);
     rules[i] = malloc(sizeof **rules + length + 1);
@@ -26,6 +29,7 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     rules[i]->match = (enum path_match)match;
     rules[i]->operations = operations;
     rules[i]->verdict = (enum path_verdict)verdict;
+    rules[i]->binding = binding;
     rules[i]->length = length;
     napi_get_value_string_latin1(env, field, rules[i]->text, length + 1, &length);
   }

@@ -144,6 +144,7 @@ struct path_rule {
   enum path_match match;
   int operations; /* mask of path_operation */
   enum path_verdict verdict;
+  bool binding; /* decides also about a path that is named from a directory of the pod; no other rule does */
   size_t length;
   char text[]; /* lower case */
 };
