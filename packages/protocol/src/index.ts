@@ -6,6 +6,7 @@ export const PROTOCOL_VERSION = 1;
 
 export { errnoNumber } from "./errno.ts";
 export type * from "./events.ts";
+export * from "./file-service/index.ts";
 export {
   decodeHeader,
   decodeJson,

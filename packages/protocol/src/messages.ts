@@ -23,6 +23,12 @@ export type StreamHeader =
   | { readonly kind: "udp"; readonly host: string; readonly port: number }
   /** session → agent: the content of one regular file. Opened answers with its FileStat; EFBIG beyond `limitBytes`. */
   | { readonly kind: "file"; readonly path: ByteString; readonly limitBytes: number }
+  /**
+   * session → agent: requests of the file service one way, answers and events the other (file-service/). Any number
+   * of them; handles are the session's, and outlive the streams. Reset with ESTALE when the target's container has
+   * ended: a stream opened anew reaches the next one's files.
+   */
+  | { readonly kind: "files" }
   /** agent → session: a stolen connection. `client` is its true peer, `local` the address it was sent to. */
   | { readonly kind: "incoming"; readonly client: Endpoint; readonly local: Endpoint };
 
@@ -31,6 +37,8 @@ export type StreamOpened =
   /** `local`: the address in the target's namespace; `peer`: whom it is connected to. */
   | { readonly kind: "tcp" | "udp"; readonly local: Endpoint; readonly peer: Endpoint }
   | { readonly kind: "file"; readonly stat: FileStat }
+  /** `isReadOnly`: by the target's policy; whatever would write is EROFS. */
+  | { readonly kind: "files"; readonly isReadOnly: boolean }
   | { readonly kind: "incoming" };
 
 /** statx(2)'s fields. Times are decimal nanoseconds since the epoch (beyond 2^53). */

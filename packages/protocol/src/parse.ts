@@ -108,6 +108,8 @@ export function parseStreamHeader(value: unknown): StreamHeader {
         path: parsePath(from.path),
         limitBytes: integer(from.limitBytes, "limitBytes"),
       };
+    case "files":
+      return { kind: "files" };
     case "incoming":
       return { kind: "incoming", client: endpoint(from.client), local: endpoint(from.local) };
     default:
@@ -123,6 +125,8 @@ export function parseStreamOpened(value: unknown): StreamOpened {
       return { kind: from.kind, local: endpoint(from.local), peer: endpoint(from.peer) };
     case "file":
       return { kind: "file", stat: parseFileStat(from.stat) };
+    case "files":
+      return { kind: "files", isReadOnly: from.isReadOnly === true };
     case "incoming":
       return { kind: "incoming" };
     default:
