@@ -16,6 +16,7 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
       protectedContexts: [],
       agent: undefined,
       env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
+      localCredentials: [],
       ignoredKeys: [],
       layer: undefined,
       notices: undefined,
@@ -110,6 +111,9 @@ test("a list of variables to exclude takes the place of the file's list to inclu
   );
   assert.ok(env !== false);
   assert.deepEqual([env.include, env.exclude], [["*"], ["C"]]);
+  const said = loadValue(t, { feature: { env: { include: "A_*;B, C" } } }).env;
+  assert.ok(said !== false);
+  assert.deepEqual(said.include, ["A_*", "B", "C"]);
 });
 
 test("every key but the agent's arrives", (t) => {
@@ -122,6 +126,7 @@ test("every key but the agent's arrives", (t) => {
     skip_build_tools: false,
     skip_extra_build_tools: ["bazel"],
     feature: {
+      local_credentials: ["gcp"],
       env: {
         exclude: ["X*"],
         override: { A: "1" },
@@ -167,6 +172,7 @@ test("every key but the agent's arrives", (t) => {
   assert.deepEqual(config, {
     acceptInvalidCertificates: true,
     useProxy: false,
+    localCredentials: ["gcp"],
     key: "fix-42",
     onDisconnect: "continue",
     protectedContexts: [],

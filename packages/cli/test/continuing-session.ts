@@ -5,7 +5,7 @@
 import { PreparedTap, type Reporter } from "@inpod/layer";
 import { newSessionKey, startSession } from "@inpod/session";
 import { loadConfig } from "../src/config/load.ts";
-import { processEnvironment } from "../src/exec/environment.ts";
+import { programEnvironment } from "../src/exec/environment.ts";
 import { openTarget } from "../src/exec/open-target.ts";
 
 const [pid, executable, ...rest] = process.argv.slice(2);
@@ -41,7 +41,7 @@ const session = await startSession({
   signal,
   onEvent: () => {},
 });
-const environment = processEnvironment(config, session.target, io, reporter);
+const environment = programEnvironment(config, session.target, io).variables;
 await tap.start({
   session,
   config: config.layer,

@@ -126,13 +126,13 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "network.outgoing.filter.local": ["udp://10.1.2.3"],
     "network.dns": false,
   }),
+  ...all("feature.", "works", { "magic.aws": true }),
   ...all("feature.", "no effect", {
     "env.load_from_process": true,
     "fs.readonly_file_buffer": 128000,
   }),
   ...all("feature.", "not yet", {
     "fs.read_write": ["^/data"],
-    "magic.aws": true,
     "magic.auto_mount": false,
     "magic.turbo": true,
     "network.ipv6": false,
@@ -222,7 +222,6 @@ export const HARMLESS: readonly (readonly [path: string, value: unknown])[] = [
   ["agent.flush_connections", false],
   ["agent.nftables", true],
   ["agent.inject_headers", false],
-  ["feature.magic.aws", false],
   ["feature.magic.auto_mount", true],
   ["feature.magic.turbo", false],
   ["feature.network.ipv6", true],
@@ -239,6 +238,7 @@ export const OWN_KEYS: readonly KnownKey[] = [
     "agent.idle_timeout": 30,
     "agent.allow_host_network": true,
     "feature.fs.fallback": false,
+    "feature.local_credentials": ["aws", "kubernetes"],
     "feature.network.dns.enabled": true,
   }),
 ];

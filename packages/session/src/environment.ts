@@ -24,9 +24,14 @@ export interface EnvironmentConfig {
   readonly envFile?: ByteString;
 }
 
+/** Who has given a variable its value. */
+export type EnvironmentOrigin = "pod" | "env_file" | "mapping" | "override";
+
 export interface Environment {
   /** Secret: never logged. */
   readonly set: ReadonlyMap<string, ByteString>;
+  /** Of each of `set`. */
+  readonly origins: ReadonlyMap<string, EnvironmentOrigin>;
   /** Variables of the developer's that the process must not get, in any case of their letters. */
   readonly unset: readonly string[];
   /** Variables of the target that did not come, for `--verbose`. */
@@ -64,6 +69,22 @@ const EXCLUDED_BY_INPOD = [
   ...["SHELL", "USER", "LOGNAME", "TERM", "LANG", "SSH_AUTH_SOCK", "DISPLAY"],
   // The shell's own account of where it is.
   ...["OLDPWD", "SHLVL", "_"],
+  // What shells, interpreters and git run because a variable says so: the pod's words would run on this machine.
+  ...[
+    "BASH_ENV",
+    "BASH_FUNC_*",
+    "BASHOPTS",
+    "SHELLOPTS",
+    "PROMPT_COMMAND",
+    "PS1",
+    "PS4",
+    "ZDOTDIR",
+  ],
+  ...["PERL5DB", "PERL5LIB", "PERL5OPT", "PYTHONSTARTUP", "GCONV_PATH", "CORECLR_ENABLE_PROFILING"],
+  ...["EDITOR", "VISUAL", "PAGER", "MANPAGER", "BROWSER", "LESSOPEN", "LESSCLOSE"],
+  ...["GIT_ASKPASS", "GIT_CONFIG*", "GIT_DIR", "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF"],
+  ...["GIT_INDEX_FILE", "GIT_PAGER", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR", "GIT_SSH"],
+  ...["GIT_SSH_COMMAND", "GIT_TEMPLATE_DIR", "GIT_WORK_TREE", "SSH_ASKPASS", "SUDO_ASKPASS"],
 ];
 
 /** Options by which images bring profilers and tracers along: missing, they are missed silently. */
@@ -72,6 +93,7 @@ const REPORTED = new Set([
   "JAVA_TOOL_OPTIONS",
   "JDK_JAVA_OPTIONS",
   "_JAVA_OPTIONS",
+  "CORECLR_ENABLE_PROFILING",
 ]);
 
 /**
@@ -86,25 +108,32 @@ export function chooseEnvironment(
     throw new ConfigValueError("feature.env", 'give either "include" or "exclude", not both');
   }
   const { set, skipped } = select(config, target);
+  const origins = new Map<string, EnvironmentOrigin>();
+  for (const name of set.keys()) origins.set(name, "pod");
   for (const [name, value] of config.envFile === undefined ? [] : parseEnvFile(config.envFile)) {
     set.set(name, value);
+    origins.set(name, "env_file");
   }
   for (const [source, value] of config.mapping) {
     checkValue(value, `feature.env.mapping[${JSON.stringify(source)}]`);
   }
-  applyMapping(set, config.mapping);
+  applyMapping(set, origins, config.mapping);
   for (const [name, value] of config.override) {
     const key = `feature.env.override.${name}`;
     checkName(name, key);
     checkValue(value, key);
     set.set(textToBytes(name), value);
+    origins.set(textToBytes(name), "override");
   }
   const unset = config.unset.map((name, index) => {
     checkName(name, `feature.env.unset[${index}]`);
     return textToBytes(name);
   });
   for (const name of unset) {
-    for (const present of set.keys()) if (isSameName(present, name)) set.delete(present);
+    for (const present of [...set.keys()].filter((each) => isSameName(each, name))) {
+      set.delete(present);
+      origins.delete(present);
+    }
   }
   const notices = skipped
     .filter(({ name }) => REPORTED.has(name) && !set.has(name))
@@ -112,20 +141,24 @@ export function chooseEnvironment(
       ({ name }) =>
         `the pod's ${name} was not applied: it may name files of its image. To apply it: feature.env.include, or feature.env.override`,
     );
-  return { set, unset, skipped, notices };
+  return { set, origins, unset, skipped, notices };
 }
 
 /**
  * @param own the developer's environment, as ByteStrings
+ * @param hidden of it, what the process must not get either; what the target sets under these names it gets
  * @returns what the user's process is started with
  */
 export function applyEnvironment(
   { set, unset }: Environment,
   own: Readonly<Record<string, ByteString | undefined>>,
+  hidden: readonly string[] = [],
 ): Record<string, ByteString> {
   const merged: Record<string, ByteString> = Object.create(null);
+  const isGone = (name: string): boolean =>
+    hidden.includes(name) || unset.some((gone) => isSameName(gone, name));
   for (const [name, value] of Object.entries(own)) {
-    if (value !== undefined && !unset.some((gone) => isSameName(gone, name))) merged[name] = value;
+    if (value !== undefined && !isGone(name)) merged[name] = value;
   }
   for (const [name, value] of set) merged[name] = value;
   return { ...merged };
@@ -164,14 +197,20 @@ function select(
 }
 
 /** The first expression that finds something in a name gives the value. */
-function applyMapping(set: Map<string, ByteString>, mapping: EnvironmentConfig["mapping"]): void {
+function applyMapping(
+  set: Map<string, ByteString>,
+  origins: Map<string, EnvironmentOrigin>,
+  mapping: EnvironmentConfig["mapping"],
+): void {
   const compiled = mapping.map(([source, value]) => {
     const key = `feature.env.mapping[${JSON.stringify(source)}]`;
     return { regex: compileUserRegex(source, key, { ignoreCase: false }), value };
   });
   for (const name of set.keys()) {
     const found = compiled.find(({ regex }) => regex.test(name));
-    if (found !== undefined) set.set(name, found.value);
+    if (found === undefined) continue;
+    set.set(name, found.value);
+    origins.set(name, "mapping");
   }
 }
 

@@ -63,6 +63,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.env.mapping": envValue(({ mapping }) => redacted(Object.fromEntries(mapping))),
   "feature.env.unset": envValue(({ unset }) => unset),
   "feature.env.env_file": envValue(({ envFile }) => envFile),
+  "feature.local_credentials": ({ localCredentials }) => localCredentials,
   "feature.fs.mode": ({ layer }) => layer.files.mode,
   "feature.fs.read_write": ({ layer }) => layer.files.readWrite,
   "feature.fs.read_only": ({ layer }) => layer.files.readOnly,

@@ -1,30 +1,35 @@
 /** The keys below `feature`: what of the pod the program gets. Those of the network have a file of their own. */
+import { CREDENTIAL_KINDS } from "@inpod/session";
 import * as z from "zod";
 import { noEffect, notYet, refused, works } from "./keys.ts";
 import { network } from "./network-keys.ts";
 import {
   flag,
   flagOrObject,
-  names,
+  flagOrWords,
   orFlag,
   regex,
   regexes,
   section,
   shortOr,
   text,
+  variableNames,
   words,
 } from "./values.ts";
 
 const value = z.string({ error: "a string (write it in quotes)" });
 const env = section({
-  include: works(names, "only these variables of the pod; * and ? stand for any letters"),
-  exclude: works(names, "not these variables of the pod; include and exclude exclude each other"),
+  include: works(variableNames, "only these variables of the pod; * and ? stand for any letters"),
+  exclude: works(
+    variableNames,
+    "not these variables of the pod; include and exclude exclude each other",
+  ),
   override: works(z.record(z.string(), value), "variables with the values they get"),
   mapping: works(
     z.record(regex(false), value),
     "expressions for names, and the value for variables whose name matches",
   ),
-  unset: works(names, "variables that the program does not get"),
+  unset: works(variableNames, "variables that the program does not get"),
   env_file: works(text, "file with more variables, NAME=value in each line"),
   load_from_process: noEffect(
     "whether each process asks for the variables itself",
@@ -83,6 +88,10 @@ const off = z.union([z.literal(false), z.looseObject({ enabled: z.literal(false)
 
 export const feature = section({
   env: works(shortOr(flagOrObject, env), "the pod's variables; false: none of them"),
+  local_credentials: works(
+    flagOrWords(CREDENTIAL_KINDS),
+    "credentials of yours that the program may use, variables and files below your home; true: all of them",
+  ),
   fs: works(
     shortOr(orFlag(FS_MODES, LATER_MODES), fs),
     "the pod's files; a word is the mode, true is read, false is local",
@@ -91,10 +100,11 @@ export const feature = section({
   network: works(shortOr(flagOrObject, network), "the pod's network; false: none of it"),
   magic: works(
     section({
-      aws: notYet("whether AWS credentials of this machine are hidden", {
-        harmless: z.literal(false),
-        type: "boolean",
-      }),
+      aws: works(
+        flag,
+        "whether your AWS credentials are hidden; false is `aws` in feature.local_credentials",
+        { into: "feature.local_credentials" },
+      ),
       auto_mount: notYet("whether the pod's volumes are the pod's files in every mode but local", {
         why: "they always are",
         harmless: z.literal(true),

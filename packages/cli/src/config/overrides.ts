@@ -41,13 +41,17 @@ const ok = <Value>(value: Value): Read<Value> => ({ kind: "value", value });
 const wrong = (allowed: string): Read<never> => ({ kind: "wrong", allowed });
 
 const word: Reader<string> = (text) => ok(text);
-const list: Reader<readonly string[]> = (text) =>
-  ok(
-    text
-      .split(";")
-      .map((name) => name.trim())
-      .filter((name) => name !== ""),
-  );
+const listOf =
+  (between: RegExp): Reader<readonly string[]> =>
+  (text) =>
+    ok(
+      text
+        .split(between)
+        .map((name) => name.trim())
+        .filter((name) => name !== ""),
+    );
+const list = listOf(/;/);
+const variableList = listOf(/[;,]/);
 const flag: Reader<boolean> = (text) =>
   /^(true|1)$/i.test(text)
     ? ok(true)
@@ -98,8 +102,8 @@ const VARIABLES: {
   key: ["KEY", checked(sessionKey), "key"],
   allowHostNetwork: ["ALLOW_HOST_NETWORK", flag, "agent.allow_host_network"],
   fsMode: ["FILE_MODE", fsMode, "feature.fs.mode"],
-  envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", list, "feature.env.exclude"],
-  envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", list, "feature.env.include"],
+  envExclude: ["OVERRIDE_ENV_VARS_EXCLUDE", variableList, "feature.env.exclude"],
+  envInclude: ["OVERRIDE_ENV_VARS_INCLUDE", variableList, "feature.env.include"],
   envFile: ["OVERRIDE_ENV_VARS_FILE", word, "feature.env.env_file"],
   skipProcesses: ["SKIP_PROCESSES", list, "skip_processes"],
   dns: ["REMOTE_DNS", flag, "feature.network.dns.enabled"],

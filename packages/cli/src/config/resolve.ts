@@ -1,6 +1,7 @@
 /** File, flags and variables → what a session is told, everything defaulted. Pure. */
 import { homedir } from "node:os";
 import type { LayerConfig } from "@inpod/layer";
+import { CREDENTIAL_KINDS, type CredentialKind } from "@inpod/session";
 import { type AgentConfig, agentConfig } from "./agent-config.ts";
 import { defined } from "./defined.ts";
 import type { Overrides } from "./overrides.ts";
@@ -27,6 +28,8 @@ export interface ResolvedConfig {
   readonly agent: AgentConfig;
   /** false: the pod's environment stays away. Applied in this order: file, mapping, override, unset. */
   readonly env: false | EnvironmentConfig;
+  /** Of the developer's, what the program may use all the same. */
+  readonly localCredentials: readonly CredentialKind[];
   readonly layer: LayerConfig;
   /** One line each, to be told to everybody. */
   readonly notices: readonly string[];
@@ -72,6 +75,7 @@ export function resolve(
       overrides,
     ),
     env: environmentOf(file.feature?.env ?? true, overrides),
+    localCredentials: localCredentialsOf(file.feature),
     layer: {
       files: filesOf(file.feature?.fs ?? true, overrides),
       outgoing: outgoingOf(networkOf(file).outgoing, overrides),
@@ -115,6 +119,13 @@ function environmentOf(
     unset: said.unset ?? [],
     ...defined({ envFile: envFile ?? said.env_file }),
   };
+}
+
+function localCredentialsOf(feature: FileConfig["feature"]): readonly CredentialKind[] {
+  const said = feature?.local_credentials ?? false;
+  const kinds = typeof said === "boolean" ? (said ? CREDENTIAL_KINDS : []) : said;
+  const keepsAws = feature?.magic?.aws === false;
+  return CREDENTIAL_KINDS.filter((kind) => kinds.includes(kind) || (kind === "aws" && keepsAws));
 }
 
 function filesOf(fs: NonNullable<Feature["fs"]>, overrides: Overrides): LayerConfig["files"] {

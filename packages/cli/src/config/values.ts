@@ -89,18 +89,21 @@ export const oneOrList = <Item extends z.ZodType<string>>(item: Item, what: stri
   );
 export const regexes = oneOrList(regex(true), "regular expressions");
 
+const joined = (between: RegExp, how: string) =>
+  z
+    .union(
+      [
+        z.string().transform((text) => text.split(between).map((name) => name.trim())),
+        z.array(z.string()),
+      ],
+      { error: `a list of strings, or one string with ${how} between the names` },
+    )
+    .transform((all) => all.filter((name) => name !== ""));
+
 /** "A;B" or ["A", "B"] */
-export const names = z
-  .union(
-    [
-      z.string().transform((joined) => joined.split(";").map((name) => name.trim())),
-      z.array(z.string()),
-    ],
-    {
-      error: 'a list of strings, or one string with ";" between the names',
-    },
-  )
-  .transform((all) => all.filter((name) => name !== ""));
+export const names = joined(/;/, '";"');
+/** Names of variables have no comma either. */
+export const variableNames = joined(/[;,]/, '";" or ","');
 
 const inQuotes = (allowed: readonly string[]): string =>
   allowed.map((word) => `"${word}"`).join(", ");
@@ -124,4 +127,9 @@ export const orFlag = <const Words extends readonly [string, ...string[]]>(
   z.union([z.boolean(), z.enum(allowed)], {
     error: whatOf(`true, false, ${inQuotes(allowed)}, or an object`, later),
   });
+/** All of them, none, or these. */
+export const flagOrWords = <const Words extends readonly [string, ...string[]]>(allowed: Words) => {
+  const error = `true, false, or a list of ${inQuotes(allowed)}`;
+  return z.union([z.boolean(), z.array(z.enum(allowed, { error }))], { error });
+};
 export const flagOrObject = z.boolean({ error: "true, false, or an object" });

@@ -4,27 +4,40 @@ import { resolve } from "node:path";
 import type { Reporter } from "@inpod/layer";
 import type { ByteString, TargetDescription } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
-import { applyEnvironment, ConfigValueError, chooseEnvironment } from "@inpod/session";
+import {
+  applyEnvironment,
+  ConfigValueError,
+  chooseEnvironment,
+  credentialVariables,
+  type Environment,
+} from "@inpod/session";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 
 const MAX_ENV_FILE = 1024 * 1024;
 
+export interface ProgramEnvironment {
+  /** Secret: never logged. Names and values as they are, byte for byte: what is not UTF-8 arrives unchanged. */
+  readonly variables: Readonly<Record<ByteString, ByteString>>;
+  /** Of the target and the configuration: what they set, why, and what did not come. */
+  readonly chosen: Environment;
+  /** Variables of the developer's that his program does not get because they say who he is. */
+  readonly hidden: readonly ByteString[];
+  /** Those that he has himself: what is not among `variables` was taken away. */
+  readonly ownNames: readonly ByteString[];
+}
+
 /**
- * Names and values as they are, byte for byte: what is not UTF-8 arrives unchanged.
- *
  * @param spec what the target's spec sets: below what its main process has
  * @throws UserError for an env_file that cannot be read and values that cannot be variables
  */
-export function processEnvironment(
-  config: ResolvedConfig,
+export function programEnvironment(
+  { env, localCredentials }: Pick<ResolvedConfig, "env" | "localCredentials">,
   target: TargetDescription,
-  io: Io,
-  reporter: Reporter,
+  io: Pick<Io, "env" | "directory">,
   spec: Readonly<Record<string, string>> = {},
-): Record<ByteString, ByteString> {
+): ProgramEnvironment {
   try {
-    const { env } = config;
     const chosen = chooseEnvironment(
       env === false
         ? { isEnabled: false, mapping: [], override: [], unset: [] }
@@ -39,14 +52,27 @@ export function processEnvironment(
           },
       overlaid(spec, target.environment),
     );
-    for (const { name, why } of chosen.skipped) {
-      reporter.decision({ call: "env", subject: name, verdict: "local", why });
-    }
-    for (const text of chosen.notices) reporter.notice({ key: text, text });
-    return applyEnvironment(chosen, ownEnvironment(io.env));
+    const own = ownEnvironment(io.env);
+    const ownNames = Object.keys(own);
+    const hidden = credentialVariables(ownNames, localCredentials).filter(
+      (name) => !chosen.set.has(name),
+    );
+    return { variables: applyEnvironment(chosen, own, hidden), chosen, hidden, ownNames };
   } catch (error) {
     throw error instanceof ConfigValueError ? configInvalid(error) : error;
   }
+}
+
+/** What was decided, for --verbose, and what the user should know. */
+export function reportEnvironment(
+  { chosen, hidden }: Pick<ProgramEnvironment, "chosen" | "hidden">,
+  reporter: Reporter,
+): void {
+  const decided = (subject: string, verdict: string, why: string): void =>
+    reporter.decision({ call: "env", subject, verdict, why });
+  for (const { name, why } of chosen.skipped) decided(name, "local", why);
+  for (const name of hidden) decided(name, "hidden", "it says who you are; the program is the pod");
+  for (const text of chosen.notices) reporter.notice({ key: text, text });
 }
 
 /** The main process may have begun without a variable that its container has: `env -i` before it, a shell's own. */
@@ -61,8 +87,8 @@ function overlaid(
   return [...rest, ...environment];
 }
 
-const toBytes = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1");
-const toText = (bytes: ByteString): string => Buffer.from(bytes, "latin1").toString("utf8");
+export const toBytes = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1");
+export const toText = (bytes: ByteString): string => Buffer.from(bytes, "latin1").toString("utf8");
 
 /** Node replaces bytes that are not UTF-8 by U+FFFD: those variables are taken from where the kernel has them. */
 function ownEnvironment(env: NodeJS.ProcessEnv): Record<ByteString, ByteString> {
@@ -71,7 +97,7 @@ function ownEnvironment(env: NodeJS.ProcessEnv): Record<ByteString, ByteString> 
     if (value !== undefined && !`${name}${value}`.includes("\ufffd"))
       own[toBytes(name)] = toBytes(value);
   }
-  if (env !== process.env) return own;
+  if (env !== process.env || process.platform !== "linux") return own;
   for (const entry of readFileSync("/proc/self/environ", "latin1").split("\0")) {
     const at = entry.indexOf("=");
     if (at > 0 && toText(entry).includes("\ufffd")) own[entry.slice(0, at)] ??= entry.slice(at + 1);
@@ -79,7 +105,7 @@ function ownEnvironment(env: NodeJS.ProcessEnv): Record<ByteString, ByteString> 
   return own;
 }
 
-function readEnvFile(name: string, io: Io): ByteString {
+function readEnvFile(name: string, io: Pick<Io, "directory">): ByteString {
   const path = resolve(io.directory, name);
   try {
     const content = readFileSync(path, "latin1");

@@ -1,4 +1,5 @@
 /** `inpod exec`: an agent beside the target, a session with it, the command in the target's place, and all of it undone. */
+import { existsSync } from "node:fs";
 import type { RunningTree } from "@inpod/layer";
 import { PreparedTap } from "@inpod/layer";
 import { UserError } from "@inpod/protocol";
@@ -20,7 +21,8 @@ import { createReporter } from "../text/reports.ts";
 import { VERSION } from "../version.ts";
 import { Agents } from "./agents.ts";
 import { SessionAudit } from "./audit.ts";
-import { processEnvironment } from "./environment.ts";
+import { credentialsNotice, hiddenFiles, withCredentialFiles } from "./credentials.ts";
+import { programEnvironment, reportEnvironment, toText } from "./environment.ts";
 import { followTarget, tellEvent } from "./follow.ts";
 import { endWithSession } from "./lost.ts";
 import { openTarget } from "./open-target.ts";
@@ -190,17 +192,25 @@ async function runInSession(
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const described = await withSpecEnvironment(session.target, target, reporter, signals.signal);
-  const environment = processEnvironment(config, described, io, reporter, target.environment);
+  const environment = programEnvironment(config, described, io, target.environment);
+  reportEnvironment(environment, reporter);
+  const { HOME } = environment.variables;
+  const home = HOME?.startsWith("/") ? toText(HOME).replace(/\/+$/, "") : undefined;
+  const hiddenNotice = credentialsNotice(
+    environment.hidden.map(toText),
+    hiddenFiles(config.layer, config.localCredentials, home, existsSync),
+  );
+  if (hiddenNotice !== undefined) reporter.notice(hiddenNotice);
   const line = rungLine(rung, described.missing);
   if (line !== undefined) reporter.notice({ key: "agent", text: line });
   signals.throwIfStopped();
   progress.done();
   const tree = await tap.start({
     session,
-    config: layerConfig(config.layer, rung),
+    config: layerConfig(withCredentialFiles(config.layer, config.localCredentials, home), rung),
     command,
     executable,
-    environment: { ...environment, INPOD_SESSION: sessionId },
+    environment: { ...environment.variables, INPOD_SESSION: sessionId },
     cwd: io.directory,
     reporter,
     volumeMounts: target.volumeMounts ?? [],

@@ -3,6 +3,7 @@
  * (compatibility), written as kinds that C evaluates. First hit wins, in the order given here.
  */
 import type { ByteString } from "@inpod/protocol";
+import { CREDENTIALS } from "@inpod/session";
 import type { Match } from "./match.ts";
 
 export interface DefaultMatch {
@@ -19,7 +20,9 @@ const contains = (text: ByteString): Match => ({ kind: "contains", text });
  * Credentials of the developer that a client library would find and use in the place of the
  * pod's own. Below $HOME.
  */
-export const HIDDEN_BELOW_HOME: readonly ByteString[] = [".config/gcloud", ".kube", ".azure"];
+export const HIDDEN_BELOW_HOME: readonly ByteString[] = Object.values(CREDENTIALS).flatMap(
+  ({ belowHome }) => belowHome,
+);
 
 /** Directories of the operating system, of programs and of people. */
 const SYSTEM_TREES: readonly ByteString[] = [
