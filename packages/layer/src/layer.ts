@@ -20,7 +20,7 @@ import type { PathFacts, PathRule } from "./rules/paths.ts";
 import { compilePathRules, decidePath } from "./rules/paths.ts";
 import { decideBind } from "./rules/ports.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
-import { ASK_ALWAYS, operationName, toTapRule } from "./tap-rules.ts";
+import { operationName, ruleAsked, toTapRules } from "./tap-rules.ts";
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
@@ -77,8 +77,7 @@ export class Layer {
   async start(): Promise<void> {
     const { tap, session, config } = this.#parts;
     await this.#relay.listen();
-    const rules = this.#rules.map(toTapRule);
-    tap.setPathRules(this.#mapping.length > 0 ? [ASK_ALWAYS, ...rules] : rules);
+    tap.setPathRules(toTapRules(this.#mapping, this.#rules));
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);
@@ -137,8 +136,7 @@ export class Layer {
 
   async #path(call: PathCall): Promise<void> {
     const { path } = mapPath(this.#mapping, call.path);
-    // A mapped path is another one than C has seen, and its rules stand one place further.
-    const from = this.#mapping.length > 0 ? 0 : call.rule;
+    const from = ruleAsked(this.#mapping, call.rule);
     const decision = decidePath(this.#rules, path, operationName(call.operation), from);
     this.#decided(call.call, path, decision.verdict, decision.why);
     await this.#files.serve(call, path, decision);

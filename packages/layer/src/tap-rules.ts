@@ -1,6 +1,8 @@
 /** Path rules as the tap's C evaluates them. What C cannot decide exactly, it asks. */
 import type { TapPathRule } from "@inpod/tap";
 import { PathOperation } from "@inpod/tap";
+import { compileAutomaton } from "./rules/automaton.ts";
+import type { PathMapping } from "./rules/path-mapping.ts";
 import type { PathOperation as OperationName, PathRule } from "./rules/paths.ts";
 
 const OPERATIONS = {
@@ -10,17 +12,34 @@ const OPERATIONS = {
   lookup: PathOperation.lookup,
 } as const;
 
-/** Before all others where paths are mapped: only the mapped path decides. */
-export const ASK_ALWAYS: TapPathRule = {
-  match: "ask",
-  text: "",
-  operations: OPERATIONS.any,
-  verdict: "ask",
-};
+/**
+ * What the tap is told: first what asks for every path that is mapped, because another path is decided about then, and
+ * the rules behind.
+ */
+export const toTapRules = (
+  mapping: readonly PathMapping[],
+  rules: readonly PathRule[],
+): readonly TapPathRule[] => [
+  ...mapping.map(({ regex }) => expression(regex, { operations: OPERATIONS.any, verdict: "ask" })),
+  ...rules.map(toTapRule),
+];
+
+/** Where `decidePath` may begin: at the rule by which the tap asked, or at the first one, when that was a mapping. */
+export const ruleAsked = (mapping: readonly PathMapping[], asked: number): number =>
+  Math.max(0, asked - mapping.length);
+
+type Rest = Pick<TapPathRule, "operations" | "verdict" | "isBinding">;
+
+function expression({ source }: RegExp, rest: Rest): TapPathRule {
+  const table = compileAutomaton(source);
+  return table === undefined
+    ? { ...rest, match: "ask", text: "", verdict: "ask" }
+    : { ...rest, match: "automaton", text: "", table };
+}
 
 /**
- * One rule for one rule: their order decides. A regular expression asks for every path that reaches it; whatever
- * stands behind it is then decidePath()'s.
+ * One rule for one rule: their order decides. Where C cannot tell whether one matches it asks; whatever stands behind
+ * it is then decidePath()'s.
  */
 export function toTapRule({ match, operations, verdict, isBinding }: PathRule): TapPathRule {
   const shared = {
@@ -39,7 +58,7 @@ export function toTapRule({ match, operations, verdict, isBinding }: PathRule): 
     case "shared-object":
       return { match: match.kind, text: "", ...shared };
     case "regex":
-      return { ...ASK_ALWAYS, operations: shared.operations, isBinding };
+      return expression(match.regex, shared);
   }
 }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PathOperation, Tap } from "@inpod/tap";
 import { matches } from "../src/rules/match.ts";
+import { compileMapping, mapPath } from "../src/rules/path-mapping.ts";
 import {
   compilePathRules,
   decidePath,
@@ -10,7 +11,7 @@ import {
   type PathFacts,
   type PathRule,
 } from "../src/rules/paths.ts";
-import { ASK_ALWAYS, operationName, toTapRule } from "../src/tap-rules.ts";
+import { operationName, ruleAsked, toTapRule, toTapRules } from "../src/tap-rules.ts";
 
 const tap = new Tap(() => {});
 tap.native.unref(); // nothing is launched: its threads must not keep this process alive
@@ -92,18 +93,22 @@ function* paths(rules: readonly PathRule[], count: number, seed: number): Genera
   }
 }
 
-/** The first rule that matches, which the C matcher reports too. */
-function firstRule(rules: readonly PathRule[], path: string, operation: PathOperation): number {
-  return rules.findIndex(
-    (rule) =>
-      (toTapRule(rule).operations & operation) !== 0 &&
-      (rule.match.kind === "regex" || matches(rule.match, path)),
-  );
-}
+/** The first rule that matches, which the C matcher reports too. `masks`: what each rule is about. */
+const firstRule = (
+  rules: readonly PathRule[],
+  masks: readonly number[],
+  path: string,
+  operation: PathOperation,
+): number =>
+  rules.findIndex((rule, at) => ((masks[at] ?? 0) & operation) !== 0 && matches(rule.match, path));
+
+const isAscii = (path: string): boolean => /^[\0-\x7f]*$/.test(path);
 
 function compare(config: PathConfig, count: number, seed: number): Map<string, number> {
   const rules = compilePathRules(config, FACTS);
-  tap.setPathRules(rules.map(toTapRule));
+  const inC = toTapRules([], rules);
+  const masks = inC.map(({ operations }) => operations);
+  tap.setPathRules(inC);
   const seen = new Map<string, number>();
   for (const path of paths(rules, count, seed)) {
     for (const operation of OPERATIONS) {
@@ -112,14 +117,18 @@ function compare(config: PathConfig, count: number, seed: number): Map<string, n
       const { verdict } = decision;
       const found = tap.matchPath(path, operation);
       const where = `${name} ${JSON.stringify(path)}`;
+      const first = firstRule(rules, masks, path, operation);
       if (found.verdict === "ask") {
         assert.deepEqual(decidePath(rules, path, name, found.rule), decision, where);
       }
-      assert.equal(found.rule, firstRule(rules, path, operation), where);
-      const isAsked = rules[found.rule]?.match.kind === "regex";
-      const expected = verdict === "local" || verdict === "not-found" ? verdict : "ask";
-      assert.equal(found.verdict, isAsked ? "ask" : expected, where);
-      const outcome = isAsked ? "regex" : verdict;
+      const isUnsure = found.verdict === "ask" && rules[found.rule]?.match.kind === "regex";
+      if (isUnsure && !isAscii(path)) assert.ok(found.rule <= first, where);
+      else {
+        assert.equal(found.rule, first, where);
+        const isInC = verdict === "local" || verdict === "not-found";
+        assert.equal(found.verdict, isInC ? verdict : "ask", where);
+      }
+      const outcome = isUnsure ? "unsure" : verdict;
       seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }
   }
@@ -135,20 +144,21 @@ for (const mode of ["read", "write", "localwithoverrides", "local"] as const) {
   });
 }
 
-test("C decides as TypeScript does by the user's lists, and asks from the first regular expression on", () => {
+test("C decides as TypeScript does by the user's lists, and asks only about letters that are not ASCII", () => {
   const seen = compare(
     {
       ...DEFAULTS,
-      readWrite: ["^/srv/Data(/|$)", "\\.sock$"],
-      readOnly: ["/static/"],
+      readWrite: ["^/srv/Data(/|$)", "\\.sock$", "^/(srv|data)/.*\\.db$"],
+      readOnly: ["/static/", "^/Work/[^/]+/x"],
       local: ["^/etc/app[0-9]+/", "^/opt/x\u00e4$"],
-      notFound: ["^/secret$", ".+\\.pem$"],
+      notFound: ["^/secret$", "./[a-z.]+\\.pem$"],
     },
-    3000,
+    6000,
     7,
   );
-  assert.ok((seen.get("regex") ?? 0) > 0);
-  assert.ok((seen.get("not-found") ?? 0) > 0);
+  for (const outcome of ["unsure", "not-found", "remote", "local"]) {
+    assert.ok((seen.get(outcome) ?? 0) > 0, outcome);
+  }
 });
 
 test("letters are compared without case in ASCII only, in rules and in paths", () => {
@@ -213,12 +223,42 @@ test("from the rule that C found the decision is the same as from the whole list
   assert.ok(froms.size > 1, "all of them stop at one rule");
 });
 
-test("where paths are mapped every path is asked for", () => {
-  const rules = compilePathRules(DEFAULTS, FACTS);
-  tap.setPathRules([ASK_ALWAYS, ...rules.map(toTapRule)]);
-  for (const path of paths(rules, 200, 3)) {
+test("only paths that are mapped are asked for, and C's other rules stand behind", () => {
+  const mapping = compileMapping([
+    ["^/home/u/(?<project>[^/]+)/conf", "/config/$project"],
+    ["^/opt/x\u00e4", "/app"],
+  ]);
+  const rules = compilePathRules({ ...DEFAULTS, local: ["^/config/p"] }, FACTS);
+  tap.setPathRules(toTapRules(mapping, rules));
+  const seen = { mapped: 0, asked: 0, decided: 0 };
+  const near = [
+    ...paths(rules, 1000, 3),
+    "/home/u/q/conf.d/x",
+    "/home/u/p/conf",
+    "/opt/x\u00c3\u00a4",
+  ];
+  for (const path of near) {
     for (const operation of OPERATIONS) {
-      assert.deepEqual(tap.matchPath(path, operation), { verdict: "ask", rule: 0 });
+      const name = operationName(operation);
+      const mapped = mapPath(mapping, path);
+      const found = tap.matchPath(path, operation);
+      const decision = decidePath(rules, mapped.path, name);
+      if (mapped.why !== null) {
+        assert.equal(found.verdict, "ask", path);
+        seen.mapped += 1;
+      }
+      if (found.verdict === "ask") {
+        const from = ruleAsked(mapping, found.rule);
+        assert.deepEqual(decidePath(rules, mapped.path, name, from), decision, path);
+        seen.asked += 1;
+      } else {
+        assert.equal(found.verdict, decision.verdict, path);
+        seen.decided += 1;
+      }
     }
   }
+  assert.ok(
+    seen.mapped > 5 && seen.asked > seen.mapped && seen.decided > 1000,
+    JSON.stringify(seen),
+  );
 });

@@ -10,6 +10,7 @@ export interface NativeRule {
   verdict: number;
   isBinding: boolean;
   text: string;
+  table: Uint16Array;
 }
 
 export interface Native {

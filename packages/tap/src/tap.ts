@@ -73,7 +73,9 @@ export interface TapPathRule {
     | "contains"
     | "shared-object"
     /** Matches everything: only TypeScript can tell. */
-    | "ask";
+    | "ask"
+    /** By `table`; it asks for paths that only TypeScript can tell. */
+    | "automaton";
   /** Lower case, latin1; rules ignore the case of ASCII letters. */
   readonly text: string;
   /** Mask of PathOperation. */
@@ -81,9 +83,15 @@ export interface TapPathRule {
   readonly verdict: "local" | "ask" | "not-found";
   /** Decides also about a path that is named from a directory of the pod; no other rule does. */
   readonly isBinding?: boolean;
+  /** Of an automaton: ../native/addon/match.c has its layout. */
+  readonly table?: Uint16Array;
 }
 
-const MATCHES = ["exact", "tree", "prefix", "suffix", "contains", "shared-object", "ask"] as const;
+const MATCHES = [
+  ...["exact", "tree", "prefix", "suffix", "contains", "shared-object"],
+  ...["ask", "automaton"],
+];
+const NO_TABLE = new Uint16Array();
 const VERDICTS = ["local", "ask", "not-found"] as const;
 
 /** Which of a socket's ports names it: see names.c. */
@@ -134,6 +142,7 @@ export class Tap {
         verdict: VERDICTS.indexOf(rule.verdict),
         isBinding: rule.isBinding ?? false,
         text: rule.text,
+        table: rule.table ?? NO_TABLE,
       })),
     );
   }

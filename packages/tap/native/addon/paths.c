@@ -1,5 +1,4 @@
 #include "tap.h"
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -153,51 +152,22 @@ static int classify(struct op *op) {
   return 0;
 }
 
-static bool ends_in_shared_object(const char *path, size_t length) {
-  /* name.so, name.so.1, name.so.1.2.3 */
-  while (length > 0) {
-    size_t at = length;
-    while (at > 0 && isdigit((unsigned char)path[at - 1])) at--;
-    if (at == length || at == 0 || path[at - 1] != '.') break;
-    length = at - 1;
-  }
-  return length > 3 && memcmp(path + length - 3, ".so", 3) == 0;
-}
-
-static bool matches(const struct path_rule *rule, const char *path, size_t length) {
-  switch (rule->match) {
-    case MATCH_EXACT:
-      return length == rule->length && memcmp(path, rule->text, length) == 0;
-    case MATCH_TREE:
-      return length >= rule->length && memcmp(path, rule->text, rule->length) == 0 &&
-             (path[rule->length] == 0 || path[rule->length] == '/');
-    case MATCH_PREFIX:
-      return length >= rule->length && memcmp(path, rule->text, rule->length) == 0;
-    case MATCH_SUFFIX:
-      return length >= rule->length && memcmp(path + length - rule->length, rule->text, rule->length) == 0;
-    case MATCH_CONTAINS:
-      return memmem(path, length, rule->text, rule->length) != NULL;
-    case MATCH_SHARED_OBJECT:
-      return ends_in_shared_object(path, length);
-    case MATCH_ASK:
-      return true;
-  }
-  return false;
-}
-
 /* The first rule that matches; lowers `path` in place (rules are ASCII case-insensitive). */
 enum path_verdict paths_match(char *path, size_t length, int operation, int *rule) {
   for (size_t i = 0; i < length; i++)
     if (path[i] >= 'A' && path[i] <= 'Z') path[i] += 'a' - 'A';
   enum path_verdict verdict = VERDICT_LOCAL;
   *rule = -1;
+  if (length >= LONGEST) return verdict; /* the kernel refuses it */
   pthread_rwlock_rdlock(&lock);
-  for (size_t i = 0; i < rule_count; i++)
-    if ((rules[i]->operations & operation) && matches(rules[i], path, length)) {
-      verdict = rules[i]->verdict;
-      *rule = (int)i;
-      break;
-    }
+  for (size_t i = 0; i < rule_count; i++) {
+    if (!(rules[i]->operations & operation)) continue;
+    enum path_matched matched = path_rule_matches(rules[i], path, length);
+    if (matched == PATH_DIFFERS) continue;
+    verdict = matched == PATH_UNSURE ? VERDICT_ASK : rules[i]->verdict;
+    *rule = (int)i;
+    break;
+  }
   pthread_rwlock_unlock(&lock);
   return verdict;
 }

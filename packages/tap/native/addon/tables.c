@@ -1,8 +1,9 @@
 /* The tables that TypeScript fills: by them alone the receiving threads decide. */
 #include "surface.h"
 #include <stdlib.h>
+#include <string.h>
 
-/* setPathRules([{match, operations, verdict, isBinding, text}]): replaces them. */
+/* setPathRules([{match, operations, verdict, isBinding, text, table}]): replaces them. */
 napi_value set_path_rules(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   uint32_t count = 0;
@@ -24,8 +25,16 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     napi_get_value_bool(env, field, &binding);
     napi_get_named_property(env, entry, "text", &field);
     napi_get_value_string_latin1(env, field, NULL, 0, &length);
-    rules[i] = malloc(sizeof **rules + length + 1);
+    const void *table = NULL;
+    size_t numbers = 0;
+    napi_value entry_table;
+    napi_get_named_property(env, entry, "table", &entry_table);
+    napi_get_typedarray_info(env, entry_table, NULL, &numbers, (void **)&table, NULL, NULL);
+    size_t table_at = (sizeof **rules + length + 1 + 1) & ~(size_t)1;
+    rules[i] = malloc(table_at + numbers * sizeof(uint16_t));
     if (!rules[i]) abort();
+    if (numbers) memcpy((char *)rules[i] + table_at, table, numbers * sizeof(uint16_t));
+    rules[i]->table = (const uint16_t *)((char *)rules[i] + table_at);
     rules[i]->match = (enum path_match)match;
     rules[i]->operations = operations;
     rules[i]->verdict = (enum path_verdict)verdict;

@@ -138,16 +138,25 @@ void process_set_skips(char **names, size_t count);
 
 enum path_operation { PATH_READ = 1, PATH_WRITE = 2, PATH_LOOKUP = 4 };
 enum path_verdict { VERDICT_LOCAL, VERDICT_ASK, VERDICT_NOT_FOUND };
-enum path_match { MATCH_EXACT, MATCH_TREE, MATCH_PREFIX, MATCH_SUFFIX, MATCH_CONTAINS, MATCH_SHARED_OBJECT, MATCH_ASK };
+enum path_match { MATCH_EXACT, MATCH_TREE, MATCH_PREFIX, MATCH_SUFFIX, MATCH_CONTAINS, MATCH_SHARED_OBJECT, MATCH_ASK, MATCH_AUTOMATON };
 
 struct path_rule {
   enum path_match match;
   int operations; /* mask of path_operation */
   enum path_verdict verdict;
   bool binding; /* decides also about a path that is named from a directory of the pod; no other rule does */
+  const uint16_t *table; /* of an automaton, behind the text */
   size_t length;
   char text[]; /* lower case */
 };
+
+/* ---- match.c ---- */
+
+enum path_matched { PATH_DIFFERS, PATH_MATCHED, PATH_UNSURE /* only TypeScript can tell */ };
+/* `path` is lowered, and ends in a NUL. */
+enum path_matched path_rule_matches(const struct path_rule *rule, const char *path, size_t length);
+
+/* ---- paths.c ---- */
 
 void paths_set_rules(struct path_rule **rules, size_t count);
 /* Fills op->path, flags, operation. VERDICT_LOCAL when it cannot be told. */
