@@ -123,6 +123,11 @@ export class Link {
     }
   }
 
+  /** The tunnel, or the one that is being redialled, however long that takes. Rejects when there will be none. */
+  async nextTunnel(): Promise<Tunnel> {
+    return this.#current ?? this.#next;
+  }
+
   /** For questions that may be asked twice: once more when the tunnel is lost before the answer. */
   async ask<T>(question: (tunnel: Tunnel) => Promise<T>): Promise<T> {
     const tunnel = await this.tunnel();

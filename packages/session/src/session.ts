@@ -3,10 +3,13 @@ import type { AgentNotice, StreamHeader, StreamOpened, TargetDescription } from 
 import { MAX_OWNER } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
 import { TunnelFailure } from "@inpod/tunnel";
+import { FileService } from "./file-service.ts";
 import { SessionFiles } from "./files.ts";
+import { type FilesLink, filesLink } from "./files-link.ts";
 import type { SessionOptions } from "./link.ts";
 import { isLost, Link } from "./link.ts";
 import { Lives } from "./lives.ts";
+import { TargetFiles } from "./target-files.ts";
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 2000;
@@ -43,6 +46,9 @@ export class Session {
   #isPaused = false;
   readonly #lives: Lives;
   readonly files: SessionFiles;
+  readonly targetFiles: TargetFiles;
+  /** For who serves the target's files as a file system. */
+  readonly filesLink: FilesLink;
   /** Resolves with the reason when there will be no tunnel any more; never when the session was ended by us. */
   readonly lost: Promise<string>;
 
@@ -57,6 +63,8 @@ export class Session {
       onLost: () => this.files.forget(),
     });
     this.files = new SessionFiles(this.#link);
+    this.filesLink = filesLink(() => this.#link.nextTunnel());
+    this.targetFiles = new TargetFiles(new FileService(this.filesLink));
     this.#lives = new Lives({
       onNext: (changed) => {
         this.files.forget();

@@ -1,0 +1,46 @@
+/** Streams to the file service of the session's agent, whichever agent and tunnel that is at the time. */
+import type { Tunnel } from "@inpod/tunnel";
+import { isLost } from "./link.ts";
+
+/**
+ * One stream of requests and answers (protocol/src/file-service). It ends by onReset: ECONNRESET with its tunnel,
+ * ESTALE with the container whose files they were. A new one is opened then.
+ */
+export interface FilesChannel {
+  /** False: stop until onDrain. */
+  write(bytes: Uint8Array): boolean;
+  onDrain: (() => void) | undefined;
+  onData: ((bytes: Uint8Array) => void) | undefined;
+  /** The bytes of onData were taken by their sink. */
+  consumed(bytes: number): void;
+  onReset: ((errno: string, detail: string) => void) | undefined;
+  reset(errno: string): void;
+}
+
+export interface FilesLink {
+  /**
+   * Waits for the tunnel while it is redialled, as long as that takes.
+   * @param which both are alike to the agent; two, so that a large content does not stand before a small answer
+   * @throws TunnelError: ECONNRESET when there will be no tunnel any more, ESTALE while the target's container does
+   * not run, what else the agent refuses with
+   */
+  open(which: "control" | "bulk"): Promise<FilesChannel>;
+}
+
+/** @param next the tunnel of now or the next one; rejects when there will be none */
+export const filesLink = (next: () => Promise<Tunnel>): FilesLink => ({
+  async open(): Promise<FilesChannel> {
+    for (;;) {
+      const tunnel = await next();
+      try {
+        const channel = tunnel.open({ kind: "files" });
+        await channel.opened;
+        return channel;
+      } catch (error) {
+        if (!isLost(error)) throw error;
+        // The tunnel tells its end right after it has rejected what was under way.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+  },
+});
