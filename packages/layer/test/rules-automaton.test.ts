@@ -5,6 +5,7 @@ import { compileUserRegex } from "@inpod/session";
 import { PathOperation, Tap } from "@inpod/tap";
 import { compileAutomaton } from "../src/rules/automaton.ts";
 import { bytesToText, textToBytes } from "../src/rules/match.ts";
+import { literalPrefix } from "../src/rules/regex-syntax.ts";
 
 const tap = new Tap(() => {});
 tap.native.unref(); // nothing is launched: its threads must not keep this process alive
@@ -106,6 +107,22 @@ test("what would need a table without end is left to TypeScript", () => {
     assert.ok(regexOf(source));
   }
 });
+
+for (const [source, prefix] of [
+  ["^\\/data\\/mine\\/.*\\.txt$", "/data/mine/"],
+  ["^/data/x?y", "/data/"],
+  ["^/a\\.b/c+", "/a.b/"],
+  ["^/a\\d", "/a"],
+  ["^/a[bc]", "/a"],
+  ["^/caf\u00e9/(x|y)", "/caf\u00e9/"],
+  ["^/a|^/b", ""],
+  ["/a", ""],
+  ["^(/a)", ""],
+] as const) {
+  test(`every path of ${source} begins with ${prefix || "nothing that is known"}`, () => {
+    assert.equal(literalPrefix(source), prefix);
+  });
+}
 
 /** xorshift32: the same expressions and paths in every run. */
 function generator(seed: number): (below: number) => number {

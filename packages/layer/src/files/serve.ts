@@ -6,7 +6,7 @@ import { constants, readFileSync } from "node:fs";
 import type { ByteString, FileStat } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
-import type { Tap, TrappedCall } from "@inpod/tap";
+import { PathOperation, type Tap, type TrappedCall } from "@inpod/tap";
 import type { Reporter } from "../config.ts";
 import { errnoOf } from "../errno.ts";
 import type { PathDecision } from "../rules/paths.ts";
@@ -79,9 +79,9 @@ export class Files {
   }
 
   async #open(call: PathCall, path: ByteString): Promise<void> {
-    if (call.operation !== 1 /* read */) {
+    if (call.operation !== PathOperation.read || call.flags & constants.O_DIRECTORY) {
       const what =
-        call.operation === 2
+        call.operation === PathOperation.write
           ? "files of the pod are not written to"
           : "directories of the pod are not opened";
       this.#stayLocal(call, path, `${what} in this version`);
@@ -150,7 +150,7 @@ export class Files {
 
   /** The machine's own file but for its `hosts:` line, so that only files and DNS (the pod's) give names. */
   #serveNsswitch(call: PathCall): void {
-    if (call.call !== "open" || call.operation !== 1) {
+    if (call.call !== "open" || call.operation !== PathOperation.read) {
       this.#tap.continue(call.token);
       return;
     }

@@ -4,8 +4,8 @@
  * process names; `decidePath` is the reference.
  *
  * Order: the user's lists ▸ files that belong to DNS and the host name ▸ the pod's secrets ▸ the
- * developer's credentials ▸ the developer's program, toolchains and project ▸ mirrord's defaults
- * ▸ the mode. The additions between the user's lists and the defaults exist because a syscall
+ * program itself ▸ the developer's credentials ▸ the developer's toolchains and project, and the
+ * pod's volumes ▸ mirrord's defaults ▸ the mode. The additions between the user's lists and the defaults exist because a syscall
  * tap sees what mirrord's hooks do not: the loader, interpreters and build tools. Without them
  * `node server.js` does not start outside /home (its realpath() looks at every directory above).
  */
@@ -17,11 +17,12 @@ import {
   LOCAL_SOCKETS,
   PROJECT_MARKERS,
 } from "./default-paths.ts";
-import { compileRegex, MAX_PATH_LENGTH, type Match, matches } from "./match.ts";
+import { compileRegex, MAX_PATH_LENGTH, type Match, matches, textToBytes } from "./match.ts";
+import { literalPrefix } from "./regex-syntax.ts";
 
 /**
- * What the process is about to do. `lookup`: stat, access, readlink, an open with O_PATH or
- * O_DIRECTORY. `write`: an open that can change the file (O_WRONLY, O_RDWR, O_CREAT, O_TRUNC),
+ * What the process is about to do. `lookup`: stat, access, readlink, chdir, an open with O_PATH. `read`: an open that
+ * cannot change the file, also of a directory to list it. `write`: an open that can change the file (O_WRONLY, O_RDWR, O_CREAT, O_TRUNC),
  * and every call that changes a name.
  */
 export type PathOperation = "lookup" | "read" | "write";
@@ -82,6 +83,9 @@ interface LocalTree {
   readonly why: string;
 }
 
+/** An emptyDir at /dev/shm is memory that processes of one machine share. */
+const KERNEL_TREES: readonly ByteString[] = ["/dev", "/proc", "/sys"];
+
 const EVERYTHING: Match = { kind: "prefix", text: "/" };
 
 /** @throws ConfigValueError for an expression that cannot be used */
@@ -95,6 +99,8 @@ export function compilePathRules(config: PathConfig, facts: PathFacts): readonly
     ...podTreeRules(config, "/var/run/secrets", "the pod's own secrets"),
     // /var/run is a symbolic link to /run on most machines: a program that resolves it arrives here.
     ...podTreeRules(config, "/run/secrets", "the pod's own secrets"),
+    // Also where it lies among what is hidden, as ~/.azure/bin/bicep does.
+    rule(exact(facts.executable), "any", "local", "the program itself"),
     ...HIDDEN_BELOW_HOME.filter(() => facts.home !== null).map((name) =>
       rule(
         tree(`${facts.home}/${name}`),
@@ -103,7 +109,6 @@ export function compilePathRules(config: PathConfig, facts: PathFacts): readonly
         `default: credentials of the developer (~/${name}) are hidden`,
       ),
     ),
-    rule(exact(facts.executable), "any", "local", "the program itself"),
     ...developerRules(config, facts),
     ...[...LIBRARIES, ...LOCAL_SOCKETS, ...DEFAULT_LOCAL].map(({ match, why }) =>
       rule(match, "any", "local", why),
@@ -237,15 +242,16 @@ function podTreeRules(config: PathConfig, path: ByteString, why: string): PathRu
 }
 
 function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
-  const volumes = (facts.volumeMounts ?? []).filter((path) => path !== "/");
+  const volumes = (facts.volumeMounts ?? []).filter(
+    (path) => path !== "/" && !KERNEL_TREES.some((root) => isWithin(path, root)),
+  );
   const trees = localTrees(facts, volumes);
   const named = [
     ...trees.map(({ path }) => path),
     facts.executable,
-    ...config.local.flatMap((source, index) => {
-      const match = compileRegex(source, `feature.fs.local[${index}]`);
-      return match.kind === "exact" || match.kind === "tree" ? [match.path] : [];
-    }),
+    ...config.local.flatMap((source, index) =>
+      literalStart(compileRegex(source, `feature.fs.local[${index}]`)),
+    ),
   ];
   const markerDirectories = ancestors([
     facts.projectRoot ?? facts.cwd ?? "/",
@@ -253,12 +259,15 @@ function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
   ]).concat("");
   return [
     // Before the volumes: in /data/x/p with a volume at /data, /data/x must exist.
-    ...ancestors(named).map((path) =>
-      rule(exact(path), "lookup", "local", "a directory above the developer's files"),
+    // "write" is about the directory's own name: `mkdir -p` makes every directory on its way.
+    ...ancestors(named).flatMap((path) =>
+      (["lookup", "write"] as const).map((operations) =>
+        rule(exact(path), operations, "local", "a directory above the developer's files"),
+      ),
     ),
     ...markerDirectories.flatMap((directory) =>
       PROJECT_MARKERS.map((name) =>
-        rule(tree(`${directory}/${name}`), "read", "local", `tools look for ${name} upwards`),
+        rule(tree(`${directory}/${name}`), "any", "local", `tools look for ${name} upwards`),
       ),
     ),
     ...nestedTrees(config, trees, volumes),
@@ -309,6 +318,21 @@ function modeRules({ mode, fallback }: PathConfig): PathRule[] {
     rule(EVERYTHING, "read", "remote", `${why}: what nobody claims is read from the pod`, fallback),
     rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why),
   ];
+}
+
+/** What all paths that match begin with, if there is such a thing. */
+function literalStart(match: Match): ByteString[] {
+  switch (match.kind) {
+    case "exact":
+    case "tree":
+      return [match.path];
+    case "prefix":
+      return [match.text];
+    case "regex":
+      return [textToBytes(literalPrefix(match.regex.source))].filter((text) => text !== "");
+    default:
+      return [];
+  }
 }
 
 const isWithin = (path: ByteString, root: ByteString): boolean =>

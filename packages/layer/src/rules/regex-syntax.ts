@@ -32,6 +32,25 @@ export function parseRegex(source: string): RegexNode | undefined {
   return parser.isWhole ? parsed : undefined;
 }
 
+/** What every text begins with that an expression with `^` matches; "" when that is nothing, or not known. */
+export function literalPrefix(source: string): string {
+  const parsed = parseRegex(source);
+  const [start, ...parts] = parsed?.kind === "sequence" ? parsed.parts : [];
+  if (start?.kind !== "start") return "";
+  let literal = "";
+  for (const part of parts) {
+    const char = part.kind === "unit" ? literalOf(part.source) : undefined;
+    if (char === undefined) break;
+    literal += char;
+  }
+  return literal;
+}
+
+function literalOf(source: string): string | undefined {
+  if (/^\\\W$/.test(source)) return source.charAt(1);
+  return source.length === 1 && source !== "." ? source : undefined;
+}
+
 class Parser {
   readonly #source: string;
   #at = 0;

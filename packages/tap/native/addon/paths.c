@@ -108,10 +108,10 @@ static ssize_t absolute(const struct op *op, char *into) {
   return (ssize_t)paths_normalise(into);
 }
 
-/* A directory may be opened for a look-up of what is below it; that stays where the directory is. */
+/* Opening a directory to list it is reading: Go does so without O_DIRECTORY. */
 static int operation_of_open(int flags) {
-  if ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC))) return PATH_WRITE;
-  return flags & (O_PATH | O_DIRECTORY) ? PATH_LOOKUP : PATH_READ;
+  if (flags & O_PATH) return PATH_LOOKUP;
+  return (flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC)) ? PATH_WRITE : PATH_READ;
 }
 
 /* Fills op->flags and op->operation. */
