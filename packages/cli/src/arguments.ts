@@ -9,6 +9,7 @@ import {
   completionSyntax,
 } from "./completion/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
+import { type EnvArguments, envSyntax } from "./env/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
@@ -24,6 +25,7 @@ export type Arguments =
   | CompleteArguments
   | CompletionArguments
   | DoctorArguments
+  | EnvArguments
   | InitArguments
   | LsArguments
   | VerifyArguments
@@ -43,6 +45,7 @@ export interface CommandSyntax<Read extends { readonly kind: string }> {
 
 const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [
   execSyntax,
+  envSyntax,
   lsSyntax,
   cleanSyntax,
   doctorSyntax,
@@ -54,7 +57,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "env dump container exchange mesh preview forward connect".split(" ");
+const LATER_COMMANDS = "dump container exchange mesh preview forward connect".split(" ");
 
 /** @param argv without node and the script; @throws UserError USAGE_* */
 export function parseArguments(argv: readonly string[]): Arguments {

@@ -1,6 +1,6 @@
 /** Where the CLI talks: stderr for talk, stdout for results. An argument, so that tests can listen. */
 export interface Sink {
-  write(text: string): unknown;
+  write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

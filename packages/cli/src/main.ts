@@ -23,6 +23,8 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return { code: 0 };
     case "exec":
       return startExec(parsed, io);
+    case "env":
+      return (await import("./env/run.ts")).runEnv(parsed, io);
     case "ls":
       return (await import("./ls/run.ts")).runLs(parsed, io);
     case "completion":

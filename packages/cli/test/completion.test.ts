@@ -44,6 +44,8 @@ test("flags are those of the command's own --help", () => {
   assert.deepEqual(words("exec", "--no-tcp"), ["--no-tcp-outgoing"]);
   assert.ok(words("ls", "-").includes("--all-namespaces"));
   assert.ok(!words("exec", "-").includes("--no-telemetry"));
+  assert.deepEqual(words("env", "--sh"), ["--show-values"]);
+  assert.deepEqual(words("env", "--st"), []);
 });
 
 test("a flag's value is completed behind a space, behind =, and with what was said before", () => {
@@ -60,6 +62,8 @@ test("a flag's value is completed behind a space, behind =, and with what was sa
   assert.deepEqual(words("exec", "--fs-mode", "local"), ["local", "local-with-overrides"]);
   assert.deepEqual(words("exec", "--fs-mode=r"), ["--fs-mode=read"]);
   assert.deepEqual(words("ls", "-o", "j"), ["json"]);
+  assert.deepEqual(words("env", "--format", "d"), ["dotenv", "docker"]);
+  assert.equal(lookup("env", "-t", "pod/o"), 'targets "pod/o" behind "", ');
   assert.deepEqual(words("exec", "--env-file", "x"), ["files"]);
 });
 

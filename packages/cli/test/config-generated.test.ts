@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Ajv } from "ajv";
 import { VALUES } from "../src/config/effective.ts";
+import { withEnvironmentTables } from "../src/config/environment-tables.ts";
 import { editorSchemas, withTables } from "../src/config/generated.ts";
 import { isRead, keysOf, sectionOf } from "../src/config/keys.ts";
 import { ownSchema } from "../src/config/own-config.ts";
@@ -16,9 +17,11 @@ import { HARMLESS, MIRRORD_KEYS, OWN_KEYS } from "./mirrord-keys.ts";
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const stored = (path: string) => readFileSync(join(root, path), "utf8");
 
-test("docs/configuration.md and the editors' schemas are those of this schema (else: npm run config-docs)", () => {
+test("docs/configuration.md, docs/environment.md and the editors' schemas are those of this schema (else: npm run config-docs)", () => {
   const document = stored("docs/configuration.md");
   assert.ok(withTables(document) === document, "docs/configuration.md is stale");
+  const environment = stored("docs/environment.md");
+  assert.ok(withEnvironmentTables(environment) === environment, "docs/environment.md is stale");
   for (const [path, schema] of Object.entries(editorSchemas()))
     assert.ok(`${JSON.stringify(schema, undefined, 2)}\n` === stored(path), `${path} is stale`);
 });

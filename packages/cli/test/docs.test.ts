@@ -22,11 +22,11 @@ const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
 /** Indented lines that call a program of ours, without their comments. */
 const commands = documents.flatMap(({ name, text }) =>
-  [...text.matchAll(/^ {4}((?:bin\/)?inpod .*)$/gm)].map(([, line = ""]) => ({
+  [...text.matchAll(/^ {4}(?:eval "\$\()?((?:bin\/)?inpod .*)$/gm)].map(([, line = ""]) => ({
     name,
     argv: line
       .replace(/ {2,}#.*$/, "")
-      .replace(/ \| .*$/, "")
+      .replace(/( [|>] |\)").*$/, "")
       .trim()
       .split(" ")
       .slice(1),

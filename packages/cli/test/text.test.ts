@@ -11,7 +11,7 @@ function listening(isTTY: boolean, env: NodeJS.ProcessEnv = {}) {
   const written: string[] = [];
   const io: Io = {
     stdout: { write: () => assert.fail("stdout is for results") },
-    stderr: { write: (text) => written.push(text), isTTY, columns: 30 },
+    stderr: { write: (text) => written.push(String(text)), isTTY, columns: 30 },
     env,
     directory: "/",
   };

@@ -45,7 +45,7 @@ const MAX_VARIABLES = 16_384;
 const MAX_NAME = 1024;
 
 /** mirrord's list: where things lie in the pod's image, which is not here. */
-const EXCLUDED_BY_MIRRORD = [
+export const EXCLUDED_BY_MIRRORD: readonly string[] = [
   // Bundler keeps here what it changed itself.
   "BUNDLER_ORIG_*",
   ...["BUNDLER_VERSION", "BUNDLE_APP_CONFIG", "BUNDLE_BIN_PATH", "BUNDLE_FORCE_RUBY_PLATFORM"],
@@ -63,7 +63,7 @@ const EXCLUDED_BY_MIRRORD = [
  * connections leave from the pod, where they are right. Who has a package manager in the tree
  * that needs the developer's proxy keeps them out by feature.env.exclude.
  */
-const EXCLUDED_BY_INPOD = [
+export const EXCLUDED_BY_INPOD: readonly string[] = [
   ...["LD_*", "DYLD_*", "NODE_OPTIONS", "NODE_PATH", "PYTHONHOME", "VIRTUAL_ENV"],
   ...["GOROOT", "GOFLAGS", "JDK_JAVA_OPTIONS", "TMPDIR", "XDG_*", "INPOD_*"],
   ...["SHELL", "USER", "LOGNAME", "TERM", "LANG", "SSH_AUTH_SOCK", "DISPLAY"],

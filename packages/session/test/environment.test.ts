@@ -191,6 +191,12 @@ test("an env_file is read as written: quotes, comments, export, and no interpola
         "I=a=b\r",
         "J=caf\u00c3\u00a9",
         "A=again",
+        "K='two",
+        "  lines' # comment",
+        'L=`it\'s "it" \\',
+        "`",
+        'M="a \\"',
+        '# \\n"\r',
       ].join("\n"),
     ),
     [
@@ -204,11 +210,25 @@ test("an env_file is read as written: quotes, comments, export, and no interpola
       ["I", "a=b"],
       ["J", "caf\u00c3\u00a9"],
       ["A", "again"],
+      ["K", "two\n  lines"],
+      ["L", 'it\'s "it" \\\n'],
+      ["M", 'a "\n# \n'],
     ],
   );
 });
 
-for (const line of ["A", "=1", "1A=1", "A B=1", "A='x", "A='x' y", 'A="x\\"', "A=\0"]) {
+for (const line of [
+  "A",
+  "=1",
+  "1A=1",
+  "A B=1",
+  "A='x",
+  "A='x' y",
+  'A="x\\"',
+  "A=`x",
+  "A='x'#y",
+  "A=\0",
+]) {
   test(`an env_file's line ${JSON.stringify(line)} is refused by its number`, () => {
     assert.throws(
       () => parseEnvFile(`X=1\n${line}\n`),

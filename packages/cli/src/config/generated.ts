@@ -43,11 +43,17 @@ export function withTables(document: string): string {
     "own keys": keyTables(ownSchema, [], {}),
     variables: variableTable(),
   };
-  return Object.entries(tables).reduce((text, [name, table]) => {
-    const marks = new RegExp(
-      `(<!-- ${name}: made by npm run config-docs -->\n)[\\s\\S]*?(<!-- end -->)`,
-    );
-    if (!marks.test(text)) throw new Error(`docs/configuration.md has no marks for "${name}"`);
-    return text.replace(marks, (_, begin: string, end: string) => `${begin}\n${table}\n\n${end}`);
-  }, document);
+  return Object.entries(tables).reduce(
+    (text, [name, table]) => between(text, name, table),
+    document,
+  );
+}
+
+/** What stands between the marks of this name. @throws Error when there are none */
+export function between(document: string, name: string, made: string): string {
+  const marks = new RegExp(
+    `(<!-- ${name}: made by npm run config-docs -->\n)[\\s\\S]*?(<!-- end -->)`,
+  );
+  if (!marks.test(document)) throw new Error(`the document has no marks for "${name}"`);
+  return document.replace(marks, (_, begin: string, end: string) => `${begin}\n${made}\n\n${end}`);
 }

@@ -20,11 +20,9 @@ export class SessionAudit {
     );
   }
 
-  started(target: string): void {
-    this.#note(
-      "InpodSessionStarted",
-      `runs a process on another machine in the place of ${target}`,
-    );
+  /** @param note continues the user's name */
+  started(note: string): void {
+    this.#note("InpodSessionStarted", note);
   }
 
   took(port: number): void {

@@ -1,36 +1,23 @@
-/** `inpod exec`: an agent beside the target, a session with it, the command in the target's place, and all of it undone. */
+/** `inpod exec`: a session beside the target, and the command in the target's place. */
 import { existsSync } from "node:fs";
 import type { RunningTree } from "@inpod/layer";
 import { PreparedTap } from "@inpod/layer";
-import { UserError } from "@inpod/protocol";
-import {
-  newSessionKey,
-  type Session,
-  type SessionOptions,
-  startSession,
-  TunnelFailure,
-  tuneHeapForBulk,
-} from "@inpod/session";
-import type { AgentRung, PlacedAgent, Target, TargetPath } from "@inpod/targets";
+import { tuneHeapForBulk } from "@inpod/session";
+import type { TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
-import { createAsk } from "../text/ask.ts";
 import { createProgress, type Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
-import { VERSION } from "../version.ts";
-import { Agents } from "./agents.ts";
-import { SessionAudit } from "./audit.ts";
 import { credentialsNotice, hiddenFiles, withCredentialFiles } from "./credentials.ts";
 import { programEnvironment, reportEnvironment, toText } from "./environment.ts";
-import { followTarget, tellEvent } from "./follow.ts";
+import { followTarget } from "./follow.ts";
 import { endWithSession } from "./lost.ts";
-import { openTarget } from "./open-target.ts";
-import { checkPermission } from "./permission.ts";
 import { layerConfig, rungLine } from "./rung.ts";
 import { Signals } from "./signals.ts";
 import { withSpecEnvironment } from "./spec-environment.ts";
 import { remainingProcesses } from "./tree.ts";
+import { type PlacedSession, withSession } from "./with-session.ts";
 
 export interface ExecOptions {
   readonly config: ResolvedConfig;
@@ -71,119 +58,31 @@ async function placeAndRun(
   progress: Progress,
   signals: Signals,
 ): Promise<CommandResult> {
-  const { config } = options;
   const tap = new PreparedTap(); // what this machine refuses is known before anything is made
-  const key = newSessionKey();
-  const { signal } = signals;
-
-  progress.begin(`finding ${config.target}`);
-  const { target, contextName, close } = await openTarget(options.target, config, signal);
-  try {
-    if (target.why !== undefined) {
-      if (options.verbose) progress.say(`inpod: target ${target.why}`);
-      else progress.detail(target.why);
-    }
-    const confirm = createAsk(options.io, signal);
-    await checkPermission({
-      steals: config.layer.incoming.mode === "steal",
-      target: target.name,
-      policy: target.policy,
-      contextName,
-      protectedContexts: config.protectedContexts,
-      hasSaidYes: options.hasSaidYes,
-      confirm,
-    });
-    const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
-    progress.begin(`starting an agent beside ${target.name}`);
-    const agents = new Agents(
-      target,
-      {
-        publicKey: key.publicKey,
-        sessionId: key.sessionId,
-        startupTimeoutMs: config.agent.startupTimeoutMs,
-        communicationTimeoutMs: config.agent.communicationTimeoutMs,
-        idleTimeoutMs: config.agent.idleTimeoutMs,
-        confirm,
-      },
-      progress,
-    );
-    let others: number | undefined;
-    try {
-      const { agent, session } = await beginSession(agents, progress, {
-        key,
-        replace: (why, stop) => agents.replace(why, stop),
-        build: VERSION,
-        signal,
-        onEvent: (event) => {
-          if (event.kind === "stolen") audit.took(event.port);
-          else tellEvent(event, progress);
-        },
-      });
-      audit.started(target.name);
+  return withSession(
+    {
+      ...options,
+      steals: options.config.layer.incoming.mode === "steal",
+      does: "runs a process on another machine in the place of",
+    },
+    progress,
+    signals.signal,
+    async (placed) => {
       const following = new AbortController();
       try {
-        void followTarget(target, session, progress, following.signal);
-        return await runInSession(options, {
-          progress,
-          signals,
-          tap,
-          session,
-          sessionId: key.sessionId,
-          target,
-          rung: agent.rung,
-        });
+        void followTarget(placed.target, placed.session, progress, following.signal);
+        return await runInSession(options, { ...placed, progress, signals, tap });
       } finally {
         following.abort();
-        [others] = await Promise.all([session.end(), audit.ended()]);
       }
-    } finally {
-      await agents.remove(others);
-    }
-  } finally {
-    close();
-  }
+    },
+  );
 }
 
-/** A session with the first agent that takes it. */
-async function beginSession(
-  agents: Agents,
-  progress: Progress,
-  options: Omit<SessionOptions, "dial" | "gone">,
-): Promise<{ readonly agent: PlacedAgent; readonly session: Session }> {
-  let agent = await agents.first(options.signal);
-  const start = (): Promise<Session> => {
-    progress.begin("connecting");
-    const { dial, gone } = agent;
-    return startSession({ ...options, dial: dial.bind(agent), gone });
-  };
-  try {
-    const session = await start().catch(async (error: unknown) => {
-      if (!agent.isJoined || !isNotAdmitted(error)) throw error;
-      progress.begin("starting an agent of its own");
-      agent = await agents.own(options.signal);
-      return start();
-    });
-    agents.followJoiners(({ sessionId, publicKey, owner }) => {
-      // Refused or too late: the other gets an agent of its own.
-      session.admit(sessionId, publicKey, owner).catch(() => {});
-    });
-    return { agent, session };
-  } catch (error) {
-    throw sessionFailed(agent, error);
-  }
-}
-
-const isNotAdmitted = (error: unknown): boolean =>
-  error instanceof TunnelFailure && /^(EACCES|EAGAIN|ECONNRESET|ETIMEDOUT)$/.test(error.errno);
-
-interface Running {
+interface Running extends PlacedSession {
   readonly progress: Progress;
   readonly signals: Signals;
   readonly tap: PreparedTap;
-  readonly session: Session;
-  readonly sessionId: string;
-  readonly target: Target;
-  readonly rung: AgentRung | undefined;
 }
 
 async function runInSession(
@@ -191,7 +90,7 @@ async function runInSession(
   { progress, signals, tap, session, sessionId, target, rung }: Running,
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
-  const described = await withSpecEnvironment(session.target, target, reporter, signals.signal);
+  const { described } = await withSpecEnvironment(session.target, target, reporter, signals.signal);
   const environment = programEnvironment(config, described, io, target.environment);
   reportEnvironment(environment, reporter);
   const { HOME } = environment.variables;
@@ -268,25 +167,4 @@ async function untilTreeEnds(
     ]);
     clearTimeout(timer);
   }
-}
-
-function sessionFailed(agent: PlacedAgent, error: unknown): unknown {
-  if (!(error instanceof TunnelFailure)) return error;
-  if (error.errno === "EPROTONOSUPPORT") {
-    return new UserError(
-      "PROTOCOL_MISMATCH",
-      `${agent.name} speaks another version of inpod's protocol`,
-      {
-        cause: error,
-        hints: [
-          "use the agent image that belongs to this inpod: leave out --agent-image and agent.image",
-          "or build it: npm run agent-image -- --out agent.tar",
-        ],
-      },
-    );
-  }
-  return new UserError("SESSION_FAILED", `no session with ${agent.name}`, {
-    cause: error,
-    hints: ["try again; if it stays, look at the agent's log: kubectl logs job/…"],
-  });
 }

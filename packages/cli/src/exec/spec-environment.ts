@@ -1,7 +1,17 @@
-/** The variables of a target that has no process now: those of its spec, and which they are not. */
+/** The variables of a target whose process does not show any: those of its spec, and which they are not. */
 import type { Reporter } from "@inpod/layer";
 import type { TargetDescription } from "@inpod/protocol";
 import type { Target } from "@inpod/targets";
+
+export interface Described {
+  readonly described: TargetDescription;
+  /** Its variables are those of the spec. */
+  readonly isOfSpec: boolean;
+}
+
+/** A process that sets its title may do so over its own environment: nginx, PostgreSQL, Python's setproctitle. */
+const OVERWRITTEN =
+  "its main process shows none (it was started without any, or has written over them, as nginx does)";
 
 /** The description, with what the spec says in place of variables that the agent could not read. */
 export async function withSpecEnvironment(
@@ -9,10 +19,10 @@ export async function withSpecEnvironment(
   target: Target,
   reporter: Reporter,
   signal: AbortSignal,
-): Promise<TargetDescription> {
-  const { environment: why, ...missing } = described.missing;
-  if (why === undefined || described.environment.length > 0 || !target.specEnvironment)
-    return described;
+): Promise<Described> {
+  const { environment: why = OVERWRITTEN, ...missing } = described.missing;
+  if (described.environment.length > 0 || !target.specEnvironment)
+    return { described, isOfSpec: false };
   try {
     const found = await target.specEnvironment(signal);
     const lacks = ["those of its image and of Services", ...found.missing].join(", ");
@@ -21,7 +31,10 @@ export async function withSpecEnvironment(
       text: `environment: from the pod's spec, since ${why}; missing: ${lacks}`,
     });
     const hostname = ["HOSTNAME", described.hostname] as const;
-    return { ...described, environment: [hostname, ...found.variables], missing };
+    return {
+      described: { ...described, environment: [hostname, ...found.variables], missing },
+      isOfSpec: true,
+    };
   } catch (error) {
     signal.throwIfAborted();
     const cause = error instanceof Error ? error.message : String(error);
@@ -29,6 +42,6 @@ export async function withSpecEnvironment(
       key: "spec environment",
       text: `environment: not in the pod's spec: ${cause}`,
     });
-    return described;
+    return { described, isOfSpec: false };
   }
 }

@@ -1,11 +1,10 @@
 /** `inpod exec` up to where anything is made or Linux is needed: configuration, target and command are checked. */
 import { checkPlatform } from "@inpod/layer/platform";
-import { UserError } from "@inpod/protocol";
-import { parseTarget, TARGET_EXAMPLES, type TargetPath } from "@inpod/targets/path";
 import { checkCommand } from "../command.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
+import { wantedTarget } from "../wanted-target.ts";
 import type { ExecArguments } from "./arguments.ts";
 
 export async function startExec(
@@ -16,7 +15,7 @@ export async function startExec(
   const { env, directory, stderr } = io;
   const verbose = isVerbose || env.INPOD_LOG === "debug";
   const config = loadConfig({ flags, env, directory, isFileWanted });
-  const target = wantedTarget(config.target);
+  const target = wantedTarget(config.target, "whose place is the command to take?");
   const { executable, warnings } = checkCommand(command[0], env.PATH, directory);
   for (const line of [...config.notices, ...warnings]) stderr.write(`inpod: ${line}\n`);
   if (verbose)
@@ -25,15 +24,4 @@ export async function startExec(
   // Loaded only here: everything above runs where there is no tap.
   const { runExec } = await import("./run.ts");
   return runExec({ config, target, command, executable, verbose, hasSaidYes, io });
-}
-
-/** @throws UserError TARGET_MISSING, TARGET_INVALID */
-function wantedTarget(text: string | undefined): TargetPath {
-  if (text !== undefined) return parseTarget(text);
-  throw new UserError("TARGET_MISSING", "no target: whose place is the command to take?", {
-    hints: [
-      ...TARGET_EXAMPLES,
-      'or write it down once in .inpod/inpod.json: {"target": "pod/orders-7d4f"}',
-    ],
-  });
 }

@@ -17,6 +17,30 @@ export const EXEC_WHAT =
   "Your code, terminal and debugger stay here. " +
   "When the command ends, everything made in the cluster is removed and the pod answers again.";
 
+export const ENV_WHAT =
+  "Prints the variables that a command would get in the place of a pod, and of each where it comes from. " +
+  "It is a session as exec's is, with the same flags and configuration, in which nothing runs. " +
+  "Values are secrets: they are printed only when you ask for them. " +
+  "It works wherever Node does, without Linux.";
+
+export const ENV_EXAMPLES = `
+Where a variable comes from: pod (its process), spec (the pod's spec, where its process shows none),
+env_file, mapping, override (your configuration), local (your own; with --all).
+
+Formats:
+  shell    sh, bash, zsh and fish evaluate it; what you have and the program would not is unset
+  fish     the same for fish, with its own unset
+  json     {"variables": [{"name", "from", "value"}]}; what is not UTF-8 is in valueBase64
+  dotenv   for feature.env.env_file and dotenv libraries
+  docker   for docker run --env-file and podman
+What a format cannot say is left out, and named on stderr.
+
+Examples:
+  inpod env -t deployment/orders
+  eval "$(inpod env -t deployment/orders --format shell --show-values)"
+  inpod env -t deployment/orders --format docker --show-values > orders.env
+  inpod env -t deployment/orders --format json --show-values | jq -r '.variables[] | select(.name == "DB_URL").value'`;
+
 export const LS_WHAT =
   "Lists what can be the target of a session, as paths for --target, and says of what cannot be one now why. " +
   "Without a KIND: everything but ReplicaSets and jobs that belong to something else. " +

@@ -1,3 +1,4 @@
+import { hides } from "@inpod/protocol";
 import type { AgentOptions, PlacedAgent, Target } from "../api.ts";
 import type { ClusterPath, PodPath } from "../target-path.ts";
 import { Audit } from "./audit.ts";
@@ -90,7 +91,14 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
           moving.settle(now);
           return agent;
         }),
-      specEnvironment: (signal) => specEnvironment(api, pod, signal),
+      specEnvironment: async (signal) => {
+        const { variables, missing } = await specEnvironment(api, pod, signal);
+        const shown = variables.filter(([name]) => !hides(policy, name));
+        const count = variables.length - shown.length;
+        // Their names are not said, as the agent does not say them.
+        const hidden = count === 0 ? [] : [`${count} that inpod.dev/policy hides`];
+        return { variables: shown, missing: [...missing, ...hidden] };
+      },
       follow: (observer, signal) => moving.follow(observer, signal),
       audit: (sessionId, onRefused) => {
         const events = new Audit(api, pod, sessionId, onRefused);
