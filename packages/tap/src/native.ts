@@ -8,6 +8,7 @@ export interface NativeRule {
   match: number;
   operations: number;
   verdict: number;
+  fallback: boolean;
   isBinding: boolean;
   text: string;
   table: Uint16Array;
@@ -25,6 +26,7 @@ export interface Native {
   close(fd: number): number;
   setPathRules(rules: readonly NativeRule[]): void;
   matchPath(path: string, operation: number): [verdict: number, rule: number];
+  setRemote(rootFd: number, device: bigint, hintFd: number, isReadOnly: boolean): void;
   setSkips(names: readonly string[]): void;
   setNativePort(port: number, isNative: boolean): void;
   setRelayPort(port: number): void;
@@ -35,6 +37,7 @@ export interface Native {
   continue(token: number): number;
   replyStat(token: number, fields: BigUint64Array): number;
   replyReadlink(token: number, target: Buffer): number;
+  serveRemote(token: number, path: string, fallback: boolean): number;
   replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
   bindSocket(token: number, port: number): number;
   replyBound(token: number, requested: Buffer): number;
@@ -59,7 +62,7 @@ export interface Native {
   reapOrphan(ownPids: readonly number[]): number;
   raiseFileLimit(): number;
   probeGetFd(): number;
-  statistics(): { received: number; continued: number; joined: number };
+  statistics(): { received: number; continued: number; joined: number; served: number };
 }
 
 /** The folder of built programs: beside the bundle, or dist/ of a checkout. */

@@ -20,8 +20,13 @@ export type TrappedCall =
       /** R_OK, W_OK, X_OK of access. */
       readonly mode: number;
       readonly operation: PathOperation;
-      /** Index of the rule that said "ask". */
+      /** Index of the rule that said "ask", or "remote" while there is no remote root. */
       readonly rule: number;
+      /**
+       * Named from a directory of the pod, and below it: it is the pod's unless a binding rule says otherwise. continue()
+       * then serves the developer's file of that path.
+       */
+      readonly isBelowRemote: boolean;
     };
 
 interface SocketCall {
@@ -80,7 +85,10 @@ export interface TapPathRule {
   readonly text: string;
   /** Mask of PathOperation. */
   readonly operations: number;
-  readonly verdict: "local" | "ask" | "not-found";
+  /** "remote": C serves it below the remote root; it is asked about where there is none. */
+  readonly verdict: "local" | "ask" | "not-found" | "remote";
+  /** Of "remote", reading only: what the pod does not have (ENOENT, ENOTDIR) is the developer's. */
+  readonly fallback?: boolean;
   /** Decides also about a path that is named from a directory of the pod; no other rule does. */
   readonly isBinding?: boolean;
   /** Of an automaton: ../native/addon/match.c has its layout. */
@@ -92,7 +100,7 @@ const MATCHES = [
   ...["ask", "automaton"],
 ];
 const NO_TABLE = new Uint16Array();
-const VERDICTS = ["local", "ask", "not-found"] as const;
+const VERDICTS = ["local", "ask", "not-found", "remote"] as const;
 
 /** Which of a socket's ports names it: see names.c. */
 const NAME_TABLES = { outgoing: 0, incoming: 1, datagram: 2 } as const;
@@ -112,6 +120,18 @@ export interface StatFields {
   readonly atimeNs: bigint;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
+}
+
+/** The pod's files below one directory of this process. The descriptors are duplicated. */
+export interface RemoteRoot {
+  /** O_PATH is enough. */
+  readonly rootFd: number;
+  /** Its st_dev, which no other file of this machine has: by it the pod's directories are known. */
+  readonly device: bigint;
+  /** SOCK_SEQPACKET: u32 id and a path out, the id back when it can be looked up quickly. */
+  readonly hintFd?: number;
+  /** What no rule gives the pod is not written to below its directories either: EROFS. */
+  readonly isReadOnly?: boolean;
 }
 
 /** One tap in a process: its threads and tables are the process's own. */
@@ -140,11 +160,20 @@ export class Tap {
         match: MATCHES.indexOf(rule.match),
         operations: rule.operations,
         verdict: VERDICTS.indexOf(rule.verdict),
+        fallback: rule.fallback ?? false,
         isBinding: rule.isBinding ?? false,
         text: rule.text,
         table: rule.table ?? NO_TABLE,
       })),
     );
+  }
+
+  /** From now on "remote" is served by C; undefined: not any more. */
+  setRemote(root: RemoteRoot | undefined): void {
+    if (root) {
+      const { rootFd, device, hintFd = -1, isReadOnly = false } = root;
+      this.#native.setRemote(rootFd, device, hintFd, isReadOnly);
+    } else this.#native.setRemote(-1, 0n, -1, false);
   }
 
   /** The C matcher's verdict. */
@@ -214,6 +243,10 @@ export class Tap {
   replyReadlink(token: number, target: Buffer): void {
     this.#native.replyReadlink(token, target);
   }
+  /** C does the call below the remote root, with `path` (absolute; another one after mapping). */
+  serveRemote(token: number, path: string, options: { fallback: boolean }): void {
+    this.#native.serveRemote(token, path, options.fallback);
+  }
   /** `content` as a sealed memfd becomes the descriptor that open returns. */
   replyFile(
     token: number,
@@ -271,7 +304,7 @@ export class Tap {
     return this.#native.connectToUser(port, isIPv6, local, peer);
   }
 
-  statistics(): { received: number; continued: number; joined: number } {
+  statistics(): { received: number; continued: number; joined: number; served: number } {
     return this.#native.statistics();
   }
 }

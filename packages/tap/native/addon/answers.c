@@ -3,6 +3,7 @@
  * op claimed (module.c); what it returns is what TypeScript gets: 0, a value, or -errno.
  */
 #include "surface.h"
+#include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +19,20 @@ int reply(const struct call *call, struct op *op) {
 /* continue(token) */
 int continue_natively(const struct call *call, struct op *op) {
   (void)call;
-  return op_continue(op);
+  /* From a directory of the pod the kernel would go on in the pod. */
+  if (!op->work || !op->work->place.from_remote) return op_continue(op);
+  serve_local(op);
+  return 0;
+}
+
+/* serveRemote(token, path, fallback): below the remote root, here in C. */
+int serve_remote_js(const struct call *call, struct op *op) {
+  char path[LONGEST_PATH + 1];
+  size_t length = 0;
+  napi_get_value_string_latin1(call->env, call->arguments[1], path, sizeof path, &length);
+  if (!op->work || length == 0) return op_reply(op, 0, EIO);
+  serve_remote(op, path, bool_of(call, 2));
+  return 0;
 }
 
 /* replyStat(token, BigUint64Array of STAT_FIELDS) */

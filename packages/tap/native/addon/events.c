@@ -1,5 +1,6 @@
 /* What TypeScript is told, from whichever thread knows it. */
 #include "surface.h"
+#include "paths.h"
 #include <stdlib.h>
 #include <sys/syscall.h>
 
@@ -13,6 +14,7 @@ struct event {
   char *text;
   uint16_t port;
   int error;
+  bool is_below_remote;
 };
 
 static void emit(struct event *event) {
@@ -33,6 +35,7 @@ void emit_op(struct op *op) {
   struct event *event = event_new(EVENT_OP);
   event->op = *op;
   if (op->path) event->text = strdup(op->path);
+  event->is_below_remote = op->work && op->work->place.below_remote;
   event->token = op_unclaim(op);
   emit(event);
 }
@@ -54,30 +57,6 @@ void emit_program(pid_t tgid, const char *executable, bool skipped) {
 
 static const char *const op_names[] = {"", "connect", "bind", "listen", "sendto", "path", ""};
 
-static const char *path_call(int nr) {
-  switch (nr) {
-    case __NR_openat:
-    case __NR_openat2:
-#if defined(__x86_64__)
-    case __NR_open:
-#endif
-      return "open";
-    case __NR_faccessat:
-    case __NR_faccessat2:
-#if defined(__x86_64__)
-    case __NR_access:
-#endif
-      return "access";
-    case __NR_readlinkat:
-#if defined(__x86_64__)
-    case __NR_readlink:
-#endif
-      return "readlink";
-    default:
-      return "stat";
-  }
-}
-
 static int access_mode(const struct op *op) {
 #if defined(__x86_64__)
   if (op->nr == __NR_access) return (int)op->args[1];
@@ -90,12 +69,13 @@ static void describe_op(napi_env env, napi_value object, const struct event *eve
   put(env, object, "kind", text(env, op_names[op->kind]));
   put(env, object, "tgid", number(env, op->tgid));
   if (op->kind == OP_PATH) {
-    put(env, object, "call", text(env, path_call(op->nr)));
+    put(env, object, "call", text(env, call_of_number(op->nr)->name));
     put(env, object, "path", text(env, event->text ? event->text : ""));
     put(env, object, "flags", number(env, op->flags));
     put(env, object, "mode", number(env, access_mode(op)));
     put(env, object, "operation", number(env, op->operation));
     put(env, object, "rule", number(env, op->rule));
+    put(env, object, "isBelowRemote", boolean(env, event->is_below_remote));
     return;
   }
   put(env, object, "fd", number(env, (int)op->args[0]));

@@ -1,5 +1,5 @@
 /* What one path rule says of one path. The rules are layer's (layer/src/rules); so is the table of an automaton. */
-#include "tap.h"
+#include "paths.h"
 #include <ctype.h>
 #include <string.h>
 

@@ -137,6 +137,7 @@ static napi_value statistics_js(napi_env env, napi_callback_info info) {
   put(env, object, "received", number(env, (double)statistics.received));
   put(env, object, "continued", number(env, (double)statistics.continued));
   put(env, object, "joined", number(env, (double)statistics.joined));
+  put(env, object, "served", number(env, (double)statistics.served));
   return object;
 }
 
@@ -152,6 +153,7 @@ static const struct answer answers[] = {
     {"replyStat", reply_stat},
     {"replyReadlink", reply_readlink},
     {"replyFile", reply_file},
+    {"serveRemote", serve_remote_js},
     {"bindSocket", bind_socket},
     {"replyBound", reply_bound},
     {"listenSocket", listen_socket},
@@ -193,6 +195,7 @@ NAPI_MODULE_INIT() {
       {"close", close_js},
       {"setPathRules", set_path_rules},
       {"matchPath", match_path},
+      {"setRemote", set_remote},
       {"setSkips", set_skips},
       {"setNativePort", set_native_port},
       {"setRelayPort", set_relay_port},

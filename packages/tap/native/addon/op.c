@@ -1,4 +1,4 @@
-#include "tap.h"
+#include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -36,6 +36,17 @@ int notification_continue(int listener, uint64_t id) {
   return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
 }
 
+/* The number it has in the process, or -errno; -ENOENT: nobody waits any more. */
+static int notification_inject(int listener, uint64_t id, int fd, bool cloexec) {
+  struct seccomp_notif_addfd add = {.id = id,
+                                    .srcfd = (uint32_t)fd,
+                                    .newfd_flags = cloexec ? O_CLOEXEC : 0,
+                                    .flags = SECCOMP_ADDFD_FLAG_SEND};
+  int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+  if (result >= 0) return result;
+  return errno == ESRCH ? -ENOENT : -errno; /* ESRCH: interrupted before it took the fd */
+}
+
 uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
 
 static unsigned bucket_of(pid_t tid) { return (unsigned)tid % BUCKETS; }
@@ -49,13 +60,16 @@ static void release_locked(struct op *op) {
   /* epoll forgets a descriptor only with its last duplicate, and the process has one. */
   if (op->watched) wait_forget(op->socket);
   if (op->socket >= 0) close(op->socket);
+  if (op->kept_fd >= 0) close(op->kept_fd);
+  if (op->work) places_free(op->work);
+  free(op->work);
   free(op->path);
   free(op->payload);
   uint32_t slot = op->slot, generation = op->generation;
   memset(op, 0, sizeof *op);
   op->slot = slot;
   op->generation = generation + 1;
-  op->socket = -1;
+  op->socket = op->kept_fd = -1;
   free_slots[free_count++] = (int)slot;
   held_count--;
 }
@@ -99,7 +113,8 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
     kept_rename(op);
     return true;
   }
-  notification_reply(listener, notif->id, op->value, op->error);
+  if (op->kept_fd >= 0) notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec);
+  else notification_reply(listener, notif->id, op->value, op->error);
   release_locked(op);
   return true;
 }
@@ -130,7 +145,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
     op->nr = notif->data.nr;
     memcpy(op->args, notif->data.args, sizeof op->args);
     kept_hold(op);
-    op->socket = -1;
+    op->socket = op->kept_fd = -1;
     op->next = buckets[bucket_of(op->tid)];
     buckets[bucket_of(op->tid)] = op;
     if (held_count++ == 0) pthread_cond_signal(&some_held);
@@ -156,7 +171,7 @@ uint64_t op_unclaim(struct op *op) {
   return token;
 }
 
-enum how { REPLY, CONTINUE, INJECT };
+enum how { REPLY, CONTINUE, INJECT, INJECT_OR_KEEP };
 
 /* Answers whichever notification the call has by now: it may have been restarted since the op was made. */
 static int answer(struct op *op, enum how how, int64_t value, int error, int fd, bool cloexec) {
@@ -170,32 +185,39 @@ static int answer(struct op *op, enum how how, int64_t value, int error, int fd,
   } else if (how == CONTINUE) {
     result = notification_continue(op->listener, id);
   } else {
-    struct seccomp_notif_addfd add = {.id = id,
-                                      .srcfd = (uint32_t)fd,
-                                      .newfd_flags = cloexec ? O_CLOEXEC : 0,
-                                      .flags = SECCOMP_ADDFD_FLAG_SEND};
-    result = ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-    if (result < 0) result = errno == ESRCH ? -ENOENT : -errno; /* ESRCH: interrupted before it took the fd */
+    result = notification_inject(op->listener, id, fd, cloexec);
+    /* EBADF, EMFILE: the program's own limit, or nothing that can be handed over */
+    if (result < 0 && result != -ENOENT && how == INJECT_OR_KEEP) notification_reply(op->listener, id, 0, -result);
   }
   pthread_mutex_lock(&mutex);
-  if (result == -ENOENT && how == REPLY && op->keep_result) {
+  if (result == -ENOENT && (how == REPLY || how == INJECT_OR_KEEP) && op->keep_result) {
     op->finished = true;
     op->claimed = op->answering = false;
     op->value = value;
     op->error = error;
+    if (how == INJECT_OR_KEEP) {
+      op->kept_fd = fd;
+      op->kept_cloexec = cloexec;
+      op->error = EIO; /* what the keeper has to say of it: it has no descriptor to give */
+      fd = -1;
+    }
     kept_unheard(op);
     op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
     pthread_cond_broadcast(&answered);
   } else if (how != INJECT || result >= 0) {
     release_locked(op);
-  } /* else the caller drops it or replies; until then the restarted call waits in join_locked() */
+  } /* else (INJECT) the caller drops it or replies; until then the restarted call waits in join_locked() */
   pthread_mutex_unlock(&mutex);
+  if (how == INJECT_OR_KEEP && fd >= 0) close(fd);
   return result;
 }
 
 int op_reply(struct op *op, int64_t value, int error) { return answer(op, REPLY, value, error, -1, false); }
 int op_continue(struct op *op) { return answer(op, CONTINUE, 0, 0, -1, false); }
 
+int op_inject_or_keep(struct op *op, int fd, bool cloexec) {
+  return answer(op, INJECT_OR_KEEP, 0, 0, fd, cloexec);
+}
 int op_inject(struct op *op, int fd, bool cloexec) {
   int result = answer(op, INJECT, 0, 0, fd, cloexec);
   if (result >= 0) close(fd);

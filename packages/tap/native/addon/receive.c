@@ -1,4 +1,4 @@
-#include "tap.h"
+#include "paths.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -15,10 +15,23 @@ enum { PATH_DEADLINE_MS = 15000 };
 
 struct tap_statistics statistics;
 
-struct receiver {
+/* More bring nothing; what they wait for does not make them more either: see crew_step_in(). */
+enum { MAX_THREADS = 256, IDLE_SECONDS = 10 };
+
+/* The threads of one listener. */
+struct crew {
   int listener;
-  int *running; /* threads of this listener that have not ended */
+  int wanted;  /* so many receive, if nothing keeps them */
+  int waiting; /* atomic: threads in RECV */
+  pthread_mutex_t mutex;
+  pthread_cond_t step_in;
+  int threads, resting, called;
+  bool is_over;
 };
+static __thread struct crew *my_crew;
+static __thread bool is_replaced;
+
+static void *receive(void *argument);
 
 /* True: answered or handed on. False: the tables do not know it, so it goes on natively. */
 static bool handle(struct op *op) {
@@ -51,29 +64,14 @@ static bool handle(struct op *op) {
   }
 }
 
-static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t tgid) {
-  struct op probe = {.tid = (pid_t)notif->pid, .tgid = tgid, .nr = notif->data.nr, .socket = -1};
-  memcpy(probe.args, notif->data.args, sizeof probe.args);
-  enum path_verdict verdict = paths_decide(&probe);
-  if (verdict == VERDICT_LOCAL) return false;
-  if (verdict == VERDICT_NOT_FOUND) {
-    notification_reply(listener, notif->id, 0, ENOENT);
-    return true;
-  }
-  bool joined;
-  struct op *op = op_new(listener, notif, tgid, probe.path, &joined);
-  if (!op) {
-    free(probe.path);
-    return joined;
-  }
-  op->path = probe.path;
-  op->flags = probe.flags;
-  op->operation = probe.operation;
-  op->rule = probe.rule;
-  op->kind = OP_PATH;
-  op_set_deadline(op, PATH_DEADLINE_MS, EIO);
-  emit_op(op);
-  return true;
+static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t tgid, const struct path_call *call) {
+  struct path_work work = {
+      .listener = listener, .tid = (pid_t)notif->pid, .tgid = tgid, .nr = notif->data.nr, .call = call};
+  memcpy(work.args, notif->data.args, sizeof work.args);
+  places_decide(&work);
+  bool handled = serve_begin(notif, &work);
+  places_free(&work);
+  return handled;
 }
 
 static void dispatch(int listener, const struct seccomp_notif *notif) {
@@ -87,8 +85,9 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   pid_t tgid = process_of(tid);
   bool handled = false;
   if (tgid && !process_is_skipped(tid, tgid)) {
-    if (paths_is_path_call(notif->data.nr)) {
-      handled = handle_path(listener, notif, tgid);
+    const struct path_call *call = call_of_number(notif->data.nr);
+    if (call) {
+      handled = handle_path(listener, notif, tgid, call);
     } else {
       bool joined;
       struct op *op = op_new(listener, notif, tgid, NULL, &joined);
@@ -111,48 +110,110 @@ static bool is_over(int listener) {
   return poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLNVAL));
 }
 
+/* False: there are too many already. */
+static bool crew_call(struct crew *crew) {
+  pthread_mutex_lock(&crew->mutex);
+  bool called = true, starts = false;
+  if (crew->resting > crew->called) crew->called++;
+  else if (crew->threads < MAX_THREADS) starts = true;
+  else called = false;
+  if (starts) crew->threads++;
+  else if (called) pthread_cond_signal(&crew->step_in);
+  pthread_mutex_unlock(&crew->mutex);
+  if (!starts || thread_start(receive, crew) == 0) return called;
+  pthread_mutex_lock(&crew->mutex);
+  crew->threads--;
+  pthread_mutex_unlock(&crew->mutex);
+  return false;
+}
+
+/*
+ * The calling thread has a call. Reading a path may already wait, for a page of a file of the pod's; and serving one
+ * does. So where files are the pod's, the last one that received is replaced first.
+ */
+static void crew_step_out(struct crew *crew) {
+  int left = __atomic_sub_fetch(&crew->waiting, 1, __ATOMIC_SEQ_CST);
+  is_replaced = left > 0 || (remote_get().fd >= 0 && crew_call(crew));
+}
+
+bool receive_may_block(void) {
+  if (my_crew && !is_replaced) is_replaced = crew_call(my_crew);
+  return my_crew && is_replaced;
+}
+
+/* True: it receives (again). False: it was not needed for long. */
+static bool crew_step_in(struct crew *crew) {
+  if (__atomic_add_fetch(&crew->waiting, 1, __ATOMIC_SEQ_CST) <= crew->wanted) return true;
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += IDLE_SECONDS;
+  pthread_mutex_lock(&crew->mutex);
+  __atomic_sub_fetch(&crew->waiting, 1, __ATOMIC_SEQ_CST);
+  crew->resting++;
+  bool in_time = true;
+  while (!crew->called && !crew->is_over && in_time)
+    in_time = pthread_cond_timedwait(&crew->step_in, &crew->mutex, &until) == 0;
+  crew->resting--;
+  bool is_called = crew->called > 0 && !crew->is_over;
+  if (crew->called > 0) crew->called--;
+  if (is_called) __atomic_add_fetch(&crew->waiting, 1, __ATOMIC_SEQ_CST);
+  pthread_mutex_unlock(&crew->mutex);
+  return is_called;
+}
+
+/* Receives one call; false: there will be none any more. */
+static bool receive_one(const struct crew *crew, struct seccomp_notif *notif) {
+  for (;;) {
+    kept_hand_empty(notif); /* what it had has been answered, or has an op */
+    if (ioctl(crew->listener, SECCOMP_IOCTL_NOTIF_RECV, notif) == 0) return true;
+    if (errno == ENOENT && is_over(crew->listener)) return false; /* else: interrupted before we read it */
+    if (errno != EINTR && errno != ENOENT) return false;
+    /* Older kernels leave RECV asleep when the last process ends; poll tells on all of them. */
+    struct pollfd state = {crew->listener, POLLIN, 0};
+    if (poll(&state, 1, -1) < 0 && errno != EINTR) return false;
+    if (!(state.revents & POLLIN) && state.revents & (POLLHUP | POLLNVAL | POLLERR)) return false;
+  }
+}
+
+static void crew_leave(struct crew *crew, bool is_over) {
+  pthread_mutex_lock(&crew->mutex);
+  /* The tree's end is told by whoever sees it first: others may still wait for what nobody needs any more. */
+  bool tells = is_over && !crew->is_over;
+  crew->is_over |= is_over;
+  pthread_cond_broadcast(&crew->step_in);
+  bool last = --crew->threads == 0;
+  pthread_mutex_unlock(&crew->mutex);
+  if (tells) emit_end();
+  if (!last) return;
+  pthread_mutex_destroy(&crew->mutex);
+  pthread_cond_destroy(&crew->step_in);
+  free(crew);
+}
+
 static void *receive(void *argument) {
-  struct receiver *receiver = argument;
+  struct crew *crew = my_crew = argument;
   struct seccomp_notif *notif = kept_hand();
   if (!notif) abort();
-  for (;;) {
-    /* Older kernels leave RECV asleep when the last process ends; poll tells on all of them. */
-    struct pollfd state = {receiver->listener, POLLIN, 0};
-    if (poll(&state, 1, -1) < 0 && errno != EINTR) break;
-    if (!(state.revents & POLLIN)) {
-      if (state.revents & (POLLHUP | POLLNVAL | POLLERR)) break;
-      continue;
-    }
-    for (;;) {
-      kept_hand_empty(notif); /* what it had has been answered, or has an op */
-      if (ioctl(receiver->listener, SECCOMP_IOCTL_NOTIF_RECV, notif) == 0) {
-        dispatch(receiver->listener, notif);
-        continue;
-      }
-      if (errno == ENOENT && is_over(receiver->listener)) goto over; /* else: interrupted before we read it */
-      if (errno != EINTR && errno != ENOENT) goto over;
-    }
+  bool receives;
+  while ((receives = crew_step_in(crew)) && receive_one(crew, notif)) {
+    crew_step_out(crew);
+    dispatch(crew->listener, notif);
   }
-over:
   kept_hand_back(notif);
-  if (__atomic_sub_fetch(receiver->running, 1, __ATOMIC_SEQ_CST) == 0) {
-    free(receiver->running);
-    emit_end();
-  }
-  free(receiver);
+  crew_leave(crew, receives);
   return NULL;
 }
 
 int receive_start(int listener, int threads) {
-  int *running = malloc(sizeof *running);
-  if (!running) return -ENOMEM;
-  *running = threads;
+  struct crew *crew = calloc(1, sizeof *crew);
+  if (!crew) return -ENOMEM;
+  crew->listener = listener;
+  crew->wanted = crew->threads = threads;
+  pthread_mutex_init(&crew->mutex, NULL);
+  pthread_cond_init(&crew->step_in, NULL);
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (uint64_t)1 /* SYNC_WAKE_UP, since 6.6 */);
   for (int i = 0; i < threads; i++) {
-    struct receiver *receiver = malloc(sizeof *receiver);
-    if (!receiver) return -ENOMEM;
-    *receiver = (struct receiver){listener, running};
-    int failed = thread_start(receive, receiver);
+    int failed = thread_start(receive, crew);
     if (failed) return failed;
   }
   return 0;

@@ -1,9 +1,10 @@
 /* The tables that TypeScript fills: by them alone the receiving threads decide. */
 #include "surface.h"
+#include "paths.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* setPathRules([{match, operations, verdict, isBinding, text, table}]): replaces them. */
+/* setPathRules([{match, operations, verdict, fallback, isBinding, text, table}]): replaces them. */
 napi_value set_path_rules(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   uint32_t count = 0;
@@ -20,7 +21,9 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, field, &operations);
     napi_get_named_property(env, entry, "verdict", &field);
     napi_get_value_int32(env, field, &verdict);
-    bool binding = false;
+    bool fallback = false, binding = false;
+    napi_get_named_property(env, entry, "fallback", &field);
+    napi_get_value_bool(env, field, &fallback);
     napi_get_named_property(env, entry, "isBinding", &field);
     napi_get_value_bool(env, field, &binding);
     napi_get_named_property(env, entry, "text", &field);
@@ -38,6 +41,7 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     rules[i]->match = (enum path_match)match;
     rules[i]->operations = operations;
     rules[i]->verdict = (enum path_verdict)verdict;
+    rules[i]->fallback = fallback;
     rules[i]->binding = binding;
     rules[i]->length = length;
     napi_get_value_string_latin1(env, field, rules[i]->text, length + 1, &length);
@@ -51,13 +55,12 @@ napi_value match_path(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   char path[4097];
   size_t length = 0;
-  int rule;
   napi_get_value_string_latin1(env, call.arguments[0], path, sizeof path, &length);
-  enum path_verdict verdict = paths_match(path, length, int_of(&call, 1), &rule);
+  struct path_decision decision = paths_match(path, length, int_of(&call, 1), false);
   napi_value result;
   napi_create_array(env, &result);
-  napi_set_element(env, result, 0, number(env, verdict));
-  napi_set_element(env, result, 1, number(env, rule));
+  napi_set_element(env, result, 0, number(env, decision.verdict));
+  napi_set_element(env, result, 1, number(env, decision.rule));
   return result;
 }
 
@@ -112,5 +115,15 @@ napi_value set_name(napi_env env, napi_callback_info info) {
   names_set_locked((enum name_table)int_of(&call, 0), (uint16_t)int_of(&call, 1),
                    has_local || has_peer ? &name : NULL);
   names_unlock();
+  return NULL;
+}
+
+/* setRemote(rootFd, device as BigInt, hintFd, isReadOnly): -1, 0n, -1 when there is none (any more). */
+napi_value set_remote(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  uint64_t device = 0;
+  bool lossless;
+  napi_get_value_bigint_uint64(env, call.arguments[1], &device, &lossless);
+  remote_set(int_of(&call, 0), (dev_t)device, int_of(&call, 2), bool_of(&call, 3));
   return NULL;
 }

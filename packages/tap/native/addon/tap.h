@@ -55,9 +55,12 @@ struct op {
   socklen_t address_length;
   uint8_t *payload;
   size_t payload_length;
-  /* paths */
-  char *path;
+  /* paths (paths.h) */
+  char *path; /* what the rules are about: by it a restarted call is known, too */
   int flags, operation, rule;
+  struct path_work *work; /* of one that TypeScript was asked about */
+  int kept_fd;            /* of a finished open, for the restarted call; -1: none */
+  bool kept_cloexec;
   struct op *next;
 };
 
@@ -74,6 +77,8 @@ int op_reply(struct op *op, int64_t value, int error);
 int op_continue(struct op *op);
 /* Installs `fd` in the process as the call's result; closes our `fd`. -ENOENT leaves `fd` open and the op alive. */
 int op_inject(struct op *op, int fd, bool cloexec);
+/* The same, but `fd` is always taken: with keep_result the restarted call gets it. */
+int op_inject_or_keep(struct op *op, int fd, bool cloexec);
 /* Frees without an answer (nobody waits). */
 void op_drop(struct op *op);
 bool op_is_valid(const struct op *op);
@@ -133,37 +138,6 @@ void process_executes(pid_t tid);
 /* A duplicate of the process's descriptor, or -errno. */
 int process_get_fd(pid_t tgid, int fd);
 void process_set_skips(char **names, size_t count);
-
-/* ---- paths.c: whose path is it ---- */
-
-enum path_operation { PATH_READ = 1, PATH_WRITE = 2, PATH_LOOKUP = 4 };
-enum path_verdict { VERDICT_LOCAL, VERDICT_ASK, VERDICT_NOT_FOUND };
-enum path_match { MATCH_EXACT, MATCH_TREE, MATCH_PREFIX, MATCH_SUFFIX, MATCH_CONTAINS, MATCH_SHARED_OBJECT, MATCH_ASK, MATCH_AUTOMATON };
-
-struct path_rule {
-  enum path_match match;
-  int operations; /* mask of path_operation */
-  enum path_verdict verdict;
-  bool binding; /* decides also about a path that is named from a directory of the pod; no other rule does */
-  const uint16_t *table; /* of an automaton, behind the text */
-  size_t length;
-  char text[]; /* lower case */
-};
-
-/* ---- match.c ---- */
-
-enum path_matched { PATH_DIFFERS, PATH_MATCHED, PATH_UNSURE /* only TypeScript can tell */ };
-/* `path` is lowered, and ends in a NUL. */
-enum path_matched path_rule_matches(const struct path_rule *rule, const char *path, size_t length);
-
-/* ---- paths.c ---- */
-
-void paths_set_rules(struct path_rule **rules, size_t count);
-/* Fills op->path, flags, operation. VERDICT_LOCAL when it cannot be told. */
-enum path_verdict paths_decide(struct op *op);
-bool paths_is_path_call(int nr);
-enum path_verdict paths_match(char *path, size_t length, int operation, int *rule);
-size_t paths_normalise(char *path);
 
 /* ---- names.c and address.c: what is known of sockets ---- */
 
@@ -278,9 +252,14 @@ void answer_readlink(struct op *op, const void *target, size_t length);
 /* Starts receiving on a listener; ends by itself when no process of the tree is left. */
 int receive_start(int listener, int threads);
 struct tap_statistics {
-  uint64_t received, continued, to_javascript, joined;
+  uint64_t received, continued, to_javascript, joined, served;
 };
 extern struct tap_statistics statistics;
+/*
+ * Whether the calling thread may wait: another one receives meanwhile. There is always one, because a thread that has
+ * received a call starts the next one if it was the last; only their number is bounded.
+ */
+bool receive_may_block(void);
 
 /* ---- module.c: towards JavaScript; callable from any thread ---- */
 

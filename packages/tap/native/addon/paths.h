@@ -1,0 +1,140 @@
+/*
+ * Calls with a path: which they are (calls.c), whose path it is (paths.c, places.c), and how the pod's are served without
+ * TypeScript (remote.c and serve*.c).
+ *
+ * Words: the *remote root* is a directory of our own descriptor with the pod's files below it; a *directory of the pod* is
+ * one below it that a program holds or works in. A *place* is a path of a call, with what was decided about it.
+ */
+#pragma once
+#include "tap.h"
+
+/* ---- calls.c: the calls ---- */
+
+enum call_kind {
+  CALL_OPEN, CALL_STAT, CALL_ACCESS, CALL_READLINK,
+};
+
+struct path_call {
+  const char *name; /* what TypeScript is told */
+  enum call_kind kind;
+  int8_t directory, path; /* which arguments they are; directory -1: the working directory */
+  int8_t flags;           /* which argument has O_… or AT_…; -1: `fixed` are they */
+  int operation;          /* enum path_operation; 0: its flags tell */
+  int fixed;
+};
+
+/* NULL: no path call. */
+const struct path_call *call_of_number(int nr);
+
+/* ---- paths.c: the rules ---- */
+
+enum { LONGEST_PATH = 4096 };
+enum path_operation { PATH_READ = 1, PATH_WRITE = 2, PATH_LOOKUP = 4 };
+enum path_verdict { VERDICT_LOCAL, VERDICT_ASK, VERDICT_NOT_FOUND, VERDICT_REMOTE, VERDICT_READ_ONLY };
+enum path_match { MATCH_EXACT, MATCH_TREE, MATCH_PREFIX, MATCH_SUFFIX, MATCH_CONTAINS, MATCH_SHARED_OBJECT, MATCH_ASK, MATCH_AUTOMATON };
+
+struct path_rule {
+  enum path_match match;
+  int operations; /* mask of path_operation */
+  enum path_verdict verdict;
+  bool fallback; /* of VERDICT_REMOTE, reading only: what the pod does not have is the developer's */
+  bool binding;  /* decides also about a path that is named from a directory of the pod; no other rule does */
+  const uint16_t *table; /* of an automaton, behind the text */
+  size_t length;
+  char text[]; /* lower case */
+};
+
+struct path_decision {
+  enum path_verdict verdict;
+  bool fallback;
+  int rule; /* its index; -1: none */
+};
+
+/* match.c */
+enum path_matched { PATH_DIFFERS, PATH_MATCHED, PATH_UNSURE /* only TypeScript can tell */ };
+/* `path` is lowered, and ends in a NUL. */
+enum path_matched path_rule_matches(const struct path_rule *rule, const char *path, size_t length);
+
+void paths_set_rules(struct path_rule **rules, size_t count);
+/* The first rule that matches. */
+struct path_decision paths_match(const char *path, size_t length, int operation, bool binding_only);
+/* Removes "//", "." and ".." by the letters alone, in place; a leading slash is given. Returns the length. */
+size_t paths_normalise(char *path);
+
+/* ---- places.c: what a call is about ---- */
+
+struct place {
+  char *path; /* absolute and normalised: what rules are about, and TypeScript is told; NULL: none */
+  char *walk; /* what is looked up below a root: with the dots that a symbolic link may give another meaning */
+  bool below_remote; /* named from a directory of the pod, and it stays below that */
+  bool from_remote;  /* named from a directory of the pod: natively the kernel would go on from there */
+  enum path_verdict verdict;
+  bool fallback;
+  int rule;
+};
+
+/* A path call while it is decided and served; `args` are the call's own. */
+struct path_work {
+  int listener;
+  pid_t tid, tgid;
+  int nr;
+  uint64_t args[6];
+  const struct path_call *call;
+  int flags, operation;
+  uint64_t how_resolve; /* of openat2 */
+  uint64_t how_mode;
+  struct place place;
+  uint64_t token;
+};
+
+/* Fills flags, operation and the place. VERDICT_LOCAL: it goes on natively, also when it cannot be told. */
+void places_decide(struct path_work *work);
+void places_free(struct path_work *work);
+
+/* ---- remote.c: the pod's files ---- */
+
+struct remote_root {
+  int fd; /* O_PATH; -1: there is none */
+  dev_t device;
+  bool read_only; /* what no rule gives the pod is not written to below its directories */
+};
+void remote_set(int fd, dev_t device, int hint_fd, bool read_only);
+struct remote_root remote_get(void);
+/* Whether a program may hold or work in a directory of the pod. */
+bool remote_is_entered(void);
+void remote_enter(void);
+/* Whether /proc/…/cwd or …/fd/N is a directory of the pod; asks no server. */
+bool remote_is_below(const char *proc_link);
+/* openat2 below a place's root, from the cache if it can be, else after a hint. A descriptor or -errno. */
+int remote_open(const struct path_work *work, const struct place *place, uint64_t flags, uint64_t mode);
+
+/* hint.c: tells the server a whole path before it is looked up; returns when it is ready, or after two seconds */
+void hint_start(int fd);
+void hint_path(const char *path);
+
+/* ---- serve.c: the pod's paths, served here ---- */
+
+/* From a receiving thread. `work` is copied; its place becomes the call's. True: it was taken care of. */
+bool serve_begin(const struct seccomp_notif *notif, struct path_work *work);
+/* TypeScript decided it: claimed. `path`: another one than the call's (mapping), or NULL. */
+void serve_remote(struct op *op, const char *path, bool fallback);
+/* The developer's file, where natively the kernel would not find it. */
+void serve_local(struct op *op);
+
+/* What serving one kind came to. */
+struct outcome {
+  int64_t value;
+  int error; /* positive errno */
+  int fd;    /* >= 0: to be injected */
+  bool cloexec;
+  const void *answer; /* goes to the program's memory at `to`; NULL: nothing does */
+  size_t length;
+  uint64_t to;
+  char room[LONGEST_PATH];
+};
+void serve_open(const struct path_work *work, struct outcome *outcome);
+void serve_stat(const struct path_work *work, struct outcome *outcome);
+void serve_access(const struct path_work *work, struct outcome *outcome);
+void serve_readlink(const struct path_work *work, struct outcome *outcome);
+/* Whether doing it twice is something else than doing it once. */
+bool serve_acts(const struct path_work *work);
