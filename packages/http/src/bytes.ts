@@ -20,39 +20,52 @@ export function fromLatin1(text: string): Uint8Array {
   return bytes;
 }
 
+const NOTHING: Uint8Array = new Uint8Array(0);
+
 /**
- * Grows by doubling: what arrives one byte at a time costs as much as its length, not the square.
- * The owner limits it.
+ * Bytes that have come and are not used yet. One chunk is kept as it is; several are joined in a buffer that
+ * grows by doubling, so that what comes one byte at a time costs as much as its length, not the square. What
+ * was handed out stays as it is. The owner limits it.
  */
-export class GrowingBytes {
-  #bytes = new Uint8Array(0);
-  #length = 0;
+export class Unread {
+  #bytes = NOTHING;
+  #isOwn = false;
+  #start = 0;
+  #end = 0;
 
   get length(): number {
-    return this.#length;
+    return this.#end - this.#start;
   }
 
   append(chunk: Uint8Array): void {
-    const length = this.#length + chunk.length;
-    if (length > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(length, 2 * this.#bytes.length, 512));
-      grown.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = grown;
+    if (this.length === 0) {
+      this.#bytes = chunk;
+      this.#isOwn = false;
+      this.#start = 0;
+      this.#end = chunk.length;
+      return;
     }
-    this.#bytes.set(chunk, this.#length);
-    this.#length = length;
+    const end = this.#end + chunk.length;
+    if (!this.#isOwn || end > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(512, 2 * (this.length + chunk.length)));
+      grown.set(this.view());
+      this.#end = this.length;
+      this.#start = 0;
+      this.#bytes = grown;
+      this.#isOwn = true;
+    }
+    this.#bytes.set(chunk, this.#end);
+    this.#end += chunk.length;
   }
 
-  /** What it holds, until the next append. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#bytes.subarray(this.#start, this.#end);
   }
 
-  /** What it holds; it is empty afterwards, and the bytes are the caller's. */
-  take(): Uint8Array {
-    const taken = this.view();
-    this.#bytes = new Uint8Array(0);
-    this.#length = 0;
-    return taken;
+  /** The first `count` of them, which are then used. */
+  consume(count = this.length): Uint8Array {
+    const used = this.#bytes.subarray(this.#start, this.#start + count);
+    this.#start += count;
+    return used;
   }
 }

@@ -27,3 +27,5 @@ export {
   type ResponseHead,
 } from "./http1/head.ts";
 export { MAX_REQUEST_LINE } from "./http1/request-line.ts";
+export type { Command, SplitterOptions } from "./http1/split-contract.ts";
+export { Splitter } from "./http1/splitter.ts";

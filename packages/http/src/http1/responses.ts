@@ -1,0 +1,111 @@
+/** What one upstream connection answers: which bytes belong to which request, and what follows. */
+import { Unread } from "../bytes.ts";
+import { BodyReader } from "./body.ts";
+import { isPersistent, responseBody } from "./framing.ts";
+import { HeadScanner, parseResponseHead, type RequestHead } from "./head.ts";
+
+/** A request that was sent, until its final response is complete. */
+export interface Exchange {
+  readonly request: RequestHead;
+  /** The client has been told to continue by us, and need not be told again. */
+  hasContinued: boolean;
+}
+
+export type ResponseEvent =
+  /** Of the response under way, or of an interim one before it. */
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  /** The oldest exchange is over. `closes`: no other response follows on this connection. */
+  | { readonly kind: "complete"; readonly closes: boolean }
+  /** What was replied last was a 101, or the yes to a CONNECT: from here on it is not HTTP/1. */
+  | { readonly kind: "left-http" }
+  /** Nobody can say where this response ends; `bytes` begin with it. */
+  | { readonly kind: "malformed"; readonly why: string; readonly bytes: Uint8Array }
+  /** Nobody has asked; a server that closes an idle connection may say 408 before. */
+  | { readonly kind: "unsolicited"; readonly why: string; readonly bytes: Uint8Array };
+
+export class Responses {
+  readonly #unread = new Unread();
+  readonly #exchanges: Exchange[] = [];
+  #scanner = new HeadScanner();
+  #body: BodyReader | undefined;
+  #closes = false;
+  #isGivenUp = false;
+
+  /** Requests without a complete response. */
+  get outstanding(): number {
+    return this.#exchanges.length;
+  }
+
+  /** A request's head goes to this connection. */
+  expect(exchange: Exchange): void {
+    this.#exchanges.push(exchange);
+  }
+
+  push(bytes: Uint8Array): void {
+    this.#unread.append(bytes);
+  }
+
+  /** @returns undefined: nothing more can be said of the bytes that have come */
+  next(): ResponseEvent | undefined {
+    const exchange = this.#exchanges[0];
+    if (this.#isGivenUp) return this.#unreadBytes();
+    if (this.#body !== undefined) return this.#nextOfBody(this.#body, 0);
+    if (this.#unread.length === 0) return undefined;
+    if (exchange === undefined) return this.#giveUp("unsolicited", "a response to nothing");
+    const length = this.#scanner.scan(this.#unread.view());
+    if (length === undefined) return undefined;
+    if (typeof length !== "number") return this.#malformed(length.why);
+    const head = parseResponseHead(this.#unread.view().subarray(0, length));
+    if (head.kind === "malformed") return this.#malformed(head.why);
+    this.#scanner = new HeadScanner();
+    const isTunnel = exchange.request.method === "CONNECT" && isSuccess(head.status);
+    if (head.status === 101 || isTunnel) {
+      if (!exchange.request.mayLeaveHttp) return this.#malformed("an upgrade that nobody wanted");
+      this.#exchanges.shift();
+      return { kind: "left-http" };
+    }
+    if (head.status < 200) {
+      const bytes = this.#unread.consume(length);
+      if (head.status !== 100 || !exchange.hasContinued) return { kind: "bytes", bytes };
+      exchange.hasContinued = false;
+      return this.next();
+    }
+    const body = responseBody(head, exchange.request.method);
+    this.#body = new BodyReader(body);
+    this.#closes = body.kind === "until-close" || !isPersistent(head.minor, head.headers);
+    return this.#nextOfBody(this.#body, length);
+  }
+
+  /** The bytes that have come and of which nothing was said. */
+  rest(): Uint8Array {
+    return this.#unread.consume();
+  }
+
+  /** @param from the body's bytes begin there; what is before is its head, and goes with them */
+  #nextOfBody(body: BodyReader, from: number): ResponseEvent | undefined {
+    const end = body.read(this.#unread.view(), from);
+    if (end > 0) return { kind: "bytes", bytes: this.#unread.consume(end) };
+    if (body.malformed !== undefined) return this.#malformed(body.malformed);
+    if (!body.isDone) return undefined;
+    this.#body = undefined;
+    this.#exchanges.shift();
+    return { kind: "complete", closes: this.#closes };
+  }
+
+  #malformed(why: string): ResponseEvent {
+    return this.#giveUp("malformed", why);
+  }
+
+  /** What follows is nothing but bytes. */
+  #giveUp(kind: "malformed" | "unsolicited", why: string): ResponseEvent {
+    this.#isGivenUp = true;
+    return { kind, why, bytes: this.#unread.consume() };
+  }
+
+  #unreadBytes(): ResponseEvent | undefined {
+    const bytes = this.#unread.consume();
+    return bytes.length > 0 ? { kind: "bytes", bytes } : undefined;
+  }
+}
+
+const isSuccess = (status: number): boolean => status >= 200 && status < 300;
