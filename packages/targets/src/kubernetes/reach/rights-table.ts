@@ -21,13 +21,14 @@ const all = (title: string, ...operations: Operation[]): Row => ({
 /** By the name of the table's marker in the document. */
 const TABLES: Readonly<Record<string, readonly Row[]>> = {
   features: [
-    row("`exec`, and `exec --steal`, on a pod", ...BESIDE_A_POD),
+    row("`exec`, `exec --steal` and `env`, on a pod", ...BESIDE_A_POD),
     row("the same on a deployment", "find deployment", "place job"),
     row("the same with `-e`", "find pod", "place ephemeral"),
     row("`exec -t targetless`", "place job"),
     all("joining an agent that runs", "join agent"),
     all("events of the target that tell who was there", "write events"),
     all("obeying what owners allow (`inpod.dev/policy`)", "read policy"),
+    all("variables of the spec, where the process shows none", "read variables"),
   ],
   find: [
     ...KINDS.map((kind) => row(`\`${kind}/…\``, `find ${kind}`)),

@@ -25,6 +25,7 @@ export type Operation =
   | "join agent"
   | "read policy"
   | "write events"
+  | "read variables"
   | "clean"
   | "verify"
   | "examine"
@@ -189,6 +190,20 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     "events",
     "the target's events tell who was there",
   ),
+  "read variables": [
+    ...optional(
+      "get",
+      "",
+      "configmaps",
+      "the spec's variables, where the target's process shows none",
+    ),
+    ...optional(
+      "get",
+      "",
+      "secrets",
+      "the spec's variables, where the target's process shows none",
+    ),
+  ],
   verify: [
     ...always("list", "batch", "jobs", "finds agents"),
     ...always("list", "", "pods", "sees whether an agent still runs"),
