@@ -38,15 +38,16 @@ export class AnswerReader {
   }
 }
 
-interface Waiting {
+export interface Waiting {
   resolve(answer: Buffer): void;
-  reject(error: unknown): void;
+  reject(error: Failure): void;
 }
 
 export class Exchange {
   readonly #socket: Duplex;
   readonly #what: string;
   readonly #maxWaiting: number;
+  readonly #maxUnreadBytes: number;
   readonly #waiting = new Map<number, Waiting>();
   #reader = new AnswerReader();
   #nextId = 1;
@@ -61,10 +62,11 @@ export class Exchange {
   onEnd: ((why: Failure) => void) | undefined;
 
   /** @param maxWaiting questions without an answer; more are refused with EAGAIN */
-  constructor(socket: Duplex, what: string, maxWaiting: number) {
+  constructor(socket: Duplex, what: string, maxWaiting: number, maxUnreadBytes = MAX_UNREAD) {
     this.#socket = socket;
     this.#what = what;
     this.#maxWaiting = maxWaiting;
+    this.#maxUnreadBytes = maxUnreadBytes;
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.on("error", (error) => this.end(new Failure("EIO", `${what}: ${error.message}`)));
     const gone = (): void => this.end(new Failure("EIO", `${what} has ended`));
@@ -74,23 +76,32 @@ export class Exchange {
 
   /** @param encode makes the question's bytes for an id. The answer starts with the id. */
   async ask(encode: (id: number) => Uint8Array, timeoutMs: number): Promise<Buffer> {
-    const why = this.#ended ?? this.#suspended;
-    if (why) throw why;
-    const isStuck = this.#socket.writableLength >= MAX_UNREAD;
-    if (isStuck || this.#waiting.size >= this.#maxWaiting) {
-      throw new Failure("EAGAIN", `${this.#what}: ${this.#waiting.size} requests are waiting`);
-    }
-    const id = this.#nextId;
-    this.#nextId = id === 0xffffffff ? 1 : id + 1;
+    let id = 0;
     const answer = new Promise<Buffer>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      id = this.post(encode, { resolve, reject });
     });
-    this.#socket.write(encode(id));
     try {
       return await within(answer, timeoutMs, this.#what);
     } finally {
       this.#waiting.delete(id);
     }
+  }
+
+  /** The same for who keeps his own time: one of `waiting` is called, however late. The id. @throws Failure */
+  post(encode: (id: number) => Uint8Array, waiting: Waiting): number {
+    const why = this.#ended ?? this.#suspended;
+    if (why) throw why;
+    const isStuck = this.#socket.writableLength >= this.#maxUnreadBytes;
+    if (isStuck || this.#waiting.size >= this.#maxWaiting) {
+      throw new Failure("EAGAIN", `${this.#what}: ${this.#waiting.size} requests are waiting`);
+    }
+    let id = this.#nextId;
+    // Round once, some that wait for a dead filesystem may still be there.
+    while (this.#waiting.has(id)) id = id === 0xffffffff ? 1 : id + 1;
+    this.#nextId = id === 0xffffffff ? 1 : id + 1;
+    this.#waiting.set(id, waiting);
+    this.#socket.write(encode(id));
+    return id;
   }
 
   /** All that wait, and all later questions, fail with `why`. */
@@ -111,21 +122,21 @@ export class Exchange {
   /**
    * Somebody new answers, on the same socket.
    *
-   * @param greeting the first bytes for it
-   * @param mark its first bytes: what comes before them was the other one's
+   * @param mark the first bytes for it, and of it: what comes before them was the other one's
    */
-  restart(greeting: Uint8Array, mark: Buffer): void {
+  restart(mark: Buffer): void {
     if (this.#ended) return;
     this.#failWaiting(new Failure("EIO", `${this.#what} was started again`));
     this.#suspended = undefined;
     this.#mark = { bytes: mark, tail: Buffer.alloc(0) };
     this.#reader = new AnswerReader();
-    this.#socket.write(greeting);
+    this.#socket.write(mark);
   }
 
   #failWaiting(why: Failure): void {
-    for (const waiting of this.#waiting.values()) waiting.reject(why);
+    const all = [...this.#waiting.values()];
     this.#waiting.clear();
+    for (const waiting of all) waiting.reject(why);
   }
 
   /** What of `chunk` comes after the mark, if that was awaited and is there. */
@@ -150,7 +161,11 @@ export class Exchange {
         const id = answer.readUInt32LE(0);
         if (id === 0) this.onEvent?.(answer);
         // An answer after its deadline finds nobody.
-        else this.#waiting.get(id)?.resolve(answer);
+        else {
+          const waiting = this.#waiting.get(id);
+          this.#waiting.delete(id);
+          waiting?.resolve(answer);
+        }
       }
     } catch (error) {
       // EPROTO: the two ends do not agree, and nothing that follows has a meaning.

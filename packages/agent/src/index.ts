@@ -1,7 +1,7 @@
 /**
  * The agent: what runs beside a target. `enter` (native/enter, static C) has the rights: it joins the
  * target's namespaces, owns the rules, and is the parent of the file worker (the target's ids) and of
- * Node (no rights), which is the rest of this package. It never writes to the target's files, never
+ * Node (no rights), which is the rest of this package. It never
  * gives Node a capability, and leaves no rule behind when any of its processes dies.
  */
 export { Enter, type Rules } from "./control/enter.ts";
@@ -9,6 +9,8 @@ export type { EnterEvent } from "./control/messages.ts";
 export { AnswerReader } from "./exchange.ts";
 export { Failure } from "./failure.ts";
 export { Files } from "./files/files.ts";
+export { FileService } from "./files/service.ts";
+export { Worker } from "./files/worker.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";
 export { createLog, type Log, logToStderr } from "./log.ts";
 export { Metrics } from "./metrics.ts";

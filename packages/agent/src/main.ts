@@ -6,6 +6,8 @@ import { acceptTunnel, publicKeyFromRaw, splice, tuneHeapForBulk } from "@inpod/
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { Files } from "./files/files.ts";
+import { FileService } from "./files/service.ts";
+import { Worker } from "./files/worker.ts";
 import { Ports } from "./incoming/ports.ts";
 import { NODE_FDS } from "./index.ts";
 import { createLog, LOG_LEVELS } from "./log.ts";
@@ -66,9 +68,14 @@ publicKeyFromRaw(publicKey);
 const policy = parsePolicy(values.policy);
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
-const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
+const worker = new Worker(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
+const files = new Files(worker);
+const fileService = new FileService(worker, {
+  isReadOnly: policy.files === "read-only",
+  budgetBytes: filesBudgetBytes,
+});
 const ports = new Ports(enter, log);
-const target = new Target(enter, files, log);
+const target = new Target(enter, worker, log);
 const admission = new Admission({ publicKey, owner: values.owner });
 const metrics = new Metrics();
 const sessions = new Sessions(
@@ -76,6 +83,7 @@ const sessions = new Sessions(
     admission,
     describe: () => enter.describe().then((all) => withoutHidden(all, policy)),
     files,
+    fileService,
     ports,
     target,
     splice,

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Enter } from "./control/enter.ts";
 import type { EnterEvent } from "./control/messages.ts";
 import { Failure } from "./failure.ts";
-import type { Files } from "./files/files.ts";
+import type { Worker } from "./files/worker.ts";
 import type { Log } from "./log.ts";
 
 /** The cluster may know of a container a moment before its process is seen, or the old one's end. */
@@ -12,7 +12,7 @@ const RETRY_MS = 100;
 
 export class Target {
   readonly #enter: Pick<Enter, "container">;
-  readonly #files: Pick<Files, "workerReady" | "workerGone">;
+  readonly #worker: Pick<Worker, "started" | "gone">;
   readonly #log: Log;
   readonly #patienceMs: number;
   /** One at a time: several sessions learn of the same container. */
@@ -23,12 +23,12 @@ export class Target {
 
   constructor(
     enter: Pick<Enter, "container">,
-    files: Pick<Files, "workerReady" | "workerGone">,
+    worker: Pick<Worker, "started" | "gone">,
     log: Log,
     patienceMs = PATIENCE_MS,
   ) {
     this.#enter = enter;
-    this.#files = files;
+    this.#worker = worker;
     this.#log = log;
     this.#patienceMs = patienceMs;
   }
@@ -36,14 +36,14 @@ export class Target {
   take(event: Exclude<EnterEvent, { kind: "rules-lost" }>): void {
     switch (event.kind) {
       case "worker-ready":
-        this.#files.workerReady();
+        this.#worker.started(event.mark);
         this.goneBecause = undefined;
         return;
       case "worker-gone":
-        this.#files.workerGone("EIO", event.detail);
+        this.#worker.gone("EIO", event.detail);
         return;
       case "target-gone":
-        this.#files.workerGone("ESTALE", event.detail);
+        this.#worker.gone("ESTALE", event.detail);
         this.goneBecause = event;
         this.onGone?.();
     }

@@ -3,12 +3,14 @@ import { dirname, join } from "node:path";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { AnswerReader, Enter, Failure, Files } from "@inpod/agent";
+import { AnswerReader, Enter, Failure, Files, Worker } from "@inpod/agent";
 import { Agent, gone, Pod, skipUnless, type Who } from "./support/pod.ts";
 import { Random } from "./support/random.ts";
 
 const fuzzer = join(dirname(fileURLToPath(import.meta.url)), "support/fuzzer.ts");
 const program = ["--import", "tsx", fuzzer];
+
+const ORDINARY = "setpriv --reuid 12345 --regid 12345 --clear-groups";
 
 for (const who of ["root", "user"] as Who[]) {
   const options = { timeout: 60_000, skip: skipUnless(who) };
@@ -53,7 +55,8 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: the file worker answers each question, whatever its fields, and goes on`,
     options,
     async (t) => {
-      const pod = await Pod.start(who);
+      // With root's ids it would open this machine's own files for writing.
+      const pod = await Pod.start(who, "", who === "root" ? ORDINARY : "");
       t.after(() => pod.stop());
       const agent = await Agent.start(who, pod, [], { program });
       t.after(() => agent.stop());
@@ -75,19 +78,19 @@ for (const who of ["root", "user"] as Who[]) {
   );
 }
 
-/** A socket whose other end says `bytes`, cut anywhere, and then ends. Greeted as a worker is, it says the nonce first. */
+/** A socket whose other end says `bytes`, cut anywhere, and then ends. Greeted as a worker is, it says the mark first. */
 function speaking(bytes: Buffer, random: Random): Duplex {
-  let nonce: Buffer = Buffer.alloc(0);
+  let mark: Buffer = Buffer.alloc(0);
   const socket = new Duplex({
     read: () => undefined,
     write: (said: Buffer, _encoding, done) => {
-      if (said.length === 48) nonce = said.subarray(32);
+      if (said.length === 32) mark = said;
       done();
     },
   });
   setImmediate(() => {
     socket.push(random.bytes(random.below(3)));
-    for (let at = 0; at < nonce.length; at += 5) socket.push(nonce.subarray(at, at + 5));
+    for (let at = 0; at < mark.length; at += 5) socket.push(mark.subarray(at, at + 5));
     for (let at = 0; at < bytes.length; ) {
       const length = 1 + random.below(200);
       socket.push(bytes.subarray(at, at + length));
@@ -121,9 +124,11 @@ test("Node survives whatever enter and the file worker say, and no question of i
     const enter = new Enter(speaking(bytes, random));
     enter.onEvent = ({ kind }) =>
       assert.match(kind, /^(target-gone|rules-lost|worker-gone|worker-ready)$/);
-    const files = new Files(speaking(bytes, random));
-    if (seed % 4) files.workerReady();
-    else files.workerGone("EIO", "no worker");
+    const worker = new Worker(speaking(bytes, random));
+    const files = new Files(worker);
+    worker.onEvent = () => undefined;
+    if (seed % 4) worker.started(random.bytes(32));
+    else worker.gone("EIO", "no worker");
     const results = await Promise.allSettled([
       enter.describe(),
       enter.steal(80, 1000),

@@ -47,7 +47,7 @@ int control_event(struct control *control, enum control_event event, int error, 
 
 int control_worker_event(struct control *control) {
   const struct life *life = control->life;
-  return life->worker ? control_event(control, CONTROL_WORKER_READY, 0, "")
+  return life->worker ? put_message(control, 0, CONTROL_WORKER_READY, 0, life->worker_mark, WORKER_MARK)
                       : control_event(control, CONTROL_WORKER_GONE, 0, life->target.missing_files);
 }
 

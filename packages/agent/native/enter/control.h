@@ -25,7 +25,7 @@ enum control_event {
   CONTROL_TARGET_GONE = 1, // errno 0: its container may be started again; ESRCH: for good
   CONTROL_RULES_LOST = 2, // nft has ended: no port is stolen any more
   CONTROL_WORKER_GONE = 3, // also in place of the first CONTROL_WORKER_READY
-  CONTROL_WORKER_READY = 4,
+  CONTROL_WORKER_READY = 4, // its payload is the worker's mark
 };
 
 struct control {

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "clock.h"
 #include "find.h"
 #include "report.h"
-#include "worker.h"
 
 bool is_container_id(const char *text) {
   size_t length = strspn(text, "0123456789abcdef");
@@ -20,7 +20,10 @@ bool is_container_id(const char *text) {
 
 void life_start_worker(struct life *life) {
   if (life->target.root_fd < 0) return;
-  life->worker = start_worker(&life->target, life->worker_socket);
+  ssize_t drawn = getrandom(life->worker_mark, sizeof life->worker_mark, 0);
+  life->worker = drawn == sizeof life->worker_mark
+                     ? start_worker(&life->target, life->worker_socket, life->worker_mark)
+                     : -EIO;
   if (life->worker > 0) return;
   snprintf(life->target.missing_files, WHY_LIMIT, "ids of the target: %s", strerror(-life->worker));
   life->worker = 0;

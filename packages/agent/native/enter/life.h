@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include "files/worker.h"
 #include "target.h"
 
 enum { CONTAINER_ID_LIMIT = 64 };
@@ -17,6 +18,7 @@ struct life {
   bool is_over;
   pid_t worker; // 0: none
   int worker_socket; // stays from one worker to the next
+  uint8_t worker_mark[WORKER_MARK]; // where on it the present one's part begins
 };
 
 // Lower-case hexadecimal digits, 8 to 64: what runtimes call a container. Never a path or a pattern.

@@ -18,8 +18,8 @@ export type EnterEvent =
   /** nft has ended: no port is stolen any more. */
   | { readonly kind: "rules-lost"; readonly detail: string }
   | { readonly kind: "worker-gone"; readonly detail: string }
-  /** The first file worker, or that of the target's next life. */
-  | { readonly kind: "worker-ready"; readonly detail: string };
+  /** The first file worker, or that of the target's next life. `mark`: where on its socket it begins. */
+  | { readonly kind: "worker-ready"; readonly detail: string; readonly mark: Buffer };
 const EVENTS = new Map<number, EnterEvent["kind"]>([
   [1, "target-gone"],
   [2, "rules-lost"],
@@ -31,6 +31,8 @@ const EVENTS = new Map<number, EnterEvent["kind"]>([
 const HEADER_BYTES = 12;
 const REQUEST_BYTES = 12;
 const CONTAINER_ID_BYTES = 64;
+/** native/enter/files/worker.h has the same number. */
+const MARK_BYTES = 32;
 
 export function encodeRequest(operation: Operation, id: number, port = 0, relayPort = 0): Buffer {
   const request = Buffer.alloc(REQUEST_BYTES);
@@ -66,6 +68,11 @@ export function parseEvent(message: Buffer): EnterEvent | undefined {
   if (message.length < HEADER_BYTES) throw new Failure("EPROTO", "a short event of enter");
   const kind = EVENTS.get(message.readUInt8(4));
   if (!kind) return undefined;
+  if (kind === "worker-ready") {
+    const mark = Buffer.from(message.subarray(HEADER_BYTES));
+    if (mark.length !== MARK_BYTES) throw new Failure("EPROTO", "a file worker without a mark");
+    return { kind, detail: "", mark };
+  }
   const detail = message.toString("latin1", HEADER_BYTES);
   if (kind !== "target-gone") return { kind, detail };
   return { kind, detail, isFinal: message.readInt32LE(8) !== 0 };

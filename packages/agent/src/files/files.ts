@@ -1,48 +1,22 @@
-/** The target's files, asked of the worker that has the target's ids. */
-import { randomBytes } from "node:crypto";
-import type { Duplex } from "node:stream";
+/** Single files of the target by any path, asked of the worker that has the target's ids. */
 import type { FileStat } from "@inpod/protocol";
-import { within } from "../deadline.ts";
-import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
 import { encodeQuestion, parseAnswer, parsePath, parseStat, type Question } from "./messages.ts";
+import type { Worker } from "./worker.ts";
 
 /** A file of the target may lie on a network filesystem whose server is gone. */
 const TIMEOUT_MS = 10_000;
-/** Bytes of the largest content; native/enter/worker.h has the same number. */
+/** Bytes of the largest content; native/enter/files/worker.h has the same number. */
 export const MAX_CONTENT = 8 * 1024 * 1024;
-/** How a worker knows where the questions for it begin; native/enter/worker.h has the same numbers. */
-const MARK_ZERO_BYTES = 32;
-const MARK_NONCE_BYTES = 16;
 
 /** Every method throws a Failure with the errno that the target's own process would get. */
 export class Files {
-  readonly #exchange: Exchange;
+  readonly #worker: Worker;
   readonly #timeoutMs: number;
-  /** enter tells right after our start whether there is a worker. */
-  readonly #isKnown: Promise<void>;
-  #told: () => void = () => undefined;
 
-  constructor(socket: Duplex, timeoutMs = TIMEOUT_MS) {
-    this.#exchange = new Exchange(socket, "file worker", 256);
+  constructor(worker: Worker, timeoutMs = TIMEOUT_MS) {
+    this.#worker = worker;
     this.#timeoutMs = timeoutMs;
-    this.#isKnown = new Promise((resolve) => {
-      this.#told = resolve;
-    });
-  }
-
-  /** There is a worker, the first or the next. */
-  workerReady(): void {
-    // Chosen now: nothing that the last worker has read from a file can contain it.
-    const nonce = randomBytes(MARK_NONCE_BYTES);
-    this.#exchange.restart(Buffer.concat([Buffer.alloc(MARK_ZERO_BYTES), nonce]), nonce);
-    this.#told();
-  }
-
-  /** @param errno what questions fail with until there is a worker (again) */
-  workerGone(errno: "EIO" | "ESTALE", why: string): void {
-    this.#exchange.suspend(new Failure(errno, why));
-    this.#told();
   }
 
   async stat(path: unknown, follow: unknown): Promise<FileStat> {
@@ -75,8 +49,7 @@ export class Files {
   }
 
   async #ask(question: Question): Promise<Buffer> {
-    await within(this.#isKnown, this.#timeoutMs, "file worker");
-    const message = await this.#exchange.ask((id) => encodeQuestion(id, question), this.#timeoutMs);
+    const message = await this.#worker.ask((id) => encodeQuestion(id, question), this.#timeoutMs);
     const { errno, rest } = parseAnswer(message);
     if (errno === 0) return rest;
     throw new Failure(errnoName(errno), question.operation);

@@ -1,8 +1,8 @@
-/** The bytes of the file worker's socket; the layout is in ../../native/enter/worker.h. Pure. */
+/** The bytes of the file worker's socket; the layout is in ../../native/enter/files/worker.h. Pure. */
 import type { FileStat } from "@inpod/protocol";
 import { Failure } from "../failure.ts";
 
-export const OPERATIONS = { stat: 1, readlink: 2, access: 3, read: 4 } as const;
+export const OPERATIONS = { stat: 240, readlink: 241, access: 242, read: 243 } as const;
 
 export interface Question {
   readonly operation: keyof typeof OPERATIONS;
@@ -14,7 +14,8 @@ export interface Question {
 
 /** PATH_MAX without its NUL. */
 const MAX_PATH = 4095;
-const REQUEST_BYTES = 16;
+/** u32 length of the rest · u32 id · u8 operation · u8 flags · u16 session, which is nobody's · u32 limit · u16 length of the path */
+const REQUEST_BYTES = 18;
 /** u32 id · i32 errno */
 const ANSWER_BYTES = 8;
 const STAT_BYTES = 88;
@@ -37,9 +38,9 @@ export function encodeQuestion(id: number, question: Question): Buffer {
   bytes.writeUInt32LE(bytes.length - 4, 0);
   bytes.writeUInt32LE(id, 4);
   bytes.writeUInt8(OPERATIONS[question.operation], 8);
-  bytes.writeUInt8(question.follow ? 1 : 0, 9);
-  bytes.writeUInt16LE(question.mode ?? 0, 10);
+  bytes.writeUInt8(question.mode ?? (question.follow ? 1 : 0), 9);
   bytes.writeUInt32LE(question.limitBytes ?? 0, 12);
+  bytes.writeUInt16LE(question.path.length, 16);
   question.path.copy(bytes, REQUEST_BYTES);
   return bytes;
 }

@@ -10,6 +10,7 @@ import {
 import { Failure } from "../failure.ts";
 import type { Files } from "../files/files.ts";
 import { FileSender } from "../files/sender.ts";
+import type { FileService, SessionFiles } from "../files/service.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -28,6 +29,7 @@ export interface SessionParts {
   readonly admission: Admission;
   readonly describe: () => Promise<TargetDescription>;
   readonly files: Files;
+  readonly fileService: FileService;
   readonly ports: Ports;
   readonly target: Pick<Target, "container" | "goneBecause">;
   /** Of one session's files on their way; undefined: where nobody else pays for it. */
@@ -44,6 +46,7 @@ export class Session implements Holder {
   readonly id: string;
   readonly #parts: SessionParts;
   readonly #sender: FileSender;
+  readonly #files: SessionFiles;
   #socketCount = 0;
   /** Undefined while the tunnel is lost. */
   tunnel: Tunnel | undefined;
@@ -54,6 +57,7 @@ export class Session implements Holder {
     this.id = id;
     this.#parts = parts;
     this.#sender = new FileSender(parts.files, parts.filesBudgetBytes);
+    this.#files = parts.fileService.session();
   }
 
   get name(): string {
@@ -142,9 +146,17 @@ export class Session implements Holder {
       case "file":
         void this.#sender.send(channel, header.path, header.limitBytes);
         return;
+      case "files":
+        void this.#files.open(channel);
+        return;
       default:
         channel.reset("EINVAL");
     }
+  }
+
+  /** Nobody comes back for what it has open. */
+  closeFiles(): void {
+    this.#files.end();
   }
 
   async #answer(method: AgentMethod, params: Record<string, unknown>): Promise<unknown> {
@@ -180,6 +192,7 @@ export class Session implements Holder {
       case "end":
         await ports.releaseAll(this, "session ended");
         this.hasEnded = true;
+        this.closeFiles();
         // After the answer is on its way.
         setImmediate(() => this.onEnded?.());
         return { others: this.#parts.otherSessions(this) };

@@ -133,6 +133,7 @@ export class Sessions {
     clearTimeout(this.#forgetting.get(session));
     this.#forgetting.delete(session);
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
+    session.closeFiles();
     this.#parts.ports
       .releaseAll(session, "session forgotten")
       .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));

@@ -3,13 +3,14 @@
  * out, for the real clients of the two sockets. Stolen connections are answered "stolen <their client>".
  */
 import { createServer, Socket } from "node:net";
-import { Enter, Failure, Files, type Holder, NODE_FDS, Ports, Target } from "@inpod/agent";
+import { Enter, Failure, Files, type Holder, NODE_FDS, Ports, Target, Worker } from "@inpod/agent";
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
-const files = new Files(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }), 15_000);
+const worker = new Worker(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
+const files = new Files(worker, 15_000);
 const events: string[] = [];
 const ports = new Ports(enter, () => undefined, 50);
-const target = new Target(enter, files, () => undefined, 2000);
+const target = new Target(enter, worker, () => undefined, 2000);
 enter.onEvent = (event) => {
   if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
   else target.take(event);

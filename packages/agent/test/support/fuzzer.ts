@@ -4,6 +4,7 @@
  */
 import { createServer, Socket } from "node:net";
 import { AnswerReader, NODE_FDS } from "@inpod/agent";
+import { encodeFileRequest } from "@inpod/protocol";
 import { Random } from "./random.ts";
 
 const control = new Socket({ fd: NODE_FDS.control, readable: true, writable: true });
@@ -25,7 +26,7 @@ function answersOf(socket: Socket, prefixBytes = 0): Map<number, Buffer> {
   return answers;
 }
 const controlAnswers = answersOf(control);
-const filesAnswers = answersOf(files, 16);
+const filesAnswers = answersOf(files, 32);
 
 async function until(socket: Socket, isDone: () => boolean): Promise<void> {
   while (!isDone()) await new Promise((resolve) => socket.once("answers", resolve));
@@ -65,12 +66,18 @@ const PATHS = [
   "/a//b/.",
 ];
 
-/** As Node greets a worker, who says the last 16 bytes back. */
-const mark = Buffer.concat([Buffer.alloc(32), Buffer.from("sixteen bytes...")]);
+/** As Node greets a worker, who says it back: what enter's first event says. */
+async function mark(): Promise<Buffer> {
+  await until(control, () => controlAnswers.has(0));
+  return (controlAnswers.get(0) as Buffer).subarray(12);
+}
+
+/** Operations that change nothing, and some that there are not. */
+const READING = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 19, 20, 21, 23, 64, 240, 241, 242, 243, 255];
 
 async function filesRequests(random: Random): Promise<number> {
   // Half of a question to another worker comes first: it is passed over.
-  files.write(Buffer.concat([random.bytes(9), Buffer.from("/some/path"), mark]));
+  files.write(Buffer.concat([random.bytes(9), Buffer.from("/some/path"), await mark()]));
   for (let each = 1; each <= COUNT; each++) {
     const path = random.pick([
       Buffer.from(random.pick(PATHS)),
@@ -78,16 +85,22 @@ async function filesRequests(random: Random): Promise<number> {
       random.bytes(1 + random.below(300)),
       Buffer.alloc(4095, "/"),
     ]);
-    const request = Buffer.concat([random.bytes(16), path]);
+    const length = Buffer.alloc(2);
+    length.writeUInt16LE(random.below(20) ? path.length : random.below(65536));
+    const request = Buffer.concat([
+      random.bytes(12),
+      ...(random.below(2) ? [random.bytes(4)] : []),
+      length,
+      path,
+      random.bytes(random.below(30)),
+    ]);
     request.writeUInt32LE(request.length - 4, 0);
     request.writeUInt32LE(each, 4);
-    request.writeUInt8(random.below(7), 8);
+    request.writeUInt8(random.pick(READING), 8);
     files.write(request);
   }
   await until(files, () => filesAnswers.size === COUNT);
-  const last = Buffer.from("\0\0\0\0\xff\xff\xff\xff\x01\x01\0\0\0\0\0\0/", "latin1");
-  last.writeUInt32LE(last.length - 4, 0);
-  files.write(last);
+  files.write(encodeFileRequest(0xffffffff, { op: "look", path: "/", inlineLimit: 0 }));
   await until(files, () => filesAnswers.has(0xffffffff));
   return filesAnswers.get(0xffffffff)?.readInt32LE(4) ?? -1;
 }
@@ -118,9 +131,8 @@ async function order(what: string, seed: number): Promise<unknown> {
       return true;
     case "files-noise":
       // Not the event that says that there is a worker: the one after.
-      await until(control, () => controlAnswers.has(0));
+      files.write(Buffer.concat([await mark(), random.bytes(4096)]));
       controlAnswers.delete(0);
-      files.write(Buffer.concat([mark, random.bytes(4096)]));
       await until(control, () => controlAnswers.has(0));
       return controlAnswers.get(0)?.toString("latin1", 12);
     default:

@@ -1,4 +1,4 @@
-/** What stat(2) says of a file, 88 bytes. packages/agent/native/enter/worker.h has the same layout. */
+/** What stat(2) says of a file, 88 bytes. packages/agent/native/enter/files/worker.h has the same layout. */
 import { type Field, i64, readAll, size, u32, u64, type Values, writeAll } from "./fields.ts";
 
 /** Bits of `flags`, which is nothing of stat's: what a lease of the directory does not tell. */
@@ -13,6 +13,8 @@ export const ATTRIBUTE_FLAGS = {
    * attributes or the content of one that is not `unwatched` change. Writing through a shared mapping tells nobody.
    */
   leased: 2,
+  /** A name of a directory that may be read and not searched: only the type and the inode are known. */
+  unknown: 4,
 } as const;
 
 const fields = {

@@ -39,4 +39,5 @@ export {
   parseFileRequest,
   SESSION_AT,
   SET_ATTRIBUTES,
+  UnknownOperation,
 } from "./requests.ts";

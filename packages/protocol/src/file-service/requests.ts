@@ -181,6 +181,9 @@ const SHAPES = {
   forget: { number: 64, flags: { leasesOnly: 1 }, body: {} },
 } as const satisfies Readonly<Record<string, Shape>>;
 
+/** Of a newer asker: ENOSYS for him. */
+export class UnknownOperation extends ProtocolError {}
+
 export type FileOperation = keyof typeof SHAPES;
 type FlagsOf<S> = S extends { readonly flags: infer F }
   ? { readonly [N in keyof F]?: boolean }
@@ -240,7 +243,7 @@ export function parseFileRequest(message: Uint8Array): {
   const flags = from.u8();
   const session = from.u16();
   if (id === 0) throw new ProtocolError("a request about files without an id");
-  if (op === undefined) throw new ProtocolError("an unknown request about files");
+  if (op === undefined) throw new UnknownOperation("an unknown request about files");
   const shape: Shape = SHAPES[op];
   const named: Record<string, boolean> = {};
   let known = 0;

@@ -1,0 +1,177 @@
+#define _GNU_SOURCE
+#include "queue.h"
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MOST_REQUESTS = 1024, MOST_BYTES = 16 << 20 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t has_work = PTHREAD_COND_INITIALIZER, has_room = PTHREAD_COND_INITIALIZER;
+static struct request *first, **last = &first;
+static size_t request_count, byte_count;
+static int thread_count, idle_count;
+static uint16_t running[65536]; // by session
+static uint32_t generations[65536];
+static void *(*serve)(void *);
+
+// Called with the lock held. Where there can be no more threads, those that there are have more to do.
+static void add_thread(void) {
+  if (thread_count >= QUEUE_THREADS) return;
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 256 << 10);
+  pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
+  pthread_t thread;
+  if (!pthread_create(&thread, &small, serve, NULL)) thread_count++;
+  pthread_attr_destroy(&small);
+}
+
+void queue_begin(void *(*thread)(void *)) {
+  serve = thread;
+  pthread_mutex_lock(&lock);
+  add_thread();
+  pthread_mutex_unlock(&lock);
+  if (!thread_count) _exit(1);
+}
+
+static int name_handle(struct request *request, size_t at, int which) {
+  struct in in = request_body(request);
+  for (size_t skipped = 0; skipped < at; skipped++) in_u8(&in);
+  uint32_t number = in_u32(&in);
+  if (in.is_bad) return EINVAL;
+  // By path: no handle is meant.
+  if (!number && request->header.operation == WORKER_SETATTR) return 0;
+  struct handle *handle = handle_find(request->header.session, number);
+  if (!handle) return EBADF;
+  request->handles[which] = handle;
+  handle->users++;
+  return 0;
+}
+
+// Called with the lock held, in the order in which requests come.
+static int name_handles(struct request *request) {
+  uint16_t session = request->header.session;
+  struct in in = request_body(request);
+  int error;
+  switch (request->header.operation) {
+    case WORKER_OPEN: {
+      uint32_t number = in_u32(&in);
+      if (in.is_bad || !number) return EINVAL;
+      error = handle_begin(session, number, &request->handles[0]);
+      if (!error) request->handles[0]->users++;
+      return error;
+    }
+    case WORKER_CLOSE:
+      error = name_handle(request, 0, 0);
+      if (!error) handle_unlist(request->handles[0]);
+      return error;
+    case WORKER_COPY:
+      error = name_handle(request, 0, 0);
+      return error ? error : name_handle(request, 12, 1);
+    case WORKER_READ:
+    case WORKER_WRITE:
+    case WORKER_FSTAT:
+    case WORKER_FSYNC:
+    case WORKER_FALLOCATE:
+    case WORKER_LSEEK:
+    case WORKER_SETATTR:
+    case WORKER_LOCK:
+      return name_handle(request, 0, 0);
+    case WORKER_FORGET:
+      generations[session]++;
+      if (request->header.flags & 1) return 0;
+      request->forgotten = handles_unlist(session);
+      for (struct handle *each = request->forgotten; each; each = each->next) each->users++;
+      return 0;
+    default:
+      return 0;
+  }
+}
+
+void queue_put(struct request *request) {
+  pthread_mutex_lock(&lock);
+  while (request_count >= MOST_REQUESTS || byte_count >= MOST_BYTES) pthread_cond_wait(&has_room, &lock);
+  request->error = name_handles(request);
+  request->generation = generations[request->header.session];
+  request->next = NULL;
+  *last = request;
+  last = &request->next;
+  request_count++;
+  byte_count += request->body_length;
+  // Not only where none is idle: one that was woken up for another request still counts as idle.
+  if ((size_t)idle_count < request_count) add_thread();
+  pthread_cond_signal(&has_work);
+  pthread_mutex_unlock(&lock);
+}
+
+static bool can_run(const struct request *request) {
+  if (running[request->header.session] >= QUEUE_THREADS_OF_SESSION) return false;
+  if (request->header.operation == WORKER_OPEN) return true;
+  for (int each = 0; each < 2; each++) {
+    const struct handle *handle = request->handles[each];
+    if (handle && handle->is_opening) return false;
+    if (handle && request->header.operation == WORKER_CLOSE && handle->users > 1) return false;
+  }
+  return true;
+}
+
+struct request *queue_take(void) {
+  pthread_mutex_lock(&lock);
+  for (;;) {
+    for (struct request **at = &first; *at; at = &(*at)->next) {
+      struct request *found = *at;
+      if (!can_run(found)) continue;
+      *at = found->next;
+      if (!found->next) last = at;
+      request_count--;
+      byte_count -= found->body_length;
+      running[found->header.session]++;
+      pthread_cond_signal(&has_room);
+      pthread_mutex_unlock(&lock);
+      return found;
+    }
+    idle_count++;
+    pthread_cond_wait(&has_work, &lock);
+    idle_count--;
+  }
+}
+
+void queue_opened(struct request *request, int fd) {
+  struct handle *handle = request->handles[0];
+  pthread_mutex_lock(&lock);
+  handle->is_opening = 0;
+  handle->fd = fd;
+  // What was sent behind it finds EBADF, and its number is free.
+  if (fd < 0) handle_unlist(handle);
+  if (request_count) pthread_cond_broadcast(&has_work);
+  pthread_mutex_unlock(&lock);
+}
+
+void queue_done(struct request *request) {
+  int closing[2] = {-1, -1};
+  pthread_mutex_lock(&lock);
+  running[request->header.session]--;
+  for (int each = 0; each < 2; each++) {
+    struct handle *handle = request->handles[each];
+    if (handle && !--handle->users && !handle->is_listed) closing[each] = handle_end(handle);
+  }
+  struct handle *forgotten = request->forgotten;
+  while (forgotten) {
+    struct handle *next = forgotten->next;
+    if (!--forgotten->users) {
+      int fd = handle_end(forgotten);
+      pthread_mutex_unlock(&lock);
+      if (fd >= 0) close(fd);
+      pthread_mutex_lock(&lock);
+    }
+    forgotten = next;
+  }
+  // Something may have waited for this handle, or for this session's turn.
+  if (request_count) pthread_cond_broadcast(&has_work);
+  pthread_mutex_unlock(&lock);
+  for (int each = 0; each < 2; each++)
+    if (closing[each] >= 0) close(closing[each]);
+  free(request);
+}

@@ -1,0 +1,187 @@
+#define _GNU_SOURCE
+#include "worker.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "below.h"
+#include "queue.h"
+#include "send.h"
+
+static int socket_fd;
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+
+static bool read_all(void *buffer, size_t size) {
+  for (size_t done = 0; done < size;) {
+    ssize_t got = read(socket_fd, (char *)buffer + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    done += got;
+  }
+  return true;
+}
+
+// Node or the protocol has ended, and other threads may be stuck: theirs is no exit to wait for.
+void send_all(const void *bytes, size_t size) {
+  pthread_mutex_lock(&writing);
+  for (size_t done = 0; done < size;) {
+    ssize_t put = send(socket_fd, (const char *)bytes + done, size - done, MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) _exit(0);
+    done += put;
+  }
+  pthread_mutex_unlock(&writing);
+}
+
+// Past whatever the last worker has left of the questions.
+static bool begin(const uint8_t mark[WORKER_MARK]) {
+  uint8_t seen[WORKER_MARK];
+  if (!read_all(seen, sizeof seen)) return false;
+  while (memcmp(seen, mark, sizeof seen)) {
+    memmove(seen, seen + 1, sizeof seen - 1);
+    if (!read_all(seen + sizeof seen - 1, 1)) return false;
+  }
+  send_all(mark, WORKER_MARK);
+  return true;
+}
+
+static operation *operation_of(uint8_t number) {
+  switch (number) {
+    case WORKER_LOOK: return look;
+    case WORKER_CHAIN: return chain;
+    case WORKER_LIST: return list;
+    case WORKER_TREE: return tree;
+    case WORKER_READLINK: return read_link;
+    case WORKER_ACCESS: return check_access;
+    case WORKER_STATFS: return stat_filesystem;
+    case WORKER_GETXATTR: return get_xattr;
+    case WORKER_LISTXATTR: return list_xattr;
+    case WORKER_OPEN: return open_handle;
+    case WORKER_READ: return read_handle;
+    case WORKER_FSTAT: return stat_handle;
+    case WORKER_LSEEK: return seek_handle;
+    case WORKER_WHOLE_STAT: return whole_stat;
+    case WORKER_WHOLE_READLINK: return whole_readlink;
+    case WORKER_WHOLE_ACCESS: return whole_access;
+    case WORKER_WHOLE_READ: return whole_read;
+    default: return NULL;
+  }
+}
+
+static int run(struct request *request, struct out *out) {
+  if (request->error) return -request->error;
+  uint8_t number = request->header.operation;
+  // What there was to do has been done where the order of requests is known: the queue.
+  if (number == WORKER_CLOSE || number == WORKER_FORGET) return 0;
+  operation *known = operation_of(number);
+  struct in in = request_body(request);
+  return known ? known(request, &in, out) : -ENOSYS;
+}
+
+static void *serve(void *unused) {
+  (void)unused;
+  for (;;) {
+    struct request *request = queue_take();
+    struct out out = {0};
+    struct worker_answer answer = {.id = request->header.id};
+    out_bytes(&out, &answer, sizeof answer);
+    int error = run(request, &out);
+    if (out.is_lost) error = -ENOMEM;
+    if (error < 0) {
+      answer.error = -error;
+      answer.length = sizeof answer - sizeof answer.length;
+      send_all(&answer, sizeof answer);
+    } else {
+      answer.length = out.length - sizeof answer.length;
+      memcpy(out.bytes, &answer, sizeof answer);
+      send_all(out.bytes, out.length);
+    }
+    free(out.bytes);
+    queue_done(request);
+  }
+  return NULL;
+}
+
+static struct request *read_request(void) {
+  struct worker_header header;
+  if (!read_all(&header, sizeof header)) return NULL;
+  size_t fixed = sizeof header - sizeof header.length;
+  // A length that cannot be: the two ends no longer agree, and nothing after it has a meaning.
+  if (header.length < fixed || header.length > WORKER_REQUEST_LIMIT) return NULL;
+  size_t length = header.length - fixed;
+  struct request *request = calloc(1, sizeof *request + length);
+  if (!request) return NULL;
+  request->header = header;
+  request->body_length = length;
+  return read_all(request->body, length) ? request : NULL;
+}
+
+// Descriptors for open files, of all that the kernel lets us have; some are left for what opens and closes.
+static int raise_descriptors(void) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur > 200000 ? 200000 : limit.rlim_cur > 1024 ? (int)limit.rlim_cur - 512 : 512;
+}
+
+static void run_worker(const struct target *target, pid_t parent, int result_fd, const uint8_t mark[WORKER_MARK]) {
+  setsid();
+  limit_bounding_set(-1);
+  int error = become(&target->ids);
+  if (!error) error = keep_only(-1);
+  die_with(parent);
+  if (write(result_fd, &error, sizeof error) != sizeof error || error) _exit(1);
+  close(result_fd);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  // A file beyond RLIMIT_FSIZE is EFBIG for who asked, not our end.
+  signal(SIGXFSZ, SIG_IGN);
+  // Modes are the user's process's business, which has a umask of its own.
+  umask(0);
+  // What was large is given back at once, whichever thread had it.
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  mallopt(M_ARENA_MAX, 2);
+  handles_begin(raise_descriptors());
+  below_begin(target->root_fd);
+  if (!begin(mark)) _exit(0);
+  queue_begin(serve);
+  for (struct request *request; (request = read_request());) queue_put(request);
+  _exit(0);
+}
+
+pid_t start_worker(const struct target *target, int socket, const uint8_t mark[WORKER_MARK]) {
+  int result[2];
+  if (pipe2(result, O_CLOEXEC)) return -errno;
+  pid_t parent = getpid(), child = fork();
+  if (child == 0) {
+    socket_fd = socket;
+    // It keeps nothing of enter's: no listening socket, no pidfd, no stdout whose reader waits for EOF.
+    for (int fd = 0; fd < 1024; fd++)
+      if (fd != target->root_fd && fd != socket_fd && fd != result[1] && fd != STDERR_FILENO) close(fd);
+    run_worker(target, parent, result[1], mark);
+  }
+  close(result[1]);
+  int error = child < 0 ? errno : ETIMEDOUT;
+  struct pollfd readable = {.fd = result[0], .events = POLLIN};
+  if (child > 0 && poll(&readable, 1, 5000) == 1 && read(result[0], &error, sizeof error) != sizeof error)
+    error = ECHILD;
+  close(result[0]);
+  if (!error) return child;
+  if (child > 0) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+  }
+  return -error;
+}
