@@ -54,6 +54,7 @@ const pureKubernetesClient: Plugin = {
 
 for (const [entry, output] of [
   ["packages/cli/src/main.ts", "dist/cli.js"],
+  ["packages/files/src/main.ts", "dist/files.js"],
   ["packages/agent/src/main.ts", "dist/agent.js"],
 ] as const) {
   if (!existsSync(entry) || !isStale(output, scripts)) continue;

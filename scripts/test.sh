@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/run-tests.sh
 
 # Whose tests must pass without any right.
-ordinary_folders="packages/tap packages/layer packages/session packages/agent packages/cli sandbox"
+ordinary_folders="packages/tap packages/files packages/layer packages/session packages/agent packages/cli sandbox"
 ordinary_id=12345
 run_seconds=700
 

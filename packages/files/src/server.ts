@@ -1,0 +1,191 @@
+/** The CLI's side: starts the file server, relays its streams to the agent, and has its mount. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { close, closeSync, fstat } from "node:fs";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { promisify } from "node:util";
+import type { FilesLink } from "./link.ts";
+import { artifacts, loadNative } from "./native.ts";
+import { CliEnd } from "./relay/cli-end.ts";
+import {
+  encodeText,
+  FrameCutter,
+  FrameKind,
+  type MountedMessage,
+  type RefusedMessage,
+  type ServerFigures,
+  type StartMessage,
+  type Via,
+} from "./relay/frames.ts";
+import { LIMITS, type Limits } from "./tree/policy.ts";
+
+/** The agent's answer about the root is waited for as long as any. */
+const STARTED_WITHIN_MS = 15_000;
+const CLOSED_WITHIN_MS = 2000;
+/** Of what a server that dies has to say. */
+const MAX_LAST_WORDS = 4000;
+
+export interface FileServerOptions {
+  readonly link: FilesLink;
+  readonly limits?: Partial<Limits>;
+  /** What only matters to who looks for a mistake. */
+  readonly log?: (text: string) => void;
+}
+
+export interface FileServer {
+  /** O_PATH: the pod's root. Paths below it are resolved with RESOLVE_IN_ROOT, never on the JS thread. */
+  readonly rootFd: number;
+  /** st_dev of what lies below it. */
+  readonly device: bigint;
+  readonly via: Via;
+  /** The better ways to a mount that were closed, and the setting for each. */
+  readonly refusals: readonly string[];
+  /** A SOCK_SEQPACKET: u32 id · path; the answer is the id, when the path is known there. At most 2 s. */
+  readonly hintFd: number;
+  /** Resolves with the reason when the mount answers no more (ENOTCONN); with close(), too. */
+  readonly ended: Promise<string>;
+  /** How often the agent was asked what, and the like. */
+  figures(): Promise<ServerFigures>;
+  /** Ends the server; the descriptors are closed. */
+  close(): Promise<void>;
+}
+
+/** There is no file system: every way to a mount is closed, or the agent refuses its root. */
+export class FileServerRefused extends Error {
+  /** Each names a way and the setting that closes it. */
+  readonly refusals: readonly string[];
+  /** The agent's about the root, if it was that. */
+  readonly errno: number;
+  constructor({ refusals, errno }: RefusedMessage) {
+    super(`no file system: ${refusals.join("; ")}`);
+    this.refusals = refusals;
+    this.errno = errno;
+  }
+}
+
+/** @throws FileServerRefused: files are fetched as a whole then */
+export async function startFileServer(options: FileServerOptions): Promise<FileServer> {
+  const native = loadNative();
+  const pair = native.socketPair(false);
+  if (typeof pair === "number") throw refused(`socketpair: ${pair}`);
+  const [ours, theirs] = pair;
+  const child = spawnServer(theirs);
+  closeSync(theirs);
+  const server = new Running(child, options);
+  try {
+    const { via, refusals } = await server.mounted;
+    const fds = native.receiveDescriptors(ours);
+    if (typeof fds === "number" || fds.length !== 2) throw refused("its descriptors did not come");
+    const [rootFd, hintFd] = fds as [number, number];
+    server.own(rootFd, hintFd);
+    // Before it is asked for, the root belongs to uid 0, and an ordinary user could make nothing in it.
+    const { dev } = await promisify(fstat)(rootFd, { bigint: true });
+    const { ended } = server;
+    return {
+      rootFd,
+      device: dev,
+      via,
+      refusals,
+      hintFd,
+      ended,
+      figures: () => server.figures(),
+      close: () => server.close(),
+    };
+  } catch (error) {
+    await server.close();
+    throw error;
+  } finally {
+    closeSync(ours);
+  }
+}
+
+const refused = (why: string) => new FileServerRefused({ refusals: [why], errno: 0 });
+
+function spawnServer(descriptors: number): ChildProcess {
+  const { PATH, XDG_RUNTIME_DIR, TMPDIR } = process.env;
+  return spawn(process.execPath, [...MEMORY, join(artifacts, "files.js"), String(process.pid)], {
+    stdio: ["ignore", "ignore", "pipe", "pipe", descriptors],
+    env: { PATH, ...(XDG_RUNTIME_DIR && { XDG_RUNTIME_DIR }), ...(TMPDIR && { TMPDIR }) },
+    // A session of its own: Ctrl-C and Ctrl-Z are for the user's program.
+    detached: true,
+  });
+}
+
+/** Garbage of large answers is collected early: what lives is small. */
+const MEMORY = ["--max-semi-space-size=4"];
+
+class Running {
+  readonly #child: ChildProcess;
+  readonly #socket: Duplex;
+  readonly #relay: CliEnd;
+  readonly #figures: ((figures: ServerFigures) => void)[] = [];
+  #fds: number[] = [];
+  readonly mounted: Promise<MountedMessage>;
+  readonly ended: Promise<string>;
+
+  constructor(child: ChildProcess, { link, limits, log }: FileServerOptions) {
+    this.#child = child;
+    this.#socket = child.stdio[3] as Duplex;
+    const send = (frame: Buffer) => {
+      if (!this.#socket.destroyed) this.#socket.write(frame);
+    };
+    this.#relay = new CliEnd(link, send);
+    let lastWords = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      lastWords = (lastWords + chunk.toString()).slice(-MAX_LAST_WORDS);
+    });
+    this.ended = new Promise((resolve) => {
+      child.on("error", (error) => resolve(`the file server did not start: ${error.message}`));
+      child.on("close", (code, signal) => {
+        this.#relay.close();
+        this.#socket.destroy();
+        resolve(`the file server ended (${signal ?? code})${lastWords && `: ${lastWords.trim()}`}`);
+      });
+    });
+    this.mounted = new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(refused("the file server says nothing")),
+        STARTED_WITHIN_MS,
+      );
+      const cutter = new FrameCutter();
+      this.#socket.on("error", () => {});
+      this.#socket.on("data", (chunk: Buffer) => {
+        for (const frame of cutter.push(chunk)) {
+          const text = () => frame.bytes.toString();
+          if (frame.kind === FrameKind.mounted) resolve(JSON.parse(text()));
+          else if (frame.kind === FrameKind.refused)
+            reject(new FileServerRefused(JSON.parse(text())));
+          else if (frame.kind === FrameKind.log) log?.(text());
+          else if (frame.kind === FrameKind.figures) this.#figures.shift()?.(JSON.parse(text()));
+          else this.#relay.receive(frame);
+        }
+      });
+      void this.ended.then((why) => reject(refused(why)));
+      void Promise.allSettled([this.mounted]).then(() => clearTimeout(timer));
+      const start: StartMessage = { limits: { ...LIMITS, ...limits } };
+      send(encodeText(FrameKind.start, JSON.stringify(start)));
+    });
+  }
+
+  own(...fds: number[]): void {
+    this.#fds = fds;
+  }
+
+  figures(): Promise<ServerFigures> {
+    const answer = new Promise<ServerFigures>((resolve, reject) => {
+      this.#figures.push(resolve);
+      void this.ended.then((why) => reject(new Error(why)));
+    });
+    this.#socket.write(encodeText(FrameKind.ask, ""));
+    return answer;
+  }
+
+  async close(): Promise<void> {
+    // On a pool thread: the last descriptor of a mount asks its server to end it.
+    for (const fd of this.#fds.splice(0)) await promisify(close)(fd);
+    if (!this.#socket.destroyed) this.#socket.write(encodeText(FrameKind.close, ""));
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), CLOSED_WITHIN_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,82 @@
+/** What the agent tells by itself, and what a lost connection means: what is known is no longer true. */
+import type { FileEvent } from "@inpod/protocol";
+import type { FileNode } from "./node.ts";
+import type { Kernel, Nodes } from "./nodes.ts";
+
+export class Invalidation {
+  readonly #nodes: Nodes;
+  readonly #kernel: () => Kernel | undefined;
+
+  constructor(nodes: Nodes, kernel: () => Kernel | undefined) {
+    this.#nodes = nodes;
+    this.#kernel = kernel;
+  }
+
+  event(event: FileEvent): void {
+    if (event.kind === "leases-lost") {
+      this.all();
+      return;
+    }
+    const directory = this.#nodes.find(event.directory);
+    if (!directory?.directory) return;
+    if (event.what === "gone") this.#gone(directory);
+    else if (event.name === "") this.#directoryChanged(directory);
+    else this.#nameChanged(directory, event.name, event.what === "changed");
+  }
+
+  #nameChanged(parent: FileNode, name: string, isSameName: boolean): void {
+    const node = parent.directory?.children.get(name);
+    if (!isSameName) {
+      this.#nodes.changed(parent, true);
+      this.#nodes.expireListing(parent);
+      parent.directory?.absent.delete(name);
+      this.#nodes.expireAttributes(parent);
+      this.#kernel()?.invalidateName(parent.id, name);
+      this.#kernel()?.invalidateNode(parent.id, false);
+    } else if (!node) {
+      this.#nodes.changed(parent, true);
+    }
+    if (!node) return;
+    this.#nodes.changed(node);
+    if (isSameName) this.#nodes.expireAttributes(node);
+    else this.#nodes.expire(node);
+    this.#nodes.contents.drop(node);
+    node.target = undefined;
+    // Our own writes are told, too: the kernel's pages have them already.
+    if (node.lookups > 0) this.#kernel()?.invalidateNode(node.id, node.writers === 0);
+  }
+
+  #directoryChanged(node: FileNode): void {
+    this.#nodes.changed(node);
+    this.#nodes.expireAttributes(node);
+    this.#kernel()?.invalidateNode(node.id, false);
+  }
+
+  #gone(node: FileNode): void {
+    this.#nodes.loseLeases(node);
+    this.#nodes.expire(node);
+    this.#forgetBelow(node);
+    if (node.parent) this.#kernel()?.invalidateName(node.parent.id, node.name);
+  }
+
+  #forgetBelow(node: FileNode): void {
+    for (const child of node.directory?.children.values() ?? []) {
+      if (child.lookups > 0) this.#tell(child);
+      this.#forgetBelow(child);
+    }
+  }
+
+  /** Nothing is watched, or another container's files are there. */
+  all(): void {
+    this.#nodes.expireAll();
+    for (const node of this.#nodes.all()) {
+      node.target = undefined;
+      if (node.lookups > 0) this.#tell(node);
+    }
+  }
+
+  #tell(node: FileNode): void {
+    this.#kernel()?.invalidateNode(node.id, node.writers === 0);
+    if (node.parent) this.#kernel()?.invalidateName(node.parent.id, node.name);
+  }
+}
