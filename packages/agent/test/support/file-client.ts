@@ -15,7 +15,12 @@ import {
 } from "@inpod/protocol";
 import type { OutgoingChannel, Tunnel } from "@inpod/tunnel";
 
-const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** EWOULDBLOCK and ENOTSUP are the same numbers as EAGAIN and EOPNOTSUPP. */
+const names = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => name !== "EWOULDBLOCK" && name !== "ENOTSUP")
+    .map(([name, number]) => [number, name]),
+);
 
 interface Waiting {
   readonly op: FileOperation;
