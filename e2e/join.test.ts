@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { layCable } from "./support/cable.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
 import { inventory, kubectl, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
@@ -79,6 +80,30 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
     await one.done;
     assert.equal((await jobs()).length, 1, "the agent stays for the second");
     assert.equal(await ask(8082), "two");
+    two.interrupt();
+    await two.done;
+    await untilAsBefore();
+  });
+
+  test("who ends while his connection is cut asks whom his agent serves, and leaves it to them", async (t) => {
+    const cable = await layCable(folder, "cable");
+    t.after(() => cable.close());
+    const one = start("one.cjs", "--kubeconfig", cable.kubeconfig);
+    await one.says(/^up$/m);
+    await agentIsSeen();
+    const two = start("two.cjs");
+    await two.says(/joined the agent of /);
+    await two.says(/^up$/m);
+    cable.reset();
+    await one.says(/the connection to the agent is lost/);
+    one.interrupt();
+    // Its program has ended, and it has given up its tunnel: only now the way is free again.
+    await one.says(/asking the agent whether it serves others/);
+    cable.mend();
+    await one.done;
+    assert.equal((await jobs()).length, 1, "the agent stays for the second");
+    assert.equal(await ask(8082), "two");
+    assert.doesNotMatch(two.output(), /agent is gone|is lost/);
     two.interrupt();
     await two.done;
     await untilAsBefore();

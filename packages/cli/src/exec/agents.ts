@@ -1,6 +1,7 @@
 /** The agents of one session, one after the other: the user's process outlives each of them. */
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
+import { peekAgent } from "@inpod/session";
 import type { AgentOptions, Joiner, PlacedAgent, Target } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
 
@@ -12,6 +13,11 @@ const PATIENCE_MS = 120_000;
 const SHORT_LIFE_MS = 30_000;
 const MAX_SHORT_LIVES = 5;
 const REMOVE_MS = 10_000;
+/** How long an agent is asked whom it still serves, again and again: what cut our tunnel may be over in a moment. */
+const ASK_MS = 3000;
+const ASK_PAUSE_MS = 200;
+/** For so long an agent waits for a session whose tunnel is lost, and counts it (agent/src/sessions). */
+const COMES_BACK_MS = 60_000;
 /** What another attempt does not change. */
 const FINAL =
   /^(POD_NOT|TARGET_(?!NOT_RUNNING|SCALED_TO_ZERO|HAS_NO_PODS)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
@@ -28,6 +34,8 @@ export class Agents {
   #shortLives = 0;
   #isOver = false;
   #saidYes = false;
+  /** Undefined: the session has not begun. */
+  #tunnel: { readonly lostAtMs: number | undefined } | undefined;
   #onJoiner: ((joiner: Joiner) => void) | undefined;
 
   constructor(target: Target, options: Fixed, progress: Progress) {
@@ -128,18 +136,61 @@ export class Agents {
     this.#placed.at(-1)?.followJoiners?.(listener);
   }
 
+  /** The last agent has the session's tunnel, or has just lost it. */
+  hasTunnel(isThere: boolean): void {
+    this.#tunnel = { lostAtMs: isThere ? undefined : performance.now() };
+  }
+
   /**
    * Ends all that were placed. After the session's end; says what could not be removed.
-   * @param others sessions that the last agent still serves; undefined: it did not say
+   * @param others sessions that the last agent still serves; undefined: it did not say, and is asked
    */
   async remove(others?: number): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     await this.#placing;
     const last = this.#placed.at(-1);
+    const served = last && (others ?? (await this.#othersOn(last)));
     await Promise.all(
-      this.#placed.map((agent) => this.#remove(agent, agent === last ? others : undefined)),
+      this.#placed.map((agent) => this.#remove(agent, agent === last ? served : undefined)),
     );
+  }
+
+  /**
+   * Whom an agent serves that could not tell us at the session's end: without its tunnel we do not know of those who
+   * have joined since, and who removed its job would end their sessions.
+   */
+  async #othersOn(agent: PlacedAgent): Promise<number | undefined> {
+    if (this.#tunnel === undefined) return undefined; // no session, nothing that could have been lost
+    this.#progress.say("inpod: asking the agent whether it serves others");
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), ASK_MS);
+    const stop = (): void => late.abort();
+    void agent.gone.then(stop);
+    const over = new Promise<undefined>((resolve) =>
+      late.signal.addEventListener("abort", () => resolve(undefined), { once: true }),
+    );
+    try {
+      return await Promise.race([over, this.#ask(agent, late.signal)]);
+    } finally {
+      clearTimeout(timer);
+      late.abort();
+    }
+  }
+
+  async #ask(agent: PlacedAgent, signal: AbortSignal): Promise<number | undefined> {
+    while (!signal.aborted) {
+      try {
+        const { sessions } = await peekAgent(await agent.dial(signal));
+        const { lostAtMs = performance.now() } = this.#tunnel ?? {};
+        // Rather one too many: what stays for nobody ends by itself.
+        const isOursCounted = performance.now() - lostAtMs < COMES_BACK_MS;
+        return Math.max(0, sessions - (isOursCounted ? 1 : 0));
+      } catch {
+        await delay(ASK_PAUSE_MS, undefined, { signal }).catch(() => {});
+      }
+    }
+    return undefined;
   }
 
   async #remove(agent: PlacedAgent, others: number | undefined): Promise<void> {

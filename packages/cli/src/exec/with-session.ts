@@ -89,6 +89,8 @@ export async function withSession<Result>(
         build: VERSION,
         signal,
         onEvent: (event) => {
+          if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
+          if (event.kind === "tunnel-lost") agents.hasTunnel(false);
           if (event.kind === "stolen") audit.took(event.port);
           else tellEvent(event, progress);
         },
