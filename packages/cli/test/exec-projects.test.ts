@@ -7,6 +7,7 @@ import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
 import { CLI, endRuns, isRoot, Run } from "./exec-support.ts";
+import { inPrivateRoot } from "./private-root.ts";
 
 let sandbox: Sandbox;
 let folder: string;
@@ -100,36 +101,6 @@ async function makeProject(at: string): Promise<void> {
   await writeFile(join(at, "changed.txt"), "new\n");
 }
 
-/** In a mount namespace where `place` is an overlay over the machine's: what is written there is nobody's. */
-const PRIVATE_ROOT = `set -e
-place=$1 project=$2 scratch=$3 checkout=$4
-shift 4
-mount -t tmpfs tmpfs "$scratch"
-mkdir "$scratch/root" "$scratch/up" "$scratch/work" "$scratch/empty"
-mount --bind "$scratch/root" "$scratch/root" # pivot_root(2) wants a mount
-for entry in /*; do
-  name=\${entry#/}
-  if [ -L "$entry" ]; then cp -P "$entry" "$scratch/root/$name"
-  elif [ "$entry" = "/$place" ]; then :
-  elif [ -d "$entry" ]; then mkdir "$scratch/root/$name"; mount --rbind "$entry" "$scratch/root/$name"
-  fi
-done
-mkdir "$scratch/root/$place"
-lower="$scratch/empty"
-[ ! -d "/$place" ] || lower="/$place"
-mount -t overlay overlay -o "lowerdir=$lower,upperdir=$scratch/up,workdir=$scratch/work" "$scratch/root/$place"
-mkdir -p "$scratch/root/$checkout"
-[ -e "$scratch/root/$checkout/dist" ] || mount --rbind "$checkout" "$scratch/root/$checkout"
-mkdir -p "$scratch/root/$place/dev"
-cp -a "$project" "$scratch/root/$place/dev/orders"
-mkdir "$scratch/root/.before"
-cd "$scratch/root"
-pivot_root . .before
-cd /
-umount -l /.before
-cd "/$place/dev/orders"
-exec "$@"`;
-
 async function check(prefix: readonly string[], cwd: string): Promise<void> {
   const commands = COMMANDS.filter(([script]) => {
     const program = /(node|npm|python3|sh|git|go)\b/.exec(script)?.[1] ?? "";
@@ -159,8 +130,7 @@ for (const place of ["home", "workspaces", "root", "srv"]) {
     const scratch = join(folder, `${place}-scratch`);
     await mkdir(scratch, { recursive: true });
     await makeProject(project);
-    const own = ["unshare", "-m", "--propagation", "private", "sh", "-c", PRIVATE_ROOT, "private"];
-    await check([...own, place, project, scratch, CHECKOUT], folder);
+    await check(inPrivateRoot({ place, project, scratch, checkout: CHECKOUT }), folder);
   });
 }
 

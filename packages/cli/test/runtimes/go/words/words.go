@@ -1,0 +1,6 @@
+package words
+
+import _ "embed"
+
+//go:embed word.txt
+var Word string

@@ -1,0 +1,1 @@
+exports.word = require("./words.json").word;
