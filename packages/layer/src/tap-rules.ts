@@ -28,7 +28,7 @@ export const toTapRules = (
 export const ruleAsked = (mapping: readonly PathMapping[], asked: number): number =>
   Math.max(0, asked - mapping.length);
 
-type Rest = Pick<TapPathRule, "operations" | "verdict" | "isBinding">;
+type Rest = Pick<TapPathRule, "operations" | "verdict" | "fallback" | "isBinding">;
 
 function expression({ source }: RegExp, rest: Rest): TapPathRule {
   const table = compileAutomaton(source);
@@ -41,10 +41,12 @@ function expression({ source }: RegExp, rest: Rest): TapPathRule {
  * One rule for one rule: their order decides. Where C cannot tell whether one matches it asks; whatever stands behind
  * it is then decidePath()'s.
  */
-export function toTapRule({ match, operations, verdict, isBinding }: PathRule): TapPathRule {
+export function toTapRule(rule: PathRule): TapPathRule {
+  const { match, operations, verdict, fallback, isBinding } = rule;
   const shared = {
     operations: OPERATIONS[operations],
-    verdict: verdict === "local" || verdict === "not-found" ? verdict : "ask",
+    verdict: verdict === "nsswitch" ? "ask" : verdict,
+    fallback,
     isBinding,
   } as const;
   switch (match.kind) {
