@@ -31,6 +31,8 @@ export interface LaunchOptions {
    * held then. Left out: "stop".
    */
   readonly onDeath?: "stop" | "continue";
+  /** A directory that is removed, with all that is in it, when this process has ended without removing it. */
+  readonly folder?: string;
   readonly stdio?: "inherit" | "pipe";
   readonly cwd?: string;
 }
@@ -131,7 +133,11 @@ function startKeeper(
     // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
     const keeper = spawn(
       join(artifacts, "inpod-keeper"),
-      [options.onDeath ?? "stop", options.mark],
+      [
+        options.onDeath ?? "stop",
+        options.mark,
+        ...(options.folder === undefined ? [] : [options.folder]),
+      ],
       {
         // Nothing of ours: it may outlive us, and whoever reads our output waits for its end.
         stdio: [

@@ -26,7 +26,14 @@ export interface Native {
   close(fd: number): number;
   setPathRules(rules: readonly NativeRule[]): void;
   matchPath(path: string, operation: number): [verdict: number, rule: number];
-  setRemote(rootFd: number, device: bigint, hintFd: number, isReadOnly: boolean): void;
+  setRemote(
+    rootFd: number,
+    device: bigint,
+    hintFd: number,
+    isReadOnly: boolean,
+    isAsked: boolean,
+    prefix: string,
+  ): void;
   setSkips(names: readonly string[]): void;
   setNativePort(port: number, isNative: boolean): void;
   setRelayPort(port: number): void;
@@ -39,6 +46,7 @@ export interface Native {
   replyReadlink(token: number, target: Buffer): number;
   serveRemote(token: number, path: string, fallback: boolean): number;
   replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
+  replyDescriptor(token: number, fd: number): number;
   bindSocket(token: number, port: number): number;
   replyBound(token: number, requested: Buffer): number;
   listenSocket(token: number): number;
@@ -62,6 +70,8 @@ export interface Native {
   reapOrphan(ownPids: readonly number[]): number;
   raiseFileLimit(): number;
   probeGetFd(): number;
+  makeNode(path: Buffer, mode: number): number;
+  setTimes(path: Buffer, atimeNs: bigint, mtimeNs: bigint): number;
   statistics(): { received: number; continued: number; joined: number; served: number };
 }
 

@@ -126,13 +126,20 @@ export interface StatFields {
 export interface RemoteRoot {
   /** O_PATH is enough. */
   readonly rootFd: number;
-  /** Its st_dev, which no other file of this machine has: by it the pod's directories are known. */
+  /** Its st_dev, which no other file of this machine has (or see prefix): by it the pod's directories are known. */
   readonly device: bigint;
   /** SOCK_SEQPACKET: u32 id and a path out, the id back when it can be looked up quickly. */
   readonly hintFd?: number;
   /** What no rule gives the pod is not written to below its directories either: EROFS. */
   readonly isReadOnly?: boolean;
+  /** "remote" is asked about first, as without a root; serveRemote() then does the call. */
+  readonly isAsked?: boolean;
+  /** Where it stands in the file systems of this machine; undefined: nowhere, it is a mount of its own. */
+  readonly prefix?: string;
 }
+
+/** The call was answered meanwhile, or is over. */
+const ESRCH = 3;
 
 /** One tap in a process: its threads and tables are the process's own. */
 export class Tap {
@@ -171,9 +178,10 @@ export class Tap {
   /** From now on "remote" is served by C; undefined: not any more. */
   setRemote(root: RemoteRoot | undefined): void {
     if (root) {
-      const { rootFd, device, hintFd = -1, isReadOnly = false } = root;
-      this.#native.setRemote(rootFd, device, hintFd, isReadOnly);
-    } else this.#native.setRemote(-1, 0n, -1, false);
+      const { rootFd, device, hintFd = -1, prefix = "" } = root;
+      const { isReadOnly = false, isAsked = false } = root;
+      this.#native.setRemote(rootFd, device, hintFd, isReadOnly, isAsked, prefix);
+    } else this.#native.setRemote(-1, 0n, -1, false, false, "");
   }
 
   /** The C matcher's verdict. */
@@ -254,6 +262,10 @@ export class Tap {
   ): void {
     const { name, content, mode, mtimeNs } = file;
     this.#native.replyFile(token, name, content, mode, BigInt.asIntN(64, mtimeNs));
+  }
+  /** A descriptor of ours becomes the one that open returns; it is taken. */
+  replyDescriptor(token: number, fd: number): void {
+    if (this.#native.replyDescriptor(token, fd) === -ESRCH) this.#native.close(fd);
   }
 
   /** Binds the process's socket to `port` of its loopback. The port bound, or a negative errno. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
-import { script, tap } from "./support.ts";
+import { folder, script, tap } from "./support.ts";
 
 after(() => tap.unref()); // its threads would keep this process alive
 
@@ -60,4 +61,34 @@ time.sleep(30)
     assert.ok(isDone(), mode);
     if (mode === "continue") process.kill(pid, "SIGKILL");
   }
+});
+
+test("when we are killed a folder that is ours alone goes with us, and nothing that its links name", async () => {
+  const left = join(folder, "left");
+  const deep = join(left, ...Array.from({ length: 400 }, (_, i) => `d${i}`));
+  mkdirSync(deep, { recursive: true });
+  writeFileSync(join(deep, "file"), "", { mode: 0o400 });
+  const other = script("other", "not ours");
+  symlinkSync(other, join(left, "link"));
+  symlinkSync(folder, join(left, "folder"));
+  const holder = script(
+    "folder-holder.mts",
+    `import { launch, Tap } from ${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)};
+const tap = new Tap(() => {});
+const mark = "INPOD_SESSION=folder-" + process.pid;
+await launch(tap, { command: ["sleep", "30"], environment: { PATH: process.env.PATH!, INPOD_SESSION: "folder-" + process.pid }, groups: ["hostname"], mark, onDeath: "stop", folder: ${JSON.stringify(left)} });
+console.log("launched");
+`,
+  );
+  const us = spawn(process.execPath, ["--import", "tsx", holder], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(us.stdout, "data");
+  assert.ok(existsSync(join(left, "link")));
+  us.kill("SIGKILL");
+  await once(us, "exit");
+  const until = Date.now() + 10_000;
+  while (existsSync(left) && Date.now() < until) await new Promise((r) => setTimeout(r, 20));
+  assert.ok(!existsSync(left));
+  assert.equal(readFileSync(other, "latin1"), "not ours");
 });

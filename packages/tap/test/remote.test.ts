@@ -1,6 +1,15 @@
 /** Calls that C serves below the remote root: TypeScript is never asked. */
 import assert from "node:assert/strict";
-import { lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { TapPathRule } from "../src/index.ts";
 import { makeRemoteRoot } from "./remote-root.ts";
@@ -216,4 +225,51 @@ int main(void) {
 }`;
   const ran = await run([compile("threads", source, "-pthread")], never);
   assert.equal(ran.stdout, "20000\n");
+});
+
+test("where TypeScript is to be asked first, serveRemote() does the call, and a descriptor of ours can be the answer", async () => {
+  const asked: string[] = [];
+  tap.setRemote({ ...root, isAsked: true });
+  const ran = await run(
+    ["bash", "-c", "cat /app/config/a.txt; cd /app/config && cat a.txt"],
+    (event) => {
+      if (event.kind !== "path") return;
+      asked.push(`${event.call} ${event.path}${event.isBelowRemote ? " below" : ""}`);
+      if (event.call === "open" && event.path === "/app/config/a.txt" && !event.isBelowRemote)
+        tap.replyDescriptor(event.token, openSync(root.at("/elsewhere/secret"), "r"));
+      else tap.serveRemote(event.token, event.path, { fallback: false });
+    },
+  );
+  tap.setRemote(root);
+  assert.match(ran.stdout, /^elsewhere\n/, ran.stderr);
+  assert.ok(asked.includes("open /app/config/a.txt"), asked.join("\n"));
+});
+
+test("a remote root that stands in a directory of this machine: what is opened from its directories is the pod's", async () => {
+  const place = join(folder, "root");
+  mkdirSync(join(place, "app/sub"), { recursive: true });
+  writeFileSync(join(place, "app/sub/file"), "from the prefix\n");
+  writeFileSync(join(folder, "beside"), "not the pod's\n");
+  const rootFd = openSync(place, "r");
+  const { dev: device } = statSync(place, { bigint: true });
+  tap.setRemote({ rootFd, device, prefix: place });
+  const ran = await python(
+    "prefix.py",
+    `import os
+d = os.open("/app", os.O_RDONLY | os.O_DIRECTORY)
+print(os.read(os.open("sub/file", os.O_RDONLY, dir_fd=d), 100).decode(), end="")
+print(os.read(os.open("../app/sub/file", os.O_RDONLY, dir_fd=d), 100).decode(), end="")
+other = os.open(${JSON.stringify(folder)}, os.O_RDONLY | os.O_DIRECTORY)
+print(os.read(os.open("beside", os.O_RDONLY, dir_fd=other), 100).decode(), end="")
+try: os.open("../../beside", os.O_RDONLY, dir_fd=d)
+except OSError as error: print(error.strerror)
+`,
+  );
+  tap.setRemote(root);
+  closeSync(rootFd);
+  assert.equal(
+    ran.stdout,
+    "from the prefix\nfrom the prefix\nnot the pod's\nNo such file or directory\n",
+    ran.stderr,
+  );
 });

@@ -54,6 +54,16 @@ int reply_readlink(const struct call *call, struct op *op) {
   return 0;
 }
 
+static int inject(struct op *op, int fd) {
+  int result = op_inject(op, fd, (op->flags & O_CLOEXEC) != 0);
+  if (result < 0) {
+    close(fd);
+    if (result == -ENOENT) op_drop(op);
+    else op_reply(op, 0, -result);
+  }
+  return result;
+}
+
 /* replyFile(token, name, content, mode, mtime ns as BigInt): a sealed memfd as the result of open. */
 int reply_file(const struct call *call, struct op *op) {
   char name[250];
@@ -66,14 +76,11 @@ int reply_file(const struct call *call, struct op *op) {
   napi_get_value_bigint_int64(call->env, call->arguments[4], &mtime_ns, &lossless);
   int fd = sealed_file(name, content, length, (mode_t)int_of(call, 3), mtime_ns);
   if (fd < 0) return op_reply(op, 0, -fd);
-  int result = op_inject(op, fd, (op->flags & O_CLOEXEC) != 0);
-  if (result < 0) {
-    close(fd);
-    if (result == -ENOENT) op_drop(op);
-    else op_reply(op, 0, -result);
-  }
-  return result;
+  return inject(op, fd);
 }
+
+/* replyDescriptor(token, fd): takes the fd. */
+int reply_descriptor(const struct call *call, struct op *op) { return inject(op, int_of(call, 1)); }
 
 /* ---- acting on the process's own socket ---- */
 

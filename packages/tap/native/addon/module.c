@@ -153,6 +153,7 @@ static const struct answer answers[] = {
     {"replyStat", reply_stat},
     {"replyReadlink", reply_readlink},
     {"replyFile", reply_file},
+    {"replyDescriptor", reply_descriptor},
     {"serveRemote", serve_remote_js},
     {"bindSocket", bind_socket},
     {"replyBound", reply_bound},
@@ -209,6 +210,8 @@ NAPI_MODULE_INIT() {
       {"reapOrphan", reap_orphan},
       {"raiseFileLimit", raise_file_limit},
       {"probeGetFd", probe_get_fd},
+      {"makeNode", make_node},
+      {"setTimes", set_times},
       {"statistics", statistics_js},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)

@@ -97,14 +97,20 @@ struct remote_root {
   int fd; /* O_PATH; -1: there is none */
   dev_t device;
   bool read_only; /* what no rule gives the pod is not written to below its directories */
+  bool asks;      /* TypeScript is asked before anything is looked up here */
+  const char *prefix; /* what the kernel's paths of its directories begin with; NULL: nothing, it is a mount of its own */
 };
-void remote_set(int fd, dev_t device, int hint_fd, bool read_only);
+/* `root.fd` is duplicated, `root.prefix` kept for ever. */
+void remote_set(struct remote_root root, int hint_fd);
 struct remote_root remote_get(void);
 /* Whether a program may hold or work in a directory of the pod. */
 bool remote_is_entered(void);
 void remote_enter(void);
-/* Whether /proc/…/cwd or …/fd/N is a directory of the pod; asks no server. */
-bool remote_is_below(const char *proc_link);
+/*
+ * Whether /proc/…/cwd or …/fd/N is a directory of the pod; asks no server. `path`: what the link says, which becomes the
+ * pod's.
+ */
+bool remote_is_below(const char *proc_link, char *path);
 /* openat2 below a place's root, from the cache if it can be, else after a hint. A descriptor or -errno. */
 int remote_open(const struct path_work *work, const struct place *place, uint64_t flags, uint64_t mode);
 

@@ -61,8 +61,8 @@ static ssize_t read_base(const struct path_work *work, int directory, char *base
   if (length < 0) return -errno;
   base[length] = 0;
   if (base[0] != '/') return -ENOTDIR; /* a pipe, a memfd: the kernel knows what to say */
-  *is_remote = remote_is_entered() && remote_is_below(link);
-  return length;
+  *is_remote = remote_is_entered() && remote_is_below(link, base);
+  return (ssize_t)strlen(base);
 }
 
 /* Below the pod's own directories only what the user himself says is not the pod's. */

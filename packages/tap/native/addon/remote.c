@@ -23,8 +23,8 @@ static struct remote_root remote = {.fd = -1};
 static bool entered;
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 
-void remote_set(int fd, dev_t device, int hint_fd, bool read_only) {
-  int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+void remote_set(struct remote_root root, int hint_fd) {
+  int copy = root.fd < 0 ? -1 : fcntl(root.fd, F_DUPFD_CLOEXEC, 0);
   hint_start(hint_fd);
   pthread_rwlock_wrlock(&lock);
   int before = remote.fd;
@@ -36,7 +36,8 @@ void remote_set(int fd, dev_t device, int hint_fd, bool read_only) {
   } else if (before >= 0) {
     close(before);
   }
-  remote = (struct remote_root){copy, device, read_only};
+  remote = root;
+  remote.fd = copy;
   pthread_rwlock_unlock(&lock);
 }
 
@@ -50,12 +51,22 @@ struct remote_root remote_get(void) {
 bool remote_is_entered(void) { return __atomic_load_n(&entered, __ATOMIC_RELAXED); }
 void remote_enter(void) { __atomic_store_n(&entered, true, __ATOMIC_RELAXED); }
 
-bool remote_is_below(const char *proc_link) {
+/* In a directory of ours that others see, too: what stands below it, as a path of its own. */
+static bool strip(const char *prefix, char *path) {
+  size_t length = strlen(prefix);
+  if (strncmp(path, prefix, length) != 0 || (path[length] && path[length] != '/')) return false;
+  if (!path[length]) strcpy(path, "/");
+  else memmove(path, path + length, strlen(path + length) + 1);
+  return true;
+}
+
+bool remote_is_below(const char *proc_link, char *path) {
   struct statx x;
   struct remote_root root = remote_get();
   /* An empty mask: the device is told without asking the server. */
   if (root.fd < 0 || syscall(__NR_statx, AT_FDCWD, proc_link, AT_STATX_DONT_SYNC, 0, &x) != 0) return false;
-  return makedev(x.stx_dev_major, x.stx_dev_minor) == root.device;
+  if (makedev(x.stx_dev_major, x.stx_dev_minor) != root.device) return false;
+  return !root.prefix || strip(root.prefix, path);
 }
 
 /* What is created gets the mode that the program's own umask leaves. */

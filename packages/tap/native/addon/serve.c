@@ -108,6 +108,11 @@ static int refusal(enum path_verdict verdict) {
   return verdict == VERDICT_READ_ONLY ? EROFS : 0;
 }
 
+static bool is_asked(void) {
+  struct remote_root root = remote_get();
+  return root.fd < 0 || root.asks;
+}
+
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
   struct place *place = &work->place;
   if (place->verdict == VERDICT_LOCAL && !place->from_remote) return false;
@@ -119,7 +124,7 @@ bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
   struct op *op = op_new(work->listener, notif, work->tgid, place->path, &joined);
   if (!op) return joined;
   op->path = strdup(place->path);
-  if (place->verdict == VERDICT_ASK || (place->verdict == VERDICT_REMOTE && remote_get().fd < 0)) {
+  if (place->verdict == VERDICT_ASK || (place->verdict == VERDICT_REMOTE && is_asked())) {
     ask(op, work);
     return true;
   }

@@ -75,6 +75,10 @@ void call_js(napi_env env, napi_value callback, void *context, void *data);
 int sealed_file(const char *name, const char *content, size_t length, mode_t mode, int64_t mtime_ns);
 napi_value environment_file(napi_env env, napi_callback_info info);
 
+/* nodes.c */
+napi_value make_node(napi_env env, napi_callback_info info);
+napi_value set_times(napi_env env, napi_callback_info info);
+
 /* answers.c: each takes the op that the first argument names, and what it returns is the result */
 int reply(const struct call *call, struct op *op);
 int continue_natively(const struct call *call, struct op *op);
@@ -82,6 +86,7 @@ int reply_stat(const struct call *call, struct op *op);
 int reply_readlink(const struct call *call, struct op *op);
 int serve_remote_js(const struct call *call, struct op *op);
 int reply_file(const struct call *call, struct op *op);
+int reply_descriptor(const struct call *call, struct op *op);
 int bind_socket(const struct call *call, struct op *op);
 int reply_bound(const struct call *call, struct op *op);
 int listen_socket(const struct call *call, struct op *op);

@@ -118,12 +118,18 @@ napi_value set_name(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* setRemote(rootFd, device as BigInt, hintFd, isReadOnly): -1, 0n, -1 when there is none (any more). */
+/* setRemote(rootFd, device as BigInt, hintFd, isReadOnly, isAsked, prefix or ""): -1, 0n, -1 when there is none (any more). */
 napi_value set_remote(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
+  struct remote_root root = {.fd = int_of(&call, 0), .read_only = bool_of(&call, 3), .asks = bool_of(&call, 4)};
   uint64_t device = 0;
   bool lossless;
   napi_get_value_bigint_uint64(env, call.arguments[1], &device, &lossless);
-  remote_set(int_of(&call, 0), (dev_t)device, int_of(&call, 2), bool_of(&call, 3));
+  root.device = (dev_t)device;
+  char prefix[LONGEST_PATH] = "";
+  size_t length = 0;
+  napi_get_value_string_latin1(env, call.arguments[5], prefix, sizeof prefix, &length);
+  if (length > 0) root.prefix = strdup(prefix);
+  remote_set(root, int_of(&call, 2));
   return NULL;
 }

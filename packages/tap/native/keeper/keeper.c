@@ -1,5 +1,5 @@
 /*
- * inpod-keeper MODE MARK          (fd 3: the seccomp listener, fd 4: the lifeline, fd 5: held calls, kept.h)
+ * inpod-keeper MODE MARK [FOLDER] (fd 3: the seccomp listener, fd 4: the lifeline, fd 5: held calls, kept.h)
  *
  * Without anybody who holds the listener, every trapped call of the user's tree would fail with ENOSYS
  * for ever. The keeper holds it too and sleeps while inpod lives. When the lifeline (a pipe whose other end
@@ -7,11 +7,13 @@
  *   MODE continue: each trapped call goes on natively, for as long as any process of the tree lives;
  *   MODE stop:     the same, while all processes whose environment has MARK (INPOD_SESSION=…) are
  *                  ended: SIGTERM, and SIGKILL three seconds later.
- * In both, the calls that inpod had received and not answered are answered first (held.c).
+ * In both, the calls that inpod had received and not answered are answered first (held.c), and FOLDER, with all that
+ * is in it, is removed.
  * If inpod writes one byte to the lifeline before its end, the mode is "continue": a clean end that
  * leaves daemons behind on purpose.
  */
 #define _GNU_SOURCE
+#include "folder.h"
 #include "held.h"
 #include <dirent.h>
 #include <errno.h>
@@ -105,7 +107,7 @@ static void continue_one(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   held_open(HELD_CALLS);
   signal(SIGPIPE, SIG_IGN);
   int stopping = strcmp(argv[1], "stop") == 0;
@@ -117,6 +119,7 @@ int main(int argc, char **argv) {
   }
   held_answer_all(LISTENER, remember);
   if (stopping) end_tree(argv[2], SIGTERM);
+  if (argc == 4) folder_remove(argv[3]);
   long look_at = now_ms() + GRACE_MS;
   for (;;) {
     struct pollfd listener = {LISTENER, POLLIN, 0};
