@@ -25,8 +25,9 @@ export type StreamHeader =
   | { readonly kind: "file"; readonly path: ByteString; readonly limitBytes: number }
   /**
    * session → agent: requests of the file service one way, answers and events the other (file-service/). Any number
-   * of them; handles are the session's, and outlive the streams. Reset with ESTALE when the target's container has
-   * ended: a stream opened anew reaches the next one's files.
+   * of them, up to four at a time; handles are the session's, and outlive the streams. Leases are the stream's that
+   * asked for one last, and end with it. Reset with ESTALE when the target's container has ended: a stream opened anew
+   * reaches the next one's files.
    */
   | { readonly kind: "files" }
   /** agent → session: a stolen connection. `client` is its true peer, `local` the address it was sent to. */

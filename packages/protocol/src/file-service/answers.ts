@@ -88,7 +88,7 @@ export type FileAnswers = { readonly [Op in FileOperation]: Values<(typeof ANSWE
 
 export type FileEvent =
   /**
-   * `directory` was leased. `name`: what in it is another now; "": the directory itself.
+   * `directory` was leased. `name`: what in it is another now; "": the directory itself, and any name in it.
    * `what`: "changed" attributes or content; "appeared" or "disappeared" the name (perhaps in another's place);
    * "gone": the directory was moved, removed or covered, and with it all that is below has lost its lease.
    */

@@ -11,6 +11,8 @@ export const ATTRIBUTE_FLAGS = {
   /**
    * Of a directory: from now on an event tells when a name in it comes, goes or is another file, and when the
    * attributes or the content of one that is not `unwatched` change. Writing through a shared mapping tells nobody.
+   * What happened while the lease was being given is told behind the answer that gives it; any other answer may be
+   * overtaken by an event, and what it says of that name is then to be believed no longer than without a lease.
    */
   leased: 2,
   /** A name of a directory that may be read and not searched: only the type and the inode are known. */

@@ -17,7 +17,7 @@
 #endif
 
 static int root = -1;
-static bool has_openat2;
+static bool has_openat2, sees_mounts;
 
 static int open_at_once(const char *path) {
   struct open_how how = {
@@ -34,7 +34,12 @@ void below_begin(int root_fd) {
   int fd = open_at_once("/");
   has_openat2 = fd >= 0;
   if (fd >= 0) close(fd);
+  struct statx x;
+  sees_mounts = !syscall(SYS_statx, root, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) &&
+                x.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT;
 }
+
+bool mounts_are_seen(void) { return sees_mounts; }
 
 int below_root_fd(void) { return root; }
 

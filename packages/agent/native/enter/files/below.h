@@ -20,6 +20,9 @@ int below_reopen(int path_fd, int flags);
 // The same, to list a directory. ENOTDIR for what is none.
 int below_directory(int path_fd);
 
+// Whether the kernel says where something is mounted (Linux 5.8): only then can be told what a watch does not see.
+bool mounts_are_seen(void);
+
 int stat_of(int fd, struct worker_stat *stat);
 // Of a name in a directory; a link is that itself.
 int stat_at(int dir_fd, const char *name, struct worker_stat *stat);

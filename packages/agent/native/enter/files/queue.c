@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "cursors.h"
+#include "watching.h"
 
 enum { MOST_REQUESTS = 1024, MOST_BYTES = 16 << 20 };
 
@@ -80,7 +82,7 @@ static int name_handles(struct request *request) {
     case WORKER_LOCK:
       return name_handle(request, 0, 0);
     case WORKER_FORGET:
-      generations[session]++;
+      request->watcher = watch_forget(session, ++generations[session]);
       if (request->header.flags & 1) return 0;
       request->forgotten = handles_unlist(session);
       for (struct handle *each = request->forgotten; each; each = each->next) each->users++;
@@ -150,6 +152,8 @@ void queue_opened(struct request *request, int fd) {
 }
 
 void queue_done(struct request *request) {
+  watcher_close(request->watcher);
+  if (request->header.operation == WORKER_FORGET) cursors_forget(request->header.session);
   int closing[2] = {-1, -1};
   pthread_mutex_lock(&lock);
   running[request->header.session]--;

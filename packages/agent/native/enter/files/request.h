@@ -6,6 +6,7 @@
 #include "worker.h"
 
 struct watch_pin;
+struct watcher;
 
 struct request {
   struct request *next;
@@ -17,7 +18,9 @@ struct request {
   // Directories whose events wait for the answer (watching.h).
   struct watch_pin *pins;
   int error; // known before it is begun
-  struct handle *forgotten; // of FORGET: to be closed
+  // Of FORGET: to be closed.
+  struct handle *forgotten;
+  struct watcher *watcher;
   size_t body_length;
   uint8_t body[];
 };

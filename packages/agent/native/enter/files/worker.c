@@ -16,6 +16,7 @@
 #include "below.h"
 #include "queue.h"
 #include "send.h"
+#include "watching.h"
 
 static int socket_fd;
 static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
@@ -121,6 +122,7 @@ static void *serve(void *unused) {
       send_all(out.bytes, out.length);
     }
     free(out.bytes);
+    watch_answered(request);
     queue_done(request);
   }
   return NULL;
@@ -170,6 +172,7 @@ static void run_worker(const struct target *target, pid_t parent, int result_fd,
   mallopt(M_ARENA_MAX, 2);
   handles_begin(raise_descriptors());
   below_begin(target->root_fd);
+  watching_begin();
   if (!begin(mark)) _exit(0);
   queue_begin(serve);
   for (struct request *request; (request = read_request());) queue_put(request);
