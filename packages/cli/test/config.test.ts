@@ -31,6 +31,7 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
       notFound: [],
       mapping: [],
       fallback: true,
+      autoMount: true,
     },
     outgoing: { tcp: true, udp: true, ignoreLocalhost: false },
     incoming: {
@@ -142,6 +143,7 @@ test("every key but the agent's arrives", (t) => {
         mapping: { "^/d": "/e" },
         fallback: false,
       },
+      magic: { auto_mount: false },
       hostname: false,
       network: {
         incoming: {
@@ -194,6 +196,7 @@ test("every key but the agent's arrives", (t) => {
         notFound: ["^/c"],
         mapping: [["^/d", "/e"]],
         fallback: false,
+        autoMount: false,
       },
       outgoing: {
         tcp: true,

@@ -126,14 +126,13 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "network.outgoing.filter.local": ["udp://10.1.2.3"],
     "network.dns": false,
   }),
-  ...all("feature.", "works", { "magic.aws": true }),
+  ...all("feature.", "works", { "magic.aws": true, "magic.auto_mount": false }),
   ...all("feature.", "no effect", {
     "env.load_from_process": true,
     "fs.readonly_file_buffer": 128000,
   }),
   ...all("feature.", "not yet", {
     "fs.read_write": ["^/data"],
-    "magic.auto_mount": false,
     "magic.turbo": true,
     "network.ipv6": false,
     "network.incoming.http_filter.header_filter": "x: y",
@@ -222,7 +221,6 @@ export const HARMLESS: readonly (readonly [path: string, value: unknown])[] = [
   ["agent.flush_connections", false],
   ["agent.nftables", true],
   ["agent.inject_headers", false],
-  ["feature.magic.auto_mount", true],
   ["feature.magic.turbo", false],
   ["feature.network.ipv6", true],
   ["feature.copy_target", false],

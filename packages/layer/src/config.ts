@@ -10,6 +10,8 @@ export interface LayerConfig {
     readonly notFound: readonly string[];
     readonly mapping: readonly (readonly [regex: string, replacement: string])[];
     readonly fallback: boolean;
+    /** Whether the container's volumes are the pod's in every mode but "local". */
+    readonly autoMount: boolean;
   };
   readonly outgoing: {
     readonly tcp: boolean;

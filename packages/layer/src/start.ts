@@ -72,7 +72,7 @@ export class PreparedTap {
           readFile: readSmallFile,
           realpath,
         }),
-        volumeMounts: options.volumeMounts,
+        volumeMounts: config.files.autoMount ? options.volumeMounts : [],
       },
       resolver: await podResolver(session, config),
       reporter,

@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compileMapping, mapPath } from "../src/rules/path-mapping.ts";
-import {
-  compilePathRules,
-  decidePath,
-  type PathConfig,
-  type PathFacts,
-  type PathOperation,
-} from "../src/rules/paths.ts";
+import { compilePathRules, type PathConfig, type PathFacts } from "../src/rules/path-rules.ts";
+import { decidePath, type PathOperation } from "../src/rules/paths.ts";
 
 const CONFIG: PathConfig = {
   mode: "read",

@@ -5,13 +5,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PathOperation, Tap } from "@inpod/tap";
-import {
-  compilePathRules,
-  decidePath,
-  type PathConfig,
-  type PathDecision,
-  type PathFacts,
-} from "../src/rules/paths.ts";
+import { compilePathRules, type PathConfig, type PathFacts } from "../src/rules/path-rules.ts";
+import { decidePath, type PathDecision } from "../src/rules/paths.ts";
 import { operationName, toTapRules } from "../src/tap-rules.ts";
 
 const tap = new Tap(() => {});

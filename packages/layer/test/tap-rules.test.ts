@@ -4,14 +4,8 @@ import { test } from "node:test";
 import { PathOperation, Tap } from "@inpod/tap";
 import { matches } from "../src/rules/match.ts";
 import { compileMapping, mapPath } from "../src/rules/path-mapping.ts";
-import {
-  compilePathRules,
-  decidePath,
-  type PathConfig,
-  type PathFacts,
-  type PathRule,
-  type PathVerdict,
-} from "../src/rules/paths.ts";
+import { compilePathRules, type PathConfig, type PathFacts } from "../src/rules/path-rules.ts";
+import { decidePath, type PathRule, type PathVerdict } from "../src/rules/paths.ts";
 import { operationName, ruleAsked, toTapRule, toTapRules } from "../src/tap-rules.ts";
 
 const tap = new Tap(() => {});

@@ -71,6 +71,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.fs.not_found": ({ layer }) => layer.files.notFound,
   "feature.fs.mapping": ({ layer }) => object(layer.files.mapping),
   "feature.fs.fallback": ({ layer }) => layer.files.fallback,
+  "feature.magic.auto_mount": ({ layer }) => layer.files.autoMount,
   "feature.hostname": ({ layer }) => layer.hostname,
   "feature.network.incoming.mode": ({ layer }) => layer.incoming.mode,
   "feature.network.incoming.ports": ({ layer }) => layer.incoming.ports,

@@ -105,11 +105,10 @@ export const feature = section({
         "whether your AWS credentials are hidden; false is `aws` in feature.local_credentials",
         { into: "feature.local_credentials" },
       ),
-      auto_mount: notYet("whether the pod's volumes are the pod's files in every mode but local", {
-        why: "they always are",
-        harmless: z.literal(true),
-        type: "boolean",
-      }),
+      auto_mount: works(
+        flag,
+        "whether files in the container's volumes are the pod's in every mode but local",
+      ),
       turbo: notYet("whether loopback stays local for Next.js", {
         harmless: z.literal(false),
         type: "boolean",

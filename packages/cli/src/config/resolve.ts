@@ -77,7 +77,10 @@ export function resolve(
     env: environmentOf(file.feature?.env ?? true, overrides),
     localCredentials: localCredentialsOf(file.feature),
     layer: {
-      files: filesOf(file.feature?.fs ?? true, overrides),
+      files: {
+        ...filesOf(file.feature?.fs ?? true, overrides),
+        autoMount: file.feature?.magic?.auto_mount ?? true,
+      },
       outgoing: outgoingOf(networkOf(file).outgoing, overrides),
       incoming,
       dns: overrides.dns ?? dnsOf(networkOf(file).dns),
@@ -128,7 +131,10 @@ function localCredentialsOf(feature: FileConfig["feature"]): readonly Credential
   return CREDENTIAL_KINDS.filter((kind) => kinds.includes(kind) || (kind === "aws" && keepsAws));
 }
 
-function filesOf(fs: NonNullable<Feature["fs"]>, overrides: Overrides): LayerConfig["files"] {
+function filesOf(
+  fs: NonNullable<Feature["fs"]>,
+  overrides: Overrides,
+): Omit<LayerConfig["files"], "autoMount"> {
   const said =
     typeof fs === "string"
       ? { mode: fs }

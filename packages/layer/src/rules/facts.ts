@@ -1,11 +1,11 @@
 /**
- * Where the developer's things are on this machine, for paths.ts. The only file of the rules
+ * Where the developer's things are on this machine, for path-rules.ts. The only file of the rules
  * that looks at the machine, through functions that its caller gives it.
  */
 import { posix } from "node:path";
 import type { ByteString } from "@inpod/protocol";
 import { textToBytes } from "./match.ts";
-import type { PathFacts } from "./paths.ts";
+import type { PathFacts } from "./path-rules.ts";
 
 /** The machine as facts.ts sees it. Paths in and out are JavaScript strings, as node:fs has them. */
 export interface MachineView {
