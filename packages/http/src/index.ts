@@ -4,10 +4,31 @@
  * given: parsers tell spans. Whatever two programs could read differently is *malformed*, with the reason, and
  * is for the pod as it came, never guessed.
  *
- * HTTP/2 is read at the edge, by node:http2.
+ * - `Detector`: the protocol, by a connection's first bytes.
+ * - `Splitter`: one client's HTTP/1 connection, each request to its destination.
+ * - *filter*: which requests somebody wants; `Routes`: who gets one if several want some. Both ask for a method,
+ *   a target and headers only, of any version.
+ *
+ * HTTP/2 is read at the edge, by node:http2: HPACK has a state for the whole connection, so that its frames
+ * cannot be passed on untouched to several destinations, and a decoder of our own would gain nothing. Requests
+ * of it come to the filters by `requestOfHttp2`.
  */
 export { fromLatin1, latin1 } from "./bytes.ts";
 export { type Detection, Detector, HTTP2_PREFACE } from "./detect.ts";
+export { describeFilter } from "./filter/describe.ts";
+export { type Answer, compileFilter, type Filter } from "./filter/filter.ts";
+export { FilterError } from "./filter/filter-error.ts";
+export { isConflict, type Relation, relate } from "./filter/judge.ts";
+export { type Conflict, Routes } from "./filter/routes.ts";
+export {
+  type FilterSpec,
+  type HttpFilterSpec,
+  parseFilter,
+  parseHttpFilter,
+  renderFilter,
+} from "./filter/spec.ts";
+export { type RequestFacts, requestOfHttp2, Subject } from "./filter/subject.ts";
+export type { TextPattern } from "./filter/text-pattern.ts";
 export { BodyReader, type OnPayload } from "./http1/body.ts";
 export {
   type Body,
