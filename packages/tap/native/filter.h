@@ -4,6 +4,7 @@
  * inpod by its arguments alone is let through in BPF, because a stop costs some 8 microseconds.
  */
 #pragma once
+#include "newer-calls.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -85,6 +86,36 @@ static void filter_trap_socket_error(struct filter *f) {
   filter_return(f, SECCOMP_RET_ALLOW);
 }
 
+static void filter_trap_all(struct filter *f, const long *numbers, size_t count) {
+  for (size_t i = 0; i < count; i++) filter_trap(f, numbers[i]);
+}
+
+/* All that look up a path: addon/calls.c has their arguments. Those that only have a descriptor are not among them. */
+static void filter_files(struct filter *f) {
+  static const long numbers[] = {
+      __NR_openat, __NR_openat2, __NR_faccessat, __NR_faccessat2, __NR_readlinkat, __NR_statfs, __NR_getcwd, __NR_chdir,
+      __NR_inotify_add_watch, __NR_name_to_handle_at, __NR_mkdirat, __NR_unlinkat, __NR_renameat2, __NR_linkat,
+      __NR_symlinkat, __NR_mknodat, __NR_fchmodat, NEWER_FCHMODAT2, __NR_truncate, __NR_getxattr, __NR_lgetxattr,
+      __NR_listxattr, __NR_llistxattr, __NR_setxattr, __NR_lsetxattr, __NR_removexattr, __NR_lremovexattr,
+      NEWER_SETXATTRAT, NEWER_GETXATTRAT, NEWER_LISTXATTRAT, NEWER_REMOVEXATTRAT,
+#if defined(__NR_renameat)
+      __NR_renameat,
+#endif
+#if defined(__x86_64__)
+      __NR_open, __NR_creat, __NR_stat, __NR_lstat, __NR_access, __NR_readlink, __NR_mkdir, __NR_rmdir, __NR_unlink,
+      __NR_rename, __NR_link, __NR_symlink, __NR_mknod, __NR_chmod, __NR_chown, __NR_lchown, __NR_utime, __NR_utimes,
+#endif
+  };
+  filter_trap_all(f, numbers, sizeof numbers / sizeof *numbers);
+  filter_trap_unless_empty_path(f, __NR_newfstatat, 3);
+  filter_trap_unless_empty_path(f, __NR_statx, 2);
+  filter_trap_unless_empty_path(f, __NR_fchownat, 4);
+  filter_trap_pointer(f, __NR_utimensat, 1); /* NULL: of the descriptor itself */
+#if defined(__x86_64__)
+  filter_trap_pointer(f, __NR_futimesat, 1);
+#endif
+}
+
 static void filter_build(struct filter *f, unsigned groups) {
   f->length = 0;
   filter_load(f, offsetof(struct seccomp_data, arch));
@@ -99,22 +130,7 @@ static void filter_build(struct filter *f, unsigned groups) {
   /* Marks the process as changed: who is tapped is decided anew for each program. */
   filter_trap(f, __NR_execve);
   filter_trap(f, __NR_execveat);
-  if (groups & FILTER_FILES) {
-    filter_trap(f, __NR_openat);
-    filter_trap(f, __NR_openat2);
-    filter_trap_unless_empty_path(f, __NR_newfstatat, 3);
-    filter_trap_unless_empty_path(f, __NR_statx, 2);
-    filter_trap(f, __NR_faccessat);
-    filter_trap(f, __NR_faccessat2);
-    filter_trap(f, __NR_readlinkat);
-#if defined(__x86_64__)
-    filter_trap(f, __NR_open);
-    filter_trap(f, __NR_stat);
-    filter_trap(f, __NR_lstat);
-    filter_trap(f, __NR_access);
-    filter_trap(f, __NR_readlink);
-#endif
-  }
+  if (groups & FILTER_FILES) filter_files(f);
   if (groups & FILTER_HOSTNAME) filter_trap(f, __NR_uname);
   if (groups & FILTER_NETWORK) {
     filter_trap(f, __NR_connect);

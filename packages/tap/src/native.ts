@@ -44,7 +44,7 @@ export interface Native {
   continue(token: number): number;
   replyStat(token: number, fields: BigUint64Array): number;
   replyReadlink(token: number, target: Buffer): number;
-  serveRemote(token: number, path: string, fallback: boolean): number;
+  serveRemote(token: number, path: string, second: string, fallback: boolean): number;
   replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
   replyDescriptor(token: number, fd: number): number;
   bindSocket(token: number, port: number): number;

@@ -12,7 +12,8 @@ export type TrappedCall =
       readonly kind: "path";
       readonly token: number;
       readonly tgid: number;
-      readonly call: "open" | "stat" | "access" | "readlink";
+      /** Without a remote root only the first four; any can be continued, failed or served below the remote root. */
+      readonly call: PathCallName;
       /** Absolute and normalised; latin1, a byte in each char. */
       readonly path: string;
       /** O_… of open, AT_… of stat and access. */
@@ -27,7 +28,19 @@ export type TrappedCall =
        * then serves the developer's file of that path.
        */
       readonly isBelowRemote: boolean;
+      /** Of rename and link: where to. */
+      readonly second?: {
+        readonly path: string;
+        readonly rule: number;
+        readonly isBelowRemote: boolean;
+      };
     };
+
+export type PathCallName =
+  | ("open" | "stat" | "access" | "readlink")
+  | ("statfs" | "inotify" | "handle" | "getxattr" | "listxattr" | "chdir" | "exec")
+  | ("chmod" | "chown" | "utime" | "truncate" | "setxattr" | "removexattr")
+  | ("mkdir" | "unlink" | "rmdir" | "mknod" | "symlink" | "link" | "rename");
 
 interface SocketCall {
   readonly token: number;
@@ -251,9 +264,17 @@ export class Tap {
   replyReadlink(token: number, target: Buffer): void {
     this.#native.replyReadlink(token, target);
   }
-  /** C does the call below the remote root, with `path` (absolute; another one after mapping). */
-  serveRemote(token: number, path: string, options: { fallback: boolean }): void {
-    this.#native.serveRemote(token, path, options.fallback);
+  /**
+   * C does the call below the remote root, with `path` (absolute; another one after mapping).
+   *
+   * @param options.second of rename and link, where the second path is the pod's, too; else they fail with EXDEV
+   */
+  serveRemote(
+    token: number,
+    path: string,
+    options: { readonly fallback: boolean; readonly second?: string },
+  ): void {
+    this.#native.serveRemote(token, path, options.second ?? "", options.fallback);
   }
   /** `content` as a sealed memfd becomes the descriptor that open returns. */
   replyFile(

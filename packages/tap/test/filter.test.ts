@@ -21,9 +21,65 @@ const ARCHITECTURES = {
       ...{ execve: 59, execveat: 322, uname: 63 },
       ...{ open: 2, stat: 4, lstat: 6, access: 21, readlink: 89 },
       ...{ openat: 257, openat2: 437, faccessat: 269, faccessat2: 439, readlinkat: 267 },
+      ...{
+        creat: 85,
+        mkdir: 83,
+        rmdir: 84,
+        unlink: 87,
+        rename: 82,
+        link: 86,
+        symlink: 88,
+        mknod: 133,
+      },
+      ...{
+        mkdirat: 258,
+        unlinkat: 263,
+        renameat: 264,
+        renameat2: 316,
+        linkat: 265,
+        symlinkat: 266,
+        mknodat: 259,
+      },
+      ...{
+        chmod: 90,
+        fchmodat: 268,
+        fchmodat2: 452,
+        chown: 92,
+        lchown: 94,
+        utime: 132,
+        utimes: 235,
+        truncate: 76,
+      },
+      ...{
+        getxattr: 191,
+        lgetxattr: 192,
+        listxattr: 194,
+        llistxattr: 195,
+        setxattr: 188,
+        lsetxattr: 189,
+      },
+      ...{
+        removexattr: 197,
+        lremovexattr: 198,
+        setxattrat: 463,
+        getxattrat: 464,
+        listxattrat: 465,
+        removexattrat: 466,
+      },
+      ...{ statfs: 137, getcwd: 79, chdir: 80, inotify_add_watch: 254, name_to_handle_at: 303 },
       ...{ connect: 42, bind: 49, listen: 50, getsockname: 51, getpeername: 52 },
     },
-    other: { newfstatat: 262, statx: 332, accept: 43, accept4: 288, sendto: 44, recvfrom: 45 },
+    other: {
+      newfstatat: 262,
+      statx: 332,
+      fchownat: 260,
+      accept: 43,
+      accept4: 288,
+      sendto: 44,
+      recvfrom: 45,
+      utimensat: 280,
+    },
+    futimesat: 261,
     getsockopt: 55,
     /** read, write, epoll_wait: data and waiting are never stopped. */
     untouched: [0, 1, 232],
@@ -34,9 +90,39 @@ const ARCHITECTURES = {
     trapped: {
       ...{ execve: 221, execveat: 281, uname: 160 },
       ...{ openat: 56, openat2: 437, faccessat: 48, faccessat2: 439, readlinkat: 78 },
+      ...{
+        mkdirat: 34,
+        unlinkat: 35,
+        renameat: 38,
+        renameat2: 276,
+        linkat: 37,
+        symlinkat: 36,
+        mknodat: 33,
+      },
+      ...{ fchmodat: 53, fchmodat2: 452, truncate: 45 },
+      ...{ getxattr: 8, lgetxattr: 9, listxattr: 11, llistxattr: 12, setxattr: 5, lsetxattr: 6 },
+      ...{
+        removexattr: 14,
+        lremovexattr: 15,
+        setxattrat: 463,
+        getxattrat: 464,
+        listxattrat: 465,
+        removexattrat: 466,
+      },
+      ...{ statfs: 43, getcwd: 17, chdir: 49, inotify_add_watch: 27, name_to_handle_at: 264 },
       ...{ connect: 203, bind: 200, listen: 201, getsockname: 204, getpeername: 205 },
     },
-    other: { newfstatat: 79, statx: 291, accept: 202, accept4: 242, sendto: 206, recvfrom: 207 },
+    other: {
+      newfstatat: 79,
+      statx: 291,
+      fchownat: 54,
+      accept: 202,
+      accept4: 242,
+      sendto: 206,
+      recvfrom: 207,
+      utimensat: 88,
+    },
+    futimesat: undefined,
     getsockopt: 209,
     /** read, write, epoll_pwait, and x86-64's numbers of open, stat and connect. */
     untouched: [63, 64, 22, 2, 4, 42],
@@ -102,7 +188,8 @@ function evaluate(code: readonly Instruction[], { arch, nr, args = [] }: Call): 
 }
 
 for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
-  const { compiler, audit: arch, trapped, other, getsockopt, untouched } = architecture;
+  const { compiler, audit: arch, trapped, getsockopt, untouched, futimesat } = architecture;
+  const other = { ...architecture.other, futimesat: futimesat ?? -1 };
   test(`on ${name} the filter stops these calls, and no others`, (t) => {
     try {
       execFileSync(compiler, ["--version"], { stdio: "ignore" });
@@ -116,8 +203,9 @@ for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
     for (const [call, flags] of [
       ["newfstatat", 3],
       ["statx", 2],
+      ["fchownat", 4],
     ] as const) {
-      const args = [0n, 0n, 0n, 0n];
+      const args = [0n, 0n, 0n, 0n, 0n];
       assert.equal(verdict(other[call], ...args), USER_NOTIF, call);
       args[flags] = AT_EMPTY_PATH;
       assert.equal(verdict(other[call], ...args), ALLOW, `${call} of a descriptor`);
@@ -127,10 +215,12 @@ for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
       ["accept4", 1],
       ["sendto", 4],
       ["recvfrom", 4],
+      ["utimensat", 1],
+      ...(futimesat === undefined ? [] : [["futimesat", 1] as const]),
     ] as const) {
       for (const address of [0x1000n, 0x7f00_0000_0000n]) {
         const args = [3n, 0n, 0n, 0n, 0n];
-        assert.equal(verdict(other[call], ...args), ALLOW, `${call} without an address`);
+        assert.equal(verdict(other[call], ...args), ALLOW, `${call} without it`);
         args[pointer] = address;
         assert.equal(verdict(other[call], ...args), USER_NOTIF, call);
       }

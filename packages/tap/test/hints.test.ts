@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { makeRemoteRoot } from "./remote-root.ts";
-import { run, script, tap } from "./support.ts";
+import { compile, run, script, tap } from "./support.ts";
 
 after(() => tap.unref()); // its threads would keep this process alive
 
@@ -22,6 +22,21 @@ while message := ours.recv(5000):
   if "made" in path: open(sys.argv[1] + path, "w").write("made\\n")
   ours.send(message[:4])
 `;
+
+const TIMER = `#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/time.h>
+#include <unistd.h>
+static void nothing(int s) { (void)s; }
+int main(int argc, char **argv) {
+  struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_RESTART};
+  sigaction(SIGALRM, &action, 0);
+  struct itimerval often = {{0, 5000}, {0, 5000}};
+  setitimer(ITIMER_REAL, &often, 0);
+  if (open(argv[argc - 1], O_CREAT | O_EXCL | O_WRONLY, 0600) < 0) perror("open");
+  else puts("created, and only once");
+}`;
 
 test("a cold path is hinted once and then looked up; without an answer it is looked up, too", async () => {
   const root = await makeRemoteRoot();
@@ -58,6 +73,13 @@ test("a cold path is hinted once and then looked up; without an answer it is loo
   assert.equal((await cat("/app/made")).stdout, "made\n");
   assert.deepEqual(hinted, ["/app/made"], "in the cache, so no second hint");
   assert.match((await cat("/app/silent2")).stderr, /No such file/);
+  // While the hint is waited for a timer interrupts the call some hundred times, and each restart is the same call.
+  const joined = tap.statistics().joined;
+  const created = await run([compile("timer", TIMER), "/app/silent3"], (event) => {
+    if (event.kind === "path") assert.fail(`asked: ${event.path}`);
+  });
+  assert.equal(created.stdout, "created, and only once\n", created.stderr);
+  assert.ok(tap.statistics().joined > joined + 20, "it was not interrupted");
   server.kill("SIGKILL");
   await Promise.all([once(server, "exit"), once(lines, "close")]);
   assert.match((await cat("/app/made3")).stderr, /No such file/);

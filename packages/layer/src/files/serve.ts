@@ -67,6 +67,10 @@ export class Files {
             call.token,
             Buffer.from(await this.#session.files.readlink(path), "latin1"),
           );
+          return;
+        default:
+          // They are asked about when there is a remote root, and then it is there that they are served.
+          this.#stayLocal(call, path, "without the pod's filesystem only looked at and read");
       }
     } catch (error) {
       const errno = errnoOf(error);

@@ -20,18 +20,19 @@ int reply(const struct call *call, struct op *op) {
 int continue_natively(const struct call *call, struct op *op) {
   (void)call;
   /* From a directory of the pod the kernel would go on in the pod. */
-  if (!op->work || !op->work->place.from_remote) return op_continue(op);
+  if (!op->work || !(op->work->place.from_remote || op->work->second.from_remote)) return op_continue(op);
   serve_local(op);
   return 0;
 }
 
-/* serveRemote(token, path, fallback): below the remote root, here in C. */
+/* serveRemote(token, path, second, fallback): below the remote root, here in C. second: "" where there is none. */
 int serve_remote_js(const struct call *call, struct op *op) {
-  char path[LONGEST_PATH + 1];
-  size_t length = 0;
+  char path[LONGEST_PATH + 1], second[LONGEST_PATH + 1];
+  size_t length = 0, second_length = 0;
   napi_get_value_string_latin1(call->env, call->arguments[1], path, sizeof path, &length);
-  if (!op->work || length == 0) return op_reply(op, 0, EIO);
-  serve_remote(op, path, bool_of(call, 2));
+  napi_get_value_string_latin1(call->env, call->arguments[2], second, sizeof second, &second_length);
+  if (!op->work || length == 0 || length >= LONGEST_PATH) return op_reply(op, 0, EIO);
+  serve_remote(op, path, second, bool_of(call, 3));
   return 0;
 }
 

@@ -14,12 +14,15 @@ struct event {
   char *text;
   uint16_t port;
   int error;
-  bool is_below_remote;
+  bool is_below_remote, is_second_below_remote;
+  char *second_text;
+  int second_rule;
 };
 
 static void emit(struct event *event) {
   if (!to_js || napi_call_threadsafe_function(to_js, event, napi_tsfn_nonblocking) != napi_ok) {
     free(event->text);
+    free(event->second_text);
     free(event);
   }
 }
@@ -35,7 +38,12 @@ void emit_op(struct op *op) {
   struct event *event = event_new(EVENT_OP);
   event->op = *op;
   if (op->path) event->text = strdup(op->path);
-  event->is_below_remote = op->work && op->work->place.below_remote;
+  if (op->work) {
+    event->is_below_remote = op->work->place.below_remote;
+    event->is_second_below_remote = op->work->second.below_remote;
+    event->second_rule = op->work->second.rule;
+    if (op->second_path) event->second_text = strdup(op->second_path);
+  }
   event->token = op_unclaim(op);
   emit(event);
 }
@@ -64,6 +72,15 @@ static int access_mode(const struct op *op) {
   return (int)op->args[2];
 }
 
+static napi_value describe_second(napi_env env, const struct event *event) {
+  napi_value second;
+  napi_create_object(env, &second);
+  put(env, second, "path", text(env, event->second_text));
+  put(env, second, "rule", number(env, event->second_rule));
+  put(env, second, "isBelowRemote", boolean(env, event->is_second_below_remote));
+  return second;
+}
+
 static void describe_op(napi_env env, napi_value object, const struct event *event) {
   const struct op *op = &event->op;
   put(env, object, "kind", text(env, op_names[op->kind]));
@@ -76,6 +93,7 @@ static void describe_op(napi_env env, napi_value object, const struct event *eve
     put(env, object, "operation", number(env, op->operation));
     put(env, object, "rule", number(env, op->rule));
     put(env, object, "isBelowRemote", boolean(env, event->is_below_remote));
+    if (event->second_text) put(env, object, "second", describe_second(env, event));
     return;
   }
   put(env, object, "fd", number(env, (int)op->args[0]));
@@ -123,5 +141,6 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
     napi_call_function(env, undefined, callback, 1, &object, NULL);
   }
   free(event->text);
+  free(event->second_text);
   free(event);
 }

@@ -64,6 +64,7 @@ static void release_locked(struct op *op) {
   if (op->work) places_free(op->work);
   free(op->work);
   free(op->path);
+  free(op->second_path);
   free(op->payload);
   uint32_t slot = op->slot, generation = op->generation;
   memset(op, 0, sizeof *op);
@@ -74,13 +75,15 @@ static void release_locked(struct op *op) {
   held_count--;
 }
 
-/* The op of the same call, or NULL. `path`: of a path call, what the pointer in `args` pointed at. */
-static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path) {
+static bool is_same(const char *path, const char *other) { return !path || !other || strcmp(path, other) == 0; }
+
+/* The op of the same call, or NULL. Paths: of a path call, what the pointers in `args` pointed at. */
+static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
   for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
     if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
     if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
     /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
-    if (path && op->path && strcmp(path, op->path) != 0) continue;
+    if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
     return op;
   }
   return NULL;
@@ -91,15 +94,15 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
  * one. It joins the op that is still in flight (or finished unheard), else an interval timer shorter than
  * a connect would start a new connection for ever.
  */
-static bool join_locked(const struct seccomp_notif *notif, int listener, const char *path) {
-  struct op *op = same_locked(notif, listener, path);
+static bool join_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
+  struct op *op = same_locked(notif, listener, path, second);
   /*
    * While the op is being answered nobody knows yet which it is: the same call again because the answer came
    * too late, or the program's next one with the same arguments because it has the answer already.
    */
   while (op && op->answering) {
     pthread_cond_wait(&answered, &mutex);
-    op = same_locked(notif, listener, path);
+    op = same_locked(notif, listener, path, second);
   }
   if (!op) return false;
   if (op->waiting && !op->claimed) {
@@ -119,14 +122,14 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
   return true;
 }
 
-struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path,
+struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, const char *second,
                   bool *joined) {
   struct op *op = NULL;
   *joined = false;
   pthread_mutex_lock(&mutex);
   if (free_count < 0)
     for (free_count = 0; free_count < KEPT_CALLS; free_count++) free_slots[free_count] = KEPT_CALLS - 1 - free_count;
-  if (join_locked(notif, listener, path)) {
+  if (join_locked(notif, listener, path, second)) {
     *joined = true;
   } else if (free_count > 0) {
     int slot = free_slots[--free_count];
@@ -171,6 +174,11 @@ uint64_t op_unclaim(struct op *op) {
   return token;
 }
 
+/*
+ * One moment remains in which an answer is lost although the kernel took it: a signal has just ended the wait, and the
+ * thread has not told yet (seccomp_do_user_notification in Linux' seccomp.c). Some 50 ns long, and only an answer without
+ * a descriptor has it; the restarted call is then a new one.
+ */
 enum how { REPLY, CONTINUE, INJECT, INJECT_OR_KEEP };
 
 /* Answers whichever notification the call has by now: it may have been restarted since the op was made. */

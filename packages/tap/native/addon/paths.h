@@ -11,7 +11,12 @@
 /* ---- calls.c: the calls ---- */
 
 enum call_kind {
-  CALL_OPEN, CALL_STAT, CALL_ACCESS, CALL_READLINK,
+  /* serve-look.c */
+  CALL_OPEN, CALL_STAT, CALL_ACCESS, CALL_READLINK, CALL_STATFS, CALL_INOTIFY, CALL_HANDLE, CALL_UNKNOWN,
+  /* serve-attributes.c */
+  CALL_CHMOD, CALL_CHOWN, CALL_UTIMES, CALL_TRUNCATE, CALL_GETXATTR, CALL_LISTXATTR, CALL_SETXATTR, CALL_REMOVEXATTR,
+  /* serve-names.c */
+  CALL_MKDIR, CALL_UNLINK, CALL_MKNOD, CALL_SYMLINK, CALL_LINK, CALL_RENAME,
 };
 
 struct path_call {
@@ -21,6 +26,7 @@ struct path_call {
   int8_t flags;           /* which argument has O_… or AT_…; -1: `fixed` are they */
   int operation;          /* enum path_operation; 0: its flags tell */
   int fixed;
+  int8_t second_directory, second_path; /* 0: there is none */
 };
 
 /* NULL: no path call. */
@@ -83,7 +89,7 @@ struct path_work {
   int flags, operation;
   uint64_t how_resolve; /* of openat2 */
   uint64_t how_mode;
-  struct place place;
+  struct place place, second; /* the second one only of calls with two paths: its `path` is NULL else */
   uint64_t token;
 };
 
@@ -111,8 +117,13 @@ void remote_enter(void);
  * pod's.
  */
 bool remote_is_below(const char *proc_link, char *path);
-/* openat2 below a place's root, from the cache if it can be, else after a hint. A descriptor or -errno. */
-int remote_open(const struct path_work *work, const struct place *place, uint64_t flags, uint64_t mode);
+/*
+ * openat2 of `walk` below a place's root, from the cache if it can be, else after a hint about the place. A descriptor
+ * or -errno.
+ */
+int remote_open(const struct path_work *work, const struct place *place, const char *walk, uint64_t flags, uint64_t mode);
+/* The calling thread makes files with the umask that the program has. */
+void remote_take_umask(pid_t tid);
 
 /* hint.c: tells the server a whole path before it is looked up; returns when it is ready, or after two seconds */
 void hint_start(int fd);
@@ -123,7 +134,7 @@ void hint_path(const char *path);
 /* From a receiving thread. `work` is copied; its place becomes the call's. True: it was taken care of. */
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work);
 /* TypeScript decided it: claimed. `path`: another one than the call's (mapping), or NULL. */
-void serve_remote(struct op *op, const char *path, bool fallback);
+void serve_remote(struct op *op, const char *path, const char *second, bool fallback);
 /* The developer's file, where natively the kernel would not find it. */
 void serve_local(struct op *op);
 
@@ -136,11 +147,19 @@ struct outcome {
   const void *answer; /* goes to the program's memory at `to`; NULL: nothing does */
   size_t length;
   uint64_t to;
+  void *heap; /* freed with it */
   char room[LONGEST_PATH];
 };
 void serve_open(const struct path_work *work, struct outcome *outcome);
-void serve_stat(const struct path_work *work, struct outcome *outcome);
-void serve_access(const struct path_work *work, struct outcome *outcome);
-void serve_readlink(const struct path_work *work, struct outcome *outcome);
+void serve_look(const struct path_work *work, struct outcome *outcome);
+void serve_attributes(const struct path_work *work, struct outcome *outcome);
+void serve_names(const struct path_work *work, struct outcome *outcome);
+/* The call's path as an O_PATH descriptor, of a link itself where its flags say so; or -errno. */
+int serve_path(const struct path_work *work);
+/* That descriptor as a path: what a call without a variant for descriptors is made with. */
+enum { SELF_PATH = 32 };
+void serve_self(int fd, char path[SELF_PATH]);
 /* Whether doing it twice is something else than doing it once. */
 bool serve_acts(const struct path_work *work);
+/* An argument as a string into `into`: 0 or -errno. */
+int serve_string(const struct path_work *work, int argument, char *into, size_t size);

@@ -39,9 +39,10 @@ static bool has_parent_dots(const char *path) {
   return false;
 }
 
-/* "x/" and "x/." are directories, and nothing else. */
-static bool names_directory(const char *path, size_t length) {
-  return path[length - 1] == '/' || (length > 1 && path[length - 1] == '.' && path[length - 2] == '/');
+/* What normalising takes from the end, but the kernel must see: "x/" and "x/." are directories, and nothing else. */
+static const char *directory_end(const char *path, size_t length) {
+  if (path[length - 1] == '/') return "/";
+  return length > 1 && path[length - 1] == '.' && path[length - 2] == '/' ? "/." : "";
 }
 
 static bool is_within(const char *path, const char *base, size_t length) {
@@ -117,30 +118,40 @@ static bool place_of(const struct path_work *work, int directory_argument, int p
   if (place->below_remote || (has_parent_dots(given) && given[0] == '/' && walks_as_given(given))) {
     place->walk = strdup(whole);
   } else {
-    if (names_directory(given, (size_t)length) && path_length > 1) strcpy(path + path_length, "/");
+    if (path_length > 1) strcpy(path + path_length, directory_end(given, (size_t)length));
     place->walk = strdup(path);
   }
   return place->walk != NULL;
 }
 
+static bool decide_one(struct path_work *work, int directory, int path, struct place *place) {
+  place->rule = -1;
+  if (!place_of(work, directory, path, place)) return false;
+  if (place->from_remote && work->how_resolve & (RESOLVE_IN_ROOT | RESOLVE_BENEATH)) {
+    /* It stays below the descriptor by itself, so the kernel may go on from there. */
+    place->verdict = VERDICT_LOCAL;
+    place->from_remote = false;
+  }
+  return true;
+}
+
 void places_decide(struct path_work *work) {
   const struct path_call *call = work->call;
-  struct place *place = &work->place;
-  place->rule = -1;
-  if (classify(work) != 0 || !place_of(work, call->directory, call->path, place)) {
-    place->verdict = VERDICT_LOCAL;
-    place->from_remote = false;
-    return;
-  }
-  /* It stays below the descriptor by itself, so the kernel may go on from there. */
-  if (place->from_remote && work->how_resolve & (RESOLVE_IN_ROOT | RESOLVE_BENEATH)) {
-    place->verdict = VERDICT_LOCAL;
-    place->from_remote = false;
-  }
+  bool is_known = classify(work) == 0 && decide_one(work, call->directory, call->path, &work->place);
+  if (is_known && call->second_path)
+    is_known = decide_one(work, call->second_directory, call->second_path, &work->second);
+  if (is_known) return;
+  work->place.verdict = work->second.verdict = VERDICT_LOCAL;
+  work->place.from_remote = work->second.from_remote = false;
+}
+
+static void place_free(struct place *place) {
+  free(place->path);
+  free(place->walk);
+  place->path = place->walk = NULL;
 }
 
 void places_free(struct path_work *work) {
-  free(work->place.path);
-  free(work->place.walk);
-  work->place.path = work->place.walk = NULL;
+  place_free(&work->place);
+  place_free(&work->second);
 }

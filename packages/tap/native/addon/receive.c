@@ -90,7 +90,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
       handled = handle_path(listener, notif, tgid, call);
     } else {
       bool joined;
-      struct op *op = op_new(listener, notif, tgid, NULL, &joined);
+      struct op *op = op_new(listener, notif, tgid, NULL, NULL, &joined);
       if (joined) return;
       if (op) {
         if (handle(op)) return;
@@ -141,14 +141,22 @@ bool receive_may_block(void) {
   return my_crew && is_replaced;
 }
 
+/* Never counts a thread that then does not receive: the others would rest for it. */
+static bool crew_needs(struct crew *crew) {
+  int waiting = __atomic_load_n(&crew->waiting, __ATOMIC_SEQ_CST);
+  while (waiting < crew->wanted)
+    if (__atomic_compare_exchange_n(&crew->waiting, &waiting, waiting + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      return true;
+  return false;
+}
+
 /* True: it receives (again). False: it was not needed for long. */
 static bool crew_step_in(struct crew *crew) {
-  if (__atomic_add_fetch(&crew->waiting, 1, __ATOMIC_SEQ_CST) <= crew->wanted) return true;
+  if (crew_needs(crew)) return true;
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += IDLE_SECONDS;
   pthread_mutex_lock(&crew->mutex);
-  __atomic_sub_fetch(&crew->waiting, 1, __ATOMIC_SEQ_CST);
   crew->resting++;
   bool in_time = true;
   while (!crew->called && !crew->is_over && in_time)

@@ -70,7 +70,7 @@ bool remote_is_below(const char *proc_link, char *path) {
 }
 
 /* What is created gets the mode that the program's own umask leaves. */
-static void take_umask(pid_t tid) {
+void remote_take_umask(pid_t tid) {
   static __thread bool is_own;
   char path[32], status[1024];
   snprintf(path, sizeof path, "/proc/%d/status", tid);
@@ -107,23 +107,23 @@ static int open_local(const struct path_work *work, const char *path, uint64_t f
   return fd;
 }
 
-int remote_open(const struct path_work *work, const struct place *place, uint64_t flags, uint64_t mode) {
+int remote_open(const struct path_work *work, const struct place *place, const char *walk, uint64_t flags, uint64_t mode) {
   uint64_t resolve = RESOLVE_IN_ROOT | work->how_resolve;
   bool makes = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
-  if (makes) take_umask(work->tid);
-  if (place->verdict == VERDICT_LOCAL) return open_local(work, place->walk, flags, mode, resolve);
+  if (makes) remote_take_umask(work->tid);
+  if (place->verdict == VERDICT_LOCAL) return open_local(work, walk, flags, mode, resolve);
   int root = remote_get().fd;
   if (root < 0) return -EIO;
   int fd;
   if (makes || flags & O_TRUNC) {
     /* Such opens are never made from the cache, but whether the way is known can be asked. */
-    fd = open_how(root, place->walk, O_PATH | O_NOFOLLOW, 0, resolve | RESOLVE_CACHED);
+    fd = open_how(root, walk, O_PATH | O_NOFOLLOW, 0, resolve | RESOLVE_CACHED);
     if (fd >= 0) close(fd);
   } else {
-    fd = open_how(root, place->walk, flags, mode, resolve | RESOLVE_CACHED);
+    fd = open_how(root, walk, flags, mode, resolve | RESOLVE_CACHED);
     if (fd != -EAGAIN) return fd;
   }
   if (work->how_resolve & RESOLVE_CACHED) return -EAGAIN;
   if (fd == -EAGAIN) hint_path(place->path);
-  return open_again(root, place->walk, flags, mode, resolve);
+  return open_again(root, walk, flags, mode, resolve);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef __O_TMPFILE
@@ -33,11 +34,11 @@ static mode_t type_of(int fd) {
  * given in its place: good for fstat, openat and the like as well.
  */
 static int open_path(const struct path_work *work, int flags) {
-  int place = remote_open(work, &work->place, (uint64_t)(flags & PATH_FLAGS), 0);
+  int place = remote_open(work, &work->place, work->place.walk, (uint64_t)(flags & PATH_FLAGS), 0);
   if (place < 0) return place;
   mode_t type = type_of(place);
-  char self[32];
-  snprintf(self, sizeof self, "/proc/self/fd/%d", place);
+  char self[SELF_PATH];
+  serve_self(place, self);
   int fd = -1, error = EOPNOTSUPP;
   if (type == S_IFLNK) {
     error = ELOOP;
@@ -57,6 +58,7 @@ void serve_open(const struct path_work *work, struct outcome *outcome) {
   uint64_t mode = 0;
 #if defined(__x86_64__)
   if (work->nr == __NR_open) mode = work->args[2];
+  if (work->nr == __NR_creat) mode = work->args[1];
 #endif
   if (work->nr == __NR_openat) mode = work->args[3];
   if (is_strict) mode = work->how_mode;
@@ -69,7 +71,7 @@ void serve_open(const struct path_work *work, struct outcome *outcome) {
     return;
   }
   /* A FIFO of the pod is none here, and must not keep this thread. */
-  int fd = remote_open(work, &work->place, (uint64_t)(flags | O_NONBLOCK), mode);
+  int fd = remote_open(work, &work->place, work->place.walk, (uint64_t)(flags | O_NONBLOCK), mode);
   fail(outcome, fd);
   if (fd < 0) return;
   if (type_of(fd) == S_IFIFO && work->place.verdict == VERDICT_REMOTE) {
@@ -82,25 +84,20 @@ void serve_open(const struct path_work *work, struct outcome *outcome) {
   outcome->fd = fd;
 }
 
-/* The call's path as an O_PATH descriptor. */
-static int look_up(const struct path_work *work, int flags) {
+int serve_path(const struct path_work *work) {
   bool stays = (work->flags & AT_SYMLINK_NOFOLLOW) != 0;
-  return remote_open(work, &work->place, (uint64_t)(O_PATH | (stays ? O_NOFOLLOW : 0) | flags), 0);
+  return remote_open(work, &work->place, work->place.walk, (uint64_t)(O_PATH | (stays ? O_NOFOLLOW : 0)), 0);
 }
+
+void serve_self(int fd, char path[SELF_PATH]) { snprintf(path, SELF_PATH, "/proc/self/fd/%d", fd); }
 
 static const int STAT_FLAGS =
     AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC | AT_EMPTY_PATH;
 
-void serve_stat(const struct path_work *work, struct outcome *outcome) {
-  if (work->flags & ~STAT_FLAGS) { /* of a descriptor newer kernels do not look at them */
-    outcome->error = EINVAL;
-    return;
-  }
-  int fd = look_up(work, 0);
-  fail(outcome, fd);
-  if (fd < 0) return;
+static int look_stat(const struct path_work *work, int fd, struct outcome *outcome) {
   int flags = (work->flags & ~AT_SYMLINK_NOFOLLOW) | AT_EMPTY_PATH;
   long failed;
+  if (flags & ~STAT_FLAGS) return -EINVAL; /* of a descriptor newer kernels do not look at them */
   outcome->answer = outcome->room;
   if (work->nr == __NR_statx) {
     failed = syscall(__NR_statx, fd, "", flags, (unsigned)work->args[3], outcome->room);
@@ -109,37 +106,60 @@ void serve_stat(const struct path_work *work, struct outcome *outcome) {
   } else {
     failed = syscall(__NR_newfstatat, fd, "", outcome->room, flags);
     outcome->length = sizeof(struct stat);
-    outcome->to = work->args[work->nr == __NR_newfstatat ? 2 : 1];
+    outcome->to = work->args[work->call->path + 1];
   }
-  if (failed) outcome->error = errno;
-  close(fd);
+  return failed ? -errno : 0;
 }
 
-void serve_access(const struct path_work *work, struct outcome *outcome) {
-  int fd = look_up(work, 0);
-  fail(outcome, fd);
-  if (fd < 0) return;
+static int look_access(const struct path_work *work, int fd) {
   int mode = (int)work->args[work->call->path + 1];
   int flags = (work->flags & ~AT_SYMLINK_NOFOLLOW) | AT_EMPTY_PATH;
-  if (syscall(__NR_faccessat2, fd, "", mode, flags) != 0) outcome->error = errno;
-  close(fd);
+  return syscall(__NR_faccessat2, fd, "", mode, flags) ? -errno : 0;
 }
 
-void serve_readlink(const struct path_work *work, struct outcome *outcome) {
-  int64_t size = (int32_t)work->args[work->call->path + 2];
-  if (size <= 0) {
-    outcome->error = EINVAL;
-    return;
-  }
-  int fd = look_up(work, 0);
-  fail(outcome, fd);
-  if (fd < 0) return;
+static int look_readlink(const struct path_work *work, int fd, struct outcome *outcome) {
+  int size = (int)work->args[work->call->path + 2];
+  if (size <= 0) return -EINVAL;
   ssize_t length = readlinkat(fd, "", outcome->room, sizeof outcome->room);
   /* ENOENT is what Linux says of what is no link when its path is empty. */
-  if (length < 0) outcome->error = errno == ENOENT ? EINVAL : errno;
-  close(fd);
+  if (length < 0) return errno == ENOENT ? -EINVAL : -errno;
   outcome->length = length < size ? (size_t)length : (size_t)size;
   outcome->value = (int64_t)outcome->length;
   outcome->answer = outcome->room;
   outcome->to = work->args[work->call->path + 1];
+  return 0;
+}
+
+static int look_statfs(const struct path_work *work, int fd, struct outcome *outcome) {
+  if (syscall(__NR_fstatfs, fd, outcome->room) != 0) return -errno;
+  outcome->answer = outcome->room;
+  outcome->length = sizeof(struct statfs);
+  outcome->to = work->args[1];
+  return 0;
+}
+
+static int look(const struct path_work *work, int fd, struct outcome *outcome) {
+  switch (work->call->kind) {
+    case CALL_STAT:
+      return look_stat(work, fd, outcome);
+    case CALL_ACCESS:
+      return look_access(work, fd);
+    case CALL_READLINK:
+      return look_readlink(work, fd, outcome);
+    case CALL_STATFS:
+      return look_statfs(work, fd, outcome);
+    case CALL_INOTIFY:
+      /* Of what happens in the pod the kernel here hears nothing. Programs poll when there are no watches left. */
+      return -ENOSPC;
+    case CALL_HANDLE:
+      return -EOPNOTSUPP;
+    default:
+      return -ENOSYS; /* a call so new that everybody has another way */
+  }
+}
+
+void serve_look(const struct path_work *work, struct outcome *outcome) {
+  int fd = serve_path(work);
+  fail(outcome, fd < 0 ? fd : look(work, fd, outcome));
+  if (fd >= 0) close(fd);
 }

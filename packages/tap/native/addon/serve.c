@@ -9,20 +9,16 @@
 enum { DEADLINE_MS = 15000 };
 
 static void serve_kind(const struct path_work *work, struct outcome *outcome) {
-  switch (work->call->kind) {
-    case CALL_OPEN:
-      serve_open(work, outcome);
-      return;
-    case CALL_STAT:
-      serve_stat(work, outcome);
-      return;
-    case CALL_ACCESS:
-      serve_access(work, outcome);
-      return;
-    case CALL_READLINK:
-      serve_readlink(work, outcome);
-      return;
-  }
+  enum call_kind kind = work->call->kind;
+  if (kind == CALL_OPEN) serve_open(work, outcome);
+  else if (kind < CALL_CHMOD) serve_look(work, outcome);
+  else if (kind < CALL_MKDIR) serve_attributes(work, outcome);
+  else serve_names(work, outcome);
+}
+
+int serve_string(const struct path_work *work, int argument, char *into, size_t size) {
+  ssize_t length = memory_read_string(work->tid, work->args[argument], into, size);
+  return length < 0 ? (int)length : 0;
 }
 
 bool serve_acts(const struct path_work *work) { return work->operation == PATH_WRITE; }
@@ -48,7 +44,7 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
 
 /* The pod has no such file: the developer's, if there is one. */
 static bool go_native(struct path_work *work) {
-  if (work->place.from_remote) {
+  if (work->place.from_remote) { /* natively the kernel would go on in the pod */
     work->place.verdict = VERDICT_LOCAL;
     return false;
   }
@@ -62,12 +58,14 @@ static void serve_now(struct path_work *work) {
   for (;;) {
     outcome.value = outcome.error = 0;
     outcome.fd = -1;
-    outcome.answer = NULL;
+    outcome.answer = outcome.heap = NULL;
     serve_kind(work, &outcome);
     if (!is_missing(outcome.error) || work->place.verdict == VERDICT_LOCAL || !work->place.fallback) break;
+    free(outcome.heap);
     if (go_native(work)) return;
   }
   answer(work, &outcome);
+  free(outcome.heap);
 }
 
 static void serve_later(void *argument) {
@@ -81,7 +79,7 @@ static struct path_work *work_copy(struct path_work *work) {
   struct path_work *copy = malloc(sizeof *copy);
   if (!copy) abort();
   *copy = *work;
-  work->place.path = work->place.walk = NULL; /* they are the copy's */
+  work->place.path = work->place.walk = work->second.path = work->second.walk = NULL; /* they are the copy's */
   return copy;
 }
 
@@ -103,28 +101,48 @@ static void ask(struct op *op, struct path_work *work) {
 }
 
 /* A verdict that needs no look-up. 0: it does. */
-static int refusal(enum path_verdict verdict) {
+static int refusal_of(enum path_verdict verdict) {
   if (verdict == VERDICT_NOT_FOUND) return ENOENT;
   return verdict == VERDICT_READ_ONLY ? EROFS : 0;
 }
 
-static bool is_asked(void) {
-  struct remote_root root = remote_get();
-  return root.fd < 0 || root.asks;
+static bool stays_native(const struct place *place) {
+  return !place->path || (place->verdict == VERDICT_LOCAL && !place->from_remote);
+}
+
+/* Of both paths. From the pod to this machine there is no rename or link, as from one disk to another. */
+static int refusal(const struct path_work *work) {
+  int first = refusal_of(work->place.verdict);
+  if (first || !work->second.path) return first;
+  int second = refusal_of(work->second.verdict);
+  if (second) return second;
+  return (work->place.verdict == VERDICT_REMOTE) != (work->second.verdict == VERDICT_REMOTE) ? EXDEV : 0;
+}
+
+static bool is_asked(const struct path_work *work) {
+  bool is_remote = work->place.verdict == VERDICT_REMOTE || work->second.verdict == VERDICT_REMOTE;
+  if (is_remote && remote_get().asks) return true;
+  return work->place.verdict == VERDICT_ASK || (work->second.path && work->second.verdict == VERDICT_ASK);
 }
 
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
-  struct place *place = &work->place;
-  if (place->verdict == VERDICT_LOCAL && !place->from_remote) return false;
-  if (refusal(place->verdict)) {
-    notification_reply(work->listener, notif->id, 0, refusal(place->verdict));
+  if (stays_native(&work->place) && stays_native(&work->second)) return false;
+  bool asks = is_asked(work);
+  if (!asks && remote_get().fd < 0) {
+    if (work->call->kind > CALL_READLINK) return false; /* without a remote root TypeScript serves only those */
+    asks = work->place.verdict == VERDICT_REMOTE;
+  }
+  int refused = asks ? 0 : refusal(work);
+  if (refused) {
+    notification_reply(work->listener, notif->id, 0, refused);
     return true;
   }
   bool joined;
-  struct op *op = op_new(work->listener, notif, work->tgid, place->path, &joined);
+  struct op *op = op_new(work->listener, notif, work->tgid, work->place.path, work->second.path, &joined);
   if (!op) return joined;
-  op->path = strdup(place->path);
-  if (place->verdict == VERDICT_ASK || (place->verdict == VERDICT_REMOTE && is_asked())) {
+  op->path = strdup(work->place.path);
+  if (work->second.path) op->second_path = strdup(work->second.path);
+  if (asks) {
     ask(op, work);
     return true;
   }
@@ -142,21 +160,29 @@ static void serve_decided(struct op *op) {
   pool_run(serve_later, work);
 }
 
-void serve_remote(struct op *op, const char *path, bool fallback) {
-  struct place *place = &op->work->place;
+static void take_path(struct place *place, const char *path) {
   place->verdict = VERDICT_REMOTE;
-  place->fallback = fallback && op->operation != PATH_WRITE;
-  if (path && strcmp(path, place->path) != 0) {
-    free(place->path);
-    free(place->walk);
-    place->path = strdup(path);
-    place->walk = strdup(path);
-    if (!place->path || !place->walk) abort();
+  if (strcmp(path, place->path) == 0) return;
+  free(place->path);
+  free(place->walk);
+  place->path = strdup(path);
+  place->walk = strdup(path);
+  if (!place->path || !place->walk) abort();
+}
+
+void serve_remote(struct op *op, const char *path, const char *second, bool fallback) {
+  struct path_work *work = op->work;
+  if (work->second.path && !*second) {
+    op_reply(op, 0, EXDEV);
+    return;
   }
+  take_path(&work->place, path);
+  if (work->second.path) take_path(&work->second, second);
+  work->place.fallback = fallback && op->operation != PATH_WRITE;
   serve_decided(op);
 }
 
 void serve_local(struct op *op) {
-  op->work->place.verdict = VERDICT_LOCAL;
+  op->work->place.verdict = op->work->second.verdict = VERDICT_LOCAL;
   serve_decided(op);
 }

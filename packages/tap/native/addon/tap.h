@@ -56,7 +56,7 @@ struct op {
   uint8_t *payload;
   size_t payload_length;
   /* paths (paths.h) */
-  char *path; /* what the rules are about: by it a restarted call is known, too */
+  char *path, *second_path; /* what the rules are about: by them a restarted call is known, too */
   int flags, operation, rule;
   struct path_work *work; /* of one that TypeScript was asked about */
   int kept_fd;            /* of a finished open, for the restarted call; -1: none */
@@ -65,8 +65,9 @@ struct op {
 };
 
 int64_t now_ns(void);
-/* A new op for a notification, or NULL: table full, or the call has joined an op in flight. `path`: or NULL. */
-struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, bool *joined);
+/* A new op for a notification, or NULL: table full, or the call has joined an op in flight. Paths: or NULL. */
+struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, const char *second,
+                  bool *joined);
 uint64_t op_token(const struct op *op);
 /* Makes the op of a token the caller's alone; NULL when it was answered, has expired, or is another's. */
 struct op *op_claim(uint64_t token);
