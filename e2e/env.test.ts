@@ -249,17 +249,10 @@ describe("inpod env on a cluster", { skip: noCluster, timeout: 400_000 }, () => 
     await nothingLeft();
   });
 
-  test("beside a session it uses that one's agent, and leaves it there; the target's events tell of both", async () => {
+  test("beside a session it uses that one's agent, and leaves it there; events tell of both, logs of no value", async () => {
     const session = startInpod([
-      "exec",
-      "-n",
-      namespace,
-      "-t",
-      orders,
-      "--",
-      "sh",
-      "-c",
-      "echo in; exec sleep 80",
+      ...["exec", "-n", namespace, "-t", orders, "-v", "-l", "trace", "--"],
+      ...["sh", "-c", "echo in; exec sleep 80"],
     ]);
     await session.says(/^in$/m);
     await untilAgentIsKnown(namespace, `inpod.dev/target=${orders.replace("pod/", "")}`);
@@ -268,6 +261,12 @@ describe("inpod env on a cluster", { skip: noCluster, timeout: 400_000 }, () => 
     assert.match(ran.stderr, /joined the agent of /);
     assert.ok((await inventory(namespace)).length > found.length, "the agent is still there");
     assert.doesNotMatch(session.output(), /agent is gone|is lost/);
+    const log = await kubectl(
+      ...["logs", "-n", namespace, "-l", "app.kubernetes.io/managed-by=inpod", "--tail=-1"],
+    );
+    assert.match(log, /session/);
+    assert.doesNotMatch(log, new RegExp(`${SECRET}|MII`));
+    assert.doesNotMatch(session.output(), new RegExp(`${SECRET}|MII`));
     session.interrupt();
     await session.done;
     const notes = await kubectl(

@@ -225,6 +225,20 @@ test("it needs no native addon: with every .node file removed env works, and exe
   rmSync(copy, { recursive: true });
 });
 
+test("it needs no Linux: where the platform is another one env works, and exec says what to do", async () => {
+  const other = `data:text/javascript,Object.defineProperty(process, "platform", { value: "darwin" })`;
+  const on = (...args: string[]): Promise<Outcome> =>
+    new Run(
+      sandbox.inLaptop([process.execPath, "--import", other, CLI, ...args], {
+        ...{ cwd: folder, env: OWN, stdio: ["ignore", "pipe", "pipe"], detached: true },
+      }),
+    ).ended;
+  const { code, stdout, stderr } = await on("env", "-t", `process/${pid}`);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /CHANGED +pod/);
+  assert.equal((await on("exec", "-t", `process/${pid}`, "--", "true")).code, 6);
+});
+
 test("no value is in anything that is said: --verbose, --explain, and every way to go wrong", async () => {
   const verbose = await run(["--verbose", "--explain"], { feature: FEATURE });
   assert.equal(verbose.code, 0, verbose.stderr);

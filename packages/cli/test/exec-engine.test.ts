@@ -163,6 +163,20 @@ describe("containers without a cluster", { skip: podmanMissing(), timeout: 170_0
   test("a program has the container's variables, name, files, volumes and neighbours", () =>
     hasFacts());
 
+  test("inpod env says which variables are its process's, and which only its settings have", async () => {
+    const argv = [process.execPath, CLI, "env", "-t", "podman/web", "--show-values"];
+    const [program, ...rest] = podman.command([`HOME=${folder}`, ...argv], folder);
+    const child = spawn(program, rest, {
+      env: { ...process.env, ...podman.env },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    const { code, stdout, stderr } = await new Run(child).ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^# GREETING +pod +from-the-container$/m);
+    assert.match(stdout, /^# ONLY_IN_SPEC +spec +in-the-spec$/m);
+  });
+
   test("a program takes the container's requests until it ends, and then the container has them again", async () => {
     const run = await steals();
     run.signalGroup("SIGINT");

@@ -16,12 +16,19 @@ export interface Credentials {
   readonly what: string;
   /** Names of variables, `*` for any text; with case. */
   readonly variables: readonly string[];
+  /** Of those, what says nothing of an identity: whom to trust, how a tool looks. */
+  readonly except?: readonly string[];
   /** Files and directories below $HOME. */
   readonly belowHome: readonly ByteString[];
 }
 
 export const CREDENTIALS: Readonly<Record<CredentialKind, Credentials>> = {
-  aws: { what: "AWS", variables: ["AWS_*"], belowHome: [".aws"] },
+  aws: {
+    what: "AWS",
+    variables: ["AWS_*"],
+    except: ["AWS_CA_BUNDLE", "AWS_PAGER"],
+    belowHome: [".aws"],
+  },
   azure: {
     what: "Azure",
     variables: [
@@ -29,6 +36,7 @@ export const CREDENTIALS: Readonly<Record<CredentialKind, Credentials>> = {
       // Terraform's names for the same.
       ...["ARM_ACCESS_KEY", "ARM_CLIENT_*", "ARM_OIDC_*", "ARM_SUBSCRIPTION_ID", "ARM_TENANT_ID"],
     ],
+    except: ["AZURE_CORE_*"],
     // Of az, of azd, and the token cache that Azure's libraries share.
     belowHome: [".azure", ".azd", ".IdentityService"],
   },
@@ -39,7 +47,8 @@ export const CREDENTIALS: Readonly<Record<CredentialKind, Credentials>> = {
       ...["GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", "GOOGLE_CLOUD_KEYFILE_JSON"],
       ...["GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT", "GCLOUD_PROJECT", "GCP_PROJECT"],
       // gcloud's; CLOUDSDK_PYTHON and the like say how it runs, and stay.
-      ...["CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME", "CLOUDSDK_AUTH_*", "CLOUDSDK_CORE_*"],
+      ...["CLOUDSDK_CONFIG", "CLOUDSDK_ACTIVE_CONFIG_NAME", "CLOUDSDK_AUTH_*"],
+      ...["CLOUDSDK_CORE_ACCOUNT", "CLOUDSDK_CORE_PROJECT"],
     ],
     belowHome: [".config/gcloud"],
   },
@@ -55,8 +64,12 @@ export function credentialVariables(
   names: readonly string[],
   kept: readonly CredentialKind[],
 ): string[] {
-  const hidden = CREDENTIAL_KINDS.filter((kind) => !kept.includes(kind)).flatMap(
-    (kind) => CREDENTIALS[kind].variables,
+  const hidden = CREDENTIAL_KINDS.filter((kind) => !kept.includes(kind)).map(
+    (kind) => CREDENTIALS[kind],
   );
-  return names.filter((name) => hidden.some((pattern) => matchesWildcard(pattern, name)));
+  const isAmong = (patterns: readonly string[], name: string): boolean =>
+    patterns.some((pattern) => matchesWildcard(pattern, name));
+  return names.filter((name) =>
+    hidden.some(({ variables, except = [] }) => isAmong(variables, name) && !isAmong(except, name)),
+  );
 }

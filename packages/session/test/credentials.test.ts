@@ -20,7 +20,13 @@ const KEPT = [
     "CLOUDSDK_PYTHON",
     "GOOGLE_API_KEY",
   ],
-  ...["KUBERNETES_SERVICE_HOST", "DOCKER_CONFIG", "PATH", "OPENAI_API_KEY"],
+  ...[
+    "KUBERNETES_SERVICE_HOST",
+    "DOCKER_CONFIG",
+    "PATH",
+    "OPENAI_API_KEY",
+    ...["AWS_CA_BUNDLE", "AZURE_CORE_OUTPUT", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"],
+  ],
 ];
 
 test("the variables of every cloud are hidden, and nothing that only looks like one", () => {

@@ -17,9 +17,10 @@ const excluded = (): string =>
 
 const credentials = (): string =>
   CREDENTIAL_KINDS.map((kind) => {
-    const { what, variables, belowHome } = CREDENTIALS[kind];
+    const { what, variables, except = [], belowHome } = CREDENTIALS[kind];
     const files = belowHome.map((path) => `~/${path}`);
-    return `- \`${kind}\` (${what}): ${code(variables)}; ${code(files)}`;
+    const but = except.length === 0 ? "" : ` but not ${code(except)}`;
+    return `- \`${kind}\` (${what}): ${code(variables)}${but}; ${code(files)}`;
   }).join("\n");
 
 /** @throws Error when the marks between which they stand are missing */
