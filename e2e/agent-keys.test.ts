@@ -120,7 +120,7 @@ describe("keys of the agent on a cluster", { skip: noCluster, timeout: 400_000 }
       assert.equal(spec.containers[0].securityContext.privileged, true);
     });
     await withAgent({ disabled_capabilities: ["NET_ADMIN"] }, ["-t", "pod/web"], async (inpod) => {
-      assert.match(inpod.output(), /agent: a job: incoming is not available because .*NET_ADMIN/);
+      assert.match(inpod.output(), /agent: a job: stealing is not available because .*NET_ADMIN/);
     });
   });
 

@@ -1,7 +1,7 @@
 /**
  * The agent: what runs beside a target. `enter` (native/enter, static C) has the rights: it joins the
- * target's namespaces, owns the rules, and is the parent of the file worker (the target's ids) and of
- * Node (no rights), which is the rest of this package. It never
+ * target's namespaces, owns the rules, opens packet sockets, and is the parent of the file worker (the target's
+ * ids), of the reader of packets and of Node (no rights), which is the rest of this package. It never
  * gives Node a capability, and leaves no rule behind when any of its processes dies.
  */
 export { Enter, type Rules } from "./control/enter.ts";
@@ -14,9 +14,15 @@ export { Worker } from "./files/worker.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";
 export { createLog, type Log, logToStderr } from "./log.ts";
 export { Metrics } from "./metrics.ts";
+export { type Capture, Mirror, type Watcher } from "./mirror/mirror.ts";
+export { OwnEnds } from "./mirror/own-ends.ts";
+export { endsOf, parsePacket } from "./mirror/packet.ts";
+export { Reassembly } from "./mirror/reassembly.ts";
+export { RecordReader } from "./mirror/records.ts";
+export { type Sink, STREAM_LIMITS, Streams } from "./mirror/streams.ts";
 export type { SessionParts } from "./sessions/session.ts";
 export { type Lifetime, Sessions } from "./sessions/sessions.ts";
 export { Target } from "./target.ts";
 
 /** File descriptors that enter gives to Node; native/enter/node.h has the same numbers. */
-export const NODE_FDS = { listen: 3, control: 4, files: 5, metrics: 6 } as const;
+export const NODE_FDS = { listen: 3, control: 4, files: 5, metrics: 6, packets: 7 } as const;

@@ -10,12 +10,15 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** How much an event matters; one that is not here is "info". */
 const LEVELS: Readonly<Record<string, LogLevel>> = {
   "accept-failed": "error",
+  "capture-lost": "error",
   "drain-failed": "error",
   "metrics-failed": "error",
   "release-failed": "error",
   "rules-lost": "error",
   "suspend-failed": "error",
   refused: "warn",
+  "mirror-lost": "warn",
+  "packets-lost": "warn",
   "steal-lost": "warn",
   "target-gone": "warn",
   "worker-gone": "warn",

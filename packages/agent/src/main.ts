@@ -12,6 +12,8 @@ import { Ports } from "./incoming/ports.ts";
 import { NODE_FDS } from "./index.ts";
 import { createLog, LOG_LEVELS } from "./log.ts";
 import { Metrics } from "./metrics.ts";
+import { Mirror } from "./mirror/mirror.ts";
+import { OwnEnds } from "./mirror/own-ends.ts";
 import { withoutHidden } from "./policy.ts";
 import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
@@ -20,6 +22,8 @@ import { Target } from "./target.ts";
 
 /** Tunnels and greetings at a time; a greeting that does not come is over after 5 s. */
 const MAX_CONNECTIONS = 160;
+/** Of copies that sessions have not taken yet; where there is a limit of memory, its share. */
+const MIRROR_BUDGET_BYTES = 64 * 1024 * 1024;
 const BUILD = `inpod-agent, protocol ${PROTOCOL_VERSION}`;
 
 const { values } = parseArgs({
@@ -75,6 +79,12 @@ const fileService = new FileService(worker, {
   budgetBytes: filesBudgetBytes,
 });
 const ports = new Ports(enter, log);
+const own = new OwnEnds();
+const mirror = new Mirror(
+  enter,
+  new Socket({ fd: NODE_FDS.packets, readable: true, writable: false }),
+  { own, log, budgetBytes: filesBudgetBytes ?? MIRROR_BUDGET_BYTES },
+);
 const target = new Target(enter, worker, log);
 const admission = new Admission({ publicKey, owner: values.owner });
 const metrics = new Metrics();
@@ -85,6 +95,8 @@ const sessions = new Sessions(
     files,
     fileService,
     ports,
+    mirror,
+    own,
     target,
     splice,
     log,
@@ -108,6 +120,7 @@ target.onGone = () => sessions.targetGone();
 enter.onEvent = (event) => {
   log(event.kind, { why: event.detail });
   if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
+  else if (event.kind === "capture-lost") mirror.lost(event.detail);
   else target.take(event);
 };
 

@@ -10,6 +10,8 @@ export class Metrics {
   streams = 0;
   /** Connections that were taken from the target. */
   stolen = 0;
+  /** Connections of which a session was given a copy. */
+  mirrored = 0;
   /** Connections to the agent's port that were no session. */
   refused = 0;
   readonly #tunnels = new Set<Socket>();
@@ -43,6 +45,12 @@ export class Metrics {
         "counter",
         "Connections taken from the target's ports.",
         this.stolen,
+      ],
+      [
+        "mirrored_connections_total",
+        "counter",
+        "Copies of connections to the target's ports.",
+        this.mirrored,
       ],
       ["refused_total", "counter", "Connections to the agent that were no session.", this.refused],
     ] as const;

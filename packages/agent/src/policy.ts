@@ -17,6 +17,12 @@ export function withoutHidden(target: TargetDescription, policy: Policy): Target
 }
 
 /** @throws Failure EPERM */
+export function mayMirror({ mirror }: Policy): void {
+  if (mirror === "allowed") return;
+  throw new Failure("EPERM", "inpod.dev/policy of the target says no-mirror");
+}
+
+/** @throws Failure EPERM */
 export function mayStealPort({ steal }: Policy): void {
   if (steal === "allowed") return;
   throw new Failure(

@@ -33,7 +33,7 @@ export class Target {
     this.#patienceMs = patienceMs;
   }
 
-  take(event: Exclude<EnterEvent, { kind: "rules-lost" }>): void {
+  take(event: Exclude<EnterEvent, { kind: "rules-lost" | "capture-lost" }>): void {
     switch (event.kind) {
       case "worker-ready":
         this.#worker.started(event.mark);

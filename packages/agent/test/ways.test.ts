@@ -25,7 +25,7 @@ test("without a target: the agent's own environment less its internals, its file
     ["KEPT", "1"],
     ["INPODX", "2"],
   ]);
-  assert.deepEqual(missing, { incoming: "there is no target" });
+  assert.deepEqual(missing, { incoming: "there is no target", mirror: "there is no target" });
   assert.equal(rest.hostname, hostname());
   const { size } = await agent.call<{ size: number }>("stat", "/etc/passwd", true);
   assert.ok(size > 0);

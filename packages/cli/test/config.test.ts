@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { load, loadValue, problems } from "./config-support.ts";
 
-test("without a file everything has mirrord's defaults, and nothing comes in, which one notice says", (t) => {
+test("without a file everything has mirrord's defaults, mirroring among them", (t) => {
   const config = load(t, {});
   assert.deepEqual(
-    { ...config, layer: undefined, notices: undefined, agent: undefined },
+    { ...config, layer: undefined, agent: undefined },
     {
       acceptInvalidCertificates: false,
       useProxy: true,
@@ -19,7 +19,6 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
       localCredentials: [],
       ignoredKeys: [],
       layer: undefined,
-      notices: undefined,
     },
   );
   assert.deepEqual(config.layer, {
@@ -35,7 +34,7 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
     },
     outgoing: { tcp: true, udp: true, ignoreLocalhost: false },
     incoming: {
-      mode: "off",
+      mode: "mirror",
       ports: undefined,
       ignorePorts: [],
       ignoreLocalhost: false,
@@ -47,7 +46,6 @@ test("without a file everything has mirrord's defaults, and nothing comes in, wh
     skipExtraBuildTools: [],
     skipProcesses: [],
   });
-  assert.match(config.notices.join(), /mirroring is not supported yet/);
 });
 
 test("JSON with comments and trailing commas, YAML and TOML say the same", (t) => {
@@ -225,7 +223,6 @@ test("every key but the agent's arrives", (t) => {
       skipExtraBuildTools: ["bazel"],
       skipProcesses: ["make", "gcc"],
     },
-    notices: [],
     ignoredKeys: [],
   });
 });
@@ -239,17 +236,14 @@ test("false in place of an object switches the whole feature off, and null is a 
     [off.layer.outgoing.tcp, off.layer.outgoing.udp, off.layer.dns, off.layer.incoming.mode],
     [false, false, false, "off"],
   );
-  assert.deepEqual(off.notices, []);
 });
 
-test("mirroring is taken for off with a notice, in each way of writing it; --steal is stronger", (t) => {
+test("mirroring is the default, in each way of writing it; --steal is stronger", (t) => {
   for (const incoming of ["mirror", true, { mode: "mirror" }, { ports: [80] }]) {
     const value = { feature: { network: { incoming } } };
-    assert.equal(loadValue(t, value).layer.incoming.mode, "off");
-    assert.equal(loadValue(t, value).notices.length, 1);
+    assert.equal(loadValue(t, value).layer.incoming.mode, "mirror");
     const stealing = loadValue(t, value, { flags: { steal: true } });
     assert.equal(stealing.layer.incoming.mode, "steal");
-    assert.deepEqual(stealing.notices, []);
   }
 });
 

@@ -144,14 +144,6 @@ test("a connection that the pod answers already stays the pod's, new ones come h
   await interrupted(run);
 });
 
-test("without --steal nothing comes in, and one line says so", async () => {
-  const run = await startInpod(sandbox, ["node", await script("echo.mjs", ECHO)]);
-  await run.said("listening");
-  assert.ok(await podAnswers(sandbox));
-  assert.match(run.stderr, /nothing comes in from the pod/);
-  await interrupted(run);
-});
-
 test("a server in the background of a shell is part of the session until it ends", async () => {
   const path = await script("echo.mjs", ECHO);
   const run = await startInpod(sandbox, ["sh", "-c", `node ${path} & wait`], STEAL);

@@ -88,16 +88,16 @@ test("by flags it asks nothing, says what it has written, and what it writes is 
 
 test("what is not said by flags is left to the context, and to the pod", async (t) => {
   const { directory } = await init(t, ["--target", "pod/a"]);
-  assert.deepEqual(resolved(directory), ["pod/a", undefined, "off"]);
+  assert.deepEqual(resolved(directory), ["pod/a", undefined, "mirror"]);
 });
 
 test("it asks for namespace, target and what comes in", async (t) => {
   const run = await init(t, [], ["shop", "pod/a", "y"]);
   assert.deepEqual(run.result, { code: 0 }, String(run.error));
-  assert.match(run.said, /Namespace .*: Whose place .*: Take what .* \[y\/N\] inpod: written/);
+  assert.match(run.said, /Namespace .*: Whose place .*: Answer the .* \[y\/N\] inpod: written/);
   assert.deepEqual(resolved(run.directory), ["pod/a", "shop", "steal"]);
   const plain = await init(t, [], ["", " pod/a/container/c ", ""]);
-  assert.deepEqual(resolved(plain.directory), ["pod/a/container/c", undefined, "off"]);
+  assert.deepEqual(resolved(plain.directory), ["pod/a/container/c", undefined, "mirror"]);
 });
 
 test("what a flag says is not asked for", async (t) => {
@@ -111,7 +111,7 @@ test("an answer that cannot be is explained and asked for again", async (t) => {
   assert.match(run.said, /"No Name" is no namespace\n {2}a name of up to 63/);
   assert.match(run.said, /"pods\/a" is no target\n {2}did you mean pod/);
   assert.match(run.said, /please say y or n/);
-  assert.deepEqual(resolved(run.directory), ["pod/a", "shop", "off"]);
+  assert.deepEqual(resolved(run.directory), ["pod/a", "shop", "mirror"]);
 });
 
 test("the cluster's targets are offered by number, from the namespace that was said", async (t) => {
@@ -124,7 +124,7 @@ test("the cluster's targets are offered by number, from the namespace that was s
   assert.deepEqual(asked, ["shop", "c"]);
   assert.match(run.said, / {2}1 {2}deployment\/a\n {2}2 {2}pod\/b\n/);
   assert.match(run.said, /the list has the numbers 1 to 2/);
-  assert.deepEqual(resolved(run.directory), ["pod/b", "shop", "off"]);
+  assert.deepEqual(resolved(run.directory), ["pod/b", "shop", "mirror"]);
 });
 
 test("a cluster that cannot be asked keeps nobody from writing a target down", async (t) => {
@@ -133,7 +133,7 @@ test("a cluster that cannot be asked keeps nobody from writing a target down", a
   };
   const run = await init(t, [], ["", "pod/a", ""], { offer });
   assert.match(run.said, /cannot be listed: no route\ufffd\[2J/);
-  assert.deepEqual(resolved(run.directory), ["pod/a", undefined, "off"]);
+  assert.deepEqual(resolved(run.directory), ["pod/a", undefined, "mirror"]);
 });
 
 test("a long list is cut, and says so", async (t) => {
@@ -169,7 +169,7 @@ test("a file that is there is never written over, unless that is what was asked 
   refused(run, /CONFIG_EXISTS \| \.inpod\/inpod\.json is there already \| write over it: --force/);
   assert.equal(readFileSync(join(run.directory, FILE), "utf8"), "mine");
   const forced = await init(t, ["--target", "pod/a", "--force"], undefined, { files });
-  assert.deepEqual(resolved(forced.directory), ["pod/a", undefined, "off"]);
+  assert.deepEqual(resolved(forced.directory), ["pod/a", undefined, "mirror"]);
 });
 
 test("a file that appears while it asks is not written over either", async (t) => {

@@ -23,7 +23,7 @@ export interface LayerConfig {
     };
   };
   readonly incoming: {
-    readonly mode: "off" | "steal";
+    readonly mode: "off" | "steal" | "mirror";
     /** Only these ports are the pod's; undefined: all. */
     readonly ports: readonly number[] | undefined;
     readonly ignorePorts: readonly number[];

@@ -1,4 +1,6 @@
 /** What happens to a session, for the command line and whoever else watches. */
+import type { MirrorMissed } from "./messages.ts";
+
 export type SessionEvent =
   | { readonly kind: "connected"; readonly rttMs: number | undefined }
   | { readonly kind: "tunnel-lost"; readonly why: string }
@@ -7,6 +9,11 @@ export type SessionEvent =
   /** The port's new connections come here from now on. */
   | { readonly kind: "stolen"; readonly port: number }
   | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string }
+  /** Copies of the port's new connections come here from now on. */
+  | { readonly kind: "mirrored"; readonly port: number }
+  | { readonly kind: "mirror-lost"; readonly port: number; readonly detail: string }
+  /** Of which nothing comes here: the count since the session began. */
+  | ({ readonly kind: "mirror-missed" } & MirrorMissed)
   /** Its main process has ended; `target-back` follows if its container is started again. */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** `changed`: names of the variables that are not what they were. */

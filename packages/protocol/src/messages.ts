@@ -30,7 +30,10 @@ export type StreamHeader =
    * reaches the next one's files.
    */
   | { readonly kind: "files" }
-  /** agent → session: a stolen connection. `client` is its true peer, `local` the address it was sent to. */
+  /**
+   * agent → session: a stolen connection, or the copy of one, of which the agent takes nothing back. `client` is its
+   * true peer, `local` the address it was sent to.
+   */
   | { readonly kind: "incoming"; readonly client: Endpoint; readonly local: Endpoint };
 
 /** What OPENED (the answer to OPEN) says. */
@@ -60,6 +63,8 @@ export interface FileStat {
   readonly ctimeNs: string;
 }
 
+export type MissingPart = "incoming" | "mirror" | "files" | "environment";
+
 /** What an agent knows of its target; asked once, at the start of a session. */
 export interface TargetDescription {
   readonly hostname: ByteString;
@@ -69,8 +74,8 @@ export interface TargetDescription {
   readonly environment: readonly (readonly [name: ByteString, value: ByteString])[];
   readonly uid: number;
   readonly gid: number;
-  /** What this agent cannot do here, in words: `{ incoming: "nft: Operation not permitted" }`. */
-  readonly missing: Readonly<Partial<Record<"incoming" | "files" | "environment", string>>>;
+  /** What this agent cannot do here, in words: `{ incoming: "nft: Operation not permitted" }`. `incoming`: stealing. */
+  readonly missing: Readonly<Partial<Record<MissingPart, string>>>;
 }
 
 /** Requests of a session to its agent: parameters and result by method. */
@@ -86,7 +91,12 @@ export interface AgentMethods {
   };
   /** From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. Idempotent. */
   readonly "incoming.steal": { params: { port: number }; result: Record<string, never> };
-  /** From its answer on, new connections reach the pod; open ones live on. */
+  /**
+   * From its answer on, TCP connections to `port` of the pod that begin are copied: what their clients send arrives as
+   * "incoming" streams, each from its first byte on; the pod answers them. Idempotent; any number of sessions.
+   */
+  readonly "incoming.mirror": { params: { port: number }; result: Record<string, never> };
+  /** From its answer on, new connections reach the pod; open ones live on, but for copies, which are reset. */
   readonly "incoming.release": { params: { port: number }; result: Record<string, never> };
   /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
   readonly pause: { params: Record<string, never>; result: Record<string, never> };
@@ -121,7 +131,22 @@ export type AgentNotice =
    */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** A port is no longer stolen although nobody released it. */
-  | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string };
+  | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string }
+  /** Nor is this one mirrored. */
+  | { readonly kind: "mirror-lost"; readonly port: number; readonly detail: string }
+  | ({ readonly kind: "mirror-missed" } & MirrorMissed);
+
+/** What mirroring a port has missed since the session began. */
+export interface MirrorMissed {
+  /** 0: nobody knows of which. */
+  readonly port: number;
+  /**
+   * Connections: with TLS, which nobody else could answer · open before mirroring began · ended because a packet was
+   * missed · ended because the session, or the agent's memory, takes no more. And packets that found no room.
+   */
+  readonly what: "tls" | "began-before" | "hole" | "limit" | "packets";
+  readonly count: number;
+}
 
 /** Failures that cross the tunnel keep their errno name; `detail` is for people and holds no secrets. */
 export interface WireError {

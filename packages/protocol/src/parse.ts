@@ -158,7 +158,7 @@ export function parseTargetDescription(value: unknown): TargetDescription {
   const from = fields(value, "description");
   const missing = fields(from.missing, "missing");
   const reasons: Record<string, string> = {};
-  for (const key of ["incoming", "files", "environment"] as const) {
+  for (const key of ["incoming", "mirror", "files", "environment"] as const) {
     if (missing[key] !== undefined) reasons[key] = text(missing[key], key);
   }
   return {
@@ -177,14 +177,23 @@ export function parseTargetDescription(value: unknown): TargetDescription {
   };
 }
 
+const MISSED = ["tls", "began-before", "hole", "limit", "packets"] as const;
+
 export function parseNotice(value: unknown): AgentNotice {
   const from = fields(value, "notice");
-  const detail = text(from.detail, "detail");
   switch (from.kind) {
     case "target-gone":
-      return { kind: "target-gone", detail };
+      return { kind: "target-gone", detail: text(from.detail, "detail") };
     case "steal-lost":
-      return { kind: "steal-lost", port: port(from.port), detail };
+    case "mirror-lost":
+      return { kind: from.kind, port: port(from.port), detail: text(from.detail, "detail") };
+    case "mirror-missed":
+      return {
+        kind: "mirror-missed",
+        port: port(from.port),
+        what: MISSED.find((each) => each === from.what) ?? fail("what was missed"),
+        count: integer(from.count, "count"),
+      };
     default:
       return fail("kind of notice");
   }
@@ -254,6 +263,7 @@ const METHODS: {
     result: nothing,
   },
   "incoming.steal": { params: portOnly, result: nothing },
+  "incoming.mirror": { params: portOnly, result: nothing },
   "incoming.release": { params: portOnly, result: nothing },
   pause: { params: nothing, result: nothing },
   resume: { params: nothing, result: nothing },

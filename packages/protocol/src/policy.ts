@@ -7,14 +7,27 @@ import { matchesWildcard } from "./wildcard.ts";
 export interface Policy {
   /** `filtered`: only requests that a filter matches, never a whole port. */
   readonly steal: "allowed" | "filtered" | "forbidden";
+  /** Copies of what its clients send; nothing of the target changes by them. */
+  readonly mirror: "allowed" | "forbidden";
   readonly files: "writable" | "read-only";
   /** Names of variables that nobody is given, with the wildcards `*` and `?`. */
   readonly hiddenVariables: readonly string[];
 }
 
-export const ALLOWS_ALL: Policy = { steal: "allowed", files: "writable", hiddenVariables: [] };
+export const ALLOWS_ALL: Policy = {
+  steal: "allowed",
+  mirror: "allowed",
+  files: "writable",
+  hiddenVariables: [],
+};
 
-const STATEMENTS = ["no-steal", "steal-with-filter-only", "read-only-files", "deny-env"] as const;
+const STATEMENTS = [
+  "no-steal",
+  "steal-with-filter-only",
+  "no-mirror",
+  "read-only-files",
+  "deny-env",
+] as const;
 /** What an environment variable's name may be, and wildcards. */
 const NAME = /^[A-Za-z0-9_.\-*?]{1,256}$/;
 /** Chars: more than an annotation needs, less than its limit of 256 KiB. */
@@ -44,6 +57,8 @@ function parseStatement(statement: string): Policy {
       return { ...ALLOWS_ALL, steal: "forbidden" };
     case "steal-with-filter-only":
       return { ...ALLOWS_ALL, steal: "filtered" };
+    case "no-mirror":
+      return { ...ALLOWS_ALL, mirror: "forbidden" };
     case "read-only-files":
       return { ...ALLOWS_ALL, files: "read-only" };
     case "deny-env": {
@@ -64,15 +79,17 @@ const STEAL = ["allowed", "filtered", "forbidden"] as const;
 /** What both allow. */
 export const stricter = (one: Policy, other: Policy): Policy => ({
   steal: STEAL[Math.max(STEAL.indexOf(one.steal), STEAL.indexOf(other.steal))] ?? "forbidden",
+  mirror: one.mirror === "forbidden" ? one.mirror : other.mirror,
   files: one.files === "read-only" ? one.files : other.files,
   hiddenVariables: [...new Set([...one.hiddenVariables, ...other.hiddenVariables])],
 });
 
 /** As parsePolicy() reads it; empty when all is allowed. */
-export const renderPolicy = ({ steal, files, hiddenVariables }: Policy): string =>
+export const renderPolicy = ({ steal, mirror, files, hiddenVariables }: Policy): string =>
   [
     ...(steal === "forbidden" ? ["no-steal"] : []),
     ...(steal === "filtered" ? ["steal-with-filter-only"] : []),
+    ...(mirror === "forbidden" ? ["no-mirror"] : []),
     ...(files === "read-only" ? ["read-only-files"] : []),
     ...(hiddenVariables.length > 0 ? [`deny-env=${hiddenVariables.join(",")}`] : []),
   ].join(";");

@@ -6,11 +6,13 @@ test("a policy is a list of statements, in one line or several", () => {
   assert.deepEqual(parsePolicy(""), ALLOWS_ALL);
   assert.deepEqual(parsePolicy("no-steal; read-only-files"), {
     steal: "forbidden",
+    mirror: "allowed",
     files: "read-only",
     hiddenVariables: [],
   });
   assert.deepEqual(parsePolicy("steal-with-filter-only\ndeny-env = DB_*, API_TOKEN\n"), {
     steal: "filtered",
+    mirror: "allowed",
     files: "writable",
     hiddenVariables: ["DB_*", "API_TOKEN"],
   });
@@ -31,17 +33,21 @@ test("what is not understood is refused: nobody may do what an unknown statement
 });
 
 test("of several policies the stricter holds, statement by statement", () => {
-  const namespace = parsePolicy("steal-with-filter-only; deny-env=A");
+  const namespace = parsePolicy("steal-with-filter-only; no-mirror; deny-env=A");
   const workload = parsePolicy("no-steal; deny-env=A,B");
   for (const both of [stricter(namespace, workload), stricter(workload, namespace)])
     assert.deepEqual(
       { ...both, hiddenVariables: [...both.hiddenVariables].sort() },
-      { steal: "forbidden", files: "writable", hiddenVariables: ["A", "B"] },
+      { steal: "forbidden", mirror: "forbidden", files: "writable", hiddenVariables: ["A", "B"] },
     );
 });
 
 test("what is written is read back", () => {
-  for (const text of ["", "no-steal;read-only-files;deny-env=A,B_*", "steal-with-filter-only"])
+  for (const text of [
+    "",
+    "no-steal;no-mirror;read-only-files;deny-env=A,B_*",
+    "steal-with-filter-only",
+  ])
     assert.equal(renderPolicy(parsePolicy(text)), text);
 });
 

@@ -19,7 +19,15 @@ const CONNECT_TIMEOUT_MS = 130_000;
 type IncomingHeader = Extract<StreamHeader, { kind: "incoming" }>;
 export type OnConnection = (channel: Channel, header: IncomingHeader) => void;
 
-/** A port that is stolen until it is released. */
+/** `mirror`: copies, to which nothing is answered. */
+export type Way = "steal" | "mirror";
+
+interface Taken {
+  readonly way: Way;
+  readonly onConnection: OnConnection;
+}
+
+/** A port that is stolen or mirrored until it is released. */
 export interface Stolen {
   release(): Promise<void>;
 }
@@ -40,7 +48,8 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #link: Link;
   #target: TargetDescription | undefined;
-  readonly #steals = new Map<number, OnConnection>();
+  /** Ports that are stolen or mirrored. */
+  readonly #taken = new Map<number, Taken>();
   /** Released while there was no tunnel: the agent still holds them for us. */
   readonly #released = new Set<number>();
   #isPaused = false;
@@ -133,22 +142,35 @@ export class Session {
    * From now on, and again after each redial, new connections to `port` of the target arrive here.
    * @throws TunnelError: EADDRINUSE when another session holds the port, EPERM without the right
    */
-  async steal(port: number, onConnection: OnConnection): Promise<Stolen> {
+  steal(port: number, onConnection: OnConnection): Promise<Stolen> {
+    return this.#take(port, { way: "steal", onConnection });
+  }
+
+  /**
+   * From now on, and again after each redial, what clients send to `port` of the target is copied here, of connections
+   * that begin from now on, each from its first byte. What is written to such a channel goes nowhere.
+   * @throws TunnelError: EPERM without the right
+   */
+  mirror(port: number, onConnection: OnConnection): Promise<Stolen> {
+    return this.#take(port, { way: "mirror", onConnection });
+  }
+
+  async #take(port: number, taken: Taken): Promise<Stolen> {
     this.#released.delete(port);
     // Known before the answer: connections may overtake it.
-    this.#steals.set(port, onConnection);
-    const isOurs = (): boolean => this.#steals.get(port) === onConnection;
+    this.#taken.set(port, taken);
+    const isOurs = (): boolean => this.#taken.get(port) === taken;
     try {
-      await this.#link.ask((tunnel) => tunnel.call("incoming.steal", { port }));
+      await this.#link.ask((tunnel) => tunnel.call(`incoming.${taken.way}`, { port }));
     } catch (error) {
-      if (isOurs()) this.#steals.delete(port);
+      if (isOurs()) this.#taken.delete(port);
       throw error;
     }
-    this.#options.onEvent({ kind: "stolen", port });
+    this.#options.onEvent({ kind: taken.way === "steal" ? "stolen" : "mirrored", port });
     return {
       release: async () => {
         if (!isOurs()) return;
-        this.#steals.delete(port);
+        this.#taken.delete(port);
         this.#released.add(port);
         await this.#release(this.#link.current, port);
       },
@@ -219,17 +241,18 @@ export class Session {
 
   #incoming(channel: IncomingChannel): void {
     const { header } = channel;
-    const onConnection = header.kind === "incoming" && this.#steals.get(header.local.port);
-    if (header.kind !== "incoming" || !onConnection) {
+    const taken = header.kind === "incoming" && this.#taken.get(header.local.port);
+    if (header.kind !== "incoming" || !taken) {
       channel.reset("ECONNREFUSED");
       return;
     }
     channel.accept({ kind: "incoming" });
-    onConnection(channel, header);
+    taken.onConnection(channel, header);
   }
 
   #noticed(notice: AgentNotice): void {
-    if (notice.kind === "steal-lost") this.#steals.delete(notice.port);
+    if (notice.kind === "steal-lost" || notice.kind === "mirror-lost")
+      this.#taken.delete(notice.port);
     if (notice.kind === "target-gone") this.files.forget();
     this.#options.onEvent(notice);
   }
@@ -246,26 +269,27 @@ export class Session {
       for (const port of [...this.#released]) await this.#release(tunnel, port).catch(() => {});
       const isPaused = this.#isPaused;
       if (!isPaused)
-        for (const port of [...this.#steals.keys()]) await this.#stealAgain(tunnel, port);
+        for (const port of [...this.#taken.keys()]) await this.#takeAgain(tunnel, port);
       try {
         await tunnel.call(isPaused ? "pause" : "resume", {});
       } catch (error) {
         if (isLost(error)) throw error; // each port has had its own answer; a refusal is one too
       }
       // Nothing of it changed while the agent was asked.
-      if (isPaused === this.#isPaused && this.#released.size === 0) return [...this.#steals.keys()];
+      if (isPaused === this.#isPaused && this.#released.size === 0) return [...this.#taken.keys()];
     }
   }
 
-  async #stealAgain(tunnel: Tunnel, port: number): Promise<void> {
-    if (!this.#steals.has(port)) return; // released meanwhile
+  async #takeAgain(tunnel: Tunnel, port: number): Promise<void> {
+    const way = this.#taken.get(port)?.way;
+    if (!way) return; // released meanwhile
     try {
-      await tunnel.call("incoming.steal", { port });
+      await tunnel.call(`incoming.${way}`, { port });
     } catch (error) {
       if (isLost(error)) throw error;
-      this.#steals.delete(port);
+      this.#taken.delete(port);
       const detail = error instanceof Error ? error.message : String(error);
-      this.#options.onEvent({ kind: "steal-lost", port, detail });
+      this.#options.onEvent({ kind: `${way}-lost`, port, detail });
     }
   }
 

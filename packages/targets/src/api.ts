@@ -74,7 +74,11 @@ export interface PlacedAgent {
 }
 
 /** Reasons of events, as Kubernetes spells them. */
-export type AuditReason = "InpodSessionStarted" | "InpodTrafficTaken" | "InpodSessionEnded";
+export type AuditReason =
+  | "InpodSessionStarted"
+  | "InpodTrafficTaken"
+  | "InpodTrafficCopied"
+  | "InpodSessionEnded";
 
 /** What the owners of a target allow, and where they said so. */
 export interface TargetPolicy extends Policy {

@@ -23,6 +23,8 @@ export interface Channel {
   readonly header: StreamHeader;
   /** False: stop until onDrain. The bytes are owned by the tunnel from here on. */
   write(bytes: Uint8Array): boolean;
+  /** Written, and not yet taken by the link. */
+  readonly queuedBytes: number;
   /** Ends our direction only (FIN). */
   end(): void;
   /** Ends both directions at once; queued bytes are dropped. */

@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer } from "node:net";
 import { Duplex } from "node:stream";
 import { type TestContext, test } from "node:test";
-import type { SessionHello } from "@inpod/protocol";
+import type { AgentNotice, SessionHello } from "@inpod/protocol";
 import type { IncomingChannel, Tunnel, TunnelError, TunnelHandlers } from "../src/index.ts";
 import {
   acceptTunnel,
@@ -139,7 +139,9 @@ test("notices reach the session", async (t) => {
   const heard = new Promise<string>((resolve) => {
     told = resolve;
   });
-  const { agent } = await join(t, {}, { onNotice: ({ detail }) => told(detail) });
+  const onNotice = (notice: AgentNotice): void =>
+    told(notice.kind === "target-gone" ? notice.detail : notice.kind);
+  const { agent } = await join(t, {}, { onNotice });
   agent.notify({ kind: "target-gone", detail: "exit code 1" });
   assert.equal(await heard, "exit code 1");
 });

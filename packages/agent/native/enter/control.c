@@ -1,12 +1,13 @@
 #define _GNU_SOURCE
 #include "control.h"
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 struct __attribute__((packed)) request {
-  uint8_t operation, reserved;
+  uint8_t operation, protocol;
   uint16_t port, relay_port, reserved_too;
   uint32_t id;
 };
@@ -64,6 +65,8 @@ static int describe(struct control *control, uint32_t id) {
   list_addresses(addresses, sizeof addresses);
   const char *missing_incoming = control->missing_incoming;
   if (!*missing_incoming && rules_missing()) missing_incoming = rules_missing();
+  const char *missing_mirror = control->missing_incoming;
+  if (!*missing_mirror && capture_missing()) missing_mirror = capture_missing();
   struct { const void *bytes; size_t length; } parts[] = {
       {target->hostname, strlen(target->hostname)},
       {addresses, strlen(addresses)},
@@ -71,6 +74,7 @@ static int describe(struct control *control, uint32_t id) {
       {missing_incoming, strlen(missing_incoming)},
       {target->missing_files, strlen(target->missing_files)},
       {target->missing_environment, strlen(target->missing_environment)},
+      {missing_mirror, strlen(missing_mirror)},
   };
   size_t count = sizeof parts / sizeof *parts, size = 8;
   for (size_t each = 0; each < count; each++) size += 4 + parts[each].length;
@@ -99,6 +103,16 @@ static int renew(struct control *control, const uint8_t *id, char *detail, size_
   return control_worker_event(control) ? EPIPE : 0;
 }
 
+static int mirror(struct control *control, const struct request *request, char *detail, size_t size) {
+  struct mirrored wanted = {.port = request->port, .protocol = request->protocol};
+  if (!wanted.port || (wanted.protocol != IPPROTO_TCP && wanted.protocol != IPPROTO_UDP)) return EINVAL;
+  if (request->operation == CONTROL_UNMIRROR) return capture_remove(control->capture, wanted, detail, size);
+  const char *missing = *control->missing_incoming ? control->missing_incoming : capture_missing();
+  if (!missing) return capture_add(control->capture, wanted, detail, size);
+  strncpy(detail, missing, size - 1);
+  return EPERM;
+}
+
 static int answer(struct control *control, const struct request *request, const uint8_t *rest) {
   char detail[256] = "";
   int error = EINVAL;
@@ -122,6 +136,10 @@ static int answer(struct control *control, const struct request *request, const 
       break;
     case CONTROL_DRAINED:
       error = rules_drained(rules, detail, sizeof detail);
+      break;
+    case CONTROL_MIRROR:
+    case CONTROL_UNMIRROR:
+      error = mirror(control, request, detail, sizeof detail);
       break;
     case CONTROL_DESCRIBE:
       return describe(control, request->id);

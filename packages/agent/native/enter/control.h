@@ -1,15 +1,16 @@
 // What Node may ask of enter: fixed small questions. No text of it ever reaches nft.
 //
 // A stream socket, since libuv knows no SOCK_SEQPACKET. Integers are little-endian.
-//   request, 12 bytes: u8 operation · u8 0 · u16 port · u16 relay port · u16 0 · u32 id (not 0)
+//   request, 12 bytes: u8 operation · u8 IP protocol (of MIRROR and UNMIRROR) · u16 port · u16 relay port · u16 0 · u32 id (not 0)
 //     of CONTAINER, 64 more: the container's id, lower-case hexadecimal digits, then NULs
 //   message: u32 length of the rest · u32 id (0: an event) · u8 operation or event · u8[3] 0 · i32 errno · payload
 // The payload of a failure or an event is words for people. That of DESCRIBE:
-//   u32 uid · u32 gid · six times (u32 length · bytes): hostname, addresses (space-separated), environ (NUL-ended),
-//   what is missing of incoming, files, environment (empty: nothing)
+//   u32 uid · u32 gid · seven times (u32 length · bytes): hostname, addresses (space-separated), environ
+//   (NUL-ended), what is missing of incoming, files, environment, mirror (empty: nothing)
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include "capture.h"
 #include "life.h"
 #include "rules.h"
 
@@ -20,18 +21,22 @@ enum control_operation {
   CONTROL_DRAINED = 4,
   CONTROL_DESCRIBE = 5,
   CONTROL_CONTAINER = 6, // the target's container was started again: see life_renew()
+  CONTROL_MIRROR = 7,
+  CONTROL_UNMIRROR = 8,
 };
 enum control_event {
   CONTROL_TARGET_GONE = 1, // errno 0: its container may be started again; ESRCH: for good
   CONTROL_RULES_LOST = 2, // nft has ended: no port is stolen any more
   CONTROL_WORKER_GONE = 3, // also in place of the first CONTROL_WORKER_READY
   CONTROL_WORKER_READY = 4, // its payload is the worker's mark
+  CONTROL_CAPTURE_LOST = 5, // no port is mirrored any more, for good
 };
 
 struct control {
   int socket;
   struct life *life;
   struct rules *rules;
+  struct capture *capture;
   const char *missing_incoming; // empty: nothing known
   uint8_t partial[12 + CONTAINER_ID_LIMIT];
   size_t partial_length;

@@ -1,6 +1,6 @@
 // inpod-enter: the part of the agent that has rights. It listens, finds the target, joins its namespaces,
-// starts the file worker (with the target's ids) and Node (with no right at all), and stays as their parent
-// to own the rules. When any of the three ends, all end.
+// starts the file worker (with the target's ids), Node and the reader of packets (with no right at all), and stays
+// as their parent to own the rules. When it or Node ends, all end.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "capture.h"
 #include "clock.h"
 #include "control.h"
 #include "find.h"
@@ -34,6 +35,7 @@ struct supervisor {
   struct life life;
   struct control control;
   struct rules rules;
+  struct capture capture;
 };
 
 static int listen_at(const struct sockaddr *address, socklen_t length) {
@@ -95,6 +97,11 @@ static void reap(struct supervisor *all) {
     all->life.worker = 0;
     control_event(&all->control, CONTROL_WORKER_GONE, 0, "the file worker has ended");
   }
+  if (all->capture.reader && waitpid(all->capture.reader, NULL, WNOHANG) == all->capture.reader) {
+    all->capture.reader = 0;
+    capture_end(&all->capture);
+    control_event(&all->control, CONTROL_CAPTURE_LOST, 0, "the reader of packets has ended");
+  }
 }
 
 static bool wait_for(pid_t pid, int timeout_ms, int *status) {
@@ -123,6 +130,7 @@ static void end_all(struct supervisor *all) {
       wait_for(all->node, 1000, NULL);
     }
   }
+  capture_end(&all->capture);
   life_end(&all->life);
 }
 
@@ -271,22 +279,26 @@ int main(int argc, char **argv) {
   all.rules.node_gid = options.node_gid;
   all.control.life = &all.life;
   all.control.rules = &all.rules;
+  all.control.capture = &all.capture;
+  all.capture.reader_ids = &node_ids;
   all.control.missing_incoming = missing_incoming(&options, target);
-  int files[2], ends[2];
+  int files[2], ends[2], packets[2];
   struct timeval patience = {.tv_sec = 5};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, files) ||
-      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ||
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, packets))
     return fail(errno, "socketpair");
   all.life.worker_socket = files[0];
+  all.capture.reader_socket = packets[0];
   life_start_worker(&all.life);
   setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   all.control.socket = ends[0];
   control_worker_event(&all.control);
   report_target(pid);
-  all.node = start_node(&options, &node_ids, (int[]){listen_fd, ends[1], files[1], metrics_fd});
+  all.node = start_node(&options, &node_ids, (int[]){listen_fd, ends[1], files[1], metrics_fd, packets[1]});
   int code = 1;
   if (all.node > 0) {
-    close(listen_fd), close(ends[1]), close(files[1]);
+    close(listen_fd), close(ends[1]), close(files[1]), close(packets[1]);
     if (metrics_fd >= 0) close(metrics_fd);
     code = supervise(&all);
   } else {

@@ -42,7 +42,7 @@ static void run_node(const struct options *options, const struct ids *ids, const
   // stdout is for our events.
   dup2(STDERR_FILENO, STDOUT_FILENO);
   fcntl(events, F_SETFD, FD_CLOEXEC);
-  for (int fd = NODE_METRICS_FD + 1; fd < 1024; fd++)
+  for (int fd = NODE_LISTEN_FD + NODE_FDS; fd < 1024; fd++)
     if (fd != events) close(fd);
   sigset_t none;
   sigemptyset(&none);

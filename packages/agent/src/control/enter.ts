@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { TargetDescription } from "@inpod/protocol";
 import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
+import type { Capture } from "../mirror/mirror.ts";
 import {
   type EnterEvent,
   encodeContainerRequest,
@@ -26,7 +27,7 @@ export interface Rules {
   drained(): Promise<void>;
 }
 
-export class Enter implements Rules {
+export class Enter implements Rules, Capture {
   readonly #exchange: Exchange;
   onEvent: ((event: EnterEvent) => void) | undefined;
 
@@ -52,6 +53,14 @@ export class Enter implements Rules {
 
   async drained(): Promise<void> {
     await this.#ask("drained");
+  }
+
+  async mirror(port: number): Promise<void> {
+    await this.#ask("mirror", port);
+  }
+
+  async unmirror(port: number): Promise<void> {
+    await this.#ask("unmirror", port);
   }
 
   /**

@@ -9,6 +9,8 @@ export const OPERATIONS = {
   drained: 4,
   describe: 5,
   container: 6,
+  mirror: 7,
+  unmirror: 8,
 } as const;
 export type Operation = keyof typeof OPERATIONS;
 
@@ -18,6 +20,8 @@ export type EnterEvent =
   /** nft has ended: no port is stolen any more. */
   | { readonly kind: "rules-lost"; readonly detail: string }
   | { readonly kind: "worker-gone"; readonly detail: string }
+  /** The reader of packets has ended: no port is mirrored any more. */
+  | { readonly kind: "capture-lost"; readonly detail: string }
   /** The first file worker, or that of the target's next life. `mark`: where on its socket it begins. */
   | { readonly kind: "worker-ready"; readonly detail: string; readonly mark: Buffer };
 const EVENTS = new Map<number, EnterEvent["kind"]>([
@@ -25,11 +29,15 @@ const EVENTS = new Map<number, EnterEvent["kind"]>([
   [2, "rules-lost"],
   [3, "worker-gone"],
   [4, "worker-ready"],
+  [5, "capture-lost"],
 ]);
 
 /** u32 id · u8 operation or event · u8[3] 0 · i32 errno */
 const HEADER_BYTES = 12;
 const REQUEST_BYTES = 12;
+/** Of the request, and the protocol's number in IP. */
+const PROTOCOL_AT = 1;
+const TCP = 6;
 const CONTAINER_ID_BYTES = 64;
 /** native/enter/files/worker.h has the same number. */
 const MARK_BYTES = 32;
@@ -37,6 +45,7 @@ const MARK_BYTES = 32;
 export function encodeRequest(operation: Operation, id: number, port = 0, relayPort = 0): Buffer {
   const request = Buffer.alloc(REQUEST_BYTES);
   request.writeUInt8(OPERATIONS[operation], 0);
+  if (operation === "mirror" || operation === "unmirror") request.writeUInt8(TCP, PROTOCOL_AT);
   request.writeUInt16LE(port, 2);
   request.writeUInt16LE(relayPort, 4);
   request.writeUInt32LE(id, 8);
@@ -82,7 +91,7 @@ export function parseEvent(message: Buffer): EnterEvent | undefined {
 export function parseDescription(payload: Buffer): TargetDescription {
   const parts: string[] = [];
   let at = 8;
-  for (let part = 0; part < 6; part++) {
+  for (let part = 0; part < 7; part++) {
     if (at + 4 > payload.length) throw new Failure("EPROTO", "a short description of the target");
     const length = payload.readUInt32LE(at);
     at += 4;
@@ -91,7 +100,7 @@ export function parseDescription(payload: Buffer): TargetDescription {
     parts.push(payload.toString("latin1", at, at + length));
     at += length;
   }
-  const [hostname = "", addresses = "", environ = "", incoming, files, environment] = parts;
+  const [hostname = "", addresses = "", environ = "", incoming, files, environment, mirror] = parts;
   return {
     hostname,
     addresses: addresses.split(" ").filter((address) => address !== ""),
@@ -100,6 +109,7 @@ export function parseDescription(payload: Buffer): TargetDescription {
     gid: payload.readUInt32LE(4),
     missing: {
       ...(incoming ? { incoming } : {}),
+      ...(mirror ? { mirror } : {}),
       ...(files ? { files } : {}),
       ...(environment ? { environment } : {}),
     },

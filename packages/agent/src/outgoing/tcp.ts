@@ -3,6 +3,7 @@ import { connect, isIP, type Socket } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import type { Channel, IncomingChannel } from "@inpod/tunnel";
 import { errnoOf } from "../failure.ts";
+import type { OwnEnds } from "../mirror/own-ends.ts";
 
 /** Linux gives up a connect after 127 s (tcp_syn_retries 6); the true errno must come first. */
 const CONNECT_TIMEOUT_MS = 130_000;
@@ -38,6 +39,7 @@ export function openTcp(
   channel: IncomingChannel,
   { host, port }: Destination,
   splice: Splice,
+  own: OwnEnds,
   timeoutMs = CONNECT_TIMEOUT_MS,
 ): Socket {
   const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
@@ -47,9 +49,12 @@ export function openTcp(
   }, timeoutMs);
   socket.once("connect", () => {
     clearTimeout(timer);
+    const local = endpoint(socket.localAddress, socket.localPort);
+    own.add(local);
+    socket.once("close", () => own.remove(local));
     channel.accept({
       kind: "tcp",
-      local: endpoint(socket.localAddress, socket.localPort),
+      local,
       peer: { address: host, port },
     });
   });

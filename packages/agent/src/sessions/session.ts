@@ -1,6 +1,13 @@
 /** One developer's session: what it asks, and what comes in for it. Outlives its tunnel for a while. */
 import type { Socket } from "node:net";
-import type { AgentMethod, Policy, StreamHeader, TargetDescription } from "@inpod/protocol";
+import type {
+  AgentMethod,
+  Endpoint,
+  MirrorMissed,
+  Policy,
+  StreamHeader,
+  TargetDescription,
+} from "@inpod/protocol";
 import {
   type IncomingChannel,
   publicKeyFromRaw,
@@ -14,9 +21,14 @@ import type { FileService, SessionFiles } from "../files/service.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import { Copy, type CopyBudget } from "../mirror/copies.ts";
+import type { Mirror, Watcher } from "../mirror/mirror.ts";
+import { Missed } from "../mirror/missed.ts";
+import type { OwnEnds } from "../mirror/own-ends.ts";
+import type { Sink } from "../mirror/streams.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
-import { mayStealPort } from "../policy.ts";
+import { mayMirror, mayStealPort } from "../policy.ts";
 import type { Target } from "../target.ts";
 import type { Admission } from "./admission.ts";
 
@@ -31,6 +43,8 @@ export interface SessionParts {
   readonly files: Files;
   readonly fileService: FileService;
   readonly ports: Ports;
+  readonly mirror: Mirror;
+  readonly own: OwnEnds;
   readonly target: Pick<Target, "container" | "goneBecause">;
   /** Of one session's files on their way; undefined: where nobody else pays for it. */
   readonly filesBudgetBytes?: number | undefined;
@@ -42,11 +56,14 @@ export interface SessionParts {
   readonly otherSessions: (session: Session) => number;
 }
 
-export class Session implements Holder {
+export class Session implements Holder, Watcher {
   readonly id: string;
   readonly #parts: SessionParts;
   readonly #sender: FileSender;
   readonly #files: SessionFiles;
+  readonly #missed = new Missed((missed) => {
+    this.tunnel?.notify({ kind: "mirror-missed", ...missed });
+  });
   #socketCount = 0;
   /** Undefined while the tunnel is lost. */
   tunnel: Tunnel | undefined;
@@ -103,6 +120,24 @@ export class Session implements Holder {
     this.tunnel?.notify({ kind: "steal-lost", port, detail });
   }
 
+  openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined {
+    if (!this.tunnel) return undefined;
+    this.#parts.metrics.mirrored++;
+    this.#parts.metrics.streams++;
+    const channel = this.tunnel.open({ kind: "incoming", client, local });
+    // A refusal is a reset, too.
+    channel.opened.catch(() => undefined);
+    return new Copy(channel, budget, () => this.missed(local.port, "limit", 1));
+  }
+
+  missed(port: number, what: MirrorMissed["what"], count: number): void {
+    this.#missed.add(port, what, count);
+  }
+
+  mirrorLost(port: number, detail: string): void {
+    this.tunnel?.notify({ kind: "mirror-lost", port, detail });
+  }
+
   /** False, and not counted: too many. */
   #count(socket: { once(event: "close", listener: () => void): unknown }): boolean {
     if (this.#socketCount >= MAX_SOCKETS) return false;
@@ -141,7 +176,7 @@ export class Session implements Holder {
         if (!isDestination(header)) channel.reset("EINVAL");
         else if (this.#socketCount >= MAX_SOCKETS) channel.reset("EMFILE");
         else if (header.kind === "udp") this.#count(openUdp(channel, header));
-        else this.#count(openTcp(channel, header, this.#parts.splice));
+        else this.#count(openTcp(channel, header, this.#parts.splice, this.#parts.own));
         return;
       case "file":
         void this.#sender.send(channel, header.path, header.limitBytes);
@@ -160,7 +195,7 @@ export class Session implements Holder {
   }
 
   async #answer(method: AgentMethod, params: Record<string, unknown>): Promise<unknown> {
-    const { files, ports } = this.#parts;
+    const { files, ports, mirror } = this.#parts;
     switch (method) {
       case "describe":
         return this.#parts.describe();
@@ -175,14 +210,21 @@ export class Session implements Holder {
         mayStealPort(this.#parts.policy);
         await ports.steal(parsePort(params.port), this);
         return {};
+      case "incoming.mirror":
+        mayMirror(this.#parts.policy);
+        await mirror.watch(parsePort(params.port), this);
+        return {};
       case "incoming.release":
         await ports.release(parsePort(params.port), this);
+        await mirror.unwatch(parsePort(params.port), this);
         return {};
       case "pause":
         await ports.suspend(this, "paused");
+        await mirror.suspend(this);
         return {};
       case "resume":
         await ports.resume(this);
+        await mirror.resume(this);
         return {};
       case "target.container":
         await this.#parts.target.container(String(params.id));
@@ -191,6 +233,8 @@ export class Session implements Holder {
         return this.#admit(params);
       case "end":
         await ports.releaseAll(this, "session ended");
+        await mirror.unwatchAll(this);
+        this.#missed.flush();
         this.hasEnded = true;
         this.closeFiles();
         // After the answer is on its way.

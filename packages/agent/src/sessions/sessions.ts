@@ -116,6 +116,9 @@ export class Sessions {
       this.#parts.ports
         .suspend(session, "tunnel lost")
         .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
+      this.#parts.mirror
+        .suspend(session)
+        .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
       const timer = setTimeout(() => this.#forget(session), this.#lifetime.resumeTimeoutMs);
       this.#forgetting.set(session, timer.unref());
     }
@@ -136,6 +139,9 @@ export class Sessions {
     session.closeFiles();
     this.#parts.ports
       .releaseAll(session, "session forgotten")
+      .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
+    this.#parts.mirror
+      .unwatchAll(session)
       .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
   }
 }

@@ -13,7 +13,7 @@ const ports = new Ports(enter, () => undefined, 50);
 const target = new Target(enter, worker, () => undefined, 2000);
 enter.onEvent = (event) => {
   if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
-  else target.take(event);
+  else if (event.kind !== "capture-lost") target.take(event);
   // The first is no news.
   if (event.kind !== "worker-ready" || events.length > 0) events.push(event.kind);
 };

@@ -19,7 +19,6 @@ import {
 const WHAT_PAIR = "a pair [port of the program, port of the pod]";
 const pairs = list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers");
 const INCOMING_MODES = ["mirror", "steal", "off"] as const;
-const MIRROR = "`mirror` not yet: taken for `off`, with a notice";
 
 const httpFilter = section({
   header_filter: notYet("expression for a header, as in `name: value`", { schema: regex(true) }),
@@ -45,7 +44,6 @@ const incoming = section({
   mode: works(
     words(INCOMING_MODES),
     "whether what the pod's clients send is copied to the program, taken for it, or neither",
-    { why: MIRROR },
   ),
   ports: works(list(port, "port numbers"), "ports that are the pod's; the others stay local"),
   ignore_ports: works(list(port, "port numbers"), "ports that stay local"),
@@ -106,7 +104,6 @@ export const network = section({
   incoming: works(
     shortOr(orFlag(INCOMING_MODES), incoming),
     "what the pod's clients send; a word is the mode, true is mirror, false is off",
-    { why: MIRROR },
   ),
   outgoing: works(
     shortOr(flagOrObject, outgoing),

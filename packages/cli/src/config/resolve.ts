@@ -31,8 +31,6 @@ export interface ResolvedConfig {
   /** Of the developer's, what the program may use all the same. */
   readonly localCredentials: readonly CredentialKind[];
   readonly layer: LayerConfig;
-  /** One line each, to be told to everybody. */
-  readonly notices: readonly string[];
   /** Accepted without effect, to be told under --verbose. */
   readonly ignoredKeys: readonly IgnoredKey[];
 }
@@ -55,7 +53,6 @@ export function resolve(
   keyOf: (written?: string) => string,
 ): ResolvedConfig {
   const target = targetOf(file.target);
-  const { incoming, notices } = incomingOf(networkOf(file).incoming, overrides);
   return {
     ...defined({
       target: overrides.target ?? target.path,
@@ -82,14 +79,13 @@ export function resolve(
         autoMount: file.feature?.magic?.auto_mount ?? true,
       },
       outgoing: outgoingOf(networkOf(file).outgoing, overrides),
-      incoming,
+      incoming: incomingOf(networkOf(file).incoming, overrides),
       dns: overrides.dns ?? dnsOf(networkOf(file).dns),
       hostname: file.feature?.hostname ?? true,
       skipBuildTools: file.skip_build_tools ?? true,
       skipExtraBuildTools: file.skip_extra_build_tools ?? [],
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
-    notices: [...notices],
     ignoredKeys: ignoredKeys,
   };
 }
@@ -175,7 +171,7 @@ function outgoingOf(
 function incomingOf(
   incoming: Network["incoming"] = true,
   { steal }: Overrides,
-): { incoming: LayerConfig["incoming"]; notices: string[] } {
+): LayerConfig["incoming"] {
   const said = typeof incoming === "object" ? incoming : { mode: incoming };
   const { ports, ignore_ports, ignore_localhost, port_mapping } = said as Exclude<
     typeof incoming,
@@ -190,19 +186,11 @@ function incomingOf(
           ? "off"
           : (said.mode ?? "mirror");
   return {
-    incoming: {
-      mode: mode === "steal" ? "steal" : "off",
-      ports,
-      ignorePorts: ignore_ports ?? [],
-      ignoreLocalhost: ignore_localhost ?? false,
-      portMapping: new Map(port_mapping ?? []),
-    },
-    notices:
-      mode === "mirror"
-        ? [
-            "nothing comes in from the pod: mirroring is not supported yet (--steal takes its traffic)",
-          ]
-        : [],
+    mode,
+    ports,
+    ignorePorts: ignore_ports ?? [],
+    ignoreLocalhost: ignore_localhost ?? false,
+    portMapping: new Map(port_mapping ?? []),
   };
 }
 

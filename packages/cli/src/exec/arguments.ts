@@ -50,7 +50,10 @@ export const withSessionFlags = (command: Command): Command =>
       as("target"),
     ),
   )
-    .option("--steal", "what the pod's clients send comes to the command")
+    .option(
+      "--steal",
+      "the command answers the pod's clients (else it gets copies of what they send)",
+    )
     .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
     .option(
       "--agent-startup-timeout <seconds>",

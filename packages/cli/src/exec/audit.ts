@@ -9,7 +9,8 @@ const LAST_MS = 2_000;
 export class SessionAudit {
   readonly #tell: ReturnType<NonNullable<Target["audit"]>> | undefined;
   readonly #sinceMs = performance.now();
-  #ports: number[] = [];
+  #taken: number[] = [];
+  #copied: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #last: Promise<void> | undefined;
 
@@ -26,7 +27,15 @@ export class SessionAudit {
   }
 
   took(port: number): void {
-    this.#ports.push(port);
+    this.#add(this.#taken, port);
+  }
+
+  copies(port: number): void {
+    this.#add(this.#copied, port);
+  }
+
+  #add(ports: number[], port: number): void {
+    ports.push(port);
     this.#timer ??= setTimeout(() => this.#notePorts(), GATHER_MS);
   }
 
@@ -46,14 +55,19 @@ export class SessionAudit {
   #notePorts(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const ports = [...new Set(this.#ports)].sort((a, b) => a - b);
-    this.#ports = [];
-    if (ports.length === 0) return;
-    const words = `port${ports.length === 1 ? "" : "s"} ${ports.join(", ")}`;
-    this.#note("InpodTrafficTaken", `takes the traffic of ${words}, without a filter`);
+    const taken = portWords(this.#taken.splice(0));
+    const copied = portWords(this.#copied.splice(0));
+    if (taken) this.#note("InpodTrafficTaken", `takes the traffic of ${taken}, without a filter`);
+    if (copied) this.#note("InpodTrafficCopied", `gets copies of what clients send to ${copied}`);
   }
 
   #note(...note: Parameters<ReturnType<NonNullable<Target["audit"]>>>): void {
     this.#last = this.#tell?.(...note);
   }
+}
+
+function portWords(all: readonly number[]): string | undefined {
+  const ports = [...new Set(all)].sort((a, b) => a - b);
+  if (ports.length === 0) return undefined;
+  return `port${ports.length === 1 ? "" : "s"} ${ports.join(", ")}`;
 }

@@ -1,6 +1,6 @@
 /** What happens to the session and to its target while the command runs, in words, and what follows from it. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { SessionEvent } from "@inpod/protocol";
+import type { MirrorMissed, SessionEvent } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Target, TargetObserver } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
@@ -14,6 +14,7 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
   switch (event.kind) {
     case "connected":
     case "stolen":
+    case "mirrored":
     case "agent-gone": // told by whoever looks for another one
       return;
     case "tunnel-lost":
@@ -30,6 +31,12 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "steal-lost":
       progress.say(`inpod: port ${event.port} is no longer taken: ${event.detail}`);
       return;
+    case "mirror-lost":
+      progress.say(`inpod: port ${event.port} is no longer mirrored: ${event.detail}`);
+      return;
+    case "mirror-missed":
+      progress.say(missedLine(event));
+      return;
     case "target-gone":
       progress.say(`inpod: the target does not run: ${event.detail}`);
       return;
@@ -43,6 +50,19 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
       );
       if (event.changed.length > 0) progress.say(changedVariables(event.changed));
   }
+}
+
+/** Of each kind the session is told seldom, with the count since its begin. */
+export function missedLine({ port, what, count }: MirrorMissed): string {
+  const connections = `${count} connection${count === 1 ? "" : "s"}`;
+  const words = {
+    tls: `${connections} with TLS not mirrored: only whom it is meant for can read it (--steal takes them)`,
+    "began-before": `${connections} from before not mirrored until made anew`,
+    hole: `${connections} mirrored no further: a packet was missed`,
+    limit: `${connections} mirrored no further: more came than this session takes`,
+    packets: `${count} packet${count === 1 ? "" : "s"} lost on the way to your process: the agent's node is too slow for them`,
+  }[what];
+  return port === 0 ? `inpod: mirror: ${words}` : `inpod: mirror of port ${port}: ${words}`;
 }
 
 function changedVariables(names: readonly string[]): string {

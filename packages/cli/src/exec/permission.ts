@@ -17,6 +17,12 @@ export interface Wish {
   readonly confirm: ((question: string) => Promise<boolean>) | undefined;
 }
 
+/** Undefined: copies of what the target's clients send may be had. Else why not, for one line. */
+export const whyNoMirror = (policy: TargetPolicy | undefined): string | undefined =>
+  policy?.mirror === "forbidden"
+    ? `nothing comes in from the pod: inpod.dev/policy of ${policy.from.join(" and ")} says no-mirror`
+    : undefined;
+
 /** Before anything is made. @throws UserError POLICY_NO_STEAL, CONTEXT_PROTECTED */
 export async function checkPermission(wish: Wish): Promise<void> {
   const { steals, policy, target, contextName = "" } = wish;
@@ -37,7 +43,7 @@ const noSteal = (target: string, { steal, from }: TargetPolicy): UserError =>
       }`,
     ),
     hints: [
-      "run it without --steal: everything but incoming traffic works",
+      "run it without --steal: the target answers, and your program gets copies of the requests",
       "or take the place of a target that is yours",
     ],
   });

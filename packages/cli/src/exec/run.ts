@@ -13,7 +13,8 @@ import { credentialsNotice, hiddenFiles, withCredentialFiles } from "./credentia
 import { programEnvironment, reportEnvironment, toText } from "./environment.ts";
 import { followTarget } from "./follow.ts";
 import { endWithSession } from "./lost.ts";
-import { layerConfig, rungLine } from "./rung.ts";
+import { whyNoMirror } from "./permission.ts";
+import { layerConfig, rungLine, withoutIncoming } from "./rung.ts";
 import { Signals } from "./signals.ts";
 import { withSpecEnvironment } from "./spec-environment.ts";
 import { remainingProcesses } from "./tree.ts";
@@ -102,11 +103,14 @@ async function runInSession(
   if (hiddenNotice !== undefined) reporter.notice(hiddenNotice);
   const line = rungLine(rung, described.missing);
   if (line !== undefined) reporter.notice({ key: "agent", text: line });
+  const noMirror = config.layer.incoming.mode === "mirror" ? whyNoMirror(target.policy) : undefined;
+  if (noMirror !== undefined) reporter.notice({ key: "no-mirror", text: noMirror });
+  const layer = noMirror === undefined ? config.layer : withoutIncoming(config.layer);
   signals.throwIfStopped();
   progress.done();
   const tree = await tap.start({
     session,
-    config: layerConfig(withCredentialFiles(config.layer, config.localCredentials, home), rung),
+    config: layerConfig(withCredentialFiles(layer, config.localCredentials, home), rung),
     command,
     executable,
     environment: { ...environment.variables, INPOD_SESSION: sessionId },

@@ -8,12 +8,27 @@ type Missing = TargetDescription["missing"];
 /** Undefined: it is what everybody expects, a job from which everything can be had. */
 export function rungLine(rung: AgentRung | undefined, missing: Missing): string | undefined {
   // The cluster's words say why the agent has no right; the agent knows only that it has none.
-  const all = Object.entries({ ...missing, ...rung?.missing });
+  const all = Object.entries(asOne({ ...missing, ...rung?.missing }, rung?.missing.incoming));
   const lacks = all.map(([what, why]) => `${what} is not available because ${why}`).join("; ");
   if (rung === undefined || rung.kind === "job")
     return lacks === "" ? undefined : `agent: ${rung?.words ?? "a process"}: ${lacks}`;
   const why = rung.why === undefined ? "" : ` (${rung.why})`;
   return `agent: ${rung.words}${why}${lacks === "" ? "" : `: ${lacks}`}`;
+}
+
+/** Stealing and mirroring need different rights; where both are missing, it is incoming traffic that is. */
+function asOne(missing: Missing, ofRung: string | undefined): Record<string, string> {
+  const { incoming, mirror, ...others } = missing;
+  if (incoming !== undefined && (mirror !== undefined || ofRung !== undefined))
+    return {
+      incoming: mirror === incoming || ofRung ? incoming : `${incoming}; ${mirror}`,
+      ...others,
+    };
+  return {
+    ...(incoming === undefined ? {} : { stealing: incoming }),
+    ...(mirror === undefined ? {} : { mirroring: mirror }),
+    ...others,
+  };
 }
 
 /**
@@ -25,6 +40,11 @@ export function layerConfig(config: LayerConfig, rung: AgentRung | undefined): L
   return {
     ...config,
     files: { ...config.files, mode: "localwithoverrides" },
-    incoming: { ...config.incoming, mode: "off" },
+    incoming: withoutIncoming(config).incoming,
   };
 }
+
+export const withoutIncoming = (config: LayerConfig): LayerConfig => ({
+  ...config,
+  incoming: { ...config.incoming, mode: "off" },
+});

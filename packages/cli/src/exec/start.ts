@@ -17,7 +17,7 @@ export async function startExec(
   const config = loadConfig({ flags, env, directory, isFileWanted });
   const target = wantedTarget(config.target, "whose place is the command to take?");
   const { executable, warnings } = checkCommand(command[0], env.PATH, directory);
-  for (const line of [...config.notices, ...warnings]) stderr.write(`inpod: ${line}\n`);
+  for (const line of warnings) stderr.write(`inpod: ${line}\n`);
   if (verbose)
     for (const { path, why } of config.ignoredKeys)
       stderr.write(`inpod: "${path}" has no effect: ${why}\n`);

@@ -92,6 +92,7 @@ export async function withSession<Result>(
           if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
           if (event.kind === "tunnel-lost") agents.hasTunnel(false);
           if (event.kind === "stolen") audit.took(event.port);
+          else if (event.kind === "mirrored") audit.copies(event.port);
           else tellEvent(event, progress);
         },
       });

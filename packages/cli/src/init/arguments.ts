@@ -38,7 +38,10 @@ export const initSyntax: CommandSyntax<InitArguments> = {
       .option("-t, --target <target>", "whose place programs are to take", as("target"))
       .option("-n, --namespace <name>", "its namespace", as("namespace"))
       .addOption(hidden("--target-namespace <name>").argParser(as("namespace")))
-      .option("--steal", "what the pod's clients send comes to the program")
+      .option(
+        "--steal",
+        "the program answers the pod's clients (else it gets copies of what they send)",
+      )
       .option("--context <name>", "context of the kubeconfig", as("context"))
       .option("--kubeconfig <file>", "kubeconfig to use", as("kubeconfig"))
       .option("-o, --output <file>", "where it is written", ".inpod/inpod.json")

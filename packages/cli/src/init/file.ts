@@ -4,7 +4,7 @@ export interface Wishes {
   readonly target: string;
   /** Undefined: the context's. */
   readonly namespace: string | undefined;
-  readonly incoming: "off" | "steal";
+  readonly incoming: "mirror" | "steal";
 }
 
 export function firstConfig({ target, namespace, incoming }: Wishes): string {
@@ -24,7 +24,8 @@ export function firstConfig({ target, namespace, incoming }: Wishes): string {
     // The pod's files: "read" gives them to whoever reads, "local" leaves this machine's.
     "fs": "read",
     "network": {
-      // What the pod's clients send: "steal" takes it for the program, "off" leaves it with the pod.
+      // What the pod's clients send: "mirror" copies it to the program, and the pod answers; "steal" lets the program
+      // answer in the pod's place; "off" leaves it with the pod.
       "incoming": ${JSON.stringify(incoming)},
       // What the program connects to leaves from the pod. Only some of it:
       // { "filter": { "remote": ["orders-db", "10.0.0.0/8"] } }.

@@ -58,7 +58,7 @@ async function wishesOf(
   dialogue: Dialogue | undefined,
   offer: OfferTargets,
 ): Promise<Wishes | "interrupted"> {
-  const incoming = args.isSteal ? "steal" : "off";
+  const incoming = args.isSteal ? "steal" : "mirror";
   if (args.target !== undefined) {
     parseTarget(args.target);
     if (args.namespace !== undefined) checkNamespace(args.namespace);
@@ -123,12 +123,12 @@ async function ask(
   );
   const isSteal =
     args.isSteal ||
-    (await question("Take what the pod's clients send (steal)? [y/N] ", (line) => {
+    (await question("Answer the pod's clients in its place (steal)? [y/N] ", (line) => {
       if (/^(|n|no)$/i.test(line)) return false;
       if (/^(y|yes)$/i.test(line)) return true;
       throw notYesOrNo();
     }));
-  return { target, namespace, incoming: isSteal ? "steal" : "off" };
+  return { target, namespace, incoming: isSteal ? "steal" : "mirror" };
 }
 
 async function offered(

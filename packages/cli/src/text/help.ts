@@ -13,7 +13,7 @@ If that does not work:
 /** One paragraph: it is wrapped to the terminal's width. */
 export const EXEC_WHAT =
   "Runs a command on this machine in the place of a pod: it has the pod's environment, reads the pod's files, finds names as the pod does, and what it connects to, it reaches from the pod. " +
-  "With --steal, what the pod's clients send comes to it too. " +
+  "What the pod's clients send is copied to it, while the pod answers; with --steal it answers them in the pod's place. " +
   "Your code, terminal and debugger stay here. " +
   "When the command ends, everything made in the cluster is removed and the pod answers again.";
 

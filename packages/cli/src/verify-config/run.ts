@@ -49,7 +49,6 @@ function report({ path, config }: LoadedConfig): string {
   const lines = [
     `${path} is good`,
     ...(config.target === undefined ? ["it names no target: --target does"] : []),
-    ...config.notices,
     ...config.ignoredKeys.map((key) => `"${key.path}" has no effect: ${key.why}`),
   ];
   return `${lines.join("\n")}\n`;

@@ -7,6 +7,7 @@ import { splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
+import { feed } from "./feed.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 type ListenCall = Extract<TrappedCall, { kind: "listen" }>;
@@ -18,7 +19,7 @@ const EACCES = errnoNumber("EACCES");
 const FIRST_UNPRIVILEGED = 1024;
 
 /** listen() returns then all the same; the notice comes when the port is had. */
-const STEAL_PATIENCE_MS = 5000;
+const TAKE_PATIENCE_MS = 5000;
 
 interface Listener {
   readonly requested: number;
@@ -37,7 +38,7 @@ export class Listeners {
   readonly #sticky = new Map<number, number>();
   /** Those that listen, by the pod's port. */
   readonly #listening = new Map<number, Listener[]>();
-  readonly #stolen = new Map<number, Promise<Stolen>>();
+  readonly #taken = new Map<number, Promise<Stolen>>();
 
   constructor(tap: Tap, session: Session, config: LayerConfig["incoming"], reporter: Reporter) {
     this.#tap = tap;
@@ -97,32 +98,37 @@ export class Listeners {
     // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
     this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
     // "Listening", as the program will say now, is to mean that the pod's clients reach it.
-    await Promise.race([this.#steal(port), pause(STEAL_PATIENCE_MS)]);
+    await Promise.race([this.#take(port), pause(TAKE_PATIENCE_MS)]);
     this.#tap.reply(call.token, 0);
   }
 
-  async #steal(port: number): Promise<void> {
-    const known = this.#stolen.get(port);
+  async #take(port: number): Promise<void> {
+    const known = this.#taken.get(port);
     if (known) {
       await known.catch(() => {});
       return;
     }
-    const stolen = this.#session.steal(port, (channel, header) =>
+    const isMirror = this.#config.mode === "mirror";
+    const taken = this.#session[isMirror ? "mirror" : "steal"](port, (channel, header) =>
       this.#connection(channel, header, port),
     );
-    this.#stolen.set(port, stolen);
+    this.#taken.set(port, taken);
     try {
-      await stolen;
+      await taken;
       this.#reporter.notice({
-        key: `stolen ${port}`,
-        text: `connections to port ${port} of the target now arrive at your process`,
+        key: `taken ${port}`,
+        text: isMirror
+          ? `what clients send to port ${port} of the target is copied to your process; the target answers them (--steal: your process does)`
+          : `connections to port ${port} of the target now arrive at your process`,
       });
     } catch (error) {
-      this.#stolen.delete(port);
+      this.#taken.delete(port);
       const because = error instanceof Error ? error.message : String(error);
       this.#reporter.notice({
-        key: `not stolen ${port}`,
-        text: `port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
+        key: `not taken ${port}`,
+        text: isMirror
+          ? `port ${port} of the target cannot be mirrored, so nothing comes in by it: ${because}`
+          : `port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
       });
     }
   }
@@ -152,7 +158,8 @@ export class Listeners {
     socket.on("close", () => {
       if (ours !== undefined) this.#tap.forgetName("incoming", ours);
     });
-    splice(socket, channel);
+    if (this.#config.mode === "mirror") feed(socket, channel);
+    else splice(socket, channel);
   }
 }
 

@@ -15,7 +15,7 @@ export function judgePolicy(policy: TargetPolicy | UserError, isStealing: boolea
       problem("policy-steal", what, {
         why: "the owners of the target do not want its traffic to be taken: inpod refuses",
         hints: [
-          "leave out --steal: everything but incoming traffic works",
+          "leave out --steal: the target answers, and your program gets copies of the requests",
           "or take the place of a target that is yours",
         ],
       }),

@@ -1,0 +1,152 @@
+#define _GNU_SOURCE
+#include "reader.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// A header and a packet each; IOV_MAX is 1024.
+enum { BATCH = 500 };
+
+struct __attribute__((packed)) record {
+  uint32_t length;
+  uint8_t kind, flags;
+  uint16_t reserved;
+};
+
+struct ring {
+  int socket;
+  uint8_t *blocks;
+  unsigned count, next;
+};
+
+static int output;
+
+static void write_all(struct iovec *parts, size_t count) {
+  while (count) {
+    ssize_t sent = writev(output, parts, count);
+    if (sent < 0 && errno == EINTR) continue;
+    // Node has ended.
+    if (sent < 0) _exit(0);
+    while (count && (size_t)sent >= parts->iov_len) sent -= parts->iov_len, parts++, count--;
+    if (count) parts->iov_base = (uint8_t *)parts->iov_base + sent, parts->iov_len -= sent;
+  }
+}
+
+static struct record record_of(uint8_t kind, uint8_t flags, uint32_t length) {
+  return (struct record){.length = sizeof(struct record) - sizeof(uint32_t) + length, .kind = kind, .flags = flags};
+}
+
+// The kernel counts from the last time it was asked.
+static void tell_lost(const struct ring *ring) {
+  struct tpacket_stats_v3 counted;
+  socklen_t size = sizeof counted;
+  if (getsockopt(ring->socket, SOL_PACKET, PACKET_STATISTICS, &counted, &size) || !counted.tp_drops) return;
+  struct record record = record_of(READER_LOST, 0, sizeof counted.tp_drops);
+  write_all((struct iovec[]){{&record, sizeof record}, {&counted.tp_drops, sizeof counted.tp_drops}}, 2);
+}
+
+static void pass_on(const struct tpacket_block_desc *block) {
+  static struct record records[BATCH];
+  static struct iovec parts[2 * BATCH];
+  const uint8_t *at = (const uint8_t *)block + block->hdr.bh1.offset_to_first_pkt;
+  for (uint32_t left = block->hdr.bh1.num_pkts; left;) {
+    size_t count = 0;
+    for (; left && count < BATCH; left--, count++) {
+      const struct tpacket3_hdr *packet = (const void *)at;
+      // CSUMNOTREADY: never was on a wire, and gets none.
+      bool is_checked = packet->tp_status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY);
+      records[count] = record_of(READER_PACKET, is_checked ? 0 : READER_CHECKSUM_UNKNOWN, packet->tp_snaplen);
+      parts[2 * count] = (struct iovec){&records[count], sizeof records[count]};
+      parts[2 * count + 1] = (struct iovec){(uint8_t *)at + packet->tp_net, packet->tp_snaplen};
+      at += packet->tp_next_offset;
+    }
+    write_all(parts, 2 * count);
+  }
+}
+
+static bool drain(struct ring *ring) {
+  struct tpacket_block_desc *block = (void *)(ring->blocks + (size_t)ring->next * RING_BLOCK);
+  if (!(__atomic_load_n(&block->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER)) return false;
+  pass_on(block);
+  __atomic_store_n(&block->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+  ring->next = (ring->next + 1) % ring->count;
+  tell_lost(ring);
+  return true;
+}
+
+static void run(struct ring *rings) {
+  for (;;) {
+    bool is_idle = true;
+    for (int each = 0; each < CAPTURE_SOCKETS; each++)
+      if (drain(&rings[each])) is_idle = false;
+    if (!is_idle) continue;
+    struct pollfd ready[CAPTURE_SOCKETS + 1] = {{.fd = output}};
+    for (int each = 0; each < CAPTURE_SOCKETS; each++)
+      ready[each + 1] = (struct pollfd){.fd = rings[each].socket, .events = POLLIN};
+    poll(ready, CAPTURE_SOCKETS + 1, -1);
+    if (ready[0].revents & (POLLHUP | POLLERR)) _exit(0);
+    // A packet socket tells so once when an interface goes down; the rings stay.
+    for (int each = 0; each < CAPTURE_SOCKETS; each++) {
+      int error;
+      socklen_t size = sizeof error;
+      if (ready[each + 1].revents & POLLERR) getsockopt(rings[each].socket, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+  }
+}
+
+static void run_reader(const struct capture *capture, pid_t parent, int result_fd) {
+  setsid();
+  struct ring rings[CAPTURE_SOCKETS];
+  int error = 0;
+  for (int each = 0; each < CAPTURE_SOCKETS; each++) {
+    size_t size = (size_t)RING_BLOCKS[each] * RING_BLOCK;
+    void *blocks = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, capture->sockets[each], 0);
+    if (blocks == MAP_FAILED) error = errno;
+    rings[each] = (struct ring){capture->sockets[each], blocks, RING_BLOCKS[each], 0};
+  }
+  limit_bounding_set(-1);
+  if (!error) error = become(capture->reader_ids);
+  if (!error) error = keep_only(-1);
+  die_with(parent);
+  if (write(result_fd, &error, sizeof error) != sizeof error || error) _exit(1);
+  close(result_fd);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  run(rings);
+}
+
+pid_t start_reader(const struct capture *capture) {
+  int result[2];
+  if (pipe2(result, O_CLOEXEC)) return -errno;
+  pid_t parent = getpid(), child = fork();
+  if (child == 0) {
+    output = capture->reader_socket;
+    // It keeps nothing of enter's.
+    for (int fd = 0; fd < 1024; fd++)
+      if (fd != output && fd != capture->sockets[0] && fd != capture->sockets[1] && fd != result[1] &&
+          fd != STDERR_FILENO)
+        close(fd);
+    run_reader(capture, parent, result[1]);
+  }
+  close(result[1]);
+  int error = child < 0 ? errno : ETIMEDOUT;
+  struct pollfd readable = {.fd = result[0], .events = POLLIN};
+  if (child > 0 && poll(&readable, 1, 5000) == 1 && read(result[0], &error, sizeof error) != sizeof error)
+    error = ECHILD;
+  close(result[0]);
+  if (!error) return child;
+  if (child > 0) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+  }
+  return -error;
+}

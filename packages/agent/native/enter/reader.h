@@ -1,0 +1,21 @@
+// The reader of captured packets: a child without any right, whose input is foreign bytes. It looks into none of
+// them: what the kernel has put into its rings goes to Node as it is.
+//
+// Stream to Node, integers little-endian:
+//   record: u32 length of the rest · u8 kind · u8 flags · u16 0 · payload
+//     packet (1): payload from the IP header on, cut where it is longer than a ring takes. Flag 1: nobody has
+//                 looked at its checksum yet
+//     lost (2):   u32, how many packets the kernel had no room for since the last such record
+#pragma once
+#include "capture.h"
+
+enum reader_record { READER_PACKET = 1, READER_LOST = 2 };
+enum { READER_CHECKSUM_UNKNOWN = 1 };
+
+// Bytes: a block holds the largest packet (64 KiB), and is passed on when it is full or after RING_TIMEOUT_MS.
+enum { RING_BLOCK = 1 << 20, RING_TIMEOUT_MS = 5 };
+// IPv6 gets fewer: pods with both families talk IPv4, as a rule.
+static const unsigned RING_BLOCKS[CAPTURE_SOCKETS] = {16, 8};
+
+// Starts it on sockets that have their rings. The pid, or -errno.
+pid_t start_reader(const struct capture *capture);

@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import type { AgentNotice, StreamHeader } from "@inpod/protocol";
+import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
+import { Agent, gone, Pod, skipUnless, type Who } from "./support/pod.ts";
+
+const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+const ARGS = [
+  ...["--public-key", rawFromPublicKey(publicKey), "--idle-timeout-ms", "20000"],
+  ...["--communication-timeout-ms", "20000"],
+];
+
+/** One mirrored connection, as the session sees it. */
+interface Copied {
+  readonly header: Extract<StreamHeader, { kind: "incoming" }>;
+  bytes: string;
+  end: "open" | "end" | string;
+}
+
+/** A session that mirrors, and waits for what it is told. */
+class Developer {
+  readonly copies: Copied[] = [];
+  readonly notices: AgentNotice[] = [];
+  tunnel!: Tunnel;
+  #wake = (): void => {};
+
+  static async join(agent: Agent, sessionId: string): Promise<Developer> {
+    const developer = new Developer();
+    developer.tunnel = await connectTunnel(agent.dial(), {
+      sessionId,
+      privateKey,
+      build: "test",
+      handlers: {
+        onNotice: (notice) => {
+          developer.notices.push(notice);
+          developer.#wake();
+        },
+        onStream: (channel) => {
+          const header = channel.header as Copied["header"];
+          const copied: Copied = { header, bytes: "", end: "open" };
+          developer.copies.push(copied);
+          channel.onData = (bytes) => {
+            copied.bytes += Buffer.from(bytes).toString("latin1");
+            channel.consumed(bytes.length);
+            developer.#wake();
+          };
+          channel.onEnd = () => {
+            copied.end = "end";
+            developer.#wake();
+          };
+          channel.onReset = (errno) => {
+            copied.end = errno;
+            developer.#wake();
+          };
+          channel.accept({ kind: "incoming" });
+          // What a session answers goes nowhere.
+          channel.write(Buffer.from("an answer that nobody asked for"));
+          channel.end();
+        },
+      },
+    });
+    return developer;
+  }
+
+  async until(what: string, isSo: () => boolean): Promise<void> {
+    const deadline = performance.now() + 10_000;
+    while (!isSo()) {
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`not within 10 s: ${what}: ${JSON.stringify(this.copies)}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  /** The copy of the connection that sent this. */
+  async copyOf(bytes: string): Promise<Copied> {
+    const find = (): Copied | undefined => this.copies.find((each) => each.bytes === bytes);
+    await this.until(`a copy of ${bytes.slice(0, 40)}`, () => find() !== undefined);
+    return find() as Copied;
+  }
+}
+
+for (const who of ["root", "user"] as Who[]) {
+  const options = { timeout: 60_000, skip: skipUnless(who) };
+
+  test(
+    `${who}: what clients send is copied to every session that mirrors, the pod answers, no rule is made`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      assert.equal((await one.tunnel.call("describe", {})).missing.mirror, undefined);
+      // Open before: not mirrored, and told.
+      const old = pod.connect();
+      assert.equal(await old.ask(), "pod");
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      assert.equal(await old.ask(), "pod");
+      await one.until("the old connection is told", () => one.notices.length > 0);
+      assert.deepEqual(one.notices, [
+        { kind: "mirror-missed", port: 8080, what: "began-before", count: 1 },
+      ]);
+      assert.equal(await pod.once(), "pod");
+      const copied = await one.copyOf("x");
+      assert.equal(copied.header.client.address, "127.0.0.1");
+      assert.deepEqual(copied.header.local, { address: "127.0.0.1", port: 8080 });
+      // Its client was killed in the middle of it; the kernel says FIN or RST for it.
+      await one.until("the end", () => copied.end !== "open");
+      assert.equal(pod.run("nft", "list", "ruleset"), "");
+
+      const two = await Developer.join(agent, "session-b");
+      await two.tunnel.call("incoming.mirror", { port: 8080 });
+      const kept = pod.connect(8080, "::1");
+      assert.equal(await kept.ask(), "pod");
+      assert.equal(await kept.ask(), "pod");
+      for (const developer of [one, two]) {
+        const { header, end } = await developer.copyOf("xx");
+        assert.equal(header.client.address, "::1");
+        assert.equal(end, "open");
+      }
+      await one.tunnel.call("incoming.release", { port: 8080 });
+      assert.equal((await one.copyOf("xx")).end, "ECONNABORTED");
+      assert.equal(await kept.ask(), "pod");
+      await two.copyOf("xxx");
+      assert.equal(one.copies.length, 2);
+      kept.close();
+      await two.until("the end", () => two.copies[0]?.end !== "open");
+      old.close();
+    },
+  );
+
+  test(
+    `${who}: a paused session has no copies until it resumes; the program's own connections have none at all`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      await one.tunnel.call("pause", {});
+      assert.equal(await pod.once(), "pod");
+      await one.tunnel.call("resume", {});
+      const out = one.tunnel.open({ kind: "tcp", host: "127.0.0.1", port: 8080 });
+      const answered = new Promise((resolve) => {
+        out.onData = resolve;
+      });
+      out.write(Buffer.from("from the program itself"));
+      await answered;
+      out.end();
+      const client = pod.connect();
+      await client.ask();
+      await client.ask();
+      await one.copyOf("xx");
+      assert.deepEqual(
+        one.copies.map(({ bytes }) => bytes),
+        ["xx"],
+      );
+      client.close();
+    },
+  );
+
+  test(
+    `${who}: the reader of packets has no right; when it is killed sessions are told, and the pod answers`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      const before = agent.children();
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      const [reader] = agent.children().filter((pid) => !before.includes(pid));
+      assert.ok(reader);
+      const status = pod.run("cat", `/proc/${reader}/status`);
+      assert.match(status, /^CapPrm:\s+0+$/m);
+      assert.match(status, /^CapEff:\s+0+$/m);
+      assert.match(status, /^NoNewPrivs:\s+1$/m);
+      const client = pod.connect();
+      await client.ask();
+      await one.copyOf("x");
+      pod.run("kill", "-9", String(reader));
+      await one.until("the loss is told", () => one.notices.length > 0);
+      assert.equal(one.notices[0]?.kind, "mirror-lost");
+      await one.until("the copy is over", () => one.copies[0]?.end !== "open");
+      assert.equal(await client.ask(), "pod");
+      client.close();
+      await assert.rejects(one.tunnel.call("incoming.mirror", { port: 8080 }), { errno: "EPIPE" });
+      await one.tunnel.call("incoming.steal", { port: 8080 });
+      await one.tunnel.call("end", {});
+    },
+  );
+
+  test(`${who}: when the agent is killed the reader of packets ends, too`, options, async (t) => {
+    const pod = await Pod.start(who);
+    t.after(() => pod.stop());
+    const agent = await Agent.serve(who, pod, ARGS);
+    const one = await Developer.join(agent, "session-a");
+    const before = agent.children();
+    await one.tunnel.call("incoming.mirror", { port: 8080 });
+    const [reader] = agent.children().filter((pid) => !before.includes(pid));
+    assert.ok(reader);
+    agent.process.kill("SIGKILL");
+    await gone(reader);
+    assert.equal(await pod.once(), "pod");
+  });
+}
