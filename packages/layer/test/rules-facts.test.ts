@@ -107,6 +107,27 @@ test("the program's own installation counts, but never a whole directory below t
   assert.deepEqual(gatherFacts(view("p", {}, "/app/bin/server")).toolchains, []);
 });
 
+for (const [line, prefix] of [
+  ["#!ROOT/venv/bin/python3 -s", "venv"],
+  ["#! /usr/bin/env ruby", "rubies"],
+  ["#!/usr/bin/env -S A=b ruby -w", "rubies"],
+  ["#!/usr/bin/env missing", undefined],
+  ["#!/usr/bin/env", undefined],
+  ["#!", undefined],
+  ["import os", undefined],
+] as const) {
+  test(`the interpreter of a script counts: ${line}`, (t) => {
+    const { root, view } = makeTree(t, ["tools/run", "venv/bin/python3", "rubies/bin/ruby", "p/"]);
+    const script = join(root, "tools/run");
+    writeFileSync(script, `${line.replace("ROOT", root)}\nimport os\n`);
+    const { toolchains } = gatherFacts(view("p", { PATH: join(root, "rubies/bin") }, script));
+    assert.deepEqual(
+      toolchains.filter(({ why }) => /interpreter/.test(why)).map(({ path }) => path),
+      prefix === undefined ? [] : [join(root, prefix)],
+    );
+  });
+}
+
 test("variables name toolchains, lists of them, and files; nonsense in them claims nothing", (t) => {
   const { view } = makeTree(t, ["p/"]);
   const facts = gatherFacts(

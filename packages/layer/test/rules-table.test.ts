@@ -110,9 +110,15 @@ const TABLE: readonly (readonly [path: string, codes: string])[] = [
   ["/desktop/1000/bus", LOCAL],
   ["/dev/shm/x", LOCAL],
   // Libraries and sockets.
-  ...["/app/x.so", "/app/x.so.1.2", "/app/ld.so.cache", "/lib32/x", "/lib64/x", "/libx32/x"].map(
-    (path) => [path, LOCAL] as const,
-  ),
+  ...[
+    "/app/x.so",
+    "/app/x.so.1.2",
+    "/app/ld.so.cache",
+    "/lib32/x",
+    "/lib64/x",
+    "/libx32/x",
+    "/gnu/store/x",
+  ].map((path) => [path, LOCAL] as const),
   ["/etc/ssl/certs/ca.crt", LOCAL],
   ...["docker.sock", "podman/podman.sock", "dbus/system_bus_socket", "user/1000/bus"].map(
     (name) => [`/var/run/${name}`, LOCAL] as const,

@@ -86,7 +86,8 @@ export const LIBRARIES: readonly DefaultMatch[] = [
   { match: { kind: "shared-object" }, why: "libraries are the developer's" },
   { match: suffix("/ld.so.cache"), why: "the loader's cache describes the developer's libraries" },
   // mirrord's default says /lib alone, which leaves /lib64/ld-linux-x86-64.so.2 to its suffix.
-  ...["/lib32", "/lib64", "/libx32"].map((path) => ({
+  // Guix has all of its programs in /gnu.
+  ...["/lib32", "/lib64", "/libx32", "/gnu/store"].map((path) => ({
     match: tree(path),
     why: "libraries are the developer's",
   })),

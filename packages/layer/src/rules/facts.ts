@@ -24,6 +24,9 @@ export interface MachineView {
 /** Bytes: the largest package.json or Cargo.toml that is searched for a workspace. */
 const MAX_MANIFEST = 1024 * 1024;
 
+/** Bytes: the largest executable that can be a script. */
+const MAX_SCRIPT = 1024 * 1024;
+
 /** Entries of PATH that are looked at; a longer PATH is somebody's accident. */
 const MAX_PATH_ENTRIES = 256;
 
@@ -108,7 +111,7 @@ export function gatherFacts(machine: MachineView): PathFacts {
     toolchains: [
       ...fromVariables(machine),
       ...fromPrograms(machine, pathDirectories),
-      ...fromExecutable(machine),
+      ...fromExecutable(machine, pathDirectories),
     ].map(({ path, why }) => ({ path: textToBytes(path), why })),
     tempDirectory: toBytes(absolute(env.TMPDIR) ?? "/tmp"),
     runtimeDirectory: toBytes(absolute(env.XDG_RUNTIME_DIR)),
@@ -160,9 +163,28 @@ function fromPrograms(machine: MachineView, pathDirectories: readonly string[]):
 }
 
 /** The command may be named by its path: /workspaces/p/.venv/bin/python, /tools/jdk/bin/java. */
-function fromExecutable(machine: MachineView): Toolchain[] {
-  const why = "where the program is installed";
-  return installation(machine.executable, machine).map((path) => ({ path, why }));
+function fromExecutable(machine: MachineView, pathDirectories: readonly string[]): Toolchain[] {
+  const found = (program: string, why: string): Toolchain[] =>
+    installation(program, machine).map((path) => ({ path, why }));
+  const interpreter = interpreterOf(machine, pathDirectories);
+  return [
+    ...found(machine.executable, "where the program is installed"),
+    ...(interpreter === undefined ? [] : found(interpreter, "where its interpreter is installed")),
+  ];
+}
+
+/** Of a script: `#!/data/venv/bin/python3`, `#!/usr/bin/env node`. */
+function interpreterOf(
+  { executable, exists, readFile }: MachineView,
+  pathDirectories: readonly string[],
+): string | undefined {
+  const [, line = ""] = /^#!([^\n]*)/.exec(readFile(executable, MAX_SCRIPT) ?? "") ?? [];
+  const [program = "", ...rest] = line.trim().split(/\s+/);
+  if (posix.basename(program) !== "env") return absolute(program);
+  const name = rest.find((word) => !word.startsWith("-") && !word.includes("="));
+  if (name === undefined || name.includes("/")) return absolute(name);
+  const directory = pathDirectories.find((entry) => exists(`${entry}/${name}`));
+  return directory === undefined ? undefined : `${directory}/${name}`;
 }
 
 /**
