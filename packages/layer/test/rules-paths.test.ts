@@ -215,8 +215,8 @@ test("below a directory of the pod only the user's not_found and local decide ot
   assert.deepEqual(
     rules.filter(({ isBinding }) => isBinding).map(({ why, operations }) => [why, operations]),
     [
-      ["feature.fs.not_found[0]", "any"],
-      ["feature.fs.local[0]", "any"],
+      ["feature.fs.not_found[0] (^/n)", "any"],
+      ["feature.fs.local[0] (^/l)", "any"],
     ],
   );
 });
@@ -231,7 +231,7 @@ test("a program without home, project and directory still has rules", () => {
 test("every decision says why", () => {
   const config = { ...CONFIG, readOnly: ["^/a", "^/data"] };
   const rules = compilePathRules(config, factsOf("/srv/p"));
-  assert.equal(decidePath(rules, "/data/x", "read").why, "feature.fs.read_only[1]");
+  assert.equal(decidePath(rules, "/data/x", "read").why, "feature.fs.read_only[1] (^/data)");
   assert.equal(decidePath(rules, "/srv", "lookup").why, "a directory above the developer's files");
   assert.ok(rules.every(({ why }) => why !== ""));
   assert.match(decidePath(rules, `/${"a".repeat(4095)}`, "read").why, /PATH_MAX/);

@@ -107,8 +107,8 @@ const exact = (path: ByteString): Match => ({ kind: "exact", path });
 function userRules(config: PathConfig): PathRule[] {
   const compiled = (list: readonly string[], name: string) =>
     list.map((source, index) => {
-      const why = `feature.fs.${name}[${index}]`;
-      return { match: compileRegex(source, why), why };
+      const key = `feature.fs.${name}[${index}]`;
+      return { match: compileRegex(source, key), why: `${key} (${source})` };
     });
   return [
     ...compiled(config.notFound, "not_found").map((user) =>
