@@ -45,6 +45,7 @@ export interface Native {
   replyStat(token: number, fields: BigUint64Array): number;
   replyReadlink(token: number, target: Buffer): number;
   serveRemote(token: number, path: string, second: string, fallback: boolean): number;
+  serveLocal(token: number, path: string, second: string): number;
   replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
   replyDescriptor(token: number, fd: number): number;
   bindSocket(token: number, port: number): number;

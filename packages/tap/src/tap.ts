@@ -276,6 +276,13 @@ export class Tap {
   ): void {
     this.#native.serveRemote(token, path, options.second ?? "", options.fallback);
   }
+  /**
+   * C does the call with other files of this machine than those that it names (mapping). What is opened is opened by
+   * this process, so with its rights.
+   */
+  serveLocal(token: number, path: string, options: { readonly second?: string } = {}): void {
+    this.#native.serveLocal(token, path, options.second ?? "");
+  }
   /** `content` as a sealed memfd becomes the descriptor that open returns. */
   replyFile(
     token: number,

@@ -21,18 +21,35 @@ int continue_natively(const struct call *call, struct op *op) {
   (void)call;
   /* From a directory of the pod the kernel would go on in the pod. */
   if (!op->work || !(op->work->place.from_remote || op->work->second.from_remote)) return op_continue(op);
-  serve_local(op);
+  serve_local(op, NULL, NULL);
   return 0;
 }
 
-/* serveRemote(token, path, second, fallback): below the remote root, here in C. second: "" where there is none. */
-int serve_remote_js(const struct call *call, struct op *op) {
-  char path[LONGEST_PATH + 1], second[LONGEST_PATH + 1];
+struct paths {
+  char first[LONGEST_PATH + 1], second[LONGEST_PATH + 1];
+};
+
+/* (token, path, second): false when they cannot be a path of a call that waits for one. second: "" where there is none. */
+static bool paths_of(const struct call *call, const struct op *op, struct paths *paths) {
   size_t length = 0, second_length = 0;
-  napi_get_value_string_latin1(call->env, call->arguments[1], path, sizeof path, &length);
-  napi_get_value_string_latin1(call->env, call->arguments[2], second, sizeof second, &second_length);
-  if (!op->work || length == 0 || length >= LONGEST_PATH) return op_reply(op, 0, EIO);
-  serve_remote(op, path, second, bool_of(call, 3));
+  napi_get_value_string_latin1(call->env, call->arguments[1], paths->first, sizeof paths->first, &length);
+  napi_get_value_string_latin1(call->env, call->arguments[2], paths->second, sizeof paths->second, &second_length);
+  return op->work && length > 0 && length < LONGEST_PATH && second_length < LONGEST_PATH;
+}
+
+/* serveRemote(token, path, second, fallback): below the remote root, here in C. */
+int serve_remote_js(const struct call *call, struct op *op) {
+  struct paths paths;
+  if (!paths_of(call, op, &paths)) return op_reply(op, 0, EIO);
+  serve_remote(op, paths.first, paths.second, bool_of(call, 3));
+  return 0;
+}
+
+/* serveLocal(token, path, second): other files of this machine than those that the call names. */
+int serve_local_js(const struct call *call, struct op *op) {
+  struct paths paths;
+  if (!paths_of(call, op, &paths)) return op_reply(op, 0, EIO);
+  serve_local(op, paths.first, *paths.second ? paths.second : NULL);
   return 0;
 }
 

@@ -155,6 +155,7 @@ static const struct answer answers[] = {
     {"replyFile", reply_file},
     {"replyDescriptor", reply_descriptor},
     {"serveRemote", serve_remote_js},
+    {"serveLocal", serve_local_js},
     {"bindSocket", bind_socket},
     {"replyBound", reply_bound},
     {"listenSocket", listen_socket},

@@ -135,8 +135,8 @@ void hint_path(const char *path);
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work);
 /* TypeScript decided it: claimed. `path`: another one than the call's (mapping), or NULL. */
 void serve_remote(struct op *op, const char *path, const char *second, bool fallback);
-/* The developer's file, where natively the kernel would not find it. */
-void serve_local(struct op *op);
+/* The developer's file, where natively the kernel would not find it: of that name, or (not NULL) of others. */
+void serve_local(struct op *op, const char *path, const char *second);
 
 /* What serving one kind came to. */
 struct outcome {

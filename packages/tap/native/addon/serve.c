@@ -160,8 +160,8 @@ static void serve_decided(struct op *op) {
   pool_run(serve_later, work);
 }
 
-static void take_path(struct place *place, const char *path) {
-  place->verdict = VERDICT_REMOTE;
+static void take_path(struct place *place, const char *path, enum path_verdict verdict) {
+  place->verdict = verdict;
   if (strcmp(path, place->path) == 0) return;
   free(place->path);
   free(place->walk);
@@ -176,13 +176,16 @@ void serve_remote(struct op *op, const char *path, const char *second, bool fall
     op_reply(op, 0, EXDEV);
     return;
   }
-  take_path(&work->place, path);
-  if (work->second.path) take_path(&work->second, second);
+  take_path(&work->place, path, VERDICT_REMOTE);
+  if (work->second.path) take_path(&work->second, second, VERDICT_REMOTE);
   work->place.fallback = fallback && op->operation != PATH_WRITE;
   serve_decided(op);
 }
 
-void serve_local(struct op *op) {
-  op->work->place.verdict = op->work->second.verdict = VERDICT_LOCAL;
+void serve_local(struct op *op, const char *path, const char *second) {
+  struct path_work *work = op->work;
+  take_path(&work->place, path ? path : work->place.path, VERDICT_LOCAL);
+  work->second.verdict = VERDICT_LOCAL;
+  if (work->second.path && second) take_path(&work->second, second, VERDICT_LOCAL);
   serve_decided(op);
 }

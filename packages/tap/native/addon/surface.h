@@ -85,6 +85,7 @@ int continue_natively(const struct call *call, struct op *op);
 int reply_stat(const struct call *call, struct op *op);
 int reply_readlink(const struct call *call, struct op *op);
 int serve_remote_js(const struct call *call, struct op *op);
+int serve_local_js(const struct call *call, struct op *op);
 int reply_file(const struct call *call, struct op *op);
 int reply_descriptor(const struct call *call, struct op *op);
 int bind_socket(const struct call *call, struct op *op);
