@@ -85,19 +85,6 @@ describe("inpod exec on a cluster", { skip: noCluster, timeout: 400_000 }, () =>
     await untilAsBefore();
   });
 
-  test("without --steal nothing comes in, and one line says so", async () => {
-    const inpod = startInpod(
-      ["exec", "-t", "pod/web", "-n", namespace, "--", "node", "server.js"],
-      { cwd: folder },
-    );
-    await inpod.says(/local server listens/);
-    assert.match(await ask(), /^pod /);
-    assert.equal(inpod.output().match(/nothing comes in/g)?.length, 1);
-    inpod.interrupt();
-    await inpod.done;
-    await untilAsBefore();
-  });
-
   test("a program run by `go run` gets credentials from an address that only the pod reaches", async () => {
     const name = "metadata";
     const credentials = JSON.stringify({ AccessKeyId: "test-key", Token: "test-token" });

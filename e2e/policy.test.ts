@@ -137,4 +137,18 @@ describe("policy and audit", { skip: noCluster, timeout: 300_000 }, () => {
       assert.match(note, /^kubernetes-admin |^\S+ (runs|takes|ended)/);
     assert.match(await kubectl("describe", "pod", "web", "-n", namespace), /InpodSessionStarted/);
   });
+
+  test("where owners do not want copies to be made nothing comes in, and the program runs", async () => {
+    await annotate("pod/web", "no-mirror");
+    try {
+      const ran = await exec("pod/web", "--", "sh", "-c", "echo ran");
+      assert.equal(ran.stdout, "ran\n", ran.stderr);
+      assert.match(
+        ran.stderr,
+        /nothing comes in from the pod: inpod\.dev\/policy of .* says no-mirror/,
+      );
+    } finally {
+      await kubectl("annotate", "pod/web", "inpod.dev/policy-", "-n", namespace);
+    }
+  });
 });

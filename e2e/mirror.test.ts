@@ -1,0 +1,121 @@
+/** Without --steal, on a real cluster: what comes through a Service is copied to the program, and the pod answers it. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { imageOfFiles } from "./support/images.ts";
+import { type Running, startInpod } from "./support/inpod.ts";
+import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { useNamespace } from "./support/namespace.ts";
+import { NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
+
+const POD_SERVER = `require("http").createServer((q, r) => {
+  const hash = require("crypto").createHash("md5");
+  q.on("data", (b) => hash.update(b)).on("end", () => r.end("pod " + q.url + " " + hash.digest("hex")));
+}).listen(3000)`;
+const LOCAL_SERVER = `
+const client = (socket) => socket.remoteAddress.replace("::ffff:", "");
+require("http").createServer((q, r) => {
+  const hash = require("crypto").createHash("md5");
+  q.on("data", (b) => hash.update(b)).on("end", () => {
+    console.log("got " + q.method + " " + q.url + " " + hash.digest("hex") + " from " + client(q.socket));
+    r.statusCode = 500;
+    r.end("the program");
+  });
+}).listen(3000, () => console.log("local server listens"));
+`;
+const REQUESTS = 50;
+
+describe("mirroring on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+  const namespace = useNamespace("inpod-mirror");
+  const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
+  let found: string[] = [];
+  let client = "";
+
+  before(async () => {
+    writeFileSync(join(folder, "server.js"), LOCAL_SERVER);
+    await imageOfFiles(NODE_IMAGE, [process.execPath]);
+    await runNodePod({ namespace, name: "web", source: POD_SERVER });
+    await apply({
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "web", namespace },
+      spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: 3000 }] },
+    });
+    await runPod({ namespace, name: "client", command: ["sleep", "3600"] });
+    client = await kubectl(
+      ...["get", "pod", "client", "-n", namespace, "-o", "jsonpath={.status.podIP}"],
+    );
+    await waitFor("the service to have its pod", async () =>
+      (await shell("wget -qO- http://web/").catch(() => "")).startsWith("pod") ? true : undefined,
+    );
+    found = await inventory(namespace);
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  const shell = (script: string): Promise<string> =>
+    kubectl("exec", "client", "-n", namespace, "--", "sh", "-c", script);
+  const untilAsBefore = (): Promise<unknown> =>
+    waitFor(
+      "the namespace to be as before",
+      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
+      100_000,
+    );
+  const start = async (...flags: string[]): Promise<Running> => {
+    const inpod = startInpod(
+      ["exec", "-t", "pod/web", "-n", namespace, ...flags, "--", "node", "server.js"],
+      { cwd: folder },
+    );
+    await inpod.says(/local server listens/);
+    await inpod.says(/what clients send to port 3000 of the target is copied to your process/);
+    return inpod;
+  };
+  const MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e";
+
+  test("each request arrives at the program with the client's address, and the pod's answers are its own", async () => {
+    const inpod = await start();
+    const answers = await shell(
+      `for i in $(seq ${REQUESTS}); do wget -qO- http://web/n/$i; echo; done`,
+    );
+    const wanted = Array.from({ length: REQUESTS }, (_, i) => `pod /n/${i + 1} ${MD5_OF_NOTHING}`);
+    assert.deepEqual(answers.trim().split("\n"), wanted);
+    const got = (): string[] => inpod.output().match(/got GET \/n\/.*/g) ?? [];
+    await waitFor("all copies", async () => (got().length >= REQUESTS ? true : undefined));
+    assert.deepEqual(
+      got(),
+      wanted.map((line) => `got GET ${line.slice(4)} from ${client}`),
+    );
+    // 5 MiB, of which pod and program see the same.
+    const uploaded = await shell(
+      "head -c 5242880 /dev/urandom > /tmp/body; wget -qO- --post-file=/tmp/body http://web/upload",
+    );
+    await inpod.says(new RegExp(`got POST ${uploaded.slice(4)} from ${client}`));
+    assert.doesNotMatch(inpod.output(), /lost|missed/);
+    inpod.interrupt();
+    await inpod.done;
+    await untilAsBefore();
+  });
+
+  test("two developers mirror one pod at once, beside each other", async () => {
+    const [one, two] = await Promise.all([start(), start()]);
+    assert.match(await shell("wget -qO- http://web/both"), /^pod \/both/);
+    await Promise.all([one.says(/got GET \/both/), two.says(/got GET \/both/)]);
+    one.interrupt();
+    await one.done;
+    assert.match(await shell("wget -qO- http://web/second"), /^pod/);
+    await two.says(/got GET \/second/);
+    assert.doesNotMatch(one.output(), /second/);
+    two.interrupt();
+    await two.done;
+    await untilAsBefore();
+  });
+
+  test("from an ephemeral container with rights, too", async () => {
+    const inpod = await start("-e");
+    assert.match(await shell("wget -qO- http://web/ephemeral"), /^pod/);
+    await inpod.says(/got GET \/ephemeral/);
+    inpod.interrupt();
+    await inpod.done;
+  });
+});
