@@ -1,12 +1,13 @@
 /** What this machine can refuse, each refused for real: the built inpod says which setting it is, and starts nothing. */
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
+import { refusing } from "./refusing.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const CLI = join(ROOT, "dist/cli.js");
@@ -55,41 +56,6 @@ const exec = (...command: string[]): string[] => [
   ...[process.execPath, CLI, "exec", "--target", `process/${sandbox.pid}`, "--", ...command],
 ];
 
-/** Becomes its arguments, under a filter by which pidfd_getfd is EPERM: Docker's default profile without SYS_PTRACE. */
-const REFUSING = `#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int main(int argc, char **argv) {
-  struct sock_filter code[] = {
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  struct sock_fprog program = {4, code};
-  if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 99;
-  execv(argv[1], argv + 1);
-  perror(argv[1]);
-  return 98;
-}
-`;
-
-function refusingProgram(): string {
-  const source = join(folder, "refusing.c");
-  const program = join(folder, "refusing");
-  if (!existsSync(program)) {
-    writeFileSync(source, REFUSING);
-    execFileSync("cc", ["-Wall", "-Werror", "-o", program, source], { stdio: "inherit" });
-  }
-  return program;
-}
-
 test("with every door open the command runs in the pod's place", async () => {
   const ended = await onLaptop(exec("sh", "-c", `echo $GREETING; touch ${marker}`));
   assert.equal(ended.code, 0, ended.stderr);
@@ -100,7 +66,7 @@ test("with every door open the command runs in the pod's place", async () => {
 
 test("pidfd_getfd refused: the error names the setting, and nothing is started here or in the pod", async () => {
   const processes = await sandbox.processes();
-  const ended = await onLaptop([refusingProgram(), ...exec("touch", marker)]);
+  const ended = await onLaptop([refusing(folder, "pidfd_getfd"), ...exec("touch", marker)]);
   assert.equal(ended.code, MACHINE, ended.stderr);
   assert.equal(ended.stdout, "");
   assert.match(ended.stderr, /refuses pidfd_getfd/);

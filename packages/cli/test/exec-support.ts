@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly stdin?: "pipe";
   /** Written to a file that `-f` names. */
   readonly config?: object;
+  /** A program that runs inpod, with its first arguments. */
+  readonly through?: readonly string[];
 }
 
 /** A program that is running, or has run: what it said, and how it ends. */
@@ -126,9 +128,10 @@ export async function startInpod(
     flags.push("-f", join(folder, "inpod.json"));
   }
   const target = `process/${sandbox.pid}`;
-  const argv = [process.execPath, CLI, "exec", "--target", target, ...flags, "--", ...command];
+  const through = options.through ?? [];
+  const inpod = [...through, process.execPath, CLI, "exec", "--target", target, ...flags];
   const run = new Run(
-    sandbox.inLaptop(argv, {
+    sandbox.inLaptop([...inpod, "--", ...command], {
       cwd: options.cwd ?? tmpdir(),
       env: options.env ?? process.env,
       stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
@@ -197,7 +200,7 @@ export function sessionProcesses(): readonly string[] {
       const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").join(" ");
       const state = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "")[0];
       if (state === "Z") continue;
-      const isOurs = /inpod-(enter|keeper|launch|files)|dist\/(cli|agent)\.js/.test(command);
+      const isOurs = /inpod-(enter|keeper|launch|mount)|dist\/(cli|agent|files)\.js/.test(command);
       const isMarked = /(^|\0)INPOD_SESSION=/.test(environmentOf(pid));
       if (isOurs || isMarked) found.push(`${pid} ${command}`.trim());
     } catch {

@@ -14,5 +14,5 @@
 export type { FilesChannel, FilesLink, FilesStream } from "./link.ts";
 export type { ServerFigures, Via } from "./relay/frames.ts";
 export type { FileServer, FileServerOptions } from "./server.ts";
-export { FileServerRefused, startFileServer } from "./server.ts";
+export { FileServerFailed, FileServerRefused, startFileServer } from "./server.ts";
 export type { Limits } from "./tree/policy.ts";

@@ -63,11 +63,14 @@ export class FileServerRefused extends Error {
   }
 }
 
-/** @throws FileServerRefused: files are fetched as a whole then */
+/** The server did not come so far, or was killed: another one may. */
+export class FileServerFailed extends Error {}
+
+/** @throws FileServerRefused: files are fetched as a whole then; FileServerFailed */
 export async function startFileServer(options: FileServerOptions): Promise<FileServer> {
   const native = loadNative();
   const pair = native.socketPair(false);
-  if (typeof pair === "number") throw refused(`socketpair: ${pair}`);
+  if (typeof pair === "number") throw new FileServerFailed(`socketpair: ${pair}`);
   const [ours, theirs] = pair;
   const child = spawnServer(theirs);
   closeSync(theirs);
@@ -75,7 +78,8 @@ export async function startFileServer(options: FileServerOptions): Promise<FileS
   try {
     const { via, refusals } = await server.mounted;
     const fds = native.receiveDescriptors(ours);
-    if (typeof fds === "number" || fds.length !== 2) throw refused("its descriptors did not come");
+    if (typeof fds === "number" || fds.length !== 2)
+      throw new FileServerFailed("its descriptors did not come");
     const [rootFd, hintFd] = fds as [number, number];
     server.own(rootFd, hintFd);
     // Before it is asked for, the root belongs to uid 0, and an ordinary user could make nothing in it.
@@ -98,8 +102,6 @@ export async function startFileServer(options: FileServerOptions): Promise<FileS
     closeSync(ours);
   }
 }
-
-const refused = (why: string) => new FileServerRefused({ refusals: [why], errno: 0 });
 
 function spawnServer(descriptors: number): ChildProcess {
   const { PATH, XDG_RUNTIME_DIR, TMPDIR } = process.env;
@@ -144,7 +146,7 @@ class Running {
     });
     this.mounted = new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => reject(refused("the file server says nothing")),
+        () => reject(new FileServerFailed("the file server says nothing")),
         STARTED_WITHIN_MS,
       );
       const cutter = new FrameCutter();
@@ -160,7 +162,7 @@ class Running {
           else this.#relay.receive(frame);
         }
       });
-      void this.ended.then((why) => reject(refused(why)));
+      void this.ended.then((why) => reject(new FileServerFailed(why)));
       void Promise.allSettled([this.mounted]).then(() => clearTimeout(timer));
       const start: StartMessage = { limits: { ...LIMITS, ...limits } };
       send(encodeText(FrameKind.start, JSON.stringify(start)));

@@ -4,10 +4,12 @@ import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Tap, TapEvent, TrappedCall } from "@inpod/tap";
-import { decodeAddress } from "@inpod/tap";
+import { decodeAddress, PathOperation } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import { endpointText } from "./config.ts";
+import type { PodRoot } from "./files/pod-root.ts";
 import { Files } from "./files/serve.ts";
+import type { SnapshotServer } from "./files/snapshots/serve.ts";
 import { Listeners } from "./incoming/listeners.ts";
 import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
@@ -17,7 +19,7 @@ import { debuggerPorts } from "./rules/debugger-ports.ts";
 import { compileOutgoing } from "./rules/outgoing.ts";
 import { compileMapping, mapPath } from "./rules/path-mapping.ts";
 import { compilePathRules, type PathFacts } from "./rules/path-rules.ts";
-import { decidePath, type PathRule } from "./rules/paths.ts";
+import { decidePath, type PathDecision, type PathRule } from "./rules/paths.ts";
 import { decideBind } from "./rules/ports.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { operationName, ruleAsked, toTapRules } from "./tap-rules.ts";
@@ -35,6 +37,8 @@ export interface LayerParts {
   /** The pod's resolv.conf. */
   readonly resolver: ResolverConfig;
   readonly reporter: Reporter;
+  /** Who serves the pod's files: the tap, from the root of whoever has the file server, or snapshots. */
+  readonly podFiles: PodRoot | SnapshotServer;
 }
 
 export class Layer {
@@ -70,7 +74,7 @@ export class Layer {
     this.#connections = new Connections(tap, session, this.#relay);
     this.#datagrams = new Datagrams(tap, session);
     this.#listeners = new Listeners(tap, session, config.incoming, reporter);
-    this.#files = new Files(tap, session, reporter);
+    this.#files = new Files(tap, parts.podFiles);
   }
 
   /** Fills the tap's tables. Before the first process of the tree starts. */
@@ -135,11 +139,33 @@ export class Layer {
   }
 
   async #path(call: PathCall): Promise<void> {
-    const { path } = mapPath(this.#mapping, call.path);
-    const from = ruleAsked(this.#mapping, call.rule);
-    const decision = decidePath(this.#rules, path, operationName(call.operation), from);
-    this.#decided(call.call, path, decision.verdict, decision.why);
-    await this.#files.serve(call, path, decision);
+    const { path, decision } = this.#whose(call.call, call, call.operation);
+    // The other end of rename and link is a name that is made, whatever the first is.
+    const second = call.second && this.#whose(call.call, call.second, PathOperation.write);
+    const isRemote = decision.verdict === "remote";
+    if (second && isRemote !== (second.decision.verdict === "remote")) {
+      this.#parts.tap.reply(call.token, 0, errnoNumber("EXDEV"));
+      return;
+    }
+    await this.#files.serve(call, path, decision, isRemote ? second?.path : undefined);
+  }
+
+  /** Whose a path of a call is. `path`: as it is there. */
+  #whose(
+    name: string,
+    asked: { readonly path: string; readonly rule: number; readonly isBelowRemote: boolean },
+    operation: PathOperation,
+  ): { readonly path: string; readonly decision: PathDecision } {
+    if (asked.isBelowRemote && asked.rule < 0) {
+      const why = "named from a directory of the pod";
+      this.#decided(name, asked.path, "remote", why);
+      return { path: asked.path, decision: { verdict: "remote", fallback: false, why } };
+    }
+    const { path } = mapPath(this.#mapping, asked.path);
+    const from = ruleAsked(this.#mapping, asked.rule);
+    const decision = decidePath(this.#rules, path, operationName(operation), from);
+    this.#decided(name, path, decision.verdict, decision.why);
+    return { path, decision };
   }
 
   async #connect(call: ConnectCall): Promise<void> {

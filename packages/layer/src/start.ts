@@ -2,10 +2,13 @@
 import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import type { ByteString } from "@inpod/protocol";
+import { UserError } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { TapEvent } from "@inpod/tap";
 import { launch, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
+import type { PodRoot } from "./files/pod-root.ts";
+import { type SnapshotParts, SnapshotServer } from "./files/snapshots/serve.ts";
 import { Layer } from "./layer.ts";
 import { checkTap, tapRefused } from "./machine.ts";
 import { OwnChildren } from "./own-children.ts";
@@ -29,6 +32,11 @@ export interface StartOptions {
   readonly reporter: Reporter;
   /** Where the target's container has volumes, if its spec is known: those trees are the target's. */
   readonly volumeMounts: readonly string[];
+  /**
+   * Whoever has the file server, which has given the tap its remote root. Undefined: the pod's files are snapshots, because
+   * nothing can be mounted or hardly any is wanted.
+   */
+  readonly podRoot?: PodRoot | undefined;
   /** When this process is killed: "stop" (left out, too) ends the tree, "continue" lets it go on natively. */
   readonly onDeath?: "stop" | "continue";
 }
@@ -58,6 +66,18 @@ export class PreparedTap {
   }
 
   async start(options: StartOptions): Promise<RunningTree> {
+    const { session, reporter } = options;
+    const podFiles =
+      options.podRoot ?? snapshotServer({ tap: this.tap, files: session.targetFiles, reporter });
+    try {
+      return await this.#start(options, podFiles);
+    } catch (error) {
+      if ("serve" in podFiles) podFiles.close();
+      throw error instanceof TapError ? tapRefused(error) : error;
+    }
+  }
+
+  async #start(options: StartOptions, podFiles: PodRoot | SnapshotServer): Promise<RunningTree> {
     const { session, config, reporter, environment, executable, command } = options;
     const layer = new Layer({
       tap: this.tap,
@@ -76,33 +96,31 @@ export class PreparedTap {
       },
       resolver: await podResolver(session, config),
       reporter,
+      podFiles,
     });
     this.#handle = (event) => layer.handle(event);
     await layer.start();
-    const mark = `INPOD_SESSION=${environment.INPOD_SESSION}`;
-    try {
-      const tree = await launch(this.tap, {
-        command: [executable, ...command.slice(1)],
-        argv0: command[0],
-        environment,
-        groups: config.hostname ? ["network", "files", "hostname"] : ["network", "files"],
-        mark,
-        onDeath: options.onDeath ?? "stop",
-        cwd: options.cwd,
-      });
-      const stopReaping = this.#reapOrphans();
-      return {
-        child: tree.child,
-        ended: layer.ended,
-        leaveRest: () => tree.leaveRest(),
-        close: async () => {
-          stopReaping();
-          await layer.close();
-        },
-      };
-    } catch (error) {
-      throw error instanceof TapError ? tapRefused(error) : error;
-    }
+    const tree = await launch(this.tap, {
+      command: [executable, ...command.slice(1)],
+      argv0: command[0],
+      environment,
+      groups: config.hostname ? ["network", "files", "hostname"] : ["network", "files"],
+      mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
+      onDeath: options.onDeath ?? "stop",
+      cwd: options.cwd,
+      ...("serve" in podFiles ? { folder: podFiles.folder } : {}),
+    });
+    const stopReaping = this.#reapOrphans();
+    return {
+      child: tree.child,
+      ended: layer.ended,
+      leaveRest: () => tree.leaveRest(),
+      close: async () => {
+        stopReaping();
+        await layer.close();
+        if ("serve" in podFiles) podFiles.close();
+      },
+    };
   }
 
   /**
@@ -125,6 +143,17 @@ export class PreparedTap {
   }
 }
 
+function snapshotServer(parts: SnapshotParts): SnapshotServer {
+  try {
+    return new SnapshotServer(parts);
+  } catch (error) {
+    throw new UserError("FILES_NO_PLACE", "there is no directory for files of the pod", {
+      cause: error,
+      hints: ["name one that you may write to: TMPDIR=/path"],
+    });
+  }
+}
+
 /** For what looks at this machine by JavaScript's strings. */
 const textOf = (environment: StartOptions["environment"]): Record<string, string> =>
   Object.fromEntries(Object.entries(environment).map((entry) => entry.map(bytesToText)));
@@ -133,7 +162,7 @@ const textOf = (environment: StartOptions["environment"]): Record<string, string
 async function podResolver(session: Session, config: LayerConfig): Promise<ResolverConfig> {
   if (!config.dns) return { nameservers: [], searchDomains: [] };
   try {
-    const { content } = await session.files.read("/etc/resolv.conf", MAX_RESOLV_CONF);
+    const { content } = await session.targetFiles.read("/etc/resolv.conf", MAX_RESOLV_CONF);
     return parseResolvConf(content.toString("latin1"));
   } catch {
     return parseResolvConf("");

@@ -11,6 +11,7 @@ import { createProgress, type Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { credentialsNotice, hiddenFiles, withCredentialFiles } from "./credentials.ts";
 import { programEnvironment, reportEnvironment, toText } from "./environment.ts";
+import { FileServers, snapshotsLine } from "./file-servers.ts";
 import { followTarget } from "./follow.ts";
 import { endWithSession } from "./lost.ts";
 import { whyNoMirror } from "./permission.ts";
@@ -60,35 +61,46 @@ async function placeAndRun(
   signals: Signals,
 ): Promise<CommandResult> {
   const tap = new PreparedTap(); // what this machine refuses is known before anything is made
-  return withSession(
-    {
-      ...options,
-      steals: options.config.layer.incoming.mode === "steal",
-      does: "runs a process on another machine in the place of",
-    },
-    progress,
-    signals.signal,
-    async (placed) => {
-      const following = new AbortController();
-      try {
-        void followTarget(placed.target, placed.session, progress, following.signal);
-        return await runInSession(options, { ...placed, progress, signals, tap });
-      } finally {
-        following.abort();
-      }
-    },
-  );
+  const say = (text: string): void => progress.say(`inpod: ${text}`);
+  const log = options.verbose ? say : () => {};
+  // Beside the agent's start, which takes longer. In mode "local" hardly any file is the pod's.
+  const files =
+    options.config.layer.files.mode === "local" ? undefined : new FileServers(tap.tap, log, say);
+  try {
+    return await withSession(
+      {
+        ...options,
+        steals: options.config.layer.incoming.mode === "steal",
+        does: "runs a process on another machine in the place of",
+      },
+      progress,
+      signals.signal,
+      async (placed) => {
+        const following = new AbortController();
+        try {
+          void followTarget(placed.target, placed.session, progress, following.signal);
+          return await runInSession(options, { ...placed, progress, signals, tap, files });
+        } finally {
+          following.abort();
+          await files?.close();
+        }
+      },
+    );
+  } finally {
+    await files?.close();
+  }
 }
 
 interface Running extends PlacedSession {
   readonly progress: Progress;
   readonly signals: Signals;
   readonly tap: PreparedTap;
+  readonly files: FileServers | undefined;
 }
 
 async function runInSession(
   { config, command, executable, verbose, io }: ExecOptions,
-  { progress, signals, tap, session, sessionId, target, rung }: Running,
+  { progress, signals, tap, files, session, sessionId, target, rung }: Running,
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const { described } = await withSpecEnvironment(session.target, target, reporter, signals.signal);
@@ -106,10 +118,13 @@ async function runInSession(
   const noMirror = config.layer.incoming.mode === "mirror" ? whyNoMirror(target.policy) : undefined;
   if (noMirror !== undefined) reporter.notice({ key: "no-mirror", text: noMirror });
   const layer = noMirror === undefined ? config.layer : withoutIncoming(config.layer);
+  const noMount = await files?.first(session);
+  if (noMount !== undefined) reporter.notice({ key: "files", text: snapshotsLine(noMount) });
   signals.throwIfStopped();
   progress.done();
   const tree = await tap.start({
     session,
+    podRoot: noMount === undefined ? files : undefined,
     config: layerConfig(withCredentialFiles(layer, config.localCredentials, home), rung),
     command,
     executable,

@@ -1,37 +1,38 @@
 /**
- * Calls with a path: the developer's file, or the pod's. A file of the pod is served whole, as a sealed memfd;
- * directories, writing and larger files stay the developer's in this version, and --verbose says so.
+ * Calls with a path that the tap's tables could not decide, or whose files have no remote root now: the developer's file,
+ * or the pod's.
  */
-import { constants, readFileSync } from "node:fs";
-import type { ByteString, FileStat } from "@inpod/protocol";
+import { readFileSync } from "node:fs";
+import type { ByteString } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
-import type { Session } from "@inpod/session";
 import { PathOperation, type Tap, type TrappedCall } from "@inpod/tap";
-import type { Reporter } from "../config.ts";
 import { errnoOf } from "../errno.ts";
 import type { PathDecision } from "../rules/paths.ts";
 import { nsswitchWithPodHosts } from "../rules/resolver.ts";
+import type { PodRoot } from "./pod-root.ts";
+import type { SnapshotServer } from "./snapshots/serve.ts";
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
 
-const MAX_FILE_BYTES = 4 * 1024 * 1024;
-const AT_SYMLINK_NOFOLLOW = 0x100;
 const NSSWITCH = "/etc/nsswitch.conf";
 const MAX_NSSWITCH_BYTES = 64 * 1024;
 
 export class Files {
   readonly #tap: Tap;
-  readonly #session: Session;
-  readonly #reporter: Reporter;
+  readonly #remote: PodRoot | SnapshotServer;
 
-  constructor(tap: Tap, session: Session, reporter: Reporter) {
+  constructor(tap: Tap, remote: PodRoot | SnapshotServer) {
     this.#tap = tap;
-    this.#session = session;
-    this.#reporter = reporter;
+    this.#remote = remote;
   }
 
-  /** @param path after feature.fs.mapping */
-  async serve(call: PathCall, path: ByteString, decision: PathDecision): Promise<void> {
+  /** @param path after feature.fs.mapping @param second of rename and link: the other path, if both are the pod's */
+  async serve(
+    call: PathCall,
+    path: ByteString,
+    decision: PathDecision,
+    second?: ByteString,
+  ): Promise<void> {
     switch (decision.verdict) {
       case "local":
         this.#tap.continue(call.token);
@@ -43,113 +44,25 @@ export class Files {
         this.#serveNsswitch(call);
         return;
       case "remote":
-        await this.#serveRemote(call, path, decision);
+        if ("serve" in this.#remote) await this.#remote.serve(call, path, decision);
+        else await this.#serveRemote(this.#remote, call, path, decision, second);
     }
   }
 
-  async #serveRemote(call: PathCall, path: ByteString, decision: PathDecision): Promise<void> {
+  async #serveRemote(
+    root: PodRoot,
+    { token }: PathCall,
+    path: ByteString,
+    { fallback }: PathDecision,
+    second: ByteString | undefined,
+  ): Promise<void> {
     try {
-      switch (call.call) {
-        case "open":
-          await this.#open(call, path);
-          return;
-        case "stat": {
-          const follow = (call.flags & AT_SYMLINK_NOFOLLOW) === 0;
-          const { files } = this.#session;
-          this.#replyStat(call.token, await (follow ? files.stat(path) : files.lstat(path)));
-          return;
-        }
-        case "access":
-          await this.#access(call, path);
-          return;
-        case "readlink":
-          this.#tap.replyReadlink(
-            call.token,
-            Buffer.from(await this.#session.files.readlink(path), "latin1"),
-          );
-          return;
-        default:
-          // They are asked about when there is a remote root, and then it is there that they are served.
-          this.#stayLocal(call, path, "without the pod's filesystem only looked at and read");
-      }
+      await root.ready();
     } catch (error) {
-      const errno = errnoOf(error);
-      if (decision.fallback && (errno === "ENOENT" || errno === "ENOTDIR")) {
-        this.#stayLocal(call, path, "the pod has no such file");
-      } else {
-        this.#tap.reply(call.token, 0, errnoNumber(errno));
-      }
-    }
-  }
-
-  async #open(call: PathCall, path: ByteString): Promise<void> {
-    if (call.operation !== PathOperation.read || call.flags & constants.O_DIRECTORY) {
-      const what =
-        call.operation === PathOperation.write
-          ? "files of the pod are not written to"
-          : "directories of the pod are not opened";
-      this.#stayLocal(call, path, `${what} in this version`);
+      this.#tap.reply(token, 0, errnoNumber(errnoOf(error)));
       return;
     }
-    if (call.flags & constants.O_NOFOLLOW) {
-      const { mode } = await this.#session.files.lstat(path);
-      if ((mode & constants.S_IFMT) === constants.S_IFLNK) {
-        this.#tap.reply(call.token, 0, errnoNumber("ELOOP"));
-        return;
-      }
-    }
-    try {
-      const { stat, content } = await this.#session.files.read(path, MAX_FILE_BYTES);
-      this.#tap.replyFile(call.token, {
-        name: path.slice(-200),
-        content,
-        mode: stat.mode,
-        mtimeNs: BigInt(stat.mtimeNs),
-      });
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno === "EFBIG") {
-        const text = `${path} of the pod is larger than 4 MiB, which this version cannot serve; the program sees the file of this machine, if any`;
-        this.#reporter.notice({ key: `large ${path}`, text });
-        this.#stayLocal(call, path, "larger than 4 MiB");
-      } else if (errno === "EISDIR" || errno === "EINVAL") {
-        this.#stayLocal(call, path, "not a regular file in the pod");
-      } else {
-        throw error;
-      }
-    }
-  }
-
-  async #access(call: PathCall, path: ByteString): Promise<void> {
-    if (call.mode & constants.W_OK) {
-      this.#stayLocal(call, path, "files of the pod are not written to in this version");
-      return;
-    }
-    await this.#session.files.access(path, call.mode);
-    this.#tap.reply(call.token, 0);
-  }
-
-  #stayLocal(call: PathCall, path: ByteString, why: string): void {
-    this.#reporter.decision({ call: call.call, subject: path, verdict: "local", why });
-    this.#tap.continue(call.token);
-  }
-
-  #replyStat(token: number, stat: FileStat): void {
-    this.#tap.replyStat(token, {
-      mode: stat.mode,
-      size: BigInt(stat.size),
-      ino: BigInt(stat.ino),
-      dev: BigInt(stat.dev),
-      nlink: stat.nlink,
-      uid: stat.uid,
-      gid: stat.gid,
-      rdev: BigInt(stat.rdev),
-      blksize: stat.blksize,
-      blocks: BigInt(stat.blocks),
-      atimeNs: BigInt(stat.atimeNs),
-      mtimeNs: BigInt(stat.mtimeNs),
-      ctimeNs: BigInt(stat.ctimeNs),
-    });
+    this.#tap.serveRemote(token, path, { fallback, ...(second === undefined ? {} : { second }) });
   }
 
   /** The machine's own file but for its `hosts:` line, so that only files and DNS (the pod's) give names. */

@@ -1,0 +1,271 @@
+/** The pod's files in a program, by a mount or as snapshots, and what is left of either when processes are killed. */
+import assert from "node:assert/strict";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { type Sandbox, startSandbox } from "@inpod/sandbox";
+import { endRuns, type Run, removeConfigs, runInpod, startInpod, until } from "./exec-support.ts";
+import { MOUNTING, refusing } from "./refusing.ts";
+
+let sandbox: Sandbox;
+const folder = mkdtempSync(join(tmpdir(), "inpod-exec-files-"));
+let mounts: string[] = [];
+let folders: string[] = [];
+before(async () => {
+  sandbox = await startSandbox();
+  mounts = mountsOfInpod();
+  folders = snapshotFolders();
+});
+after(async () => {
+  await sandbox?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+afterEach(async () => {
+  await endRuns();
+  await removeConfigs();
+});
+
+const inPod = (script: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const child = sandbox.inPod(["sh", "-c", script], { stdio: ["ignore", "pipe", "inherit"] });
+    let text = "";
+    child.stdout?.on("data", (chunk) => {
+      text += String(chunk);
+    });
+    child.once("error", reject);
+    child.once("close", () => resolve(text));
+  });
+
+function commandOf(pid: number): string {
+  try {
+    const state = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "")[0];
+    return state === "Z"
+      ? ""
+      : readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").join(" ");
+  } catch {
+    return "";
+  }
+}
+
+function descendants(pid: number): number[] {
+  const children = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+        return Number(/\) \S (\d+)/.exec(stat)?.[1]) === pid;
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+const fileServers = (run: Run): number[] =>
+  descendants(run.pid).filter((pid) => /\/files\.js /.test(commandOf(pid)));
+const keepers = (run: Run): number[] =>
+  descendants(run.pid).filter((pid) => /inpod-keeper/.test(commandOf(pid)));
+
+const mountsOfInpod = (): string[] =>
+  readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .filter((line) => /inpod/.test(line));
+const snapshotFolders = (): string[] =>
+  [process.env.XDG_RUNTIME_DIR, "/dev/shm", tmpdir()].flatMap((place) =>
+    place === undefined
+      ? []
+      : readdirSync(place).filter((name) => /^inpod-(files\.|\w{6}$)/.test(name)),
+  );
+
+/** Of the session: its processes, mounts, and directories. */
+async function assertNothingIsLeft(processes: readonly number[]): Promise<void> {
+  let left: string[] = [];
+  await until("nothing of the session is left", () => {
+    left = [
+      ...processes.map(commandOf),
+      ...mountsOfInpod().filter((each) => !mounts.includes(each)),
+      ...snapshotFolders().filter((each) => !folders.includes(each)),
+    ].filter(Boolean);
+    return left.length === 0;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}; there is: ${left.join("; ")}`);
+  });
+}
+
+/** Says what a file is each time that it is asked, and holds one open. */
+const HOLDER = `
+const fs = require("fs");
+const [path] = process.argv.slice(2);
+const held = fs.openSync(path, "r");
+const read = (of) => { try { return fs.readFileSync(of, "latin1").trim().slice(0, 10); } catch (error) { return error.code; } };
+console.log("holding", read(path));
+let number = 0;
+setInterval(() => {
+  let own = "held";
+  try { fs.readSync(held, Buffer.alloc(1), 0, 1, 4096 * ++number); } catch (error) { own = error.code; }
+  console.log(own, read(path));
+}, 50);`;
+function holder(): string {
+  const file = join(folder, "holder.js");
+  writeFileSync(file, HOLDER);
+  return file;
+}
+
+const CONFIG = { feature: { fs: { mode: "read", read_only: ["^/tmp/inpod-life"] } } };
+
+for (const [way, through] of [
+  ["by a mount", []],
+  ["as snapshots", [refusing(folder, ...MOUNTING)]],
+] as const) {
+  test(`${way}: directories are listed and entered, links followed, large files read, copies made`, async () => {
+    const { files } = sandbox;
+    await inPod(
+      "mkdir -p /app/d/sub; echo one > /app/d/a; ln -sfn a /app/d/link; ln -sfn /app/d /app/dir",
+    );
+    const script = `
+      ls /app/d; cat /app/d/link; ls /app/dir/sub; cat /app/dir/../d/a
+      stat -L -c '%F %s' /app/d/link /app/d ${files.large} | sort | head -1
+      cp ${files.large} ${folder}/copy && stat -c %s ${folder}/copy
+      find /app/d | sort; readlink /app/dir; cat /app/d/none; echo $?`;
+    const ran = await runInpod(sandbox, ["sh", "-c", script], { through });
+    const lines = ["a", "link", "sub", "one", "one"];
+    assert.deepEqual(
+      ran.stdout.trim().split("\n"),
+      [
+        ...lines,
+        ran.stdout.split("\n")[lines.length],
+        String(5 * 1024 * 1024),
+        ...["/app/d", "/app/d/a", "/app/d/link", "/app/d/sub"],
+        ...["/app/d", "1"],
+      ],
+      ran.stderr,
+    );
+    assert.match(ran.stderr, /none.*No such file/);
+    assert.equal(/snapshots here/.test(ran.stderr), through.length > 0, ran.stderr);
+    await assertNothingIsLeft([]);
+  });
+
+  test(`${way}: what changes in the pod is seen by the next open`, async () => {
+    await inPod("echo one > /tmp/inpod-life");
+    const run = await startInpod(sandbox, ["node", holder(), "/tmp/inpod-life"], {
+      through,
+      config: CONFIG,
+    });
+    await run.said(/holding one/);
+    await inPod("echo two > /tmp/inpod-next; mv /tmp/inpod-next /tmp/inpod-life");
+    await run.said(/held two/);
+  });
+
+  for (const victims of ["the CLI", "the CLI and the keeper"]) {
+    test(`${way}: ${victims} killed, and nothing is left`, async () => {
+      await inPod("echo one > /tmp/inpod-life");
+      const run = await startInpod(sandbox, ["node", holder(), "/tmp/inpod-life"], {
+        through,
+        config: CONFIG,
+      });
+      await run.said(/held one/);
+      const processes = [run.pid, ...descendants(run.pid)];
+      if (way === "by a mount") assert.equal(fileServers(run).length, 1);
+      else assert.ok(snapshotFolders().length > folders.length);
+      const killed = victims === "the CLI" ? [] : keepers(run);
+      // The keeper would be started again before its parent is killed.
+      process.kill(run.pid, "SIGSTOP");
+      for (const pid of killed) process.kill(pid, "SIGKILL");
+      process.kill(run.pid, "SIGKILL");
+      if (victims !== "the CLI") {
+        // Nobody ends the program; its calls fail from now on.
+        run.signalGroup("SIGKILL");
+        await run.ended;
+        if (way === "as snapshots") await runInpod(sandbox, ["true"], { through });
+      }
+      await assertNothingIsLeft(processes);
+    });
+  }
+}
+
+test("the file server killed: another one is started, what was open fails with ENOTCONN", async () => {
+  await inPod(`head -c 1000000 /dev/zero | tr '\\0' x > /app/held; echo one > /tmp/inpod-life`);
+  const run = await startInpod(sandbox, ["node", holder(), "/app/held"], { config: CONFIG });
+  await run.said(/holding xxx/);
+  const before = fileServers(run);
+  assert.equal(before.length, 1);
+  for (const pid of before) process.kill(pid, "SIGKILL");
+  await run.said(/file server ended: another one is started/, "stderr");
+  await run.said(/ENOTCONN xxx/);
+  const after = fileServers(run);
+  assert.equal(after.length, 1);
+  assert.notDeepEqual(after, before);
+  const processes = [run.pid, ...descendants(run.pid)];
+  run.signalGroup("SIGINT");
+  await run.ended;
+  await assertNothingIsLeft(processes);
+});
+
+test("a file server that is killed again and again: in the end calls fail with EIO, and it is said", async () => {
+  await inPod("echo one > /tmp/inpod-life");
+  const run = await startInpod(sandbox, ["node", holder(), "/tmp/inpod-life"], {
+    config: CONFIG,
+    flags: ["--verbose"],
+  });
+  await run.said(/held one/);
+  // One that is killed before it is used is followed by the next without a word.
+  const seen = new Set<number>();
+  await until(
+    "it is given up",
+    () => {
+      for (const pid of fileServers(run).filter((each) => !seen.has(each))) {
+        seen.add(pid);
+        process.kill(pid, "SIGKILL");
+      }
+      return /from now on/.test(run.stderr) || seen.size > 20;
+    },
+    30_000,
+  ).catch((error: Error) =>
+    assert.fail(`${error.message}; ${seen.size} were killed; ${run.stderr}`),
+  );
+  await run.said(/files of the pod fail with EIO from now on/, "stderr");
+  await run.said(/EIO/);
+});
+
+test("in mode local there is no file server, and names are the pod's all the same", async () => {
+  const run = await startInpod(sandbox, ["sh", "-c", "cat /etc/hosts; echo end; cat"], {
+    flags: ["--fs-mode", "local"],
+    stdin: "pipe",
+  });
+  await run.said(/end/);
+  assert.match(run.stdout, /198\.18\.200\.2/);
+  assert.deepEqual(fileServers(run), []);
+  assert.doesNotMatch(run.stderr, /snapshots here/);
+  run.child.stdin?.end();
+  await run.ended;
+  await assertNothingIsLeft([]);
+});
+
+test("no descriptor of the mount is in the file server, and none is inherited by the program", async () => {
+  await inPod("echo one > /tmp/inpod-life");
+  const run = await startInpod(sandbox, ["node", holder(), "/tmp/inpod-life"], { config: CONFIG });
+  await run.said(/held one/);
+  const [server] = fileServers(run);
+  assert.ok(server !== undefined);
+  const of = (pid: number): string[] =>
+    readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+      } catch {
+        return [];
+      }
+    });
+  assert.ok(of(server).includes("/dev/fuse"));
+  assert.ok(!of(server).includes("/"), of(server).join(" "));
+  const programs = descendants(run.pid).filter((pid) => /holder\.js/.test(commandOf(pid)));
+  for (const pid of programs) assert.ok(!of(pid).some((name) => /fuse|^\/$/.test(name)));
+});
