@@ -114,7 +114,7 @@ function spawnServer(descriptors: number): ChildProcess {
 }
 
 /** Garbage of large answers is collected early: what lives is small. */
-const MEMORY = ["--max-semi-space-size=4"];
+const MEMORY = ["--max-semi-space-size=2"];
 
 class Running {
   readonly #child: ChildProcess;

@@ -11,64 +11,55 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { Backend } from "./support/backend.ts";
-import { folder, output, run, serving } from "./support/mounted.ts";
-
-async function begun(t: TestContext, fill: (root: string) => void) {
-  const root = folder(t);
-  fill(root);
-  const backend = new Backend(root);
-  t.after(() => backend.close());
-  return { root, backend, server: await serving(t, backend) };
-}
+import { test } from "node:test";
+import { begun, output, run } from "./support/mounted.ts";
 
 test("programs read files, directories and links below the root", async (t) => {
-  const { server } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     mkdirSync(join(root, "etc/empty"), { recursive: true });
     writeFileSync(join(root, "etc/hostname"), "pod-7\n");
     symlinkSync("hostname", join(root, "etc/link"));
     writeFileSync(join(root, "etc/nothing"), "");
   });
-  assert.equal(await output(server, "cat", "etc/hostname"), "pod-7\n");
-  assert.equal(await output(server, "cat", "etc/link"), "pod-7\n");
-  assert.equal(await output(server, "readlink", "etc/link"), "hostname\n");
-  assert.equal(await output(server, "ls", "etc"), "empty\nhostname\nlink\nnothing\n");
-  assert.equal(await output(server, "ls", "-A", "etc/empty"), "");
-  assert.equal(await output(server, "cat", "etc/nothing"), "");
-  assert.match((await run(server, "cat", "etc/none")).stderr, /No such file/);
-  assert.match((await run(server, "cat", "etc/hostname/x")).stderr, /Not a directory/);
+  assert.equal(await output(pod, "cat", "etc/hostname"), "pod-7\n");
+  assert.equal(await output(pod, "cat", "etc/link"), "pod-7\n");
+  assert.equal(await output(pod, "readlink", "etc/link"), "hostname\n");
+  assert.equal(await output(pod, "ls", "etc"), "empty\nhostname\nlink\nnothing\n");
+  assert.equal(await output(pod, "ls", "-A", "etc/empty"), "");
+  assert.equal(await output(pod, "cat", "etc/nothing"), "");
+  assert.match((await run(pod, "cat", "etc/none")).stderr, /No such file/);
+  assert.match((await run(pod, "cat", "etc/hostname/x")).stderr, /Not a directory/);
 });
 
 test("attributes are the pod's", async (t) => {
-  const { root, server } = await begun(t, (folder) => {
+  const pod = await begun(t, (folder) => {
     writeFileSync(join(folder, "file"), "12345");
     chmodSync(join(folder, "file"), 0o640);
     linkSync(join(folder, "file"), join(folder, "other"));
     utimesSync(join(folder, "file"), 1_600_000_000.5, 0);
     execFileSync("touch", ["-m", "-d", "@-1.25", join(folder, "file")]);
   });
-  const seen = await output(server, "stat", "--format=%s %a %h %X %Y %F", "file");
+  const seen = await output(pod, "stat", "--format=%s %a %h %X %Y %F", "file");
   assert.equal(seen, "5 640 2 1600000000 -2 regular file\n");
-  const ids = await output(server, "stat", "--format=%u %g %i", "file");
-  const { uid, gid, ino } = statSync(join(root, "file"));
+  const ids = await output(pod, "stat", "--format=%u %g %i", "file");
+  const { uid, gid, ino } = statSync(join(pod.folder, "file"));
   assert.equal(ids, `${uid} ${gid} ${ino}\n`);
 });
 
 test("names are bytes", async (t) => {
   const names = ["\xff\xfe", "ä", "new\nline", " ", "-"];
-  const { server } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     for (const name of names) writeFileSync(Buffer.from(`${root}/${name}`, "latin1"), name);
   });
-  const found = await output(server, "find", ".", "-type", "f", "-print0");
+  const found = await output(pod, "find", ".", "-type", "f", "-print0");
   assert.deepEqual(found.split("\0").slice(0, -1).sort(), names.map((name) => `./${name}`).sort());
 });
 
 test("a large file is read whole, in parts, mapped and sent", async (t) => {
   const bytes = randomBytes(5 * 1024 * 1024 + 17);
-  const { server } = await begun(t, (root) => writeFileSync(join(root, "large"), bytes));
+  const pod = await begun(t, (root) => writeFileSync(join(root, "large"), bytes));
   const sum = createHash("sha256").update(bytes).digest("hex");
-  assert.equal(await output(server, "sha256sum", "large"), `${sum}  large\n`);
+  assert.equal(await output(pod, "sha256sum", "large"), `${sum}  large\n`);
   const script = `
 import hashlib, mmap, os, random, socket, tempfile
 want = "${sum}"
@@ -87,11 +78,11 @@ assert os.pread(f, 10, size) == b""
 assert os.lseek(f, -3, os.SEEK_END) == size - 3 and os.read(f, 10) == m[size-3:]
 print("ok")
 `;
-  assert.equal(await output(server, "python3", "-c", script), "ok\n");
+  assert.equal(await output(pod, "python3", "-c", script), "ok\n");
 });
 
 test("a directory is read in parts of any size, from where reading stopped", async (t) => {
-  const { server } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     mkdirSync(join(root, "d"));
     for (let i = 0; i < 500; i++) writeFileSync(join(root, "d", `name-${i}`), "");
   });
@@ -115,5 +106,5 @@ for size in (64, 512, 32768):
     assert len(got) == 502 and len(set(got)) == 502, (size, len(got), len(set(got)))
 print("ok")
 `;
-  assert.equal(await output(server, "python3", "-c", script), "ok\n");
+  assert.equal(await output(pod, "python3", "-c", script), "ok\n");
 });

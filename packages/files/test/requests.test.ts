@@ -1,75 +1,63 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { Backend } from "./support/backend.ts";
-import { folder, hint, output, serving } from "./support/mounted.ts";
+import { test } from "node:test";
+import { begun, hint, output } from "./support/mounted.ts";
 
-/** What costs is round trips: they are counted, not timed. */
-async function begun(t: TestContext, fill: (root: string) => void) {
-  const root = folder(t);
-  fill(root);
-  const backend = new Backend(root);
-  t.after(() => backend.close());
-  const server = await serving(t, backend);
-  const atStart = backend.asked.length;
-  const requests = () =>
-    backend.asked.slice(atStart).map((r) => ("path" in r ? `${r.op} ${r.path}` : r.op));
-  return { server, requests };
-}
+// What costs is round trips: they are counted, not timed.
 
 test("a path seven levels deep is one request when it is announced", async (t) => {
   const path = "h/a/b/c/d/e/conf.yml";
-  const { server, requests } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     mkdirSync(join(root, "h/a/b/c/d/e"), { recursive: true });
     writeFileSync(join(root, path), "port: 1\n");
   });
-  await hint(server, `/${path}`);
-  assert.equal(await output(server, "cat", path), "port: 1\n");
-  assert.deepEqual(requests(), [`chain /${path}`]);
+  await hint(pod, `${path}`);
+  assert.equal(await output(pod, "cat", path), "port: 1\n");
+  assert.deepEqual(pod.agent.asked, [`chain ${pod.folder}/${path}`]);
 });
 
 test("a path that is announced and not there is one request, too", async (t) => {
-  const { server, requests } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     mkdirSync(join(root, "a/b"), { recursive: true });
   });
-  await hint(server, "/a/b/c/none");
-  assert.equal(await output(server, "sh", "-c", "test -e a/b/c/none || echo none"), "none\n");
-  await hint(server, "/a/b/c/none");
-  assert.deepEqual(requests(), ["chain /a/b/c/none"]);
+  await hint(pod, "a/b/c/none");
+  assert.equal(await output(pod, "sh", "-c", "test -e a/b/c/none || echo none"), "none\n");
+  await hint(pod, "a/b/c/none");
+  assert.deepEqual(pod.agent.asked, [`chain ${pod.folder}/a/b/c/none`]);
 });
 
 test("ls -la of 200 files: at most 3 requests, and none again", async (t) => {
-  const { server, requests } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     mkdirSync(join(root, "srv/d"), { recursive: true });
     for (let i = 0; i < 200; i++) writeFileSync(join(root, `srv/d/file-${i}`), "x".repeat(i));
   });
-  await hint(server, "/srv/d");
-  const listed = await output(server, "ls", "-la", "srv/d");
+  await hint(pod, "srv/d");
+  const listed = await output(pod, "ls", "-la", "srv/d");
   assert.equal(listed.split("\n").length, 204);
-  assert.ok(requests().length <= 3, requests().join("\n"));
-  const before = requests().length;
-  assert.equal(await output(server, "ls", "-la", "srv/d"), listed);
-  assert.equal(requests().length, before);
+  assert.ok(pod.agent.asked.length <= 3, pod.agent.asked.join("\n"));
+  const before = pod.agent.asked.length;
+  assert.equal(await output(pod, "ls", "-la", "srv/d"), listed);
+  assert.equal(pod.agent.asked.length, before);
 });
 
 test("grep -r of 500 files in 10 directories: at most 3 requests", async (t) => {
-  const { server, requests } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     for (let i = 0; i < 500; i++) {
       const directory = join(root, `srv/data/d${i % 10}`);
       mkdirSync(directory, { recursive: true });
       writeFileSync(join(directory, `file-${i}`), `line\nneedle ${i}\n`);
     }
   });
-  await hint(server, "/srv/data");
-  const found = await output(server, "grep", "-r", "needle", "srv/data");
+  await hint(pod, "srv/data");
+  const found = await output(pod, "grep", "-r", "needle", "srv/data");
   assert.equal(found.split("\n").length, 501);
-  const ofFiles = requests().filter((request) => !request.startsWith("statfs"));
-  assert.ok(ofFiles.length <= 3, requests().join("\n"));
+  const ofFiles = pod.agent.asked.filter((request) => !request.startsWith("statfs"));
+  assert.ok(ofFiles.length <= 3, pod.agent.asked.join("\n"));
 });
 
 test("300 modules are required with at most 3 requests", async (t) => {
-  const { server, requests } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     const app = join(root, "srv/app");
     let main = "let n = 0;\n";
     for (let i = 0; i < 300; i++) {
@@ -82,20 +70,20 @@ test("300 modules are required with at most 3 requests", async (t) => {
     writeFileSync(join(app, "package.json"), '{"name":"app"}');
     writeFileSync(join(app, "main.js"), `${main}console.log(n);\n`);
   });
-  await hint(server, "/srv/app/main.js");
+  await hint(pod, "srv/app/main.js");
   const node = [process.execPath, "--preserve-symlinks", "--preserve-symlinks-main"];
-  const require = [...node, "/proc/self/fd/3/srv/app/main.js"];
-  assert.equal(await output(server, "sh", "-c", 'cd / && exec "$@"', "sh", ...require), "44850\n");
-  assert.ok(requests().length <= 3, requests().join("\n"));
+  const require = [...node, `/proc/self/fd/3${pod.folder}/srv/app/main.js`];
+  assert.equal(await output(pod, "sh", "-c", 'cd / && exec "$@"', "sh", ...require), "44850\n");
+  assert.ok(pod.agent.asked.length <= 3, pod.agent.asked.join("\n"));
 });
 
 test("files that are only looked at come without their content", async (t) => {
-  const { server, requests } = await begun(t, (root) => {
+  const pod = await begun(t, (root) => {
     for (let i = 0; i < 20; i++) {
       mkdirSync(join(root, `srv/d${i}`), { recursive: true });
       writeFileSync(join(root, `srv/d${i}/file`), "secret".repeat(100));
     }
   });
-  await output(server, "find", "srv", "-size", "+1k");
-  assert.ok(requests().length <= 6, requests().join("\n"));
+  await output(pod, "find", "srv", "-size", "+1k");
+  assert.ok(pod.agent.asked.length <= 6, pod.agent.asked.join("\n"));
 });

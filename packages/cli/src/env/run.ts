@@ -3,7 +3,6 @@ import { type ByteString, UserError } from "@inpod/protocol";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import {
-  checkEnvironment,
   type ProgramEnvironment,
   programEnvironment,
   reportEnvironment,
@@ -75,7 +74,6 @@ function fetch(
     ...{ verbose, hasSaidYes: false, io, steals: false },
     does: "reads the environment of",
   };
-  checkEnvironment(config, io);
   return withSession(wish, progress, signal, async ({ session, target }) => {
     const { described, isOfSpec } = await withSpecEnvironment(
       session.target,

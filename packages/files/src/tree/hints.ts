@@ -51,7 +51,7 @@ export class Hints {
       if (!node.directory) return { kind: "known" };
       if (nodes.isAbsent(node, name)) return { kind: "known" };
       const child: FileNode | undefined = node.directory.children.get(name);
-      if (!child || !nodes.isNameFresh(child) || !nodes.areAttributesFresh(child)) {
+      if (!child || !nodes.isEntryFresh(child)) {
         return { kind: "unknown", parent: node, rest: rest.length };
       }
       if (!child.isLink) {

@@ -38,9 +38,7 @@ export class Lookups {
     if (!directory) return { errno: Errno.ENOTDIR };
     nodes.use(parent);
     const node = directory.children.get(name);
-    if (node && nodes.isNameFresh(node) && nodes.areAttributesFresh(node)) {
-      return this.#world.entry(node);
-    }
+    if (node && nodes.isEntryFresh(node)) return this.#world.entry(node);
     if (nodes.isAbsent(parent, name)) return this.#world.absent(parent, name);
     return prefetch
       .look(parent, name)

@@ -25,6 +25,7 @@ export class Nodes {
   /** Directories with children, the least recently used first. */
   readonly #used = new Set<FileNode>();
   #nextId = ROOT + 1;
+  #trimAt: number;
   #nextLease = 1;
   #clock = 0;
   root: FileNode | undefined;
@@ -32,6 +33,7 @@ export class Nodes {
 
   constructor(limits: Limits) {
     this.#limits = limits;
+    this.#trimAt = limits.nodes;
     this.contents = new Contents(limits.contentBytes);
   }
 
@@ -87,6 +89,14 @@ export class Nodes {
 
   areAttributesFresh(node: FileNode, now = performance.now()): boolean {
     return this.#hasLeasedAttributes(node) || node.attributesUntilMs > now;
+  }
+
+  /** A name that may be told. Of a directory the way through it is what matters: its times change with all that is in it. */
+  isEntryFresh(node: FileNode, now = performance.now()): boolean {
+    return (
+      this.isNameFresh(node, now) &&
+      (node.directory !== undefined || this.areAttributesFresh(node, now))
+    );
   }
 
   #hasLeasedAttributes(node: FileNode): boolean {
@@ -153,7 +163,7 @@ export class Nodes {
       this.#byId.set(node.id, node);
       directory.children.set(name, node);
       this.use(parent);
-      if (this.#byId.size > this.#limits.nodes) this.#trim(parent);
+      if (this.#byId.size > this.#trimAt) this.#trim(parent);
     }
     directory.absent.delete(name);
     node.nameLease = isCurrent ? directory.lease : 0;
@@ -242,6 +252,8 @@ export class Nodes {
     if (!node || id === ROOT) return;
     node.lookups = Math.max(0, node.lookups - count);
     if (node.isGone) this.#dropIfUnused(node);
+    // Else it is part of what is known of its directory, if that is kept as a whole.
+    else if (!node.parent?.directory?.wasListed) this.#dropChild(node);
   }
 
   released(node: FileNode): void {
@@ -253,11 +265,14 @@ export class Nodes {
     this.contents.drop(node);
     this.#used.delete(node);
     this.#byId.delete(node.id);
+    if (this.#byId.size < this.#limits.nodes) this.#trimAt = this.#limits.nodes;
   }
 
   /** Makes room: what only we know first, then what the kernel can do without. Not in `keep`, which is being filled. */
   #trim(keep: FileNode): void {
     const goal = this.#limits.nodes * 0.8;
+    // The kernel takes its time.
+    this.#trimAt = Math.max(this.#limits.nodes, this.#byId.size + this.#limits.nodes * 0.1);
     const directories = [...this.#used];
     for (const node of directories) {
       if (this.#byId.size <= goal) return;
@@ -277,12 +292,14 @@ export class Nodes {
   #dropChildren(node: FileNode): void {
     const directory = node.directory as Directory;
     directory.wasListed = false;
-    for (const [name, child] of directory.children) {
-      if (child.lookups > 0 || child.handles > 0 || child.directory?.children.size) continue;
-      directory.children.delete(name);
-      this.#dropIfUnused(child);
-    }
+    for (const child of directory.children.values()) this.#dropChild(child);
     if (directory.children.size === 0) this.#used.delete(node);
+  }
+
+  #dropChild(child: FileNode): void {
+    if (child.lookups > 0 || child.handles > 0 || child.directory?.children.size) return;
+    child.parent?.directory?.children.delete(child.name);
+    this.#dropIfUnused(child);
   }
 
   /** @param path absolute, of real directories */

@@ -7,6 +7,7 @@ import { FileError } from "../remote/failures.ts";
 import { isStale } from "./fetch.ts";
 import { OpenFile } from "./handles.ts";
 import { type FileNode, isSameFile, versionOf } from "./node.ts";
+import { INLINE_BYTES } from "./policy.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import type { World } from "./world.ts";
 
@@ -29,15 +30,15 @@ export class OpenFiles {
   }
 
   async open(id: number, flags: number): Promise<Answer> {
-    const { nodes, fetch, prefetch } = this.#world;
+    const { nodes, fetch } = this.#world;
     const node = this.#world.namedNode(id);
     const file = new OpenFile(node, flags, this.#world.service.life);
     if (!file.isWriting && (flags & O.trunc) === 0) {
       if (!nodes.areAttributesFresh(node)) await fetch.refresh(node);
       if (node.isGone) throw isStale("a file was replaced");
-      const content = node.currentContent ?? (await this.#fetchContent(node, prefetch));
+      const content = await this.#contentToHold(node);
       if (node.isGone) throw isStale("a file was replaced");
-      if (content && this.#hasRoomFor(content)) {
+      if (content) {
         nodes.contents.use(node);
         file.content = content;
         return this.#opened(file);
@@ -47,18 +48,13 @@ export class OpenFiles {
     return this.#opened(file);
   }
 
-  async #fetchContent(
-    node: FileNode,
-    prefetch: World["prefetch"],
-  ): Promise<Uint8Array | undefined> {
+  /** Of a small file the content takes the place of a handle, as long as there is room for it. */
+  async #contentToHold(node: FileNode): Promise<Uint8Array | undefined> {
+    const { handles, limits, prefetch } = this.#world;
     // A file that says it is empty may not be: in /proc all do.
     if (!node.isRegular || node.attributes.size === 0) return undefined;
-    return prefetch.content(node);
-  }
-
-  #hasRoomFor(content: Uint8Array): boolean {
-    const { handles, limits } = this.#world;
-    return handles.pinnedBytes + content.length <= limits.contentBytes;
+    if (handles.pinnedBytes + node.attributes.size > limits.contentBytes) return undefined;
+    return node.currentContent ?? prefetch.content(node);
   }
 
   /** The first part of a large file is asked for along with it. */
@@ -66,7 +62,7 @@ export class OpenFiles {
     const { handles, nodes, service } = this.#world;
     const { node } = file;
     const handle = handles.newHandle();
-    const isLarge = !file.isWriting && node.isRegular && node.attributes.size > 0;
+    const isLarge = !file.isWriting && node.isRegular && node.attributes.size > INLINE_BYTES;
     const asked = nodes.asked();
     const generation = service.generation;
     const opening = service.ask<"open">(

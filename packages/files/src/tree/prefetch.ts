@@ -31,7 +31,7 @@ export class Prefetch {
       const { nodes } = this.#fetch;
       if (nodes.isAbsent(parent, name)) return undefined;
       const node = directory.children.get(name);
-      if (node && nodes.isNameFresh(node) && nodes.areAttributesFresh(node)) return node;
+      if (node && nodes.isEntryFresh(node)) return node;
     }
     return this.#fetch.look(parent, name, 0);
   }

@@ -1,15 +1,16 @@
 /** A file server for a test, and programs that use its mount. The test's process itself never does: it relays. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { FileServer, FileServerOptions, FilesLink } from "../../src/index.ts";
 import { startFileServer } from "../../src/index.ts";
+import { TestAgent } from "./agent.ts";
 
 export function folder(t: TestContext): string {
-  const path = mkdtempSync(join(tmpdir(), "inpod-files-test-"));
+  const path = realpathSync(mkdtempSync(join(tmpdir(), "inpod-files-test-")));
   t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
@@ -21,13 +22,20 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** The root of the mount is the program's descriptor 3, and its working directory. */
-export function start(server: FileServer, command: readonly string[], input = "") {
-  const child = spawn("/bin/sh", ["-c", 'cd /proc/self/fd/3 && exec "$@"', "sh", ...command], {
+export interface Place {
+  readonly server: FileServer;
+  /** Where in the pod. `/`: the working directory is as it was. */
+  readonly folder: string;
+}
+
+/** The root of the mount is the program's descriptor 3, and the folder below it its working directory. */
+export function start({ server, folder: at }: Place, command: readonly string[], input?: string) {
+  const script = '[ "$0" = / ] || cd "/proc/self/fd/3$0" && exec "$@"';
+  const child = spawn("/bin/sh", ["-c", script, at, ...command], {
     stdio: ["pipe", "pipe", "pipe", server.rootFd],
     env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8" },
   });
-  child.stdin?.end(input);
+  if (input !== undefined) child.stdin?.end(input);
   const ended = new Promise<Result>((resolve, reject) => {
     let [stdout, stderr] = ["", ""];
     child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString("latin1")));
@@ -38,13 +46,13 @@ export function start(server: FileServer, command: readonly string[], input = ""
   return { child, ended };
 }
 
-export async function run(server: FileServer, ...command: string[]): Promise<Result> {
-  return start(server, command).ended;
+export async function run(place: Place, ...command: string[]): Promise<Result> {
+  return start(place, command, "").ended;
 }
 
 /** What the program says; a failure is the test's. */
-export async function output(server: FileServer, ...command: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run(server, ...command);
+export async function output(place: Place, ...command: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(place, ...command);
   if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${stderr}`);
   return stdout;
 }
@@ -76,7 +84,7 @@ export async function within<T>(ms: number, what: string, promise: Promise<T>): 
 }
 
 /** Says a path as the tap does, and waits for the answer. */
-export async function hint(server: FileServer, path: string): Promise<void> {
+export async function hint({ server, folder: at }: Place, path: string): Promise<void> {
   const script = `
 import socket, sys
 s = socket.socket(fileno=4)
@@ -84,11 +92,21 @@ s.settimeout(5)
 s.send(b"\\x07\\0\\0\\0" + sys.argv[1].encode())
 assert s.recv(100) == b"\\x07\\0\\0\\0"
 `;
-  const child = spawn("python3", ["-c", script, path], {
+  const child = spawn("python3", ["-c", script, `${at}/${path}`], {
     stdio: ["ignore", "ignore", "pipe", "ignore", server.hintFd],
   });
   let stderr = "";
   child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
   const [code] = await once(child, "close");
   if (code !== 0) throw new Error(`the hint about ${path}: ${stderr}`);
+}
+
+/** A folder of the target's, filled, and served by the real agent. */
+export async function begun(t: TestContext, fill: (root: string) => void = () => {}) {
+  const root = folder(t);
+  fill(root);
+  const agent = await TestAgent.start(t);
+  const server = await serving(t, agent);
+  agent.asked = [];
+  return { server, folder: root, agent };
 }

@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Backend } from "./support/backend.ts";
+import { begun, folder, output, run, serving, start, within } from "./support/mounted.ts";
+
+/** The server's process, a child of that one. */
+function serverPid(parent = process.pid): number {
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim();
+  for (const pid of children.split(" ").filter((text) => text !== "")) {
+    if (readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("files.js")) return Number(pid);
+  }
+  throw new Error("there is no file server");
+}
+
+function closedGate(): { gate: Promise<void>; open: () => void } {
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { gate, open };
+}
+
+async function held(t: Parameters<typeof folder>[0]) {
+  const root = folder(t);
+  writeFileSync(join(root, "file"), "content");
+  mkdirSync(join(root, "d"));
+  const backend = new Backend(root);
+  t.after(() => backend.close());
+  const server = await serving(t, backend);
+  const pod = { server, folder: "/" };
+  assert.equal(await output(pod, "ls", "/proc/self/fd/3"), "d\nfile\n");
+  const { gate, open } = closedGate();
+  t.after(open);
+  backend.gate = gate;
+  backend.asked.length = 0;
+  return { backend, pod, open };
+}
+
+async function asked(backend: Backend, op: string): Promise<void> {
+  await within(
+    5000,
+    `a question ${op}`,
+    (async () => {
+      while (!backend.asked.some((request) => request.op === op)) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })(),
+  );
+}
+
+test("whoever waits for the server when it is killed gets an errno, and nothing is left", async (t) => {
+  const { backend, pod } = await held(t);
+  const waiting = ["d", "file"].map((name) => start(pod, ["cat", `/proc/self/fd/3/${name}/x`]));
+  const listing = start(pod, ["ls", "/proc/self/fd/3/d"]);
+  await asked(backend, "list");
+  process.kill(serverPid(), "SIGKILL");
+  for (const { ended } of [...waiting, listing]) {
+    const { stderr } = await within(5000, "the reader", ended);
+    assert.match(stderr, /(not connected|connection abort|Not a directory)/i);
+  }
+  assert.match(await pod.server.ended, /SIGKILL/);
+  await pod.server.close();
+  assert.equal(readFileSync("/proc/self/mounts", "utf8").includes("inpod"), false);
+});
+
+test("a reader that is killed ends at once, although nobody answers", async (t) => {
+  const { backend, pod } = await held(t);
+  const reader = start(pod, ["ls", "/proc/self/fd/3/d"]);
+  await asked(backend, "list");
+  reader.child.kill("SIGKILL");
+  const { signal } = await within(3000, "the end of the reader", reader.ended);
+  assert.equal(signal, "SIGKILL");
+});
+
+test("a signal that does not kill interrupts nothing", async (t) => {
+  const { backend, pod, open } = await held(t);
+  const script = `
+import os, signal
+signal.signal(signal.SIGUSR1, lambda *_: None)
+print(os.listdir("/proc/self/fd/3/d"), flush=True)
+`;
+  const reader = start(pod, ["python3", "-c", script]);
+  await asked(backend, "list");
+  reader.child.kill("SIGUSR1");
+  setTimeout(open, 600);
+  backend.gate = undefined;
+  const { stdout, stderr } = await within(5000, "the reader", reader.ended);
+  assert.equal(stdout, "[]\n", stderr);
+});
+
+test("who is not answered gets ETIMEDOUT within 15 s", async (t) => {
+  const { pod } = await held(t);
+  const { stderr } = await within(15_000, "the reader", run(pod, "ls", "/proc/self/fd/3/d"));
+  assert.match(stderr, /timed out/);
+});
+
+test("the server ends with the process that started it", async (t) => {
+  const root = folder(t);
+  const support = join(import.meta.dirname, "support");
+  const script = `
+    import { Backend } from ${JSON.stringify(join(support, "backend.ts"))};
+    import { startFileServer } from ${JSON.stringify(join(support, "../../src/index.ts"))};
+    const server = await startFileServer({ link: new Backend(${JSON.stringify(root)}) });
+    console.log(server.via);
+    setInterval(() => {}, 1000);`;
+  const args = ["--import", "tsx", "--input-type=module", "-e", script];
+  const { spawn } = await import("node:child_process");
+  const cli = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  await once(cli.stdout, "data");
+  const server = serverPid(cli.pid);
+  cli.kill("SIGKILL");
+  await once(cli, "exit");
+  await within(
+    5000,
+    "the end of the server",
+    (async () => {
+      while (existsSync(`/proc/${server}`)) await new Promise((resolve) => setTimeout(resolve, 10));
+    })(),
+  );
+});
+
+test("a tunnel that is lost under way is not noticed by who reads", async (t) => {
+  const pod = await begun(t, (root) => {
+    writeFileSync(join(root, "large"), Buffer.alloc(8 * 1024 * 1024, "x"));
+    writeFileSync(join(root, "other"), "y".repeat(100_000));
+  });
+  const script = `
+import os, sys
+f = os.open("large", os.O_RDONLY); g = os.open("other", os.O_RDONLY)
+assert os.pread(f, 10, 0) == b"x" * 10
+print("open", flush=True)
+sys.stdin.readline()
+assert len(os.pread(f, 1000, 7 * 1024 * 1024)) == 1000
+assert os.pread(g, 10, 99_990) == b"y" * 10
+assert os.stat("other").st_size == 100_000
+print("read", flush=True)
+`;
+  const reader = start(pod, ["python3", "-u", "-c", script], undefined);
+  await once(reader.child.stdout as NodeJS.ReadableStream, "data");
+  pod.agent.lose();
+  reader.child.stdin?.end("\n");
+  const { code, stderr } = await within(12_000, "the reader", reader.ended);
+  assert.equal(code, 0, stderr);
+});
+
+test("a file that was replaced during a loss is ESTALE for who has it open", async (t) => {
+  const pod = await begun(t, (root) => writeFileSync(join(root, "file"), "a".repeat(30_000_000)));
+  const script = `
+import errno, os, sys
+f = os.open("file", os.O_RDONLY)
+os.pread(f, 10, 0)
+print("open", flush=True)
+sys.stdin.readline()
+try: print(os.pread(f, 10, 29_000_000))
+except OSError as e: print(errno.errorcode[e.errno])
+print(open("file").read(3))
+`;
+  const reader = start(pod, ["python3", "-u", "-c", script], undefined);
+  await once(reader.child.stdout as NodeJS.ReadableStream, "data");
+  pod.agent.lose();
+  writeFileSync(join(pod.folder, "new"), "b".repeat(30_000_000));
+  renameSync(join(pod.folder, "new"), join(pod.folder, "file"));
+  reader.child.stdin?.end("\n");
+  const { stdout } = await within(12_000, "the reader", reader.ended);
+  assert.equal(stdout, "open\nESTALE\nbbb\n");
+});
+
+test("without a tunnel a program gets an errno within 15 s, and afterwards all is well", async (t) => {
+  const pod = await begun(t, (root) => writeFileSync(join(root, "file"), "known"));
+  assert.equal(await output(pod, "cat", "file"), "known");
+  const { gate, open } = closedGate();
+  t.after(open);
+  pod.agent.unreachable = gate;
+  pod.agent.lose();
+  const path = `/proc/self/fd/3${pod.folder}/unknown`;
+  const { stderr } = await within(
+    15_000,
+    "the reader",
+    run({ ...pod, folder: "/" }, "python3", "-c", `open("${path}")`),
+  );
+  assert.match(stderr, /Errno 110/);
+  open();
+  assert.equal(await within(12_000, "the reader", output(pod, "cat", "file")), "known");
+});
+
+test("a removed file can be read as long as it is open", async (t) => {
+  const pod = await begun(t, (root) => {
+    writeFileSync(join(root, "small"), "small");
+    writeFileSync(join(root, "large"), "l".repeat(300_000));
+  });
+  const script = `
+import os, sys
+f = os.open("small", os.O_RDONLY); g = os.open("large", os.O_RDONLY)
+print("open", flush=True)
+sys.stdin.readline()
+assert os.pread(f, 10, 0) == b"small"
+assert os.pread(g, 10, 299_995) == b"lllll"
+assert os.fstat(g).st_size == 300_000
+assert not os.path.exists("small"), "small"
+print("ok")
+`;
+  const reader = start(pod, ["python3", "-u", "-c", script], undefined);
+  await once(reader.child.stdout as NodeJS.ReadableStream, "data");
+  for (const name of ["small", "large"]) unlinkSync(join(pod.folder, name));
+  reader.child.stdin?.end("\n");
+  const { stdout, stderr } = await within(12_000, "the reader", reader.ended);
+  assert.equal(stdout, "open\nok\n", stderr);
+});
+
+test("10,000 files can be open at once", async (t) => {
+  const pod = await begun(t, (root) => {
+    mkdirSync(join(root, "d"));
+    for (let i = 0; i < 10_000; i++) writeFileSync(join(root, `d/${i}`), `file ${i} `.repeat(1000));
+  });
+  const script = `
+import os, resource
+from concurrent.futures import ThreadPoolExecutor
+resource.setrlimit(resource.RLIMIT_NOFILE, (20000, max(20000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+with ThreadPoolExecutor(32) as pool: fds = list(pool.map(lambda i: os.open(f"d/{i}", os.O_RDONLY), range(10_000)))
+for i in range(0, 10_000, 7): assert os.pread(fds[i], 20, 0).startswith(b"file %d " % i), i
+print("ok")
+`;
+  const [, hard] = execFileSync("sh", ["-c", "ulimit -Hn; ulimit -Hn"]).toString().split("\n");
+  if (hard !== "unlimited" && Number(hard) < 20_000 && process.getuid?.() !== 0) {
+    t.skip("needs a hard limit of 20,000 open files");
+    return;
+  }
+  assert.equal(await within(100_000, "the opener", output(pod, "python3", "-c", script)), "ok\n");
+});
+
+test("what is changed in the pod is seen", async (t) => {
+  const pod = await begun(t, (root) => {
+    writeFileSync(join(root, "log"), "1\n");
+    mkdirSync(join(root, "d"));
+  });
+  assert.equal(await output(pod, "cat", "log"), "1\n");
+  assert.equal(await output(pod, "sh", "-c", "ls d; test -e d/new || echo none"), "none\n");
+  appendFileSync(join(pod.folder, "log"), "2\n");
+  writeFileSync(join(pod.folder, "d/new"), "new");
+  const seen = `
+import os, time
+until = time.time() + 5
+def wait(what):
+    while not what():
+        assert time.time() < until
+        time.sleep(0.01)
+wait(lambda: open("log").read() == "1\\n2\\n")
+wait(lambda: os.path.exists("d/new"))
+wait(lambda: os.listdir("d") == ["new"])
+print("seen")
+`;
+  assert.equal(await output(pod, "python3", "-c", seen), "seen\n");
+  assert.ok(readdirSync(pod.folder).length > 0);
+});
