@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { AgentNotice } from "@inpod/protocol";
 import { connectTunnel, rawFromPublicKey } from "@inpod/tunnel";
 import { Cgroup, noCgroups } from "./support/cgroup.ts";
+import { FileClient } from "./support/file-client.ts";
 import { Agent, gone, Pause, Pod, skipUnless } from "./support/pod.ts";
 
 const agentJs = join(dirname(fileURLToPath(import.meta.url)), "../../../dist/agent.js");
@@ -226,14 +227,36 @@ test(
       build: "test",
       handlers: { onStream: () => undefined, onNotice: tell },
     });
+    const files = new FileClient(tunnel);
+    const big = { handle: 1, path: "/mnt/big", flags: 0, mode: 0 };
+    await files.ask("open", big);
+    const listing = { cookie: 0n, maxEntries: 10, maxBytes: 0, inlineLimit: 0, lease: true };
+    assert.equal((await files.ask("list", { path: "/mnt", ...listing })).isLeased, true);
+    const reads = Array.from({ length: 20 }, () =>
+      files.ask("read", { handle: 1, offset: 0, size: 1_000_000 }).then(
+        ({ content }) => Buffer.from(content.subarray(0, 7)).toString(),
+        (error: Error) => error.message,
+      ),
+    );
     first.pod.stop();
     assert.equal((await noticed).kind, "target-gone");
+    assert.equal(await files.over, "ESTALE");
+    for (const read of await Promise.all(reads)) assert.match(read, /^(life 1\n|ESTALE)$/);
+    assert.equal(await new FileClient(tunnel).over, "ESTALE");
     await assert.rejects(tunnel.call("file.stat", { path: "/mnt/life", follow: true }), {
       errno: "ESTALE",
     });
     const second = await pod.run();
     await tunnel.call("target.container", { id: second.id });
     assert.equal((await tunnel.call("file.stat", { path: "/mnt/life", follow: true })).size, 7);
+    const next = new FileClient(tunnel);
+    const { content } = await next.ask("look", { path: "/mnt/life", inlineLimit: 100 });
+    assert.equal(Buffer.from(content ?? []).toString(), "life 2\n");
+    await assert.rejects(next.ask("read", { handle: 1, offset: 0, size: 1 }), /EBADF/);
+    await next.ask("open", big);
+    assert.equal((await next.ask("list", { path: "/mnt", ...listing })).isLeased, true);
+    second.pod.run("nsenter", "-m", "-t", String(second.pod.pid), "touch", "/mnt/new");
+    await next.event(({ kind }) => kind === "invalidate");
     second.pod.stop();
     tunnel.close("without a word of the end");
     assert.equal(await agent.ended(), 0, "nobody came back");

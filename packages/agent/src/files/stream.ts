@@ -156,17 +156,20 @@ export class FileStream {
     }
     if ("lease" in request && request.lease === true) this.#parts.onLease();
     let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      this.#fail(id, ETIMEDOUT);
-      // Nobody knows that it will be open; CLOSE waits for it in the worker.
-      if (request.op === "open") this.#closeLate(request.handle);
-    }, TIMEOUT_MS);
     const over = (): void => {
+      if (isLate) return;
       clearTimeout(timer);
       this.#inFlight--;
       this.#bytes -= costBytes;
     };
+    const timer = setTimeout(() => {
+      over();
+      isLate = true;
+      this.#fail(id, ETIMEDOUT);
+      // Nobody knows that it will be open; CLOSE waits for it in the worker.
+      if (request.op === "open") this.#closeLate(request.handle);
+      this.#next();
+    }, TIMEOUT_MS);
     this.#inFlight++;
     this.#bytes += costBytes;
     try {

@@ -40,12 +40,14 @@ export class FileClient {
   requests = 0;
   /** Set to false, and no credit is given. */
   takes = true;
+  #untaken = 0;
 
   constructor(tunnel: Tunnel) {
     this.channel = tunnel.open({ kind: "files" });
     this.channel.onData = (bytes) => {
       for (const message of this.#cutter.push(bytes)) this.#arrived(message);
       if (this.takes) this.channel.consumed(bytes.length);
+      else this.#untaken += bytes.length;
     };
     this.over = new Promise((resolve) => {
       this.channel.onReset = (errno) => {
@@ -81,6 +83,21 @@ export class FileClient {
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { op, resolve: resolve as Waiting["resolve"], reject });
       this.channel.write(encodeFileRequest(id, { op, ...fields } as FileRequest));
+    });
+  }
+
+  /** What was not taken, and all that comes. */
+  take(): void {
+    this.takes = true;
+    this.channel.consumed(this.#untaken);
+    this.#untaken = 0;
+  }
+
+  /** The answer to bytes of any kind with that id; its body is not looked at. */
+  raw(id: number, bytes: Uint8Array): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { op: "close", resolve, reject });
+      this.channel.write(bytes);
     });
   }
 

@@ -3,11 +3,16 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+#include "../clock.h"
 #include "cursors.h"
+#include "stuck.h"
 #include "watching.h"
 
 enum { MOST_REQUESTS = 1024, MOST_BYTES = 16 << 20 };
+// What has not been begun for so long is not any more: Node has told its asker that nothing came.
+enum { PATIENCE_MS = 10000 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_work = PTHREAD_COND_INITIALIZER, has_room = PTHREAD_COND_INITIALIZER;
@@ -92,9 +97,18 @@ static int name_handles(struct request *request) {
   }
 }
 
-void queue_put(struct request *request) {
+bool queue_put(struct request *request) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec++;
   pthread_mutex_lock(&lock);
-  while (request_count >= MOST_REQUESTS || byte_count >= MOST_BYTES) pthread_cond_wait(&has_room, &lock);
+  bool is_full = request_count >= MOST_REQUESTS || byte_count >= MOST_BYTES;
+  if (is_full) pthread_cond_timedwait(&has_room, &lock, &until);
+  if (is_full && (request_count >= MOST_REQUESTS || byte_count >= MOST_BYTES)) {
+    pthread_mutex_unlock(&lock);
+    return false;
+  }
+  request->came_ms = now_ms();
   request->error = name_handles(request);
   request->generation = generations[request->header.session];
   request->next = NULL;
@@ -106,10 +120,39 @@ void queue_put(struct request *request) {
   if ((size_t)idle_count < request_count) add_thread();
   pthread_cond_signal(&has_work);
   pthread_mutex_unlock(&lock);
+  return true;
+}
+
+// Called with the lock held: `*at` leaves the queue and is begun.
+static struct request *take(struct request **at) {
+  struct request *taken = *at;
+  *at = taken->next;
+  if (!taken->next) last = at;
+  request_count--;
+  byte_count -= taken->body_length;
+  running[taken->header.session]++;
+  pthread_cond_signal(&has_room);
+  return taken;
+}
+
+struct request *queue_take_late(void) {
+  struct request *late = NULL;
+  pthread_mutex_lock(&lock);
+  // The oldest is the first.
+  if (first && first->came_ms + PATIENCE_MS < now_ms()) late = take(&first);
+  if (late && !late->error) late->error = ETIMEDOUT;
+  pthread_mutex_unlock(&lock);
+  return late;
+}
+
+static bool may_begin(uint16_t session) {
+  int count = running[session];
+  if (count < QUEUE_THREADS_OF_SESSION) return true;
+  return count < QUEUE_THREADS_OF_STUCK_SESSION && count - stuck_count(session) < QUEUE_THREADS_OF_SESSION;
 }
 
 static bool can_run(const struct request *request) {
-  if (running[request->header.session] >= QUEUE_THREADS_OF_SESSION) return false;
+  if (!may_begin(request->header.session)) return false;
   if (request->header.operation == WORKER_OPEN) return true;
   for (int each = 0; each < 2; each++) {
     const struct handle *handle = request->handles[each];
@@ -123,14 +166,10 @@ struct request *queue_take(void) {
   pthread_mutex_lock(&lock);
   for (;;) {
     for (struct request **at = &first; *at; at = &(*at)->next) {
-      struct request *found = *at;
-      if (!can_run(found)) continue;
-      *at = found->next;
-      if (!found->next) last = at;
-      request_count--;
-      byte_count -= found->body_length;
-      running[found->header.session]++;
-      pthread_cond_signal(&has_room);
+      if (!can_run(*at)) continue;
+      struct request *found = take(at);
+      if (!found->error && stuck_would(found)) found->error = ETIMEDOUT;
+      stuck_began(found);
       pthread_mutex_unlock(&lock);
       return found;
     }
@@ -157,6 +196,7 @@ void queue_done(struct request *request) {
   int closing[2] = {-1, -1};
   pthread_mutex_lock(&lock);
   running[request->header.session]--;
+  stuck_ended(request);
   for (int each = 0; each < 2; each++) {
     struct handle *handle = request->handles[each];
     if (handle && !--handle->users && !handle->is_listed) closing[each] = handle_end(handle);

@@ -7,12 +7,18 @@
 #include <stdbool.h>
 #include "request.h"
 
-enum { QUEUE_THREADS = 32, QUEUE_THREADS_OF_SESSION = 24 };
+enum {
+  QUEUE_THREADS = 32,
+  QUEUE_THREADS_OF_SESSION = 24,
+  QUEUE_THREADS_OF_STUCK_SESSION = 28, // with those that do not come back (stuck.h)
+};
 
 // `serve` is run by each thread, and never returns.
 void queue_begin(void *(*serve)(void *));
-// Takes it over. Waits while too much is waiting.
-void queue_put(struct request *request);
+// Takes it over. False: for a second there was no room for it.
+bool queue_put(struct request *request);
+// One that has waited for too long, with its error: threads that may be all stuck need not come back for that.
+struct request *queue_take_late(void);
 // The next that can be done; waits for one.
 struct request *queue_take(void);
 // OPEN has its descriptor, or (negative) has none.

@@ -18,6 +18,7 @@ struct request {
   // Directories whose events wait for the answer (watching.h).
   struct watch_pin *pins;
   int error; // known before it is begun
+  int64_t came_ms, began_ms;
   // Of FORGET: to be closed.
   struct handle *forgotten;
   struct watcher *watcher;

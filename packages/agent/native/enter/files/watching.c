@@ -201,6 +201,14 @@ static struct watch *add(struct watcher *watcher, uint16_t session, const char *
 // Every directory above is watched for being moved.
 static bool watch_above(struct request *request, const char *path, struct events *events) {
   char above[PATH_ROOM];
+  strcpy(above, path);
+  *strrchr(above, '/') = 0;
+  pthread_mutex_lock(&lock);
+  struct watcher *known = watcher_of(request);
+  // Those above are watched before it, and dropped with it.
+  bool are_known = known && watch_of_path(known, *above ? above : "/");
+  pthread_mutex_unlock(&lock);
+  if (are_known || !path[1]) return known;
   for (const char *slash = path; slash && path[1]; slash = strchr(slash + 1, '/')) {
     size_t length = slash == path ? 1 : (size_t)(slash - path);
     memcpy(above, path, length);

@@ -93,39 +93,57 @@ static operation *operation_of(uint8_t number) {
   }
 }
 
+// The only one that names it now: the queue has seen to that.
+static int close_handle(struct request *request) {
+  int fd = request->handles[0]->fd;
+  if (fd < 0) return -EBADF;
+  request->handles[0]->fd = -1;
+  // Some filesystems tell only now that what was written did not fit. Interrupted, it is closed all the same.
+  return close(fd) && errno != EINTR ? -errno : 0;
+}
+
 static int run(struct request *request, struct out *out) {
-  if (request->error) return -request->error;
+  if (request->error) {
+    if (request->header.operation == WORKER_OPEN && request->handles[0]) queue_opened(request, -request->error);
+    return -request->error;
+  }
   uint8_t number = request->header.operation;
   // What there was to do has been done where the order of requests is known: the queue.
-  if (number == WORKER_CLOSE || number == WORKER_FORGET) return 0;
+  if (number == WORKER_FORGET) return 0;
+  if (number == WORKER_CLOSE) return close_handle(request);
   operation *known = operation_of(number);
   struct in in = request_body(request);
   return known ? known(request, &in, out) : -ENOSYS;
 }
 
+static void answer(struct request *request) {
+  struct out out = {0};
+  struct worker_answer head = {.id = request->header.id};
+  out_bytes(&out, &head, sizeof head);
+  int error = run(request, &out);
+  if (out.is_lost) error = -ENOMEM;
+  if (error < 0) {
+    head.error = -error;
+    head.length = sizeof head - sizeof head.length;
+    send_all(&head, sizeof head);
+  } else {
+    head.length = out.length - sizeof head.length;
+    memcpy(out.bytes, &head, sizeof head);
+    send_all(out.bytes, out.length);
+  }
+  free(out.bytes);
+  watch_answered(request);
+  queue_done(request);
+}
+
 static void *serve(void *unused) {
   (void)unused;
-  for (;;) {
-    struct request *request = queue_take();
-    struct out out = {0};
-    struct worker_answer answer = {.id = request->header.id};
-    out_bytes(&out, &answer, sizeof answer);
-    int error = run(request, &out);
-    if (out.is_lost) error = -ENOMEM;
-    if (error < 0) {
-      answer.error = -error;
-      answer.length = sizeof answer - sizeof answer.length;
-      send_all(&answer, sizeof answer);
-    } else {
-      answer.length = out.length - sizeof answer.length;
-      memcpy(out.bytes, &answer, sizeof answer);
-      send_all(out.bytes, out.length);
-    }
-    free(out.bytes);
-    watch_answered(request);
-    queue_done(request);
-  }
+  for (;;) answer(queue_take());
   return NULL;
+}
+
+static void answer_late(void) {
+  for (struct request *late; (late = queue_take_late());) answer(late);
 }
 
 static struct request *read_request(void) {
@@ -175,7 +193,10 @@ static void run_worker(const struct target *target, pid_t parent, int result_fd,
   watching_begin();
   if (!begin(mark)) _exit(0);
   queue_begin(serve);
-  for (struct request *request; (request = read_request());) queue_put(request);
+  for (struct request *request; (request = read_request());) {
+    answer_late();
+    while (!queue_put(request)) answer_late();
+  }
   _exit(0);
 }
 
