@@ -34,6 +34,7 @@ export interface Native {
     isAsked: boolean,
     prefix: string,
   ): void;
+  traceServed(on: boolean): void;
   setSkips(names: readonly string[]): void;
   setNativePort(port: number, isNative: boolean): void;
   setRelayPort(port: number): void;

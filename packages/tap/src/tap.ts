@@ -75,6 +75,31 @@ export type TapEvent =
       readonly executable: string;
       readonly isSkipped: boolean;
     }
+  /** What could not be done as in the pod; the program got an errno that makes it go on otherwise, or fail. */
+  | {
+      readonly kind: "refused";
+      readonly tgid: number;
+      readonly call: PathCallName;
+      readonly path: string;
+      /**
+       * "traced": somebody (a debugger) traces the program already, "ptrace": it may not be traced (kernel.yama.ptrace_scope,
+       * another user's program), "size": a program too large to be copied, "inotify": no watches in the pod.
+       */
+      readonly why: "traced" | "ptrace" | "size" | "inotify";
+    }
+  /** What C decided and did by itself, after traceServed(true). Not all, when there are very many. */
+  | {
+      readonly kind: "served";
+      readonly tgid: number;
+      readonly call: PathCallName | "getcwd";
+      readonly path: string;
+      /** "fallback": the pod has no such file, so it is the developer's. */
+      readonly verdict: "remote" | "local" | "fallback";
+      /** Index of the rule; -1: named from a directory of the pod. */
+      readonly rule: number;
+      /** 0: it succeeded. */
+      readonly errno: number;
+    }
   /** No process of the tree is left. */
   | { readonly kind: "end" };
 
@@ -195,6 +220,11 @@ export class Tap {
       const { isReadOnly = false, isAsked = false } = root;
       this.#native.setRemote(rootFd, device, hintFd, isReadOnly, isAsked, prefix);
     } else this.#native.setRemote(-1, 0n, -1, false, false, "");
+  }
+
+  /** Whether "served" events are wanted. */
+  traceServed(on: boolean): void {
+    this.#native.traceServed(on);
   }
 
   /** The C matcher's verdict. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { after, test } from "node:test";
+import { makeRemoteRoot } from "./remote-root.ts";
 import { compile, folder, letGo, ruleFor, run, tap } from "./support.ts";
 
 after(() => tap.unref()); // its threads would keep this process alive
@@ -54,7 +56,8 @@ int main(void) {
   /* a page, and nothing mapped behind it */
   char *page = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   munmap(page + 4096, 4096);
-  long calls[] = {SYS_connect, SYS_bind, SYS_openat, SYS_statx, SYS_newfstatat, SYS_readlinkat, SYS_sendto, SYS_recvfrom, SYS_getsockname, SYS_getpeername, SYS_accept4, SYS_faccessat, SYS_openat2, SYS_getsockopt};
+  long calls[] = {SYS_connect, SYS_bind, SYS_openat, SYS_statx, SYS_newfstatat, SYS_readlinkat, SYS_sendto, SYS_recvfrom, SYS_getsockname, SYS_getpeername, SYS_accept4, SYS_faccessat, SYS_openat2, SYS_getsockopt,
+    SYS_mkdirat, SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_symlinkat, SYS_mknodat, SYS_fchmodat, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_getxattr, SYS_listxattr, SYS_setxattr, SYS_removexattr, SYS_statfs, SYS_chdir, SYS_getcwd, SYS_execve, SYS_execveat, SYS_inotify_add_watch, SYS_name_to_handle_at};
   int sockets[] = {socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0), socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), 98, 99, -1, AT_FDCWD};
   for (int i = 0; i < 3000; i++) {
     for (int j = 0; j < 64; j++) page[rand() % 4096] = (char)rand();
@@ -66,14 +69,27 @@ int main(void) {
   }
   puts("alive");
 }`;
-  const ran = await run(
-    [compile("fuzz", source, "-static")],
-    (event) => {
-      if (event.kind === "path") tap.reply(event.token, 0, 2);
-      else if ("token" in event && event.kind !== "relayed") tap.reply(event.token, 0, 111);
-    },
-    { env: { TMPDIR: folder } },
-  );
+  const program = compile("fuzz", source, "-static");
+  const fuzz = () =>
+    run(
+      [program],
+      (event) => {
+        if (event.kind === "path") tap.reply(event.token, 0, 2);
+        else if ("token" in event && event.kind !== "relayed") tap.reply(event.token, 0, 111);
+      },
+      { env: { TMPDIR: folder } },
+    );
+  const asked = await fuzz();
+  assert.equal(asked.stdout, "alive\n", `${asked.code} ${asked.signal} ${asked.stderr}`);
+  const root = await makeRemoteRoot();
+  mkdirSync(root.at(folder), { recursive: true });
+  copyFileSync(program, root.at(program));
+  tap.setRemote(root);
+  tap.setPathRules([{ ...ruleFor("/"), match: "prefix", verdict: "remote" }]);
+  const { served } = tap.statistics();
+  const ran = await fuzz();
+  assert.ok(tap.statistics().served > served + 100);
+  tap.setRemote(undefined);
   tap.setPathRules([]);
   assert.equal(ran.stdout, "alive\n", `${ran.code} ${ran.signal} ${ran.stderr}`);
 });

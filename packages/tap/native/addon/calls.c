@@ -42,6 +42,10 @@ static const struct path_call calls[] = {
   [__NR_statfs] = {"statfs", CALL_STATFS, -1, 0, -1, LOOKUP, 0, 0, 0},
   [__NR_inotify_add_watch] = {"inotify", CALL_INOTIFY, -1, 1, -1, LOOKUP, 0, 0, 0},
   [__NR_name_to_handle_at] = {"handle", CALL_HANDLE, 0, 1, -1, LOOKUP, 0, 0, 0},
+  [__NR_getcwd] = {"getcwd", CALL_GETCWD, -1, -1, -1, LOOKUP, 0, 0, 0},
+  [__NR_chdir] = {"chdir", CALL_CHDIR, -1, 0, -1, LOOKUP, 0, 0, 0},
+  [__NR_execve] = {"exec", CALL_EXEC, -1, 0, -1, READ, 0, 0, 0},
+  [__NR_execveat] = {"exec", CALL_EXEC, 0, 1, 4, READ, 0, 0, 0},
   [__NR_mkdirat] = {"mkdir", CALL_MKDIR, 0, 1, -1, WRITE, 0, 0, 0},
   [__NR_unlinkat] = {"unlink", CALL_UNLINK, 0, 1, 2, WRITE, 0, 0, 0},
 #if defined(__NR_renameat)

@@ -6,12 +6,13 @@
 
 napi_threadsafe_function to_js;
 
-enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM };
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_SERVED };
 struct event {
   enum event_kind kind;
   uint64_t token;
   struct op op; /* a copy; only plain fields are used */
   char *text;
+  const char *what, *why; /* constants */
   uint16_t port;
   int error;
   bool is_below_remote, is_second_below_remote;
@@ -72,6 +73,38 @@ static int access_mode(const struct op *op) {
   return (int)op->args[2];
 }
 
+void emit_refused(pid_t tgid, const char *call, const char *path, const char *why) {
+  struct event *event = event_new(EVENT_REFUSED);
+  event->op.tgid = tgid;
+  event->text = strdup(path);
+  event->what = call;
+  event->why = why;
+  emit(event);
+}
+
+/* More than this are not under way at once: what is told must not hold up what is done. */
+enum { MAX_SERVED_EVENTS = 256 };
+static bool tells_served;
+static int served_events;
+
+void trace_served(bool on) { __atomic_store_n(&tells_served, on, __ATOMIC_RELAXED); }
+
+void emit_served(const struct op *op, const char *verdict, int error) {
+  if (!__atomic_load_n(&tells_served, __ATOMIC_RELAXED) || !op->path) return;
+  if (__atomic_add_fetch(&served_events, 1, __ATOMIC_RELAXED) > MAX_SERVED_EVENTS) {
+    __atomic_sub_fetch(&served_events, 1, __ATOMIC_RELAXED);
+    return;
+  }
+  struct event *event = event_new(EVENT_SERVED);
+  event->op.tgid = op->tgid;
+  event->op.rule = op->rule;
+  event->text = strdup(op->path);
+  event->what = call_of_number(op->nr)->name;
+  event->why = verdict;
+  event->error = error;
+  emit(event);
+}
+
 static napi_value describe_second(napi_env env, const struct event *event) {
   napi_value second;
   napi_create_object(env, &second);
@@ -129,6 +162,23 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
       case EVENT_RELAYED:
         put(env, object, "kind", text(env, "relayed"));
         put(env, object, "port", number(env, event->port));
+        put(env, object, "errno", number(env, event->error));
+        break;
+      case EVENT_REFUSED:
+        put(env, object, "kind", text(env, "refused"));
+        put(env, object, "tgid", number(env, event->op.tgid));
+        put(env, object, "call", text(env, event->what));
+        put(env, object, "path", text(env, event->text));
+        put(env, object, "why", text(env, event->why));
+        break;
+      case EVENT_SERVED:
+        __atomic_sub_fetch(&served_events, 1, __ATOMIC_RELAXED);
+        put(env, object, "kind", text(env, "served"));
+        put(env, object, "tgid", number(env, event->op.tgid));
+        put(env, object, "call", text(env, event->what));
+        put(env, object, "path", text(env, event->text));
+        put(env, object, "verdict", text(env, event->why));
+        put(env, object, "rule", number(env, event->op.rule));
         put(env, object, "errno", number(env, event->error));
         break;
       case EVENT_PROGRAM:

@@ -198,6 +198,7 @@ NAPI_MODULE_INIT() {
       {"setPathRules", set_path_rules},
       {"matchPath", match_path},
       {"setRemote", set_remote},
+      {"traceServed", trace_served_js},
       {"setSkips", set_skips},
       {"setNativePort", set_native_port},
       {"setRelayPort", set_relay_port},

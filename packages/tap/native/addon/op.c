@@ -37,14 +37,16 @@ int notification_continue(int listener, uint64_t id) {
 }
 
 /* The number it has in the process, or -errno; -ENOENT: nobody waits any more. */
-static int notification_inject(int listener, uint64_t id, int fd, bool cloexec) {
-  struct seccomp_notif_addfd add = {.id = id,
-                                    .srcfd = (uint32_t)fd,
-                                    .newfd_flags = cloexec ? O_CLOEXEC : 0,
-                                    .flags = SECCOMP_ADDFD_FLAG_SEND};
+static int notification_give(int listener, uint64_t id, int fd, bool cloexec, uint32_t flags) {
+  struct seccomp_notif_addfd add = {
+      .id = id, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0, .flags = flags};
   int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
   if (result >= 0) return result;
   return errno == ESRCH ? -ENOENT : -errno; /* ESRCH: interrupted before it took the fd */
+}
+
+static int notification_inject(int listener, uint64_t id, int fd, bool cloexec) {
+  return notification_give(listener, id, fd, cloexec, SECCOMP_ADDFD_FLAG_SEND);
 }
 
 uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
@@ -230,6 +232,10 @@ int op_inject(struct op *op, int fd, bool cloexec) {
   int result = answer(op, INJECT, 0, 0, fd, cloexec);
   if (result >= 0) close(fd);
   return result;
+}
+
+int op_give(const struct op *op, int fd) {
+  return notification_give(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), fd, true, 0);
 }
 
 void op_drop(struct op *op) {

@@ -17,12 +17,14 @@ enum call_kind {
   CALL_CHMOD, CALL_CHOWN, CALL_UTIMES, CALL_TRUNCATE, CALL_GETXATTR, CALL_LISTXATTR, CALL_SETXATTR, CALL_REMOVEXATTR,
   /* serve-names.c */
   CALL_MKDIR, CALL_UNLINK, CALL_MKNOD, CALL_SYMLINK, CALL_LINK, CALL_RENAME,
+  /* serve-process.c and serve-exec.c */
+  CALL_GETCWD, CALL_CHDIR, CALL_EXEC,
 };
 
 struct path_call {
   const char *name; /* what TypeScript is told */
   enum call_kind kind;
-  int8_t directory, path; /* which arguments they are; directory -1: the working directory */
+  int8_t directory, path; /* which arguments they are; directory -1: the working directory; path -1: it is that */
   int8_t flags;           /* which argument has O_… or AT_…; -1: `fixed` are they */
   int operation;          /* enum path_operation; 0: its flags tell */
   int fixed;
@@ -138,12 +140,14 @@ void serve_remote(struct op *op, const char *path, const char *second, bool fall
 /* The developer's file, where natively the kernel would not find it: of that name, or (not NULL) of others. */
 void serve_local(struct op *op, const char *path, const char *second);
 
+struct tracee;
 /* What serving one kind came to. */
 struct outcome {
   int64_t value;
   int error; /* positive errno */
   int fd;    /* >= 0: to be injected */
   bool cloexec;
+  bool by_itself; /* the thread must open `fd` itself, or go on as chdir and exec do */
   const void *answer; /* goes to the program's memory at `to`; NULL: nothing does */
   size_t length;
   uint64_t to;
@@ -154,6 +158,12 @@ void serve_open(const struct path_work *work, struct outcome *outcome);
 void serve_look(const struct path_work *work, struct outcome *outcome);
 void serve_attributes(const struct path_work *work, struct outcome *outcome);
 void serve_names(const struct path_work *work, struct outcome *outcome);
+void serve_getcwd(const struct path_work *work, struct outcome *outcome);
+void serve_chdir(const struct path_work *work, struct outcome *outcome);
+void serve_exec(const struct path_work *work, struct outcome *outcome);
+/* The rest of chdir, exec and some opens: by the thread itself. Takes the claimed op; the outcome's descriptor stays. */
+void serve_by_itself(struct op *op, const struct path_work *work, const struct outcome *outcome);
+int64_t exec_act(struct tracee *tracee, const struct path_work *work, const struct outcome *outcome);
 /* The call's path as an O_PATH descriptor, of a link itself where its flags say so; or -errno. */
 int serve_path(const struct path_work *work);
 /* That descriptor as a path: what a call without a variant for descriptors is made with. */

@@ -124,6 +124,17 @@ static bool place_of(const struct path_work *work, int directory_argument, int p
   return place->walk != NULL;
 }
 
+/* The working directory itself, if it is one of the pod's. */
+static bool decide_cwd(struct path_work *work, struct place *place) {
+  char base[LONGEST_PATH];
+  if (!remote_is_entered() || read_base(work, AT_FDCWD, base, &place->from_remote) < 0 || !place->from_remote) return false;
+  place->rule = -1;
+  place->verdict = VERDICT_REMOTE;
+  place->path = strdup(base);
+  place->walk = strdup(base);
+  return place->path && place->walk;
+}
+
 static bool decide_one(struct path_work *work, int directory, int path, struct place *place) {
   place->rule = -1;
   if (!place_of(work, directory, path, place)) return false;
@@ -137,7 +148,8 @@ static bool decide_one(struct path_work *work, int directory, int path, struct p
 
 void places_decide(struct path_work *work) {
   const struct path_call *call = work->call;
-  bool is_known = classify(work) == 0 && decide_one(work, call->directory, call->path, &work->place);
+  bool is_known = classify(work) == 0 && (call->path < 0 ? decide_cwd(work, &work->place)
+                                                         : decide_one(work, call->directory, call->path, &work->place));
   if (is_known && call->second_path)
     is_known = decide_one(work, call->second_directory, call->second_path, &work->second);
   if (is_known) return;

@@ -77,7 +77,8 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
 static void dispatch(int listener, const struct seccomp_notif *notif) {
   pid_t tid = (pid_t)notif->pid;
   statistics.received++;
-  if (notif->data.nr == __NR_execve || notif->data.nr == __NR_execveat) {
+  bool executes = notif->data.nr == __NR_execve || notif->data.nr == __NR_execveat;
+  if (executes && remote_get().fd < 0) {
     process_executes(tid);
     notification_continue(listener, notif->id);
     return;
@@ -87,6 +88,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   if (tgid && !process_is_skipped(tid, tgid)) {
     const struct path_call *call = call_of_number(notif->data.nr);
     if (call) {
+      if (executes) process_executes(tid); /* whether the program before was skipped has been asked */
       handled = handle_path(listener, notif, tgid, call);
     } else {
       bool joined;
@@ -101,6 +103,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
     }
   }
   if (handled) return;
+  if (executes) process_executes(tid);
   statistics.continued++;
   notification_continue(listener, notif->id);
 }

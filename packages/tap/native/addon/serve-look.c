@@ -31,25 +31,23 @@ static mode_t type_of(int fd) {
 
 /*
  * O_PATH. Such a descriptor cannot be handed over (SECCOMP_IOCTL_NOTIF_ADDFD gives EBADF), so one that can be read is
- * given in its place: good for fstat, openat and the like as well.
+ * given in its place: good for fstat, openat and the like as well. Where there is none (a link, a file without the right
+ * to read it) the thread opens ours itself.
  */
-static int open_path(const struct path_work *work, int flags) {
-  int place = remote_open(work, &work->place, work->place.walk, (uint64_t)(flags & PATH_FLAGS), 0);
-  if (place < 0) return place;
+static void open_path(const struct path_work *work, int flags, struct outcome *outcome) {
+  int place = remote_open(work, &work->place, work->place.walk, (uint64_t)(flags & PATH_FLAGS), 0), fd = -1;
+  fail(outcome, place);
+  if (place < 0) return;
   mode_t type = type_of(place);
   char self[SELF_PATH];
   serve_self(place, self);
-  int fd = -1, error = EOPNOTSUPP;
-  if (type == S_IFLNK) {
-    error = ELOOP;
-  } else if (type == S_IFDIR || type == S_IFREG) {
-    fd = open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    error = errno;
-  }
+  if (type == S_IFDIR || type == S_IFREG) fd = open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  remote_enter();
+  outcome->by_itself = fd < 0;
+  outcome->fd = fd < 0 ? place : fd;
+  if (fd < 0) return;
   close(place);
-  if (fd < 0) return -error;
   fcntl(fd, F_SETFL, 0);
-  return fd;
 }
 
 void serve_open(const struct path_work *work, struct outcome *outcome) {
@@ -65,9 +63,7 @@ void serve_open(const struct path_work *work, struct outcome *outcome) {
   else mode = flags & (O_CREAT | __O_TMPFILE) ? mode & 07777 : 0;
   outcome->cloexec = (flags & O_CLOEXEC) != 0;
   if (flags & O_PATH) {
-    outcome->fd = open_path(work, flags);
-    fail(outcome, outcome->fd);
-    remote_enter();
+    open_path(work, flags, outcome);
     return;
   }
   /* A FIFO of the pod is none here, and must not keep this thread. */
@@ -150,6 +146,7 @@ static int look(const struct path_work *work, int fd, struct outcome *outcome) {
       return look_statfs(work, fd, outcome);
     case CALL_INOTIFY:
       /* Of what happens in the pod the kernel here hears nothing. Programs poll when there are no watches left. */
+      emit_refused(work->tgid, work->call->name, work->place.path, "inotify");
       return -ENOSPC;
     case CALL_HANDLE:
       return -EOPNOTSUPP;

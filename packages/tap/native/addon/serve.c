@@ -13,7 +13,10 @@ static void serve_kind(const struct path_work *work, struct outcome *outcome) {
   if (kind == CALL_OPEN) serve_open(work, outcome);
   else if (kind < CALL_CHMOD) serve_look(work, outcome);
   else if (kind < CALL_MKDIR) serve_attributes(work, outcome);
-  else serve_names(work, outcome);
+  else if (kind < CALL_GETCWD) serve_names(work, outcome);
+  else if (kind == CALL_GETCWD) serve_getcwd(work, outcome);
+  else if (kind == CALL_CHDIR) serve_chdir(work, outcome);
+  else serve_exec(work, outcome);
 }
 
 int serve_string(const struct path_work *work, int argument, char *into, size_t size) {
@@ -33,6 +36,12 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
     return;
   }
   int error = outcome->error;
+  emit_served(op, work->place.verdict == VERDICT_LOCAL ? "local" : "remote", error);
+  if (!error && outcome->by_itself) {
+    serve_by_itself(op, work, outcome);
+    if (outcome->fd >= 0) close(outcome->fd);
+    return;
+  }
   if (!error && outcome->answer) error = -memory_write(work->tid, outcome->to, outcome->answer, outcome->length);
   if (!error && outcome->fd >= 0) {
     op_inject_or_keep(op, outcome->fd, outcome->cloexec);
@@ -49,7 +58,9 @@ static bool go_native(struct path_work *work) {
     return false;
   }
   struct op *op = op_claim(work->token);
-  if (op) op_continue(op);
+  if (!op) return true;
+  emit_served(op, "fallback", 0);
+  op_continue(op);
   return true;
 }
 
@@ -58,6 +69,7 @@ static void serve_now(struct path_work *work) {
   for (;;) {
     outcome.value = outcome.error = 0;
     outcome.fd = -1;
+    outcome.by_itself = work->call->kind >= CALL_CHDIR;
     outcome.answer = outcome.heap = NULL;
     serve_kind(work, &outcome);
     if (!is_missing(outcome.error) || work->place.verdict == VERDICT_LOCAL || !work->place.fallback) break;
@@ -127,11 +139,13 @@ static bool is_asked(const struct path_work *work) {
 
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
   if (stays_native(&work->place) && stays_native(&work->second)) return false;
-  bool asks = is_asked(work);
-  if (!asks && remote_get().fd < 0) {
-    if (work->call->kind > CALL_READLINK) return false; /* without a remote root TypeScript serves only those */
-    asks = work->place.verdict == VERDICT_REMOTE;
-  }
+  enum call_kind kind = work->call->kind;
+  /* A program that the rules hide may be executed, and where one works is no question of the rules. */
+  if (kind == CALL_EXEC && work->place.verdict != VERDICT_REMOTE && !work->place.from_remote) return false;
+  bool has_root = remote_get().fd >= 0;
+  bool asks = kind != CALL_GETCWD && (is_asked(work) || (!has_root && work->place.verdict == VERDICT_REMOTE));
+  /* Without a remote root TypeScript serves only the first ones. */
+  if (asks && !has_root && kind > CALL_READLINK) return false;
   int refused = asks ? 0 : refusal(work);
   if (refused) {
     notification_reply(work->listener, notif->id, 0, refused);
@@ -141,6 +155,7 @@ bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
   struct op *op = op_new(work->listener, notif, work->tgid, work->place.path, work->second.path, &joined);
   if (!op) return joined;
   op->path = strdup(work->place.path);
+  op->rule = work->place.rule;
   if (work->second.path) op->second_path = strdup(work->second.path);
   if (asks) {
     ask(op, work);

@@ -103,6 +103,7 @@ napi_value fail_pending(napi_env env, napi_callback_info info);
 napi_value connect_to_user(napi_env env, napi_callback_info info);
 napi_value set_path_rules(napi_env env, napi_callback_info info);
 napi_value match_path(napi_env env, napi_callback_info info);
+napi_value trace_served_js(napi_env env, napi_callback_info info);
 napi_value set_remote(napi_env env, napi_callback_info info);
 napi_value set_skips(napi_env env, napi_callback_info info);
 napi_value set_native_port(napi_env env, napi_callback_info info);

@@ -133,3 +133,10 @@ napi_value set_remote(napi_env env, napi_callback_info info) {
   remote_set(root, int_of(&call, 2));
   return NULL;
 }
+
+/* traceServed(on): "served" events of what C decides by itself. */
+napi_value trace_served_js(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  trace_served(bool_of(&call, 0));
+  return NULL;
+}

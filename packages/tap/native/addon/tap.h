@@ -80,6 +80,8 @@ int op_continue(struct op *op);
 int op_inject(struct op *op, int fd, bool cloexec);
 /* The same, but `fd` is always taken: with keep_result the restarted call gets it. */
 int op_inject_or_keep(struct op *op, int fd, bool cloexec);
+/* Installs a copy of `fd` in the process, with CLOEXEC, while the call goes on waiting. Its number or -errno. */
+int op_give(const struct op *op, int fd);
 /* Frees without an answer (nobody waits). */
 void op_drop(struct op *op);
 bool op_is_valid(const struct op *op);
@@ -269,4 +271,9 @@ void emit_op(struct op *op);
 void emit_end(void);
 /* The process's socket (port `local_port`) was connected to the relay, or was not. */
 void emit_relayed(uint64_t token, uint16_t local_port, int error);
+/* What could not be done as in the pod, so that a person must be told why. */
+void emit_refused(pid_t tgid, const char *call, const char *path, const char *why);
+/* What C decided by itself about a path, while somebody wants to see it; some are left out when there are many. */
+void emit_served(const struct op *op, const char *verdict, int error);
+void trace_served(bool on);
 void emit_program(pid_t tgid, const char *executable, bool skipped);

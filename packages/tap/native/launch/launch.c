@@ -134,6 +134,11 @@ int main(int argc, char **argv) {
   close(control);
   close(ready[0]);
   close(ready[1]);
+  /*
+   * Yama (kernel.yama.ptrace_scope=1) lets only ancestors trace. inpod is one, but for its own child it uses another
+   * process (addon/tracee.c). Elsewhere this is EINVAL.
+   */
+  prctl(PR_SET_PTRACER, getppid(), 0, 0, 0);
   execvp(argv[3], argv + 4);
   int error = errno;
   fprintf(stderr, "inpod: %s: %s\n", argv[3], strerror(error));
