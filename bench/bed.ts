@@ -15,6 +15,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 export const CLI = join(here, "..", "dist", "cli.js");
 export const RELAY = join(here, "load", "relay.cjs");
 export const HTTP_SERVER = join(here, "load", "http-server.cjs");
+export const COUNTER = join(here, "load", "counter.cjs");
 /** Of the load generator's far end; see load/net.h. */
 export const LOAD_PORT = 7100;
 export const LOAD_HTTP_PORT = LOAD_PORT + 3;
@@ -83,6 +84,16 @@ export class Bed {
     return this.spawnIn(
       "laptop",
       [process.execPath, CLI, "exec", ...target, ...flags, "--", ...command],
+      { detached: true, ...options },
+    );
+  }
+
+  /** The same, of the least priority, without --steal. */
+  yielding(command: readonly string[], options: SpawnOptions = {}) {
+    const target = ["--target", `process/${this.sandbox.pid}`];
+    return this.spawnIn(
+      "laptop",
+      ["chrt", "--idle", "0", process.execPath, CLI, "exec", ...target, "--", ...command],
       { detached: true, ...options },
     );
   }

@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { Bed } from "./bed.ts";
 import { onCluster } from "./rows/cluster.ts";
 import { handover, stolen } from "./rows/incoming.ts";
+import { mirrored } from "./rows/mirror.ts";
 import { outgoing } from "./rows/outgoing.ts";
 import { wholePrograms } from "./rows/programs.ts";
 import { scale } from "./rows/scale.ts";
@@ -28,6 +29,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   start: startUp,
   outgoing,
   stolen,
+  mirrored,
   handover,
   programs: wholePrograms,
   memory,

@@ -6,6 +6,7 @@
  *   echo HOST PORT N MS               N connections: round trips of 64 bytes a second, p50 and p99 in microseconds
  *   connect HOST PORT N MS            N at a time: connections with one echoed byte a second, p50, p99
  *   http HOST PORT N MS               N kept-alive connections: requests a second, p50, p99
+ *   paced HOST PORT N MS              N connections, together 20,000 small segments a second: bytes sent, and those a second
  *   watch HOST PORT 1 MS              one request a new connection every 2 ms; prints the body when it changes
  *
  * HOST is an IPv4 address.
@@ -36,6 +37,8 @@ enum {
    */
   MAX_CONNECTS = 500,
   ANSWER_MS = 10000,
+  PACED_PER_SECOND = 20000,
+  PACED_SLEEP_MS = 1,
   WATCH_MS = 2,
 };
 
@@ -201,6 +204,21 @@ static void http(struct worker *worker) {
   close(fd);
 }
 
+/* As many as are due, each in a segment of its own; the sink's few answers stay in the socket. */
+static void paced(struct worker *worker) {
+  char message[MESSAGE_BYTES] = {0};
+  int fd = dial_or_die();
+  int64_t began = now_us(), sent = 0;
+  while (now_us() < deadline_us) {
+    int64_t due = (now_us() - began) * PACED_PER_SECOND / workers_count / 1000000;
+    for (; sent < due; sent++)
+      if (send_all(fd, message, sizeof message)) die("paced");
+    poll(NULL, 0, PACED_SLEEP_MS);
+  }
+  worker->bytes = sent * MESSAGE_BYTES;
+  close(fd);
+}
+
 static int watch(void) {
   char answer[4096], last[4096] = "";
   while (now_us() < deadline_us) {
@@ -225,6 +243,7 @@ static void *work(void *argument) {
   else if (!strcmp(worker->mode, "down")) download(worker);
   else if (!strcmp(worker->mode, "echo")) echo(worker);
   else if (!strcmp(worker->mode, "connect")) connects(worker);
+  else if (!strcmp(worker->mode, "paced")) paced(worker);
   else http(worker);
   return NULL;
 }
@@ -235,6 +254,12 @@ static int ascending(const void *a, const void *b) {
 }
 
 static void report(struct worker *workers, int n, double seconds) {
+  if (!strcmp(workers[0].mode, "paced")) {
+    int64_t all = 0;
+    for (int i = 0; i < n; i++) all += workers[i].bytes;
+    printf("%lld %.1f\n", (long long)all, (double)all / seconds);
+    return;
+  }
   int64_t bytes = 0;
   size_t count = 0, kept = 0;
   for (int i = 0; i < n; i++) {
@@ -258,11 +283,11 @@ int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
   int n = argc == 6 ? atoi(argv[4]) : 0;
   if (n < 1 || n > MAX_WORKERS || inet_pton(AF_INET, argv[2], &target.sin_addr) != 1) {
-    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|watch HOST PORT N MS\n", stderr);
+    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|paced|watch HOST PORT N MS\n", stderr);
     return 2;
   }
   int port = atoi(argv[3]);
-  if (!strcmp(argv[1], "up")) port += PORT_SINK;
+  if (!strcmp(argv[1], "up") || !strcmp(argv[1], "paced")) port += PORT_SINK;
   if (!strcmp(argv[1], "down")) port += PORT_SOURCE;
   target.sin_family = AF_INET;
   target.sin_port = htons((uint16_t)port);

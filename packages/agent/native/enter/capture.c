@@ -68,6 +68,10 @@ static int start(struct capture *capture, char *detail, size_t size) {
   }
   if (error) snprintf(detail, size, "packet sockets: %s", strerror(error));
   else {
+    // FORCE goes beyond the system's limit, where we may.
+    int queue = READER_QUEUE;
+    if (setsockopt(capture->reader_socket, SOL_SOCKET, SO_SNDBUFFORCE, &queue, sizeof queue))
+      setsockopt(capture->reader_socket, SOL_SOCKET, SO_SNDBUF, &queue, sizeof queue);
     capture->reader = start_reader(capture);
     if (capture->reader > 0) {
       close(capture->reader_socket);

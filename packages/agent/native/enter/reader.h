@@ -12,10 +12,15 @@
 enum reader_record { READER_PACKET = 1, READER_LOST = 2 };
 enum { READER_CHECKSUM_UNKNOWN = 1 };
 
-// Bytes: a block holds the largest packet (64 KiB), and is passed on when it is full or after RING_TIMEOUT_MS.
-enum { RING_BLOCK = 1 << 20, RING_TIMEOUT_MS = 5 };
-// IPv6 gets fewer: pods with both families talk IPv4, as a rule.
-static const unsigned RING_BLOCKS[CAPTURE_SOCKETS] = {16, 8};
+// A block is passed on when it is full, or after RING_TIMEOUT_MS when it holds anything: of a trickle each block has
+// little. So there are many, for a reader that gets no processor for 0.6 s; and each holds the largest packet, even
+// where a network has those beyond 64 KiB (BIG TCP: 192 KiB, as a rule). Kernel memory, 16 MiB and 4 MiB: pods with both
+// families talk IPv4, as a rule.
+enum { RING_BLOCK = 256 << 10, RING_TIMEOUT_MS = 10 };
+static const unsigned RING_BLOCKS[CAPTURE_SOCKETS] = {64, 16};
+
+// Bytes that wait for Node between the two.
+enum { READER_QUEUE = 4 << 20 };
 
 // Starts it on sockets that have their rings. The pid, or -errno.
 pid_t start_reader(const struct capture *capture);

@@ -3,7 +3,17 @@
  * out, for the real clients of the two sockets. Stolen connections are answered "stolen <their client>".
  */
 import { createServer, Socket } from "node:net";
-import { Enter, Failure, Files, type Holder, NODE_FDS, Ports, Target, Worker } from "@inpod/agent";
+import {
+  Enter,
+  Failure,
+  Files,
+  type Holder,
+  NODE_FDS,
+  Ports,
+  RecordReader,
+  Target,
+  Worker,
+} from "@inpod/agent";
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
 const worker = new Worker(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
@@ -17,6 +27,18 @@ enter.onEvent = (event) => {
   // The first is no news.
   if (event.kind !== "worker-ready" || events.length > 0) events.push(event.kind);
 };
+const seen = { packets: 0, lost: 0 };
+const records = new RecordReader({
+  onPacket: () => {
+    seen.packets++;
+  },
+  onLost: (count) => {
+    seen.lost += count;
+  },
+});
+new Socket({ fd: NODE_FDS.packets, readable: true, writable: false })
+  .on("data", (chunk: Buffer) => records.push(chunk))
+  .on("error", () => undefined);
 const holders = new Map<string, Holder>();
 const holder = (id: string): Holder => {
   const known = holders.get(id) ?? {
@@ -45,6 +67,12 @@ async function answer(method: string, a: unknown, b: unknown): Promise<unknown> 
       return ports.steal(a as number, holder(b as string));
     case "rawSteal":
       return enter.steal(a as number, b as number);
+    case "mirror":
+      return enter.mirror(a as number);
+    case "unmirror":
+      return enter.unmirror(a as number);
+    case "packets":
+      return seen;
     case "release":
       return ports.release(a as number, holder(b as string));
     case "suspend":

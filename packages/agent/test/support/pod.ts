@@ -96,20 +96,21 @@ export class Pod {
     return new Pod(who, child, Number(children.trim()));
   }
 
-  #inside(command: string[]): string[] {
+  /** A command line that runs in the network of `pid`, of a process of the pod's; default: the pod's own. */
+  inside(command: string[], pid = this.pid): string[] {
     const user = this.#who === "user" ? ["-U", "--preserve-credentials"] : [];
-    return [...as(this.#who), "nsenter", ...user, "-n", "-t", String(this.pid), ...command];
+    return [...as(this.#who), "nsenter", ...user, "-n", "-t", String(pid), ...command];
   }
 
   run(...inside: string[]): string {
-    const [command = "", ...rest] = this.#inside(inside);
+    const [command = "", ...rest] = this.inside(inside);
     const { stdout, stderr, status } = spawnSync(command, rest, { encoding: "utf8" });
     if (status !== 0) throw new Error(`${inside.join(" ")}: ${stderr}`);
     return stdout.trim();
   }
 
   connect(port = 8080, host = "127.0.0.1"): Client {
-    const [command = "", ...rest] = this.#inside([
+    const [command = "", ...rest] = this.inside([
       process.execPath,
       "-e",
       CLIENT,

@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { ARGS, type Copied, Developer } from "./support/developer.ts";
+import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
+
+/** A network of the client's own, joined to the pod's by a cable and by a tunnel through it. */
+const CABLE = `
+  unshare -n sleep 600 >/dev/null & client=$!
+  # unshare has become another network's when it has become sleep.
+  for i in $(seq 500); do grep -q sleep /proc/$client/comm && break; done
+  ip link add veth0 type veth peer name veth1 netns $client
+  in_client() { nsenter -n -t $client "$@"; }
+  ip address add 198.18.9.1/24 dev veth0; ip address add fd09::1/64 dev veth0 nodad; ip link set veth0 up
+  in_client ip address add 198.18.9.2/24 dev veth1; in_client ip address add fd09::2/64 dev veth1 nodad
+  in_client ip link set veth1 up
+  ip link add tunnel type vxlan id 5 local 198.18.9.1 remote 198.18.9.2 dstport 4789
+  in_client ip link add tunnel type vxlan id 5 local 198.18.9.2 remote 198.18.9.1 dstport 4789
+  ip address add 198.18.10.1/24 dev tunnel; ip link set tunnel up
+  in_client ip address add 198.18.10.2/24 dev tunnel; in_client ip link set tunnel up
+`;
+
+/** Written for `node -e`: sends `bytes` made from `seed`, ends, and prints their hash when the pod has them all. */
+const UPLOAD = `const [host, seed, bytes] = process.argv.slice(1);
+  const c = require("crypto");
+  const key = c.createHash("sha256").update(seed).digest();
+  const data = c.createCipheriv("aes-256-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(+bytes));
+  const s = require("net").connect({ port: 8080, host });
+  s.resume(); s.on("error", (e) => { console.log(e.code); process.exit(1); });
+  s.write(data); s.end();
+  s.on("close", () => console.log(c.createHash("md5").update(data).digest("hex")));`;
+
+/** Written for `node -e`: as many segments of 64 bytes as can be sent in so many milliseconds. */
+const FLOOD = `const s = require("net").connect({ port: 8080, host: process.argv[1], noDelay: true });
+  s.resume(); const end = Date.now() + +process.argv[2]; const one = Buffer.alloc(64);
+  const go = () => { if (Date.now() > end) { s.end(); return; }
+    for (let i = 0; i < 100; i++) s.write(one); setImmediate(go); };
+  s.on("connect", go); s.on("close", () => console.log("sent"));`;
+
+function clientOf(pod: Pod): number {
+  for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
+    try {
+      const status = readFileSync(`/proc/${name}/status`, "utf8");
+      if (/^Name:\s+sleep$/m.test(status) && status.includes(`\nPPid:\t${pod.pid}\n`))
+        return Number(name);
+    } catch {
+      // it has ended meanwhile
+    }
+  }
+  throw new Error("there is no client");
+}
+
+async function run(argv: string[]): Promise<string> {
+  const [command = "", ...rest] = argv;
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  child.stdout.on("data", (text: Buffer) => {
+    said += String(text);
+  });
+  await once(child, "close");
+  return said.trim();
+}
+
+const node = (script: string, ...args: string[]): string[] => [
+  process.execPath,
+  "-e",
+  script,
+  ...args,
+];
+const hashOf = ({ bytes }: Copied): string =>
+  createHash("md5").update(Buffer.from(bytes, "latin1")).digest("hex");
+
+/**
+ * Counts in the pod what the mirror is to see: segments with data (64 bytes and headers), and those that begin or end
+ * a connection.
+ */
+const COUNT =
+  "add table inet seen; add chain inet seen in { type filter hook input priority 0; };" +
+  "add rule inet seen in tcp dport 8080 meta length > 100 counter accept;" +
+  "add rule inet seen in tcp dport 8080 tcp flags & (fin | syn | rst) != 0 counter";
+
+function counted(pod: Pod): number {
+  const rules = pod.run("nft", "list", "table", "inet", "seen");
+  const counts = [...rules.matchAll(/packets (\d+)/g)].map(([, count]) => Number(count));
+  assert.equal(counts.length, 2, rules);
+  return counts.reduce((sum, each) => sum + each, 0);
+}
+
+for (const who of ["root", "user"] as Who[]) {
+  const options = { timeout: 120_000, skip: skipUnless(who) };
+
+  test(
+    `${who}: uploads of many clients are copied byte for byte, in segments as large as the kernel makes them, also through a tunnel`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who, CABLE);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      const client = clientOf(pod);
+      const hosts = ["198.18.9.1", "fd09::1", "198.18.10.1"];
+      const hashes = await Promise.all(
+        hosts.map((host) => run(pod.inside(node(UPLOAD, host, host, "4000000"), client))),
+      );
+      await one.until("three whole copies", () => one.copies.every(({ end }) => end === "end"));
+      assert.deepEqual(one.copies.map(hashOf).sort(), hashes.toSorted());
+      assert.deepEqual(
+        one.copies.map(({ header }) => `${header.client.address} ${header.local.address}`).sort(),
+        ["198.18.10.2 198.18.10.1", "198.18.9.2 198.18.9.1", "fd09::2 fd09::1"],
+      );
+      assert.deepEqual(one.notices, []);
+    },
+  );
+
+  test(
+    `${who}: packets that are lost before they arrive, or behind the mirror, and sent again, change nothing of a copy`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who, CABLE);
+      t.after(() => pod.stop());
+      const client = clientOf(pod);
+      const lose = (hook: string) =>
+        `add table inet lossy; add chain inet lossy loses { type filter hook ${hook} priority 0; };` +
+        `add rule inet lossy loses tcp dport 8080 numgen random mod 100 < 4 counter drop`;
+      await run(pod.inside(["nft", lose("output")], client));
+      pod.run("nft", lose("input"));
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      const uploads = Array.from({ length: 6 }, (_, each) =>
+        run(
+          pod.inside(
+            node(UPLOAD, each % 2 ? "198.18.9.1" : "fd09::1", `${each}`, "1000000"),
+            client,
+          ),
+        ),
+      );
+      const hashes = await Promise.all(uploads);
+      await one.until("all copies", () => {
+        return one.copies.length === 6 && one.copies.every(({ end }) => end !== "open");
+      });
+      assert.deepEqual(one.copies.map(hashOf).sort(), hashes.toSorted());
+      const again = Number(
+        (await run(pod.inside(["cat", "/proc/self/net/snmp"], client)))
+          .match(/^Tcp:.*\nTcp: (.*)$/m)?.[1]
+          ?.split(" ")[11],
+      );
+      assert.ok(again > 0, "no segment was sent twice: nothing was tried");
+      assert.match(pod.run("nft", "list", "table", "inet", "lossy"), /packets [1-9]/);
+    },
+  );
+
+  test(
+    `${who}: every packet is passed on once or counted as lost, for a reader that does not run too`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who, CABLE);
+      t.after(() => pod.stop());
+      const agent = await Agent.start(who, pod);
+      t.after(() => agent.stop());
+      await agent.call("pid"); // Node is there, and what comes next is the reader
+      const before = agent.children();
+      await agent.call("mirror", 8080);
+      const [reader] = agent.children().filter((pid) => !before.includes(pid));
+      assert.ok(reader);
+      const client = clientOf(pod);
+      pod.run("nft", COUNT);
+      pod.run("kill", "-STOP", String(reader));
+      for (const host of ["198.18.9.1", "127.0.0.1"]) {
+        const flood = node(FLOOD, host, "1500");
+        assert.equal(
+          await run(pod.inside(flood, host.startsWith("127") ? undefined : client)),
+          "sent",
+        );
+      }
+      pod.run("kill", "-CONT", String(reader));
+      const seen = (): Promise<{ packets: number; lost: number }> => agent.call("packets");
+      const deadline = performance.now() + 10_000;
+      let last = await seen();
+      for (let stable = 0; stable < 10 && performance.now() < deadline; ) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const now = await seen();
+        stable = now.packets + now.lost === last.packets + last.lost ? stable + 1 : 0;
+        last = now;
+      }
+      assert.ok(last.lost > 0 && last.packets > 0, JSON.stringify(last));
+      assert.equal(last.packets + last.lost, counted(pod), JSON.stringify(last));
+    },
+  );
+}
