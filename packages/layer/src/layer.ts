@@ -8,6 +8,7 @@ import { decodeAddress, PathOperation } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import { endpointText } from "./config.ts";
 import type { PodRoot } from "./files/pod-root.ts";
+import { refusedNotice } from "./files/refused.ts";
 import { Files } from "./files/serve.ts";
 import type { SnapshotServer } from "./files/snapshots/serve.ts";
 import { Listeners } from "./incoming/listeners.ts";
@@ -120,6 +121,9 @@ export class Layer {
           event.isSkipped ? "skipped" : "tapped",
           event.isSkipped ? "a build tool or skip_processes" : "not skipped",
         );
+        return;
+      case "refused":
+        this.#parts.reporter.notice(refusedNotice(event));
         return;
       case "end":
         this.#onEnd();

@@ -214,3 +214,78 @@ test("git, vim and a shell's tools work on a repository of the pod", {
   const expected = ["second", "first", "one", "one", "more", "two", "two", "other", "2"];
   assert.deepEqual(ran.stdout.trim().split("\n"), expected, ran.stderr);
 });
+
+test("a skipped program that works in a directory of the pod has its files from there, and elsewhere none", {
+  skip: !existsSync("/usr/bin/git"),
+}, async () => {
+  tap.setSkips(["git"]);
+  const ran = await sh(`
+    cd /data/repo; git log -1 --format=%s; cd d; git rev-parse --show-toplevel; git -C /data/repo/d rev-parse --show-prefix
+    cd /usr; git -C /data/repo log 2>&1 | sed 's/.*: //'
+  `);
+  tap.setSkips([]);
+  assert.deepEqual(
+    ran.stdout.trim().split("\n"),
+    ["second", "/data/repo", "d/", "No such file or directory"],
+    ran.stderr,
+  );
+});
+
+test("a program that is traced cannot go to the pod, and it is told why", {
+  skip: !existsSync("/usr/bin/strace"),
+}, async () => {
+  const refused: unknown[] = [];
+  const ran = await run(
+    [
+      ...(["strace", "-f", "-o", "/dev/null", "python3"] as const),
+      script(
+        "traced.py",
+        `import os
+for f in (lambda: os.chdir("/data/work"), lambda: os.execv("/data/program", ["p"]), lambda: print(os.stat("/data/work/f").st_size)):
+  try: f()
+  except OSError as e: print(e.strerror)
+`,
+      ),
+    ],
+    (event) => {
+      never(event);
+      if (event.kind === "refused") refused.push([event.call, event.path, event.why]);
+    },
+  );
+  assert.equal(ran.stdout, "Operation not supported\nOperation not supported\n2\n", ran.stderr);
+  assert.deepEqual(refused, [
+    ["chdir", "/data/work", "traced"],
+    ["exec", "/data/program", "traced"],
+  ]);
+});
+
+test("tail and node poll what cannot be watched", async () => {
+  writeFileSync(root.at("/data/log"), "one\n");
+  const refused = new Set<string>();
+  const ran = await run(
+    [
+      "bash",
+      "--norc",
+      "-c",
+      "tail -s 0.05 -f /data/log | while read line; do echo $line; [ $line = two ] && break || echo two >>/data/log; done; kill %1 2>/dev/null; exit 0",
+    ],
+    (event) => {
+      never(event);
+      if (event.kind === "refused") refused.add(`${event.call} ${event.why}`);
+    },
+  );
+  assert.equal(ran.stdout, "one\ntwo\n", ran.stderr);
+  assert.deepEqual([...refused], ["inotify inotify"]);
+  const watched = await run(
+    [
+      "node",
+      "-e",
+      `const fs = require("fs");
+try { fs.watch("/data"); } catch (e) { console.log(e.code); }
+fs.watchFile("/data/log", { interval: 20 }, (now, before) => { console.log("seen", now.size > before.size); process.exit(); });
+setInterval(() => fs.appendFileSync("/data/log", "three\\n"), 50);`,
+    ],
+    never,
+  );
+  assert.equal(watched.stdout, "ENOSPC\nseen true\n", watched.stderr);
+});

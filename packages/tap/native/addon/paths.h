@@ -97,6 +97,8 @@ struct path_work {
 
 /* Fills flags, operation and the place. VERDICT_LOCAL: it goes on natively, also when it cannot be told. */
 void places_decide(struct path_work *work);
+/* Whether the thread's working directory is one of the pod's. */
+bool places_work_in_remote(pid_t tid);
 void places_free(struct path_work *work);
 
 /* ---- remote.c: the pod's files ---- */

@@ -124,6 +124,13 @@ static bool place_of(const struct path_work *work, int directory_argument, int p
   return place->walk != NULL;
 }
 
+bool places_work_in_remote(pid_t tid) {
+  struct path_work work = {.tid = tid};
+  char base[LONGEST_PATH];
+  bool is_remote = false;
+  return remote_is_entered() && read_base(&work, AT_FDCWD, base, &is_remote) >= 0 && is_remote;
+}
+
 /* The working directory itself, if it is one of the pod's. */
 static bool decide_cwd(struct path_work *work, struct place *place) {
   char base[LONGEST_PATH];

@@ -74,6 +74,11 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
   return handled;
 }
 
+/* A skipped program that works in a directory of the pod has its files from there: the kernel takes it there anyway. */
+static bool is_concerned(pid_t tid, pid_t tgid, const struct path_call *call) {
+  return !process_is_skipped(tid, tgid) || (call && places_work_in_remote(tid));
+}
+
 static void dispatch(int listener, const struct seccomp_notif *notif) {
   pid_t tid = (pid_t)notif->pid;
   statistics.received++;
@@ -84,11 +89,11 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
     return;
   }
   pid_t tgid = process_of(tid);
+  const struct path_call *call = call_of_number(notif->data.nr);
   bool handled = false;
-  if (tgid && !process_is_skipped(tid, tgid)) {
-    const struct path_call *call = call_of_number(notif->data.nr);
+  if (tgid && is_concerned(tid, tgid, call)) {
+    if (executes) process_executes(tid); /* whether the program before was skipped has been asked */
     if (call) {
-      if (executes) process_executes(tid); /* whether the program before was skipped has been asked */
       handled = handle_path(listener, notif, tgid, call);
     } else {
       bool joined;
@@ -101,9 +106,10 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
         return;
       }
     }
+  } else if (executes) {
+    process_executes(tid);
   }
   if (handled) return;
-  if (executes) process_executes(tid);
   statistics.continued++;
   notification_continue(listener, notif->id);
 }
