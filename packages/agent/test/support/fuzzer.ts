@@ -4,7 +4,14 @@
  */
 import { createServer, Socket } from "node:net";
 import { AnswerReader, NODE_FDS } from "@inpod/agent";
-import { encodeFileRequest } from "@inpod/protocol";
+import {
+  encodeFileRequest,
+  FILE_OPERATIONS,
+  type FileOperation,
+  type FileRequest,
+  parseAnswerHeader,
+  parseFileAnswer,
+} from "@inpod/protocol";
 import { Random } from "./random.ts";
 
 const control = new Socket({ fd: NODE_FDS.control, readable: true, writable: true });
@@ -105,6 +112,143 @@ async function filesRequests(random: Random): Promise<number> {
   return filesAnswers.get(0xffffffff)?.readInt32LE(4) ?? -1;
 }
 
+const NAMES = [
+  "/mnt/a",
+  "/mnt/b",
+  "/mnt/a/c",
+  "/mnt/b/d",
+  "/mnt/a/c/e",
+  "/mnt",
+  "/",
+  "/proc/self/stat",
+];
+
+/** A request that may be right, of any operation, on few names and handles so that they meet. */
+function anyRequest(random: Random): FileRequest {
+  const path = random.pick(NAMES);
+  const other = random.pick(NAMES);
+  const handle = random.below(4);
+  const size = random.pick([0, 1, 100, 70_000, 1 << 20, 2 ** 31, 2 ** 32 - 1]);
+  const offset = random.pick([0, 0, 1, 4096, 2 ** 40, Number.MAX_SAFE_INTEGER]);
+  const mode = random.below(0o10000);
+  const limits = {
+    maxEntries: size,
+    maxBytes: random.pick([0, 65_536, 2 ** 31]),
+    inlineLimit: size,
+  };
+  const flags = { lease: random.below(2) === 0, contents: random.below(2) === 0 };
+  const name = random.pick(["user.a", "user.b", "security.capability", "system.posix_acl_access"]);
+  const content = random.bytes(random.pick([0, 1, 5000]));
+  switch (random.pick(Object.keys(FILE_OPERATIONS) as FileOperation[])) {
+    case "look":
+      return { op: "look", path, inlineLimit: size };
+    case "chain":
+      return {
+        ...{ op: "chain", path: `${path}/../${other}//.`, inlineLimit: size, maxBytes: size },
+        ...{ listing: flags.contents, lease: flags.lease },
+      };
+    case "list":
+      return { op: "list", path, cookie: BigInt(random.below(3)), ...limits, ...flags };
+    case "tree":
+      // Not of the whole machine, again and again.
+      return { op: "tree", path: path.startsWith("/mnt") ? path : "/mnt", ...limits, ...flags };
+    case "readlink":
+      return { op: "readlink", path };
+    case "access":
+      return { op: "access", path, mode: random.below(9) };
+    case "statfs":
+      return { op: "statfs", path };
+    case "getxattr":
+      return { op: "getxattr", path, name };
+    case "listxattr":
+      return { op: "listxattr", path };
+    case "open":
+      return { op: "open", handle, path, flags: random.below(0o200000), mode };
+    case "forget":
+      if (random.below(10) === 0) return { op: "forget", leasesOnly: random.below(3) > 0 };
+      // Or else few handles would be open at a time.
+      return { op: "open", handle, path: "/mnt/stays", flags: 0o102, mode: 0o600 };
+    case "read":
+      return { op: "read", handle, offset, size };
+    case "write":
+      return { op: "write", handle, offset, content, append: flags.lease };
+    case "close":
+      return random.below(4) ? { op: "fstat", handle } : { op: "close", handle };
+    case "fstat":
+      return { op: "fstat", handle };
+    case "fsync":
+      return { op: "fsync", handle, dataOnly: flags.lease };
+    case "fallocate":
+      return { op: "fallocate", handle, mode: random.below(130), offset, length: size };
+    case "lseek":
+      return { op: "lseek", handle, offset, whence: random.below(6) };
+    case "copy":
+      return {
+        ...{ op: "copy", from: handle, fromOffset: offset },
+        ...{ to: random.below(4), toOffset: 0, length: size },
+      };
+    case "setattr":
+      return {
+        ...{ op: "setattr", handle, path, mask: random.below(256), mode, uid: 12345, gid: 12345 },
+        ...{ size: offset, atimeNs: BigInt(offset), mtimeNs: -BigInt(offset) },
+      };
+    case "mkdir":
+      return { op: "mkdir", path, mode };
+    case "unlink":
+      return { op: "unlink", path };
+    case "rmdir":
+      return { op: "rmdir", path };
+    case "symlink":
+      return { op: "symlink", target: random.pick([other, "..", "x", "/proc/self/fd/0"]), path };
+    case "link":
+      return { op: "link", from: other, to: path };
+    case "rename":
+      return { op: "rename", from: other, to: path, flags: random.below(5) };
+    case "mknod":
+      return { op: "mknod", path, mode: mode | (random.below(16) << 12) };
+    case "setxattr":
+      return { op: "setxattr", path, name, flags: random.below(4), value: content };
+    case "removexattr":
+      return { op: "removexattr", path, name };
+    case "lock":
+      return {
+        op: "lock",
+        handle,
+        kind: random.below(4),
+        offset,
+        length: size,
+        flock: flags.lease,
+      };
+  }
+}
+
+/** What was answered to each operation: "ok", or how often not. Every answer is what the session's end can read. */
+async function filesWork(random: Random): Promise<Record<string, number>> {
+  files.write(await mark());
+  const outcomes: Record<string, number> = {};
+  for (let round = 0; round < 40; round++) {
+    const asked = new Map<number, FileOperation>();
+    for (let each = 1; each <= 200; each++) {
+      const id = round * 1000 + each;
+      const request = anyRequest(random);
+      const bytes = Buffer.from(encodeFileRequest(id, request, random.below(3)));
+      // Some are bent, but for who asks what; the path stays where it may do no harm.
+      if (random.below(10) === 0) bytes[bytes.length - 1 - random.below(3)] = random.below(256);
+      asked.set(id, request.op);
+      files.write(bytes);
+    }
+    await until(files, () => [...asked.keys()].every((id) => filesAnswers.has(id)));
+    for (const [id, op] of asked) {
+      const { errno, body } = parseAnswerHeader(filesAnswers.get(id) as Buffer);
+      if (errno === 0) parseFileAnswer(op, body);
+      const outcome = `${op} ${errno === 0 ? "ok" : "failed"}`;
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+      filesAnswers.delete(id);
+    }
+  }
+  return outcomes;
+}
+
 async function order(what: string, seed: number): Promise<unknown> {
   const random = new Random(seed);
   switch (what) {
@@ -114,6 +258,8 @@ async function order(what: string, seed: number): Promise<unknown> {
       return controlRequests(random);
     case "files-requests":
       return filesRequests(random);
+    case "files-work":
+      return filesWork(random);
     case "control-noise":
       control.write(random.bytes(4096));
       return true;

@@ -30,7 +30,7 @@ int handle_begin(uint16_t session, uint32_t number, struct handle **handle) {
   new->next = *bucket;
   new->number = number;
   new->session = session;
-  new->is_opening = new->is_listed = 1;
+  new->is_opening = new->is_listed = true;
   new->fd = -1;
   pthread_mutex_init(&new->position, NULL);
   counts[session]++;
@@ -45,7 +45,7 @@ void handle_unlist(struct handle *handle) {
   while (*at != handle) at = &(*at)->next;
   *at = handle->next;
   handle->next = NULL;
-  handle->is_listed = 0;
+  handle->is_listed = false;
 }
 
 struct handle *handles_unlist(uint16_t session) {

@@ -13,7 +13,8 @@ struct handle {
   struct handle *next;
   uint32_t number;
   uint16_t session;
-  uint16_t is_opening : 1, is_listed : 1, appends : 1;
+  bool is_opening, is_listed;
+  bool appends;
   int fd; // -1: opening, or it could not be opened
   int users; // requests that name it
   pthread_mutex_t position; // of the descriptor, for whoever needs it to stay

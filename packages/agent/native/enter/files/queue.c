@@ -179,10 +179,11 @@ struct request *queue_take(void) {
   }
 }
 
-void queue_opened(struct request *request, int fd) {
+void queue_opened(struct request *request, int fd, bool appends) {
   struct handle *handle = request->handles[0];
   pthread_mutex_lock(&lock);
-  handle->is_opening = 0;
+  handle->is_opening = false;
+  handle->appends = appends;
   handle->fd = fd;
   // What was sent behind it finds EBADF, and its number is free.
   if (fd < 0) handle_unlist(handle);

@@ -22,6 +22,6 @@ struct request *queue_take_late(void);
 // The next that can be done; waits for one.
 struct request *queue_take(void);
 // OPEN has its descriptor, or (negative) has none.
-void queue_opened(struct request *request, int fd);
+void queue_opened(struct request *request, int fd, bool appends);
 // Frees it, and what it was the last to name.
 void queue_done(struct request *request);

@@ -130,8 +130,7 @@ int open_handle(struct request *request, struct in *in, struct out *out) {
   uint16_t mode = in_u16(in);
   struct worker_stat stat;
   int fd = in_is_over(in) ? open_file(path, flags, mode, &stat) : -EINVAL;
-  request->handles[0]->appends = flags & OPEN_APPEND ? 1 : 0;
-  queue_opened(request, fd);
+  queue_opened(request, fd, flags & OPEN_APPEND);
   if (fd < 0) return fd;
   out_bytes(out, &stat, sizeof stat);
   return 0;

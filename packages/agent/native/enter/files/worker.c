@@ -104,7 +104,7 @@ static int close_handle(struct request *request) {
 
 static int run(struct request *request, struct out *out) {
   if (request->error) {
-    if (request->header.operation == WORKER_OPEN && request->handles[0]) queue_opened(request, -request->error);
+    if (request->header.operation == WORKER_OPEN && request->handles[0]) queue_opened(request, -request->error, false);
     return -request->error;
   }
   uint8_t number = request->header.operation;
