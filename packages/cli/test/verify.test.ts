@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { makeFolder } from "@inpod/layer/snapshot-folders";
 import { compare, parseInventory } from "../src/verify/inventory.ts";
 import { judgeMounts, judgeProcesses, machineFindings } from "../src/verify/machine.ts";
 
@@ -40,6 +44,42 @@ test("a daemon that outlives its session has its keeper, and is a known exceptio
 
 test("a process of a session without inpod and without keeper is left", () => {
   assert.deepEqual(verdicts(program(1)), ["left"]);
+});
+
+test("a file server is left when its inpod has gone", () => {
+  const server = {
+    pid: 14,
+    parent: 1,
+    name: "node",
+    words: ["/usr/bin/node", "--max-semi-space-size=4", "/x/dist/files.js", "10"],
+    session: undefined,
+  };
+  assert.deepEqual(verdicts(server), ["left"]);
+  assert.deepEqual(verdicts(cli, { ...server, parent: 10 }), ["held"]);
+  assert.deepEqual(verdicts({ ...server, words: ["node", "files.js"] }), []);
+});
+
+test("a directory of the pod's files is left when the process that its name tells of has gone", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "inpod-verify-"));
+  const before = process.env.XDG_RUNTIME_DIR;
+  process.env.XDG_RUNTIME_DIR = folder;
+  t.after(() => {
+    if (before === undefined) delete process.env.XDG_RUNTIME_DIR;
+    else process.env.XDG_RUNTIME_DIR = before;
+    rmSync(folder, { recursive: true });
+  });
+  const { path } = makeFolder();
+  const found = (): string[] =>
+    machineFindings()
+      .map(({ what }) => what)
+      .filter((what) => what.includes(folder));
+  assert.deepEqual(found(), []);
+  // As if this process were another one that had its number.
+  const left = path.replace(/\.\d+\.(\w{6})$/, ".1.$1");
+  renameSync(path, left);
+  assert.deepEqual(found(), [`directory ${left}`]);
+  assert.notEqual(makeFolder().path, left);
+  assert.deepEqual(found(), []);
 });
 
 test("an agent on this machine is left when its inpod has gone", () => {

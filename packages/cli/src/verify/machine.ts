@@ -1,5 +1,9 @@
-/** What is left of sessions on this machine: processes, by the mark that all of a tree inherit, and mounts. Linux. */
+/**
+ * What is left of sessions on this machine: processes, by the mark that all of a tree inherit, mounts, and directories
+ * of the pod's files. Linux.
+ */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { leftFolders } from "@inpod/layer/snapshot-folders";
 
 export interface MachineFinding {
   readonly what: string;
@@ -23,7 +27,17 @@ export function machineFindings(): MachineFinding[] {
   const processes = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((name) => read(name) ?? []);
-  return [...judgeProcesses(processes), ...judgeMounts(readFileSync("/proc/self/mounts", "utf8"))];
+  return [
+    ...judgeProcesses(processes),
+    ...judgeMounts(readFileSync("/proc/self/mounts", "utf8")),
+    ...leftFolders().map(
+      (path): MachineFinding => ({
+        what: `directory ${path}`,
+        verdict: "left",
+        why: "its session was killed, and its keeper, too; the next one removes it",
+      }),
+    ),
+  ];
 }
 
 /** Pure. */
@@ -37,11 +51,11 @@ export function judgeProcesses(processes: readonly Process[]): MachineFinding[] 
     processes.filter(isKeeper).map((each) => [each.session, isHeld(each) ? "held" : "alone"]),
   );
   return processes
-    .filter((each) => each.session !== undefined || isEnter(each))
+    .filter((each) => each.session !== undefined || isEnter(each) || isFileServer(each))
     .filter((each) => !isInpod(each))
     .map((each): MachineFinding => {
       const what = `process ${each.pid} (${each.name})`;
-      const keeper = isEnter(each) ? undefined : keepers.get(each.session);
+      const keeper = isEnter(each) || isFileServer(each) ? undefined : keepers.get(each.session);
       if (isHeld(each) || keeper === "held")
         return { what, verdict: "held", why: "of a session that runs" };
       return keeper === "alone"
@@ -64,6 +78,8 @@ export const judgeMounts = (mounts: string): MachineFinding[] =>
 const program = ({ words }: Process): string => (words[0] ?? "").replace(/^.*\//, "");
 const isKeeper = (each: Process): boolean => program(each) === "inpod-keeper";
 const isEnter = (each: Process): boolean => program(each) === "inpod-enter";
+const isFileServer = (each: Process): boolean =>
+  program(each) === "node" && /(^|\/)files\.js \d+$/.test(each.words.slice(-2).join(" "));
 const isInpod = (each: Process): boolean =>
   /^(node|inpod)/.test(program(each)) &&
   each.words.some((word) => /(^|\/)(cli\.js|inpod)$/.test(word));

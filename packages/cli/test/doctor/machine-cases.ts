@@ -11,6 +11,7 @@ export const debian: MachineFacts = {
   nodeVersion: "v20.20.2",
   tap: { kind: "works", canConnectLater: true },
   fuse: { device: "ok", helper: "/usr/bin/fusermount3" },
+  mount: { kind: "mounted", via: "userns" },
   userNamespaces: { isAllowed: true, settings: { "user.max_user_namespaces": "96365" } },
   ptraceScope: undefined,
   isPtraceCapable: false,
@@ -22,6 +23,11 @@ export const debian: MachineFacts = {
   hostServices: ["files", "dns"],
   hasNscd: false,
 };
+
+const noMount = {
+  kind: "refused",
+  refusals: ["a mount in a user namespace: unshare: EPERM"],
+} as const;
 
 /** Ubuntu 24.04's desktop: Yama 1, AppArmor against user namespaces, systemd-resolved. */
 export const ubuntu: MachineFacts = {
@@ -36,6 +42,7 @@ export const ubuntu: MachineFacts = {
       "kernel.apparmor_restrict_unprivileged_userns": "1",
     },
   },
+  mount: { kind: "mounted", via: "fusermount" },
   hostServices: ["files", "mdns4_minimal", "dns"],
 };
 
@@ -47,6 +54,7 @@ export const docker: MachineFacts = {
   seccompMode: 2,
   tap: { kind: "refused", door: "pidfd_getfd", errno: "EPERM" },
   fuse: { device: "ENOENT", helper: undefined },
+  mount: noMount,
   userNamespaces: { isAllowed: false, settings: { "user.max_user_namespaces": "96365" } },
 };
 
@@ -65,7 +73,15 @@ export const machineCases: readonly Case[] = [
   at("Debian 12", debian, "machine-kernel", "ok", /Linux 6\.1\.0-18-amd64/),
   at("Debian 12", debian, "machine-node", "ok", /Node v20\.20\.2 on x64/),
   at("Debian 12", debian, "machine-tap", "ok", /can be watched/),
-  at("Debian 12", debian, "machine-fuse", "ok", /FUSE/),
+  at("Debian 12", debian, "machine-fuse", "ok", /can be mounted, in a user namespace/),
+  at("Ubuntu 24.04", ubuntu, "machine-fuse", "ok", /can be mounted, by fusermount3/),
+  at(
+    "a profile that refuses every mount",
+    { ...debian, mount: noMount },
+    "machine-fuse",
+    "note",
+    /nothing can be mounted here[\s\S]*unshare: EPERM[\s\S]*snapshots/,
+  ),
   at("Debian 12", debian, "machine-user-namespaces", "ok", /user namespaces/),
   at("macOS, for exec", { ...debian, platform: "darwin" }, "machine-not-linux", "problem", /lima/),
   at(
@@ -188,21 +204,21 @@ export const machineCases: readonly Case[] = [
   at("Docker", docker, "machine-fuse", "note", /--device \/dev\/fuse/),
   at(
     "a kernel without the module",
-    { ...debian, fuse: { device: "ENOENT", helper: "/usr/bin/fusermount3" } },
+    { ...debian, mount: noMount, fuse: { device: "ENOENT", helper: "/usr/bin/fusermount3" } },
     "machine-fuse",
     "note",
     /modprobe fuse/,
   ),
   at(
     "/dev/fuse of mode 0600",
-    { ...debian, fuse: { device: "EACCES", helper: "/usr/bin/fusermount3" } },
+    { ...debian, mount: noMount, fuse: { device: "EACCES", helper: "/usr/bin/fusermount3" } },
     "machine-fuse",
     "note",
     /ls -l \/dev\/fuse/,
   ),
   at(
     "no fuse3",
-    { ...debian, fuse: { device: "ok", helper: undefined } },
+    { ...debian, mount: noMount, fuse: { device: "ok", helper: undefined } },
     "machine-fusermount",
     "note",
     /apt-get install fuse3/,

@@ -105,7 +105,9 @@ export class Changes {
     });
     nodes.changed(source);
     nodes.update(source, attributes, nodes.asked());
-    return this.#world.entry(this.#made(parent, name, attributes));
+    this.#made(parent, name, attributes);
+    // The kernel takes the answer for what it knows of the source. The new name is asked for when it is used.
+    return this.#world.writer.entry({ ...this.#world.lookedUp(source), nameMs: 0 });
   }
 
   async remove(parentId: number, name: string, op: "unlink" | "rmdir"): Promise<Answer> {

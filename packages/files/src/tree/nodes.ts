@@ -21,6 +21,8 @@ export interface Kernel {
 export class Nodes {
   readonly contents: Contents;
   readonly #limits: Limits;
+  /** Files with more names than one, by their inode's number. */
+  readonly #linked = new Map<bigint, Set<FileNode>>();
   readonly #byId = new Map<number, FileNode>();
   /** Directories with children, the least recently used first. */
   readonly #used = new Set<FileNode>();
@@ -70,7 +72,33 @@ export class Nodes {
   changed(node: FileNode, ofNames = false): void {
     this.#clock++;
     node.changedAt = this.#clock;
+    for (const other of this.#otherNames(node)) {
+      other.changedAt = this.#clock;
+      this.contents.drop(other);
+      this.expireAttributes(other);
+    }
     if (ofNames && node.directory) node.directory.changedAt = this.#clock;
+  }
+
+  /** Of the same file: nobody else tells that it is another now. */
+  #otherNames(node: FileNode): FileNode[] {
+    const all = this.#linked.get(node.attributes.ino);
+    return [...(all ?? [])].filter(
+      (other) => other !== node && isSameFile(other.attributes, node.attributes),
+    );
+  }
+
+  #noteLinks(node: FileNode): void {
+    if (node.directory) return;
+    const { ino, nlink } = node.attributes;
+    const known = this.#linked.get(ino);
+    if (nlink > 1) this.#linked.set(ino, (known ?? new Set()).add(node));
+    else this.#dropLinks(node);
+  }
+
+  #dropLinks(node: FileNode): void {
+    const known = this.#linked.get(node.attributes.ino);
+    if (known?.delete(node) && known.size === 0) this.#linked.delete(node.attributes.ino);
   }
 
   #isCurrent(asked: Asked, parent: FileNode | undefined, node: FileNode | undefined): boolean {
@@ -125,6 +153,8 @@ export class Nodes {
   }
 
   attributesValidMs(node: FileNode, now = performance.now()): number {
+    // Changed by its other name it would have to be taken back, which the program that did so would not wait for.
+    if (!node.directory && node.attributes.nlink > 1) return 0;
     if (this.#hasLeasedAttributes(node)) return LEASED_MS;
     return Math.max(0, node.attributesUntilMs - now);
   }
@@ -176,6 +206,7 @@ export class Nodes {
     const isCurrent = this.#isCurrent(asked, undefined, node);
     if (!isCurrent && this.areAttributesFresh(node)) return;
     node.attributes = attributes;
+    this.#noteLinks(node);
     node.access = undefined;
     if (node.content && node.currentContent === undefined) this.contents.drop(node);
     node.attributesUntilMs = isCurrent ? asked.atMs + UNWATCHED_MS : 0;
@@ -265,6 +296,7 @@ export class Nodes {
     this.contents.drop(node);
     this.#used.delete(node);
     this.#byId.delete(node.id);
+    this.#dropLinks(node);
     if (this.#byId.size < this.#limits.nodes) this.#trimAt = this.#limits.nodes;
   }
 

@@ -35,6 +35,8 @@ export function start({ server, folder: at }: Place, command: readonly string[],
     stdio: ["pipe", "pipe", "pipe", server.rootFd],
     env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8" },
   });
+  // It may have ended without reading.
+  child.stdin?.on("error", () => {});
   if (input !== undefined) child.stdin?.end(input);
   const ended = new Promise<Result>((resolve, reject) => {
     let [stdout, stderr] = ["", ""];

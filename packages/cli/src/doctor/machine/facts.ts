@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from "node:fs";
 import { arch, release } from "node:os";
 import { join } from "node:path";
+import type { MountProbe } from "@inpod/files/probe";
 import type { TapProbe } from "@inpod/layer/probe";
 
 export interface MachineFacts {
@@ -19,6 +20,8 @@ export interface MachineFacts {
     /** Absolute path; undefined: not on PATH. */
     readonly helper: string | undefined;
   };
+  /** What a mount came to, as exec makes one; undefined: not Linux, so it was not tried. */
+  readonly mount: MountProbe | undefined;
   readonly userNamespaces: {
     /** undefined: unshare(1) is not there to try with. */
     readonly isAllowed: boolean | undefined;
@@ -57,13 +60,16 @@ export async function gatherMachine(
   const isLinux = process.platform === "linux";
   const status = read("/proc/self/status") ?? "";
   const scope = read("/proc/sys/kernel/yama/ptrace_scope");
-  const [tap, isAllowed] = isLinux ? await Promise.all([probe(), tryUserNamespace()]) : [];
+  const [tap, isAllowed, mount] = isLinux
+    ? await Promise.all([probe(), tryUserNamespace(), tryMount()])
+    : [];
   return {
     platform: process.platform,
     release: release(),
     architecture: arch(),
     nodeVersion: process.version,
     tap,
+    mount,
     fuse: { device: openFuse(), helper: onPath("fusermount3", env.PATH) },
     userNamespaces: {
       isAllowed,
@@ -148,6 +154,17 @@ function onPath(name: string, path = "/usr/bin:/bin"): string | undefined {
         return false;
       }
     });
+}
+
+/** Loaded by import(): where there is no Linux nothing native is touched. */
+async function tryMount(): Promise<MountProbe> {
+  try {
+    const { probeMount } = await import("@inpod/files/probe");
+    return await probeMount();
+  } catch (error) {
+    // The addon is not there, or is for another system.
+    return { kind: "refused", refusals: [error instanceof Error ? error.message : String(error)] };
+  }
 }
 
 /** In a child: a process that has become root of a namespace stays it. */

@@ -84,9 +84,18 @@ function judgeArchitecture({ architecture }: MachineFacts): Finding[] {
   ];
 }
 
-function judgeFuse({ fuse, container }: MachineFacts): Finding[] {
+const MOUNTED = {
+  detached: "by its own rights",
+  userns: "in a user namespace",
+  fusermount: "by fusermount3",
+} as const;
+
+/** Whether a mount could be made decides; the device and the helper say what to change if not. */
+function judgeFuse({ fuse, mount, container }: MachineFacts): Finding[] {
+  if (mount?.kind === "mounted")
+    return [ok("fuse", `FUSE: the pod's files can be mounted, ${MOUNTED[mount.via]}`)];
   const why =
-    "single files of the pod, of up to 4 MiB, are served without it; its folders and larger files, which this version does not show, take it";
+    "the pod's files are snapshots then: read as a whole, up to 64 MiB each, as they are when they are opened, and not written to";
   if (fuse.device === "ENOENT" || fuse.device === "EPERM")
     return [
       note("fuse", `there is no usable /dev/fuse (${fuse.device})`, {
@@ -107,13 +116,28 @@ function judgeFuse({ fuse, container }: MachineFacts): Finding[] {
     ];
   if (fuse.helper === undefined)
     return [
-      note("fusermount", "fusermount3 is not on PATH", {
-        why: "it mounts for ordinary users where user namespaces are refused",
-        hints: ["install it: sudo apt-get install fuse3, or sudo dnf install fuse3"],
+      note("fusermount", "nothing can be mounted here, and fusermount3 is not on PATH", {
+        why: `${refusalsOf(mount)}; ${why}`,
+        hints: [
+          "allow user namespaces, see below",
+          "or install it: sudo apt-get install fuse3, or sudo dnf install fuse3",
+        ],
       }),
     ];
-  return [ok("fuse", "FUSE")];
+  return [
+    note("fuse", "nothing can be mounted here", {
+      why: `${refusalsOf(mount)}; ${why}`,
+      hints: [
+        container === "docker" || container === "podman"
+          ? "start the container with --device /dev/fuse --cap-add SYS_ADMIN"
+          : "allow user namespaces, see below",
+      ],
+    }),
+  ];
 }
+
+const refusalsOf = (mount: MachineFacts["mount"]): string =>
+  mount?.kind === "refused" ? mount.refusals.join("; ") : "it was not tried";
 
 function judgeUserNamespaces({ userNamespaces, isRoot, container }: MachineFacts): Finding[] {
   const { isAllowed, settings } = userNamespaces;
