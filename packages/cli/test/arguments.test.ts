@@ -121,8 +121,8 @@ test("what is missing or misspelt is named, with the nearest right spelling", ()
     /whole number of seconds/,
   );
   assert.match(
-    refusal(() => exec("--fs-mode", "write", "ls")),
-    /"write" is not supported yet/,
+    refusal(() => exec("--fs-mode", "wriet", "ls")),
+    /read, write, local, local-with-overrides/,
   );
   assert.match(
     refusal(() => parseArguments(["exce"])),

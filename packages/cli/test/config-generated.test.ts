@@ -79,8 +79,7 @@ test("an editor and inpod agree about what is wrong", (t) => {
     { feature: { network: { outgoing: { filter: { remote: ["http://a"] } } } } },
     { feature: { env: { override: { A: 1 } } } },
     { feature: { fs: { mode: "raed" } } },
-    { feature: { fs: { mode: "write" } } },
-    { feature: { fs: "write" } },
+    { feature: { fs: "wriet" } },
     { on_disconnect: "maybe" },
     ["target"],
   ]) {

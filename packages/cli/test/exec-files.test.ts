@@ -132,12 +132,12 @@ for (const [way, through] of [
       "mkdir -p /app/d/sub; echo one > /app/d/a; ln -sfn a /app/d/link; ln -sfn /app/d /app/dir",
     );
     const script = `
-      ls /app/d; cat /app/d/link; ls /app/dir/sub; cat /app/dir/../d/a
+      ls /app/d; cat /app/d/link; cd /app/dir && cat a && ls sub && cat ../d/a && pwd -P; cd /
       stat -L -c '%F %s' /app/d/link /app/d ${files.large} | sort | head -1
       cp ${files.large} ${folder}/copy && stat -c %s ${folder}/copy
       find /app/d | sort; readlink /app/dir; cat /app/d/none; echo $?`;
     const ran = await runInpod(sandbox, ["sh", "-c", script], { through });
-    const lines = ["a", "link", "sub", "one", "one"];
+    const lines = ["a", "link", "sub", "one", "one", "one", "/app/d"];
     assert.deepEqual(
       ran.stdout.trim().split("\n"),
       [
@@ -234,6 +234,41 @@ test("a file server that is killed again and again: in the end calls fail with E
   );
   await run.said(/files of the pod fail with EIO from now on/, "stderr");
   await run.said(/EIO/);
+});
+
+test("what is written, appended, renamed, made and removed is in the pod", async () => {
+  await inPod("mkdir -p /app/w; echo one > /app/w/log; rm -rf /app/w/new* /app/w/log.1 /app/w/dir");
+  const script = `
+    cd /app/w && echo two >> log && mv log log.1 && echo three > log && mkdir dir && ln -s log dir/link
+    echo gone > new && rm new && cat log.1 log; pwd; touch -d @1000000000 log; chmod 600 log.1; ls; stat -c %a log.1`;
+  const ran = await runInpod(sandbox, ["sh", "-c", script], { flags: ["--fs-mode", "write"] });
+  assert.equal(ran.stdout, "one\ntwo\nthree\n/app/w\ndir\nlog\nlog.1\n600\n", ran.stderr);
+  assert.equal(
+    await inPod(
+      "cd /app/w; cat log.1 log; ls; readlink dir/link; stat -c '%a %Y' log.1 log | tr '\n' ' '",
+    ),
+    `one\ntwo\nthree\ndir\nlog\nlog.1\nlog\n${await inPod("stat -c '%a %Y' /app/w/log.1 | tr -d '\n'")} 644 1000000000 `,
+  );
+});
+
+test("as snapshots nothing is written to the pod: EROFS, and it is told once", async () => {
+  await inPod("echo one > /app/written");
+  const ran = await runInpod(
+    sandbox,
+    [
+      "sh",
+      "-c",
+      "echo two > /app/written; echo two >> /app/written; test -w /app/written || echo no",
+    ],
+    {
+      through: [refusing(folder, ...MOUNTING)],
+      config: { feature: { fs: { mode: "read", read_write: ["^/app/"] } } },
+    },
+  );
+  assert.equal(ran.stdout, "no\n", ran.stderr);
+  assert.equal(ran.stderr.match(/Read-only file system/g)?.length, 2, ran.stderr);
+  assert.equal(ran.stderr.match(/is not written to/g)?.length, 1, ran.stderr);
+  assert.equal(await inPod("cat /app/written"), "one\n");
 });
 
 test("in mode local there is no file server, and names are the pod's all the same", async () => {

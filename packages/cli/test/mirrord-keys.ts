@@ -126,13 +126,16 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "network.outgoing.filter.local": ["udp://10.1.2.3"],
     "network.dns": false,
   }),
-  ...all("feature.", "works", { "magic.aws": true, "magic.auto_mount": false }),
+  ...all("feature.", "works", {
+    "fs.read_write": ["^/data"],
+    "magic.aws": true,
+    "magic.auto_mount": false,
+  }),
   ...all("feature.", "no effect", {
     "env.load_from_process": true,
     "fs.readonly_file_buffer": 128000,
   }),
   ...all("feature.", "not yet", {
-    "fs.read_write": ["^/data"],
     "magic.turbo": true,
     "network.ipv6": false,
     "network.incoming.http_filter.header_filter": "x: y",

@@ -40,7 +40,7 @@ const VALUES: Readonly<Record<string, ValueKind>> = {
   "--output": "files",
   "--save": "files",
   "--since": "files",
-  "--fs-mode": ["read", "local", "local-with-overrides"],
+  "--fs-mode": ["read", "write", "local", "local-with-overrides"],
   "--agent-log-level": ["off", "error", "warn", "info", "debug", "trace"],
 };
 const OPERANDS: Readonly<Record<string, readonly string[]>> = { ls: LS_KINDS };

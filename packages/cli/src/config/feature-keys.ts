@@ -40,20 +40,14 @@ const env = section({
   error: "include or exclude, not both",
 });
 
-const FS_MODES = ["local", "localwithoverrides", "read"] as const;
-const LATER_MODES = {
-  write: 'not supported yet: writing to the pod\'s files ("read" works)',
-};
+const FS_MODES = ["local", "localwithoverrides", "read", "write"] as const;
 const fs = section({
   mode: works(
-    words(FS_MODES, LATER_MODES),
-    "whose file a path is that no list names: read is the pod's when reading, localwithoverrides and local are this machine's",
-    { why: "`write` not yet" },
+    words(FS_MODES),
+    "whose file a path is that no list names: read is the pod's when reading, write when writing too, localwithoverrides and local are this machine's",
   ),
   read_only: works(regexes, "expressions for paths that are the pod's when reading"),
-  read_write: notYet("expressions for paths that are the pod's when writing too", {
-    schema: regexes,
-  }),
+  read_write: works(regexes, "expressions for paths that are the pod's when writing too"),
   local: works(regexes, "expressions for paths that are this machine's"),
   not_found: works(regexes, "expressions for paths that are not there"),
   mapping: works(
@@ -93,7 +87,7 @@ export const feature = section({
     "credentials of yours that the program may use, variables and files below your home; true: all of them",
   ),
   fs: works(
-    shortOr(orFlag(FS_MODES, LATER_MODES), fs),
+    shortOr(orFlag(FS_MODES), fs),
     "the pod's files; a word is the mode, true is read, false is local",
   ),
   hostname: works(flag, "whether the program's host name is the pod's"),

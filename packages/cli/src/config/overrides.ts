@@ -30,7 +30,7 @@ export interface Overrides {
   readonly udpOutgoing?: boolean | undefined;
   readonly acceptInvalidCertificates?: boolean | undefined;
 }
-export type FsMode = "local" | "localwithoverrides" | "read";
+export type FsMode = "local" | "localwithoverrides" | "read" | "write";
 
 type Read<Value> =
   | { readonly kind: "value"; readonly value: Value }
@@ -74,10 +74,9 @@ const checked =
 /** The flag's spelling and the file's are both known. */
 const fsMode: Reader<FsMode> = (text) => {
   const mode = text.toLowerCase().replaceAll("-", "");
-  if (mode === "local" || mode === "localwithoverrides" || mode === "read") return ok(mode);
-  if (mode === "write")
-    return wrong('read, local, local-with-overrides ("write" is not supported yet)');
-  return wrong("read, local, local-with-overrides");
+  if (mode === "local" || mode === "localwithoverrides" || mode === "read" || mode === "write")
+    return ok(mode);
+  return wrong("read, write, local, local-with-overrides");
 };
 
 /** By the last part of the variable's name: INPOD_… and MIRRORD_…. */

@@ -139,13 +139,13 @@ function filesOf(
         : fs === false
           ? { mode: "local" as const }
           : fs;
-  const { read_only, local, not_found, mapping, fallback } = said as Exclude<
+  const { read_only, read_write, local, not_found, mapping, fallback } = said as Exclude<
     typeof fs,
     boolean | string
   >;
   return {
     mode: overrides.fsMode ?? said.mode ?? "read",
-    readWrite: [],
+    readWrite: read_write ?? [],
     readOnly: read_only ?? [],
     local: local ?? [],
     notFound: not_found ?? [],

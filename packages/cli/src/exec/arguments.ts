@@ -84,7 +84,7 @@ export const withSessionFlags = (command: Command): Command =>
       as("agentLogLevel"),
     )
     .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
-    .option("--fs-mode <mode>", "read, local or local-with-overrides", as("fsMode"))
+    .option("--fs-mode <mode>", "read, write, local or local-with-overrides", as("fsMode"))
     .option(
       "-x, --override-env-vars-exclude <names>",
       'variables that stay away: "A;B_*"',
