@@ -30,9 +30,9 @@ const cutter = new FrameCutter();
 
 let server: Awaited<ReturnType<typeof serve>> | undefined;
 
-async function start({ limits }: StartMessage): Promise<void> {
+async function start({ limits, ways }: StartMessage): Promise<void> {
   try {
-    server = await serve({ native, link, limits, log, onEnd: (why) => end(0, why) });
+    server = await serve({ native, link, limits, ways, log, onEnd: (why) => end(0, why) });
     const { mounted, hintFd } = server;
     const sent = native.sendDescriptors(DESCRIPTOR_SOCKET, [mounted.root, hintFd]);
     // A descriptor of its own mount would be flushed by this process at its end, which nobody answers.

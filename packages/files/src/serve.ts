@@ -6,7 +6,7 @@ import { HintSocket } from "./hint-socket.ts";
 import type { FilesLink } from "./link.ts";
 import { type Mounted, mount } from "./mount/mount.ts";
 import type { Native } from "./native.ts";
-import type { ServerFigures } from "./relay/frames.ts";
+import type { ServerFigures, Via } from "./relay/frames.ts";
 import { FileService } from "./remote/file-service.ts";
 import { Hints } from "./tree/hints.ts";
 import { Invalidation } from "./tree/invalidation.ts";
@@ -26,6 +26,7 @@ export async function serve(options: {
   native: Native;
   link: FilesLink;
   limits: Limits;
+  ways: readonly Via[];
   log: (text: string) => void;
   onEnd: (why: string) => void;
 }): Promise<Serving> {
@@ -45,7 +46,7 @@ export async function serve(options: {
     limits: options.limits,
   });
   const invalidation = new Invalidation(world.nodes, () => world.nodes.kernel);
-  const [mounted] = await Promise.all([mount(native), world.fetch.root()]);
+  const [mounted] = await Promise.all([mount(native, options.ways), world.fetch.root()]);
   const connection = new FuseConnection({
     native,
     device: mounted.device,

@@ -16,6 +16,7 @@ import {
   type ServerFigures,
   type StartMessage,
   type Via,
+  WAYS,
 } from "./relay/frames.ts";
 import { LIMITS, type Limits } from "./tree/policy.ts";
 
@@ -28,6 +29,8 @@ const MAX_LAST_WORDS = 4000;
 export interface FileServerOptions {
   readonly link: FilesLink;
   readonly limits?: Partial<Limits>;
+  /** To be tried, in their own order; all of them if left out. */
+  readonly ways?: readonly Via[];
   /** What only matters to who looks for a mistake. */
   readonly log?: (text: string) => void;
 }
@@ -125,7 +128,7 @@ class Running {
   readonly mounted: Promise<MountedMessage>;
   readonly ended: Promise<string>;
 
-  constructor(child: ChildProcess, { link, limits, log }: FileServerOptions) {
+  constructor(child: ChildProcess, { link, limits, ways, log }: FileServerOptions) {
     this.#child = child;
     this.#socket = child.stdio[3] as Duplex;
     const send = (frame: Buffer) => {
@@ -164,7 +167,7 @@ class Running {
       });
       void this.ended.then((why) => reject(new FileServerFailed(why)));
       void Promise.allSettled([this.mounted]).then(() => clearTimeout(timer));
-      const start: StartMessage = { limits: { ...LIMITS, ...limits } };
+      const start: StartMessage = { ways: ways ?? WAYS, limits: { ...LIMITS, ...limits } };
       send(encodeText(FrameKind.start, JSON.stringify(start)));
     });
   }

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { artifacts, type Native } from "../native.ts";
-import type { Via } from "../relay/frames.ts";
+import { type Via, WAYS } from "../relay/frames.ts";
 
 export interface Mounted {
   readonly via: Via;
@@ -34,7 +34,8 @@ export class NoMount extends Error {
 const HELPER_WITHIN_MS = 5000;
 const OPTIONS = ["source=inpod", "subtype=inpod", "max_read=1048576"];
 
-export async function mount(native: Native): Promise<Mounted> {
+/** @param allowed the ways that are tried */
+export async function mount(native: Native, allowed: readonly Via[] = WAYS): Promise<Mounted> {
   const refusals: string[] = [];
   const isRoot = process.geteuid?.() === 0;
   const ways: readonly [Via, () => Promise<Omit<Mounted, "via" | "refusals">>][] = [
@@ -44,6 +45,7 @@ export async function mount(native: Native): Promise<Mounted> {
     ["fusermount", () => byFusermount(native)],
   ];
   for (const [via, make] of ways) {
+    if (!allowed.includes(via)) continue;
     try {
       return { via, refusals, ...(await make()) };
     } catch (error) {

@@ -84,8 +84,10 @@ export class FrameCutter {
 
 /** How the mount was made. */
 export type Via = "detached" | "userns" | "fusermount";
+export const WAYS: readonly Via[] = ["detached", "userns", "fusermount"];
 
 export interface StartMessage {
+  readonly ways: readonly Via[];
   readonly limits: {
     readonly contentBytes: number;
     readonly aheadBytes: number;

@@ -7,7 +7,7 @@ import type { SetAttr } from "../fuse/requests.ts";
 import { isStale } from "./fetch.ts";
 import { OpenFile } from "./handles.ts";
 import type { FileNode } from "./node.ts";
-import { versionOf } from "./node.ts";
+import { isSameFile, versionOf } from "./node.ts";
 import type { OpenFiles } from "./open-files.ts";
 import type { World } from "./world.ts";
 
@@ -155,6 +155,10 @@ export class Changes {
     const node = parent.directory?.children.get(name);
     const replaced = newParent.directory?.children.get(newName);
     if (node && node === replaced) return OK;
+    // rename(2): two names of one file stay as they are.
+    if (node && replaced && !node.directory && isSameFile(node.attributes, replaced.attributes)) {
+      return OK;
+    }
     if (flags & RENAME_EXCHANGE) {
       if (node) nodes.move(node, newParent, newName);
       if (replaced) nodes.move(replaced, parent, name);

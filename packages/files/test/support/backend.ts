@@ -18,7 +18,7 @@ import {
 } from "@inpod/protocol";
 import type { FilesChannel, FilesLink, FilesStream } from "../../src/index.ts";
 
-class Channel implements FilesChannel {
+export class Channel implements FilesChannel {
   onDrain: (() => void) | undefined;
   onData: ((bytes: Uint8Array) => void) | undefined;
   onReset: ((errno: string, detail: string) => void) | undefined;
@@ -51,7 +51,8 @@ class Channel implements FilesChannel {
 }
 
 export class Backend implements FilesLink {
-  readonly #root: string;
+  /** May be another one, as when a container is started again. */
+  root: string;
   readonly channels = new Set<Channel>();
   readonly #handles = new Map<number, number>();
   readonly #watchers = new Map<string, fs.FSWatcher>();
@@ -63,7 +64,7 @@ export class Backend implements FilesLink {
   tunnel: Promise<void> | undefined;
 
   constructor(root: string, { hasLeases = true } = {}) {
-    this.#root = root;
+    this.root = root;
     this.hasLeases = hasLeases;
   }
 
@@ -103,7 +104,7 @@ export class Backend implements FilesLink {
     if (this.gate) await this.gate;
     let answer: Uint8Array;
     try {
-      answer = encodeFileAnswer(id, request.op, this.#answer(channel, request) as never);
+      answer = encodeFileAnswer(id, request.op, this.answer(channel, request) as never);
     } catch (error) {
       const { errno } = error as { errno?: number };
       if (errno === undefined) throw error;
@@ -114,7 +115,7 @@ export class Backend implements FilesLink {
   }
 
   #at(path: string): Buffer {
-    return Buffer.from(this.#root + (path === "/" ? "" : path), "latin1");
+    return Buffer.from(this.root + (path === "/" ? "" : path), "latin1");
   }
 
   #lease(channel: Channel, path: string): boolean {
@@ -152,7 +153,7 @@ export class Backend implements FilesLink {
     return fs.readdirSync(this.#at(path), { encoding: "buffer" }).map((n) => n.toString("latin1"));
   }
 
-  #answer(channel: Channel, r: FileRequest): FileAnswers[FileRequest["op"]] {
+  protected answer(channel: Channel, r: FileRequest): FileAnswers[FileRequest["op"]] {
     switch (r.op) {
       case "look": {
         const attributes = this.#attributes(r.path);
@@ -179,7 +180,7 @@ export class Backend implements FilesLink {
         fs.accessSync(this.#at(r.path), r.mode);
         return {};
       case "statfs": {
-        const s = fs.statfsSync(this.#root, { bigint: true });
+        const s = fs.statfsSync(this.root, { bigint: true });
         return {
           ...{ blocks: s.blocks, bfree: s.bfree, bavail: s.bavail, files: s.files, ffree: s.ffree },
           ...{
@@ -298,7 +299,7 @@ const isRegular = ({ mode }: FileAttributes) => (mode & 0o170000) === 0o100000;
 const isDirectory = ({ mode }: FileAttributes) => (mode & 0o170000) === 0o040000;
 const isLink = ({ mode }: FileAttributes) => (mode & 0o170000) === 0o120000;
 
-function attributesOf(s: fs.BigIntStats, flags = 0): FileAttributes {
+export function attributesOf(s: fs.BigIntStats, flags = 0): FileAttributes {
   const isWatched = s.isFile() && s.nlink === 1n;
   return {
     mode: Number(s.mode),

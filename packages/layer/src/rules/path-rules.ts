@@ -82,8 +82,8 @@ export function compilePathRules(config: PathConfig, facts: PathFacts): readonly
       ),
     ),
     ...developerRules(config, facts),
-    ...[...LIBRARIES, ...LOCAL_SOCKETS, ...DEFAULT_LOCAL].map(
-      ({ match, why, isReported = false }) => ({ ...rule(match, "any", "local", why), isReported }),
+    ...[...LIBRARIES, ...LOCAL_SOCKETS, ...DEFAULT_LOCAL].map(({ match, why }) =>
+      rule(match, "any", "local", why),
     ),
     ...modeRules(config),
   ];
@@ -96,12 +96,10 @@ function rule(
   why: string,
   fallback = false,
 ): PathRule {
-  const isReported = verdict !== "local";
-  return { match, operations, verdict, fallback, isBinding: false, isReported, why };
+  return { match, operations, verdict, fallback, isBinding: false, why };
 }
 
-const binding = (rule: PathRule): PathRule => ({ ...rule, isBinding: true, isReported: true });
-const reported = (rule: PathRule): PathRule => ({ ...rule, isReported: true });
+const binding = (rule: PathRule): PathRule => ({ ...rule, isBinding: true });
 
 const tree = (path: ByteString): Match => ({ kind: "tree", path });
 const exact = (path: ByteString): Match => ({ kind: "exact", path });
@@ -121,7 +119,7 @@ function userRules(config: PathConfig): PathRule[] {
     ),
     ...compiled(config.readOnly, "read_only").flatMap((user) => [
       rule(user.match, "read", "remote", user.why),
-      reported(rule(user.match, "write", "local", `${user.why}: only reading is the pod's`)),
+      rule(user.match, "write", "local", `${user.why}: only reading is the pod's`),
     ]),
     ...compiled(config.local, "local").map((user) =>
       binding(rule(user.match, "any", "local", user.why)),
@@ -165,7 +163,7 @@ function podTreeRules(config: PathConfig, path: ByteString, why: string): PathRu
     rule(tree(path), "read", "remote", why),
     config.mode === "write"
       ? rule(tree(path), "write", "remote", why)
-      : reported(rule(tree(path), "write", "local", `${why}: only reading is the pod's`)),
+      : rule(tree(path), "write", "local", `${why}: only reading is the pod's`),
   ];
 }
 
@@ -241,10 +239,10 @@ function nestedTrees(
 
 function modeRules({ mode, fallback }: PathConfig): PathRule[] {
   const why = `feature.fs.mode is "${mode}"`;
-  if (mode === "localwithoverrides") return [reported(rule(EVERYTHING, "any", "local", why))];
+  if (mode === "localwithoverrides") return [rule(EVERYTHING, "any", "local", why)];
   return [
     rule(EVERYTHING, "read", "remote", `${why}: what nobody claims is read from the pod`, fallback),
-    reported(rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why)),
+    rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why),
   ];
 }
 
