@@ -261,3 +261,54 @@ test("a port that is given up resets its copies", () => {
   assert.deepEqual(told.slice(1), ["1000 a", "1000 ECONNABORTED"]);
   assert.equal(streams.count, 0);
 });
+
+test("whatever packets say, memory stays within its limits, and what a copy is told makes sense (seeds 0 to 19)", () => {
+  const limits = {
+    streams: 16,
+    pendingBytes: 3000,
+    allPendingBytes: 20_000,
+    holeMs: 50,
+    closedMs: 100,
+  };
+  for (let seed = 0; seed < 20; seed++) {
+    const random = new Random(seed);
+    const over = new Set<object>();
+    let opened = 0;
+    const streams = new Streams(
+      {
+        open: (): Sink | undefined => {
+          if (random.below(8) === 0) return undefined;
+          opened++;
+          const copy = {};
+          const alive = (): void => assert.ok(!over.has(copy), `seed ${seed}`);
+          const end = (): void => {
+            alive();
+            over.add(copy);
+          };
+          return { data: alive, end, reset: end };
+        },
+        missed: () => {},
+      },
+      limits,
+    );
+    for (let nowMs = 0; nowMs < 20_000; nowMs++) {
+      const client = random.below(40);
+      const key = Buffer.from([10, 0, 0, 1, 10, 0, 0, 2, 0, client, 0x1f, 0x90]).toString("latin1");
+      // Mostly of connections that begin at 0, with numbers that are near what is expected.
+      const sequence = random.below(10) === 0 ? random.next() : random.below(4000);
+      const kinds = [SYN, ACK, ACK | FIN, RST, random.below(256)];
+      const flags = random.below(30) === 0 ? random.pick(kinds) : random.pick([SYN, ACK, ACK, ACK]);
+      const payload = random.bytes(random.below(4) === 0 ? 0 : random.below(400));
+      const ends = { protocol: "tcp", port: 8080, sourcePort: client } as const;
+      const begins = flags === SYN ? random.below(2) : sequence;
+      streams.packet({ ...ends, key, sequence: begins, flags, payload }, nowMs);
+      if (random.below(100) === 0) streams.sweep(nowMs);
+      assert.ok(streams.count <= limits.streams);
+      assert.ok(streams.pendingBytes >= 0 && streams.pendingBytes <= limits.allPendingBytes);
+    }
+    streams.forget();
+    assert.equal(streams.pendingBytes, 0);
+    assert.ok(opened > 50, String(opened));
+    assert.equal(over.size, opened, `seed ${seed}: every copy has an end`);
+  }
+});

@@ -53,6 +53,8 @@ export interface Notice {
 }
 
 export interface Reporter {
+  /** Left out: no. */
+  readonly wantsDecisions?: boolean;
   decision(decision: Decision): void;
   notice(notice: Notice): void;
 }

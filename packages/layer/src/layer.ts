@@ -20,12 +20,19 @@ import { debuggerPorts } from "./rules/debugger-ports.ts";
 import { compileOutgoing } from "./rules/outgoing.ts";
 import { compileMapping, mapPath } from "./rules/path-mapping.ts";
 import { compilePathRules, type PathFacts } from "./rules/path-rules.ts";
-import { decidePath, type PathDecision, type PathRule } from "./rules/paths.ts";
+import {
+  BELOW_POD,
+  decideBelowPod,
+  decidePath,
+  type PathDecision,
+  type PathRule,
+} from "./rules/paths.ts";
 import { decideBind } from "./rules/ports.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { operationName, ruleAsked, toTapRules } from "./tap-rules.ts";
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
+type DecidedEvent = Extract<TapEvent, { kind: "decided" }>;
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
 type SendtoCall = Extract<TrappedCall, { kind: "sendto" }>;
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
@@ -83,6 +90,7 @@ export class Layer {
     const { tap, session, config } = this.#parts;
     await this.#relay.listen();
     tap.setPathRules(toTapRules(this.#mapping, this.#rules));
+    tap.wantReports(this.#parts.reporter.wantsDecisions ?? false);
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);
@@ -114,6 +122,9 @@ export class Layer {
       case "relayed":
         this.#connections.relayed(event.token, event.port);
         return;
+      case "decided":
+        this.#decidedByTap(event);
+        return;
       case "program":
         this.#decided(
           "program",
@@ -142,16 +153,28 @@ export class Layer {
     this.#parts.reporter.decision({ call, subject, verdict, why });
   }
 
+  #decidedByTap({ call, path, rule, verdict, isFallback }: DecidedEvent): void {
+    const why =
+      rule < 0 ? BELOW_POD : (this.#rules[ruleAsked(this.#mapping, rule)]?.why ?? "no rule");
+    if (isFallback) this.#decided(call, path, "local", "the pod has no such file");
+    else if (verdict === "read-only") this.#decided(call, path, verdict, `${BELOW_POD}; ${why}`);
+    else this.#decided(call, path, verdict, why);
+  }
+
   async #path(call: PathCall): Promise<void> {
-    const { path, decision } = this.#whose(call.call, call, call.operation);
+    const { tap } = this.#parts;
+    const first = this.#whose(call.call, call, call.operation);
     // The other end of rename and link is a name that is made, whatever the first is.
     const second = call.second && this.#whose(call.call, call.second, PathOperation.write);
-    const isRemote = decision.verdict === "remote";
-    if (second && isRemote !== (second.decision.verdict === "remote")) {
-      this.#parts.tap.reply(call.token, 0, errnoNumber("EXDEV"));
+    const verdicts = [first, ...(second ? [second] : [])].map(({ decision }) => decision.verdict);
+    if (second && !verdicts.includes("not-found") && verdicts[0] !== verdicts[1]) {
+      tap.reply(call.token, 0, errnoNumber("EXDEV"));
       return;
     }
-    await this.#files.serve(call, path, decision, isRemote ? second?.path : undefined);
+    if (verdicts.includes("not-found")) tap.reply(call.token, 0, errnoNumber("ENOENT"));
+    else if (verdicts[0] === "local" && (first.isMapped || second?.isMapped)) {
+      tap.serveLocal(call.token, first.path, second ? { second: second.path } : {});
+    } else await this.#files.serve(call, first.path, first.decision, second?.path);
   }
 
   /** Whose a path of a call is. `path`: as it is there. */
@@ -159,17 +182,20 @@ export class Layer {
     name: string,
     asked: { readonly path: string; readonly rule: number; readonly isBelowRemote: boolean },
     operation: PathOperation,
-  ): { readonly path: string; readonly decision: PathDecision } {
-    if (asked.isBelowRemote && asked.rule < 0) {
-      const why = "named from a directory of the pod";
-      this.#decided(name, asked.path, "remote", why);
-      return { path: asked.path, decision: { verdict: "remote", fallback: false, why } };
+  ): { readonly path: string; readonly decision: PathDecision; readonly isMapped: boolean } {
+    if (asked.isBelowRemote) {
+      const from = asked.rule < 0 ? this.#rules.length : ruleAsked(this.#mapping, asked.rule);
+      const decision = decideBelowPod(this.#rules, asked.path, operationName(operation), from);
+      this.#decided(name, asked.path, decision.verdict, decision.why);
+      return { path: asked.path, decision, isMapped: false };
     }
-    const { path } = mapPath(this.#mapping, asked.path);
+    const mapped = mapPath(this.#mapping, asked.path);
     const from = ruleAsked(this.#mapping, asked.rule);
-    const decision = decidePath(this.#rules, path, operationName(operation), from);
-    this.#decided(name, path, decision.verdict, decision.why);
-    return { path, decision };
+    const decision = decidePath(this.#rules, mapped.path, operationName(operation), from);
+    const isMapped = mapped.path !== asked.path;
+    const mapping = isMapped ? `; ${mapped.why} takes ${asked.path} there` : "";
+    this.#decided(name, mapped.path, decision.verdict, decision.why + mapping);
+    return { path: mapped.path, decision, isMapped };
   }
 
   async #connect(call: ConnectCall): Promise<void> {

@@ -10,6 +10,7 @@ export interface NativeRule {
   verdict: number;
   fallback: boolean;
   isBinding: boolean;
+  isReported: boolean;
   text: string;
   table: Uint16Array;
 }
@@ -34,11 +35,11 @@ export interface Native {
     isAsked: boolean,
     prefix: string,
   ): void;
-  traceServed(on: boolean): void;
   setSkips(names: readonly string[]): void;
   setNativePort(port: number, isNative: boolean): void;
   setRelayPort(port: number): void;
   hideNscd(hide: boolean): void;
+  wantReports(isWanted: boolean): void;
   setHostname(name: string): void;
   setName(table: number, port: number, local: Buffer | null, peer: Buffer | null): void;
   reply(token: number, value: number, errno: number): number;

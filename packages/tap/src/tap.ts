@@ -68,6 +68,19 @@ export type TapEvent =
       readonly port: number;
       readonly errno: number;
     }
+  /**
+   * What C decided about a path, after wantReports(true); not all, when there are very many. `rule` -1: it was named from
+   * a directory of the pod.
+   */
+  | {
+      readonly kind: "decided";
+      readonly call: PathCallName;
+      readonly path: string;
+      readonly rule: number;
+      readonly verdict: "local" | "not-found" | "remote" | "read-only";
+      /** The pod has no such file: this machine's, if there is one. */
+      readonly isFallback: boolean;
+    }
   /** A program of the tree made its first trapped call. */
   | {
       readonly kind: "program";
@@ -86,19 +99,6 @@ export type TapEvent =
        * another user's program), "size": a program too large to be copied, "inotify": no watches in the pod.
        */
       readonly why: "traced" | "ptrace" | "size" | "inotify";
-    }
-  /** What C decided and did by itself, after traceServed(true). Not all, when there are very many. */
-  | {
-      readonly kind: "served";
-      readonly tgid: number;
-      readonly call: PathCallName | "getcwd";
-      readonly path: string;
-      /** "fallback": the pod has no such file, so it is the developer's. */
-      readonly verdict: "remote" | "local" | "fallback";
-      /** Index of the rule; -1: named from a directory of the pod. */
-      readonly rule: number;
-      /** 0: it succeeded. */
-      readonly errno: number;
     }
   /** No process of the tree is left. */
   | { readonly kind: "end" };
@@ -129,6 +129,8 @@ export interface TapPathRule {
   readonly fallback?: boolean;
   /** Decides also about a path that is named from a directory of the pod; no other rule does. */
   readonly isBinding?: boolean;
+  /** Its decisions are told, once for each path and operation, while reports are wanted. */
+  readonly isReported?: boolean;
   /** Of an automaton: ../native/addon/match.c has its layout. */
   readonly table?: Uint16Array;
 }
@@ -207,6 +209,7 @@ export class Tap {
         verdict: VERDICTS.indexOf(rule.verdict),
         fallback: rule.fallback ?? false,
         isBinding: rule.isBinding ?? false,
+        isReported: rule.isReported ?? false,
         text: rule.text,
         table: rule.table ?? NO_TABLE,
       })),
@@ -220,11 +223,6 @@ export class Tap {
       const { isReadOnly = false, isAsked = false } = root;
       this.#native.setRemote(rootFd, device, hintFd, isReadOnly, isAsked, prefix);
     } else this.#native.setRemote(-1, 0n, -1, false, false, "");
-  }
-
-  /** Whether "served" events are wanted. */
-  traceServed(on: boolean): void {
-    this.#native.traceServed(on);
   }
 
   /** The C matcher's verdict. */
@@ -247,6 +245,10 @@ export class Tap {
   }
   setRelayPort(port: number): void {
     this.#native.setRelayPort(port);
+  }
+  /** Whether "decided" is told, of rules that say so. */
+  wantReports(isWanted: boolean): void {
+    this.#native.wantReports(isWanted);
   }
   hideNscd(hide: boolean): void {
     this.#native.hideNscd(hide);

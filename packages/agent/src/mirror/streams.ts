@@ -73,6 +73,11 @@ export class Streams {
     return this.#streams.size;
   }
 
+  /** Bytes that wait behind holes. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
   packet(packet: Packet, nowMs: number): void {
     const known = this.#streams.get(packet.key);
     if (packet.flags & SYN) {

@@ -15,6 +15,7 @@ export function createReporter(io: Io, isVerbose: boolean, say: (line: string) =
   const { dim, yellow } = pc.createColors(hasColor(io.stderr, io.env));
   const said = new Set<string>();
   return {
+    wantsDecisions: isVerbose,
     decision: (decision) => {
       if (isVerbose) say(dim(decisionLine(decision)));
     },

@@ -9,12 +9,19 @@ import type { Match } from "./match.ts";
 export interface DefaultMatch {
   readonly match: Match;
   readonly why: string;
+  /** Code may lie where everything else is the pod's. */
+  readonly isReported?: boolean;
 }
 
 const tree = (path: ByteString): Match => ({ kind: "tree", path });
 const exact = (path: ByteString): Match => ({ kind: "exact", path });
 const suffix = (text: ByteString): Match => ({ kind: "suffix", text });
 const contains = (text: ByteString): Match => ({ kind: "contains", text });
+const code = (match: Match, pattern: string): DefaultMatch => ({
+  match,
+  why: `default: code (${pattern})`,
+  isReported: true,
+});
 
 /**
  * Credentials of the developer that a client library would find and use in the place of the
@@ -75,8 +82,8 @@ export const DEFAULT_LOCAL: readonly DefaultMatch[] = [
     match: tree(path),
     why: `default: ${path} belongs to the machine the program runs on`,
   })),
-  ...CODE_SUFFIXES.map((text) => ({ match: suffix(text), why: `default: code (*${text})` })),
-  ...CODE_DIRECTORIES.map((text) => ({ match: contains(text), why: `default: code (*${text}*)` })),
+  ...CODE_SUFFIXES.map((text) => code(suffix(text), `*${text}`)),
+  ...CODE_DIRECTORIES.map((text) => code(contains(text), `*${text}*`)),
   // .NET's debugger and runtime meet by these names.
   { match: contains("clr-debug-pipe-"), why: "default: the .NET debugger's pipe" },
 ];

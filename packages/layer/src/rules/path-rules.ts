@@ -82,8 +82,8 @@ export function compilePathRules(config: PathConfig, facts: PathFacts): readonly
       ),
     ),
     ...developerRules(config, facts),
-    ...[...LIBRARIES, ...LOCAL_SOCKETS, ...DEFAULT_LOCAL].map(({ match, why }) =>
-      rule(match, "any", "local", why),
+    ...[...LIBRARIES, ...LOCAL_SOCKETS, ...DEFAULT_LOCAL].map(
+      ({ match, why, isReported = false }) => ({ ...rule(match, "any", "local", why), isReported }),
     ),
     ...modeRules(config),
   ];
@@ -96,10 +96,12 @@ function rule(
   why: string,
   fallback = false,
 ): PathRule {
-  return { match, operations, verdict, fallback, isBinding: false, why };
+  const isReported = verdict !== "local";
+  return { match, operations, verdict, fallback, isBinding: false, isReported, why };
 }
 
-const binding = (rule: PathRule): PathRule => ({ ...rule, isBinding: true });
+const binding = (rule: PathRule): PathRule => ({ ...rule, isBinding: true, isReported: true });
+const reported = (rule: PathRule): PathRule => ({ ...rule, isReported: true });
 
 const tree = (path: ByteString): Match => ({ kind: "tree", path });
 const exact = (path: ByteString): Match => ({ kind: "exact", path });
@@ -119,7 +121,7 @@ function userRules(config: PathConfig): PathRule[] {
     ),
     ...compiled(config.readOnly, "read_only").flatMap((user) => [
       rule(user.match, "read", "remote", user.why),
-      rule(user.match, "write", "local", `${user.why}: only reading is the pod's`),
+      reported(rule(user.match, "write", "local", `${user.why}: only reading is the pod's`)),
     ]),
     ...compiled(config.local, "local").map((user) =>
       binding(rule(user.match, "any", "local", user.why)),
@@ -163,7 +165,7 @@ function podTreeRules(config: PathConfig, path: ByteString, why: string): PathRu
     rule(tree(path), "read", "remote", why),
     config.mode === "write"
       ? rule(tree(path), "write", "remote", why)
-      : rule(tree(path), "write", "local", `${why}: only reading is the pod's`),
+      : reported(rule(tree(path), "write", "local", `${why}: only reading is the pod's`)),
   ];
 }
 
@@ -239,10 +241,10 @@ function nestedTrees(
 
 function modeRules({ mode, fallback }: PathConfig): PathRule[] {
   const why = `feature.fs.mode is "${mode}"`;
-  if (mode === "localwithoverrides") return [rule(EVERYTHING, "any", "local", why)];
+  if (mode === "localwithoverrides") return [reported(rule(EVERYTHING, "any", "local", why))];
   return [
     rule(EVERYTHING, "read", "remote", `${why}: what nobody claims is read from the pod`, fallback),
-    rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why),
+    reported(rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why)),
   ];
 }
 

@@ -26,6 +26,8 @@ export interface PathRule {
    * descriptor, or as working directory). No other rule does: whatever else lies in it is the pod's.
    */
   readonly isBinding: boolean;
+  /** For --verbose: what it decides may surprise. Not that libraries are the developer's. */
+  readonly isReported: boolean;
   /** For people, no full stop. */
   readonly why: string;
 }
@@ -62,6 +64,24 @@ export function decidePath(
   }
   return { verdict: "local", fallback: false, why: "no rule is about it" };
 }
+
+/** Of a path that is named from a directory of the pod, and stays below it. @param from as `decidePath` */
+export function decideBelowPod(
+  rules: readonly PathRule[],
+  path: ByteString,
+  operation: PathOperation,
+  from = 0,
+): PathDecision {
+  const binding = rules.slice(from).filter(({ isBinding }) => isBinding);
+  const found = binding.find(
+    (rule) => appliesTo(rule.operations, operation) && matches(rule.match, path),
+  );
+  if (found === undefined) return { verdict: "remote", fallback: false, why: BELOW_POD };
+  const { verdict, fallback, why } = found;
+  return { verdict, fallback, why };
+}
+
+export const BELOW_POD = "it is named from a directory of the pod";
 
 function appliesTo(operations: RuleOperations, operation: PathOperation): boolean {
   switch (operations) {

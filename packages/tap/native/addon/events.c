@@ -6,7 +6,7 @@
 
 napi_threadsafe_function to_js;
 
-enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_SERVED };
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED };
 struct event {
   enum event_kind kind;
   uint64_t token;
@@ -64,6 +64,28 @@ void emit_program(pid_t tgid, const char *executable, bool skipped) {
   emit(event);
 }
 
+/* More than this are not under way at once: what is told must not hold up what is done. */
+enum { MAX_DECIDED_EVENTS = 256 };
+static int decided_events;
+
+void emit_decided(const struct path_work *work, const struct place *place, bool fell_back) {
+  if (__atomic_add_fetch(&decided_events, 1, __ATOMIC_RELAXED) > MAX_DECIDED_EVENTS) {
+    __atomic_sub_fetch(&decided_events, 1, __ATOMIC_RELAXED);
+    return;
+  }
+  struct event *event = event_new(EVENT_DECIDED);
+  event->op.nr = work->nr;
+  event->op.tgid = work->tgid;
+  event->op.rule = place->rule;
+  event->op.flags = place->verdict;
+  event->error = fell_back;
+  event->text = strdup(place->path);
+  emit(event);
+}
+
+/* By enum path_verdict; TypeScript decides in place of VERDICT_ASK. */
+static const char *const verdict_names[] = {"local", "ask", "not-found", "remote", "read-only"};
+
 static const char *const op_names[] = {"", "connect", "bind", "listen", "sendto", "path", ""};
 
 static int access_mode(const struct op *op) {
@@ -79,29 +101,6 @@ void emit_refused(pid_t tgid, const char *call, const char *path, const char *wh
   event->text = strdup(path);
   event->what = call;
   event->why = why;
-  emit(event);
-}
-
-/* More than this are not under way at once: what is told must not hold up what is done. */
-enum { MAX_SERVED_EVENTS = 256 };
-static bool tells_served;
-static int served_events;
-
-void trace_served(bool on) { __atomic_store_n(&tells_served, on, __ATOMIC_RELAXED); }
-
-void emit_served(const struct op *op, const char *verdict, int error) {
-  if (!__atomic_load_n(&tells_served, __ATOMIC_RELAXED) || !op->path) return;
-  if (__atomic_add_fetch(&served_events, 1, __ATOMIC_RELAXED) > MAX_SERVED_EVENTS) {
-    __atomic_sub_fetch(&served_events, 1, __ATOMIC_RELAXED);
-    return;
-  }
-  struct event *event = event_new(EVENT_SERVED);
-  event->op.tgid = op->tgid;
-  event->op.rule = op->rule;
-  event->text = strdup(op->path);
-  event->what = call_of_number(op->nr)->name;
-  event->why = verdict;
-  event->error = error;
   emit(event);
 }
 
@@ -171,21 +170,20 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
         put(env, object, "path", text(env, event->text));
         put(env, object, "why", text(env, event->why));
         break;
-      case EVENT_SERVED:
-        __atomic_sub_fetch(&served_events, 1, __ATOMIC_RELAXED);
-        put(env, object, "kind", text(env, "served"));
-        put(env, object, "tgid", number(env, event->op.tgid));
-        put(env, object, "call", text(env, event->what));
-        put(env, object, "path", text(env, event->text));
-        put(env, object, "verdict", text(env, event->why));
-        put(env, object, "rule", number(env, event->op.rule));
-        put(env, object, "errno", number(env, event->error));
-        break;
       case EVENT_PROGRAM:
         put(env, object, "kind", text(env, "program"));
         put(env, object, "tgid", number(env, event->op.tgid));
         put(env, object, "executable", text(env, event->text));
         put(env, object, "isSkipped", boolean(env, event->error));
+        break;
+      case EVENT_DECIDED:
+        __atomic_sub_fetch(&decided_events, 1, __ATOMIC_RELAXED);
+        put(env, object, "kind", text(env, "decided"));
+        put(env, object, "call", text(env, call_of_number(event->op.nr)->name));
+        put(env, object, "path", text(env, event->text));
+        put(env, object, "rule", number(env, event->op.rule));
+        put(env, object, "verdict", text(env, verdict_names[event->op.flags]));
+        put(env, object, "isFallback", boolean(env, event->error));
         break;
     }
     napi_call_function(env, undefined, callback, 1, &object, NULL);

@@ -46,6 +46,7 @@ struct path_rule {
   int operations; /* mask of path_operation */
   enum path_verdict verdict;
   bool fallback; /* of VERDICT_REMOTE, reading only: what the pod does not have is the developer's */
+  bool reported; /* who wants to know is told when it decides */
   bool binding;  /* decides also about a path that is named from a directory of the pod; no other rule does */
   const uint16_t *table; /* of an automaton, behind the text */
   size_t length;
@@ -54,7 +55,7 @@ struct path_rule {
 
 struct path_decision {
   enum path_verdict verdict;
-  bool fallback;
+  bool fallback, reported;
   int rule; /* its index; -1: none */
 };
 
@@ -77,7 +78,7 @@ struct place {
   bool below_remote; /* named from a directory of the pod, and it stays below that */
   bool from_remote;  /* named from a directory of the pod: natively the kernel would go on from there */
   enum path_verdict verdict;
-  bool fallback;
+  bool fallback, reported;
   int rule;
 };
 
@@ -132,6 +133,16 @@ void remote_take_umask(pid_t tid);
 /* hint.c: tells the server a whole path before it is looked up; returns when it is ready, or after two seconds */
 void hint_start(int fd);
 void hint_path(const char *path);
+
+/* ---- report.c: what was decided here ---- */
+
+/* Whether anybody wants to know. */
+void report_want(bool is_wanted);
+/* One of a call's paths; `fell_back`: the pod had no such file. */
+void report_place(const struct path_work *work, const struct place *place, bool fell_back);
+void report_work(const struct path_work *work);
+/* events.c */
+void emit_decided(const struct path_work *work, const struct place *place, bool fell_back);
 
 /* ---- serve.c: the pod's paths, served here ---- */
 

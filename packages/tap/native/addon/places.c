@@ -70,10 +70,12 @@ static ssize_t read_base(const struct path_work *work, int directory, char *base
 static void decide_below(const struct path_work *work, struct place *place, size_t length) {
   struct path_decision binding = paths_match(place->path, length, work->operation, true);
   place->rule = binding.rule;
+  place->reported = binding.reported;
   place->verdict = binding.rule >= 0 ? binding.verdict : VERDICT_REMOTE;
   if (binding.rule >= 0 || work->operation != PATH_WRITE || !remote_get().read_only) return;
   struct path_decision written = paths_match(place->path, length, PATH_WRITE, false);
   place->rule = written.rule;
+  place->reported = true;
   place->verdict = written.verdict == VERDICT_LOCAL || written.verdict == VERDICT_NOT_FOUND ? VERDICT_READ_ONLY : written.verdict;
 }
 
@@ -82,6 +84,7 @@ static void decide(const struct path_work *work, struct place *place, size_t len
   place->verdict = found.verdict;
   place->fallback = found.fallback;
   place->rule = found.rule;
+  place->reported = found.reported;
 }
 
 /* Where ".." follows a symbolic link only the walk tells what it means; but it must not need the developer's directories. */

@@ -36,7 +36,6 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
     return;
   }
   int error = outcome->error;
-  emit_served(op, work->place.verdict == VERDICT_LOCAL ? "local" : "remote", error);
   if (!error && outcome->by_itself) {
     serve_by_itself(op, work, outcome);
     if (outcome->fd >= 0) close(outcome->fd);
@@ -53,14 +52,13 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
 
 /* The pod has no such file: the developer's, if there is one. */
 static bool go_native(struct path_work *work) {
+  report_place(work, &work->place, true);
   if (work->place.from_remote) { /* natively the kernel would go on in the pod */
     work->place.verdict = VERDICT_LOCAL;
     return false;
   }
   struct op *op = op_claim(work->token);
-  if (!op) return true;
-  emit_served(op, "fallback", 0);
-  op_continue(op);
+  if (op) op_continue(op);
   return true;
 }
 
@@ -138,14 +136,18 @@ static bool is_asked(const struct path_work *work) {
 }
 
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
-  if (stays_native(&work->place) && stays_native(&work->second)) return false;
+  if (stays_native(&work->place) && stays_native(&work->second)) {
+    report_work(work);
+    return false;
+  }
   enum call_kind kind = work->call->kind;
   /* A program that the rules hide may be executed, and where one works is no question of the rules. */
   if (kind == CALL_EXEC && work->place.verdict != VERDICT_REMOTE && !work->place.from_remote) return false;
   bool has_root = remote_get().fd >= 0;
   bool asks = kind != CALL_GETCWD && (is_asked(work) || (!has_root && work->place.verdict == VERDICT_REMOTE));
-  /* Without a remote root TypeScript serves only the first ones. */
-  if (asks && !has_root && kind > CALL_READLINK) return false;
+  /* Without a remote root TypeScript serves only the first ones; what is mapped may be this machine's. */
+  if (asks && !has_root && kind > CALL_READLINK && !is_asked(work)) return false;
+  if (!asks) report_work(work);
   int refused = asks ? 0 : refusal(work);
   if (refused) {
     notification_reply(work->listener, notif->id, 0, refused);
@@ -178,6 +180,7 @@ static void serve_decided(struct op *op) {
 static void take_path(struct place *place, const char *path, enum path_verdict verdict) {
   place->verdict = verdict;
   if (strcmp(path, place->path) == 0) return;
+  place->from_remote = true; /* natively the kernel would go on with what the call says */
   free(place->path);
   free(place->walk);
   place->path = strdup(path);

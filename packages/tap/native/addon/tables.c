@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* setPathRules([{match, operations, verdict, fallback, isBinding, text, table}]): replaces them. */
+/* setPathRules([{match, operations, verdict, fallback, isBinding, isReported, text, table}]): replaces them. */
 napi_value set_path_rules(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   uint32_t count = 0;
@@ -21,11 +21,13 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, field, &operations);
     napi_get_named_property(env, entry, "verdict", &field);
     napi_get_value_int32(env, field, &verdict);
-    bool fallback = false, binding = false;
+    bool fallback = false, binding = false, reported = false;
     napi_get_named_property(env, entry, "fallback", &field);
     napi_get_value_bool(env, field, &fallback);
     napi_get_named_property(env, entry, "isBinding", &field);
     napi_get_value_bool(env, field, &binding);
+    napi_get_named_property(env, entry, "isReported", &field);
+    napi_get_value_bool(env, field, &reported);
     napi_get_named_property(env, entry, "text", &field);
     napi_get_value_string_latin1(env, field, NULL, 0, &length);
     const void *table = NULL;
@@ -43,6 +45,7 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     rules[i]->verdict = (enum path_verdict)verdict;
     rules[i]->fallback = fallback;
     rules[i]->binding = binding;
+    rules[i]->reported = reported;
     rules[i]->length = length;
     napi_get_value_string_latin1(env, field, rules[i]->text, length + 1, &length);
   }
@@ -92,6 +95,11 @@ napi_value set_relay_port(napi_env env, napi_callback_info info) {
   sockets_set_relay((uint16_t)int_of(&call, 0));
   return NULL;
 }
+napi_value want_reports(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  report_want(bool_of(&call, 0));
+  return NULL;
+}
 napi_value hide_nscd(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   sockets_hide_nscd(bool_of(&call, 0));
@@ -134,9 +142,3 @@ napi_value set_remote(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* traceServed(on): "served" events of what C decides by itself. */
-napi_value trace_served_js(napi_env env, napi_callback_info info) {
-  struct call call = call_of(env, info);
-  trace_served(bool_of(&call, 0));
-  return NULL;
-}

@@ -273,7 +273,4 @@ void emit_end(void);
 void emit_relayed(uint64_t token, uint16_t local_port, int error);
 /* What could not be done as in the pod, so that a person must be told why. */
 void emit_refused(pid_t tgid, const char *call, const char *path, const char *why);
-/* What C decided by itself about a path, while somebody wants to see it; some are left out when there are many. */
-void emit_served(const struct op *op, const char *verdict, int error);
-void trace_served(bool on);
 void emit_program(pid_t tgid, const char *executable, bool skipped);
