@@ -49,7 +49,7 @@ function fill(): void {
   linkSync(at("empty"), at("second"));
   for (let each = 0; each < 20; each++) {
     mkdirSync(at(`tree/m${each}/lib`), { recursive: true });
-    for (let file = 0; file < 15; file++)
+    for (let file = 0; file < 25; file++)
       writeFileSync(at(`tree/m${each}/lib/${file}.js`), `module.exports = ${each * file};\n`);
   }
 }
@@ -127,7 +127,7 @@ for (const who of ["root", "user"] as Who[]) {
       listing: true,
     });
     const lib = `${folder}/tree/m1/lib`;
-    for (let each = 0; each < 15; each++) {
+    for (let each = 0; each < 25; each++) {
       const found = records.filter((record) => record.path === `${lib}/${each}.js`);
       const contents = found
         .map((one) => one.kind === "entry" && text(one.content))
@@ -140,7 +140,7 @@ for (const who of ["root", "user"] as Who[]) {
     );
   });
 
-  test(`${who}: a tree of 300 files is one request with all their contents`, options, async (t) => {
+  test(`${who}: a tree of 500 files is one request with all their contents`, options, async (t) => {
     const files = await start(t);
     const { isComplete, records } = await files.ask("tree", {
       ...{ path: `${folder}/tree`, contents: true },
@@ -150,7 +150,7 @@ for (const who of ["root", "user"] as Who[]) {
     const contents = [...entries(records).values()].filter(
       (one) => one.kind === "entry" && one.content,
     );
-    assert.equal(contents.length, 300);
+    assert.equal(contents.length, 500);
     const listed = records.filter(({ kind }) => kind === "listed").map(({ path }) => path);
     assert.equal(listed.length, 41);
     assert.equal(listed[0], "");

@@ -1,12 +1,19 @@
 /** The file service: requests of many sessions to one worker, which knows them by numbers. */
-import { encodeFileRequest, type FileRequest, MAX_ANSWER } from "@inpod/protocol";
+import { encodeFileRequest, type FileRequest } from "@inpod/protocol";
 import type { IncomingChannel } from "@inpod/tunnel";
 import { errnoOf, Failure } from "../failure.ts";
+import { Room } from "./room.ts";
 import { FileStream } from "./stream.ts";
 import type { Worker } from "./worker.ts";
 
-/** Bytes of one session's requests and answers on their way: eight READs ahead, each a mebibyte, and half as much. */
-const BUDGET_BYTES = 32 * 1024 * 1024;
+/**
+ * Bytes of requests and answers on their way, in the worker or here, of all sessions. Eight READs ahead, each a
+ * mebibyte, are one session's part: three quarters of it.
+ */
+const BUDGET_BYTES = 16 * 1024 * 1024;
+const SESSION_SHARE = 3 / 4;
+/** Or else the largest would come only where there is no other. */
+const LEAST_BUDGET_BYTES = 6 * 1024 * 1024;
 /** One for small requests and one for large ones, and those that they replace. */
 const MAX_STREAMS = 4;
 const MAX_NUMBER = 0xffff;
@@ -15,8 +22,8 @@ const READY_TIMEOUT_MS = 10_000;
 export class FileService {
   readonly #worker: Worker;
   readonly isReadOnly: boolean;
-  /** Of one stream. */
-  readonly budgetBytes: number;
+  readonly #room: Room;
+  readonly #sessionBytes: number;
   readonly #sessions = new Map<number, SessionFiles>();
   #last = 0;
 
@@ -26,7 +33,9 @@ export class FileService {
   ) {
     this.#worker = worker;
     this.isReadOnly = options.isReadOnly;
-    this.budgetBytes = Math.max(2 * MAX_ANSWER, (options.budgetBytes ?? BUDGET_BYTES) / 2);
+    const bytes = Math.min(BUDGET_BYTES, options.budgetBytes ?? BUDGET_BYTES);
+    this.#room = new Room(Math.max(LEAST_BUDGET_BYTES, bytes));
+    this.#sessionBytes = Math.max(LEAST_BUDGET_BYTES, bytes) * SESSION_SHARE;
     worker.onEvent = (message) => {
       // Where an answer has its errno, an event has its session.
       if (message.length < 8) throw new Failure("EPROTO", "a short event of the file worker");
@@ -38,7 +47,7 @@ export class FileService {
   }
 
   session(): SessionFiles {
-    return new SessionFiles(this, this.#worker);
+    return new SessionFiles(this, this.#worker, new Room(this.#sessionBytes, this.#room));
   }
 
   /** A number that the worker knows nobody else by. */
@@ -74,6 +83,7 @@ export class FileService {
 export class SessionFiles {
   readonly #service: FileService;
   readonly #worker: Worker;
+  readonly #room: Room;
   readonly #streams = new Set<FileStream>();
   /** Those who have just come wait for the worker. */
   #waiting = 0;
@@ -82,9 +92,10 @@ export class SessionFiles {
   #leaseholder: FileStream | undefined;
   #hasEnded = false;
 
-  constructor(service: FileService, worker: Worker) {
+  constructor(service: FileService, worker: Worker, room: Room) {
     this.#service = service;
     this.#worker = worker;
+    this.#room = room;
   }
 
   /** Accepts the channel, or resets it with the errno. */
@@ -116,7 +127,7 @@ export class SessionFiles {
       worker: this.#worker,
       session: number,
       isReadOnly: this.#service.isReadOnly,
-      budgetBytes: this.#service.budgetBytes,
+      room: this.#room,
       onLease: () => {
         this.#leaseholder = stream;
       },

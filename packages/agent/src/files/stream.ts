@@ -16,6 +16,7 @@ import {
 } from "@inpod/protocol";
 import type { IncomingChannel } from "@inpod/tunnel";
 import { Failure } from "../failure.ts";
+import type { Room } from "./room.ts";
 import type { Worker } from "./worker.ts";
 
 const { EAGAIN, EINVAL, EIO, ENOSYS, EROFS, ESTALE, ETIMEDOUT } = constants.errno;
@@ -24,6 +25,8 @@ const { EAGAIN, EINVAL, EIO, ENOSYS, EROFS, ESTALE, ETIMEDOUT } = constants.errn
 const MAX_IN_FLIGHT = 64;
 /** A file may lie on a network filesystem whose server is gone. Less than the file server's own patience (10 s). */
 const TIMEOUT_MS = 9_000;
+/** Who takes nothing of what he asked for has it kept for nothing. */
+const STALL_TIMEOUT_MS = 30_000;
 /** Bytes: beyond, an answer is not copied to stand behind its length. */
 const COPY_BYTES = 16 * 1024;
 
@@ -32,8 +35,8 @@ export interface FileStreamParts {
   /** As the worker knows it. */
   readonly session: number;
   readonly isReadOnly: boolean;
-  /** Of requests and answers on their way. */
-  readonly budgetBytes: number;
+  /** The session's, for requests and answers on their way. */
+  readonly room: Room;
   readonly onLease: () => void;
   readonly onClose: () => void;
 }
@@ -53,10 +56,10 @@ export class FileStream {
   readonly #parked: Parked[] = [];
   #unconsumedBytes = 0;
   #inFlight = 0;
-  #bytes = 0;
   /** Of answers that the channel has and the tunnel has not taken. */
   #undrainedBytes = 0;
   #isCongested = false;
+  #stalled: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor(channel: IncomingChannel, parts: FileStreamParts) {
@@ -72,9 +75,7 @@ export class FileStream {
       this.#close();
     };
     this.#channel.onDrain = () => {
-      this.#isCongested = false;
-      this.#bytes -= this.#undrainedBytes;
-      this.#undrainedBytes = 0;
+      this.#drained();
       this.#next();
     };
     this.#channel.onData = (bytes) => this.#received(bytes);
@@ -102,8 +103,20 @@ export class FileStream {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#parked.length = 0;
+    this.#drained();
+    this.#parts.room.forget(this.#wake);
     this.#parts.onClose();
   }
+
+  #drained(): void {
+    clearTimeout(this.#stalled);
+    this.#isCongested = false;
+    const bytes = this.#undrainedBytes;
+    this.#undrainedBytes = 0;
+    if (bytes > 0) this.#parts.room.give(bytes);
+  }
+
+  readonly #wake = (): void => this.#next();
 
   #received(bytes: Uint8Array): void {
     if (this.#isClosed) return;
@@ -136,9 +149,11 @@ export class FileStream {
 
   #next(): void {
     for (let parked = this.#parked[0]; parked && !this.#isClosed; parked = this.#parked[0]) {
-      const isFull =
-        this.#inFlight >= MAX_IN_FLIGHT || this.#bytes + parked.costBytes > this.#parts.budgetBytes;
-      if (isFull && this.#inFlight + this.#undrainedBytes > 0) return;
+      if (this.#inFlight >= MAX_IN_FLIGHT) return;
+      if (!this.#parts.room.take(parked.costBytes)) {
+        this.#parts.room.whenGiven(this.#wake);
+        return;
+      }
       this.#parked.shift();
       this.#hand(parked);
     }
@@ -151,6 +166,7 @@ export class FileStream {
   #hand({ id, request, message, costBytes }: Parked): void {
     const { worker, session, isReadOnly } = this.#parts;
     if (isReadOnly && changesFiles(request)) {
+      this.#parts.room.give(costBytes);
       this.#fail(id, EROFS);
       return;
     }
@@ -160,7 +176,7 @@ export class FileStream {
       if (isLate) return;
       clearTimeout(timer);
       this.#inFlight--;
-      this.#bytes -= costBytes;
+      this.#parts.room.give(costBytes);
     };
     const timer = setTimeout(() => {
       over();
@@ -171,12 +187,11 @@ export class FileStream {
       this.#next();
     }, TIMEOUT_MS);
     this.#inFlight++;
-    this.#bytes += costBytes;
     try {
       worker.post((workerId) => addressed(message, workerId, session), {
         resolve: (answer) => {
-          over();
           if (!isLate) this.#answer(id, answer);
+          over();
           this.#next();
         },
         // The worker is gone, and with it this stream: reset() comes.
@@ -229,10 +244,13 @@ export class FileStream {
 
   #write(bytes: Uint8Array): void {
     const hasRoom = this.#channel.write(bytes);
-    if (!hasRoom) this.#isCongested = true;
+    if (!hasRoom && !this.#isCongested) {
+      this.#isCongested = true;
+      this.#stalled = setTimeout(() => this.reset("ETIMEDOUT"), STALL_TIMEOUT_MS);
+    }
     if (!this.#isCongested) return;
     this.#undrainedBytes += bytes.length;
-    this.#bytes += bytes.length;
+    this.#parts.room.add(bytes.length);
   }
 }
 
