@@ -261,8 +261,19 @@ test("no value is in anything that is said: --verbose, --explain, and every way 
     });
     assert.equal(code, 2, stderr);
     assert.equal(stdout, "");
+    assert.doesNotMatch(stderr, /starting an agent/, "before anything is made");
     assert.doesNotMatch(stderr, new RegExp(CANARY), JSON.stringify(env));
   }
+  writeFileSync(bad, CANARY);
+  const early = new Run(
+    sandbox.inLaptop(
+      [process.execPath, CLI, "exec", "--env-file", bad, "-t", `process/${pid}`, "--", "true"],
+      { cwd: folder, env: OWN, stdio: ["ignore", "pipe", "pipe"], detached: true },
+    ),
+  );
+  const told = await early.ended;
+  assert.equal(told.code, 2, told.stderr);
+  assert.doesNotMatch(told.stderr, new RegExp(`${CANARY}|starting an agent`));
   writeFileSync(join(folder, "inpod.json"), JSON.stringify({ feature: FEATURE }));
   const exec = new Run(
     sandbox.inLaptop(

@@ -3,6 +3,7 @@ import { type ByteString, UserError } from "@inpod/protocol";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import {
+  checkEnvironment,
   type ProgramEnvironment,
   programEnvironment,
   reportEnvironment,
@@ -74,6 +75,7 @@ function fetch(
     ...{ verbose, hasSaidYes: false, io, steals: false },
     does: "reads the environment of",
   };
+  checkEnvironment(config, io);
   return withSession(wish, progress, signal, async ({ session, target }) => {
     const { described, isOfSpec } = await withSpecEnvironment(
       session.target,

@@ -33,7 +33,7 @@ export interface ProgramEnvironment {
  */
 export function programEnvironment(
   { env, localCredentials }: Pick<ResolvedConfig, "env" | "localCredentials">,
-  target: TargetDescription,
+  target: Pick<TargetDescription, "environment">,
   io: Pick<Io, "env" | "directory">,
   spec: Readonly<Record<string, string>> = {},
 ): ProgramEnvironment {
@@ -61,6 +61,14 @@ export function programEnvironment(
   } catch (error) {
     throw error instanceof ConfigValueError ? configInvalid(error) : error;
   }
+}
+
+/** What the configuration says by itself is good or not before anything is made for it. @throws UserError as above */
+export function checkEnvironment(
+  config: Parameters<typeof programEnvironment>[0],
+  io: Pick<Io, "env" | "directory">,
+): void {
+  programEnvironment(config, { environment: [] }, io);
 }
 
 /** What was decided, for --verbose, and what the user should know. */

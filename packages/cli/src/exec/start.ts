@@ -6,6 +6,7 @@ import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import { wantedTarget } from "../wanted-target.ts";
 import type { ExecArguments } from "./arguments.ts";
+import { checkEnvironment } from "./environment.ts";
 
 export async function startExec(
   { command, flags, isFileWanted, isVerbose, hasSaidYes }: ExecArguments,
@@ -17,6 +18,7 @@ export async function startExec(
   const config = loadConfig({ flags, env, directory, isFileWanted });
   const target = wantedTarget(config.target, "whose place is the command to take?");
   const { executable, warnings } = checkCommand(command[0], env.PATH, directory);
+  checkEnvironment(config, io);
   for (const line of warnings) stderr.write(`inpod: ${line}\n`);
   if (verbose)
     for (const { path, why } of config.ignoredKeys)
