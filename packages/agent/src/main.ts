@@ -78,8 +78,8 @@ const fileService = new FileService(worker, {
   isReadOnly: policy.files === "read-only",
   budgetBytes: filesBudgetBytes,
 });
-const ports = new Ports(enter, log);
 const own = new OwnEnds();
+const ports = new Ports(enter, log, own);
 const mirror = new Mirror(
   enter,
   new Socket({ fd: NODE_FDS.packets, readable: true, writable: false }),

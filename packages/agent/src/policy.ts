@@ -23,8 +23,8 @@ export function mayMirror({ mirror }: Policy): void {
 }
 
 /** @throws Failure EPERM */
-export function mayStealPort({ steal }: Policy): void {
-  if (steal === "allowed") return;
+export function mayStealPort({ steal }: Policy, hasFilter: boolean): void {
+  if (steal === "allowed" || (steal === "filtered" && hasFilter)) return;
   throw new Failure(
     "EPERM",
     steal === "forbidden"

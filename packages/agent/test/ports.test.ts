@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { type Holder, Ports, type Rules } from "@inpod/agent";
+import { type Holder, OwnEnds, Ports, type Rules } from "@inpod/agent";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 /** What enter would know, without a kernel: which port goes where. Each change takes a turn of the event loop. */
@@ -21,6 +21,10 @@ class Recorded implements Rules {
     this.stolen.delete(port);
   }
 
+  async pass(): Promise<void> {}
+
+  async passed(): Promise<void> {}
+
   async drained(): Promise<void> {
     this.drainedCount++;
   }
@@ -30,12 +34,13 @@ const holder = (id: string): Holder => ({
   id,
   name: `of ${id}`,
   take: (socket) => socket.resume().end(),
+  open: () => undefined,
   stealLost: () => undefined,
 });
 
 async function stolenPorts(t: { after(run: () => unknown): void }, count: number) {
   const rules = new Recorded();
-  const ports = new Ports(rules, () => undefined, 10);
+  const ports = new Ports(rules, () => undefined, new OwnEnds(), 10);
   const session = holder("a");
   // A listening relay would keep a failed test alive.
   t.after(() => ports.releaseAll(session, "test"));

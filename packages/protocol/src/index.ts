@@ -4,6 +4,9 @@
  */
 export const PROTOCOL_VERSION = 1;
 
+/** What this version's agents can do that older ones would misread. */
+export const AGENT_FEATURES: readonly string[] = ["http-filter"];
+
 export { errnoNumber } from "./errno.ts";
 export type * from "./events.ts";
 export * from "./file-service/index.ts";

@@ -89,8 +89,15 @@ export interface AgentMethods {
     params: { path: ByteString; mode: number };
     result: Record<string, never>;
   };
-  /** From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. Idempotent. */
-  readonly "incoming.steal": { params: { port: number }; result: Record<string, never> };
+  /**
+   * From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. With `filter` (the
+   * feature "http-filter"), as package http reads it, those streams carry the requests that match, as they came.
+   * Idempotent; another filter takes the place of the one before. EADDRINUSE names who has the same.
+   */
+  readonly "incoming.steal": {
+    params: { port: number; filter?: Readonly<Record<string, unknown>> };
+    result: Record<string, never>;
+  };
   /**
    * From its answer on, TCP connections to `port` of the pod that begin are copied: what their clients send arrives as
    * "incoming" streams, each from its first byte on; the pod answers them. Idempotent; any number of sessions.

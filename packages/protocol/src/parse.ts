@@ -262,7 +262,15 @@ const METHODS: {
     },
     result: nothing,
   },
-  "incoming.steal": { params: portOnly, result: nothing },
+  "incoming.steal": {
+    params: (value) => {
+      const { filter } = fields(value, "parameters");
+      return filter === undefined
+        ? portOnly(value)
+        : { ...portOnly(value), filter: fields(filter, "filter") };
+    },
+    result: nothing,
+  },
   "incoming.mirror": { params: portOnly, result: nothing },
   "incoming.release": { params: portOnly, result: nothing },
   pause: { params: nothing, result: nothing },

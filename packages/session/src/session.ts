@@ -1,4 +1,6 @@
 /** The developer's end of a session: what it asks of its agent, and what it gets from there. */
+
+import { type FilterSpec, renderFilter } from "@inpod/http";
 import type { AgentNotice, StreamHeader, StreamOpened, TargetDescription } from "@inpod/protocol";
 import { MAX_OWNER } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
@@ -25,6 +27,8 @@ export type Way = "steal" | "mirror";
 interface Taken {
   readonly way: Way;
   readonly onConnection: OnConnection;
+  /** Of a steal; undefined: everything. */
+  readonly filter?: FilterSpec | undefined;
 }
 
 /** A port that is stolen or mirrored until it is released. */
@@ -42,6 +46,18 @@ export async function startSession(options: SessionOptions): Promise<Session> {
   const session = new Session(options);
   await session.begin();
   return session;
+}
+
+async function askFor(tunnel: Tunnel, port: number, { way, filter }: Taken): Promise<void> {
+  if (filter === undefined) {
+    await tunnel.call(`incoming.${way}`, { port });
+    return;
+  }
+  // It would leave the filter out, and take everything.
+  if (!tunnel.peer.features.includes("http-filter")) {
+    throw new TunnelFailure("EOPNOTSUPP", "this agent is too old for filters");
+  }
+  await tunnel.call("incoming.steal", { port, filter: renderFilter(filter) });
 }
 
 export class Session {
@@ -140,10 +156,13 @@ export class Session {
 
   /**
    * From now on, and again after each redial, new connections to `port` of the target arrive here.
-   * @throws TunnelError: EADDRINUSE when another session holds the port, EPERM without the right
+   * With `filter` only the requests that match: each connection then carries those of one client.
+   *
+   * @throws TunnelError: EADDRINUSE when another session holds the same, EPERM without the right, EOPNOTSUPP when
+   *   the agent is too old for filters
    */
-  steal(port: number, onConnection: OnConnection): Promise<Stolen> {
-    return this.#take(port, { way: "steal", onConnection });
+  steal(port: number, onConnection: OnConnection, filter?: FilterSpec): Promise<Stolen> {
+    return this.#take(port, { way: "steal", onConnection, filter });
   }
 
   /**
@@ -161,7 +180,7 @@ export class Session {
     this.#taken.set(port, taken);
     const isOurs = (): boolean => this.#taken.get(port) === taken;
     try {
-      await this.#link.ask((tunnel) => tunnel.call(`incoming.${taken.way}`, { port }));
+      await this.#link.ask((tunnel) => askFor(tunnel, port, taken));
     } catch (error) {
       if (isOurs()) this.#taken.delete(port);
       throw error;
@@ -281,15 +300,15 @@ export class Session {
   }
 
   async #takeAgain(tunnel: Tunnel, port: number): Promise<void> {
-    const way = this.#taken.get(port)?.way;
-    if (!way) return; // released meanwhile
+    const taken = this.#taken.get(port);
+    if (!taken) return; // released meanwhile
     try {
-      await tunnel.call(`incoming.${way}`, { port });
+      await askFor(tunnel, port, taken);
     } catch (error) {
       if (isLost(error)) throw error;
       this.#taken.delete(port);
       const detail = error instanceof Error ? error.message : String(error);
-      this.#options.onEvent({ kind: `${way}-lost`, port, detail });
+      this.#options.onEvent({ kind: `${taken.way}-lost`, port, detail });
     }
   }
 

@@ -8,6 +8,7 @@ import { createPublicKey, randomBytes, sign, verify } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { AgentHello, SessionHello } from "@inpod/protocol";
 import {
+  AGENT_FEATURES,
   decodeHeader,
   decodeJson,
   encodeJson,
@@ -121,7 +122,7 @@ export async function greetSession(
     versions: [PROTOCOL_VERSION, PROTOCOL_VERSION],
     build,
     nonce: randomBytes(NONCE_BYTES).toString("base64"),
-    features: [],
+    features: AGENT_FEATURES,
     sessions: sessionCount(),
   };
   stream.write(encodeJson(FrameType.hello, 0, agent));

@@ -113,6 +113,31 @@ static int mirror(struct control *control, const struct request *request, char *
   return EPERM;
 }
 
+struct __attribute__((packed)) client {
+  uint8_t family, reserved;
+  uint16_t port;
+  uint8_t address[16], rest[CONTAINER_ID_LIMIT - 20];
+};
+_Static_assert(sizeof(struct client) == CONTAINER_ID_LIMIT, "what follows a request has one length");
+
+static int pass(struct control *control, const struct request *request, const uint8_t *rest, char *detail,
+                size_t size) {
+  struct client client;
+  memcpy(&client, rest, sizeof client);
+  if (!request->port || !request->relay_port) return EINVAL;
+  if (client.family != 0 && client.family != 4 && client.family != 6) return EINVAL;
+  if (client.family && !client.port) return EINVAL;
+  struct passing passing = {.own_port = request->relay_port, .port = request->port, .family = client.family,
+                            .client_port = client.port};
+  memcpy(passing.address, client.address, sizeof passing.address);
+  return request->operation == CONTROL_PASS ? rules_pass(control->rules, &passing, detail, size)
+                                            : rules_passed(control->rules, &passing, detail, size);
+}
+
+static bool has_rest(uint8_t operation) {
+  return operation == CONTROL_CONTAINER || operation == CONTROL_PASS || operation == CONTROL_PASSED;
+}
+
 static int answer(struct control *control, const struct request *request, const uint8_t *rest) {
   char detail[256] = "";
   int error = EINVAL;
@@ -143,6 +168,10 @@ static int answer(struct control *control, const struct request *request, const 
       break;
     case CONTROL_DESCRIBE:
       return describe(control, request->id);
+    case CONTROL_PASS:
+    case CONTROL_PASSED:
+      error = pass(control, request, rest, detail, sizeof detail);
+      break;
     case CONTROL_CONTAINER:
       error = renew(control, rest, detail, sizeof detail);
       break;
@@ -163,14 +192,14 @@ int control_serve(struct control *control) {
   // Signals and deadlines have their turn between two batches, whatever Node asks.
   for (int batch = 0; batch < 64; batch++) {
     size_t wanted = sizeof(struct request);
-    if (control->partial_length >= wanted && control->partial[0] == CONTROL_CONTAINER) wanted = LONGEST_REQUEST;
+    if (control->partial_length >= wanted && has_rest(control->partial[0])) wanted = LONGEST_REQUEST;
     ssize_t got = recv(control->socket, control->partial + control->partial_length,
                        wanted - control->partial_length, MSG_DONTWAIT);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? 0 : errno;
     if (got == 0) return EPIPE;
     control->partial_length += got;
     if (control->partial_length < wanted) continue;
-    if (control->partial[0] == CONTROL_CONTAINER && wanted < LONGEST_REQUEST) continue;
+    if (has_rest(control->partial[0]) && wanted < LONGEST_REQUEST) continue;
     control->partial_length = 0;
     struct request request;
     memcpy(&request, control->partial, sizeof request);

@@ -3,6 +3,8 @@
 // A stream socket, since libuv knows no SOCK_SEQPACKET. Integers are little-endian.
 //   request, 12 bytes: u8 operation · u8 IP protocol (of MIRROR and UNMIRROR) · u16 port · u16 relay port · u16 0 · u32 id (not 0)
 //     of CONTAINER, 64 more: the container's id, lower-case hexadecimal digits, then NULs
+//     of PASS and PASSED, with our own port for the relay's, 64 more: u8 0, 4 or 6 (IP version) · u8 0 ·
+//       u16 client's port · u8[16] client's address · u8[44] 0
 //   message: u32 length of the rest · u32 id (0: an event) · u8 operation or event · u8[3] 0 · i32 errno · payload
 // The payload of a failure or an event is words for people. That of DESCRIBE:
 //   u32 uid · u32 gid · seven times (u32 length · bytes): hostname, addresses (space-separated), environ
@@ -20,6 +22,8 @@ enum control_operation {
   CONTROL_RELEASE_ALL = 3,
   CONTROL_DRAINED = 4,
   CONTROL_DESCRIBE = 5,
+  CONTROL_PASS = 9, // see rules_pass()
+  CONTROL_PASSED = 10,
   CONTROL_CONTAINER = 6, // the target's container was started again: see life_renew()
   CONTROL_MIRROR = 7,
   CONTROL_UNMIRROR = 8,

@@ -12,6 +12,7 @@ struct rules {
   int64_t node_gid; // -1: nobody's connections are left out
   char table[32]; // empty: there is none
   bool has_owner;
+  bool keeps_source; // the kernel can give a passed connection its client's address
   struct nft nft;
   struct { uint16_t port, relay_port; int claim; } stolen[MAX_STOLEN];
   size_t stolen_count;
@@ -25,6 +26,19 @@ int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *d
 // New connections reach the pod; open ones live on: their translation stays until rules_drained().
 int rules_release(struct rules *rules, uint16_t port, char *detail, size_t size);
 int rules_release_all(struct rules *rules, char *detail, size_t size);
+
+// A connection of Node's from local port `own_port` to a stolen port, made for a client: the rules let it through,
+// and the pod sees the client as its peer. `family` 0: the pod sees us.
+struct passing {
+  uint16_t own_port, port;
+  uint8_t family; // 0, 4, 6
+  uint8_t address[16]; // of the client, in network order
+  uint16_t client_port;
+};
+// Before its SYN; what nft knows of it afterwards matters no more. EOPNOTSUPP: with family 0 only.
+int rules_pass(struct rules *rules, const struct passing *passing, char *detail, size_t size);
+int rules_passed(struct rules *rules, const struct passing *passing, char *detail, size_t size);
+
 // No stolen connection is open any more: the table goes. EBUSY while a port is stolen.
 int rules_drained(struct rules *rules, char *detail, size_t size);
 // Removes everything, at any time; connections that are still translated are reset.

@@ -7,8 +7,10 @@ import type { Capture } from "../mirror/mirror.ts";
 import {
   type EnterEvent,
   encodeContainerRequest,
+  encodePassRequest,
   encodeRequest,
   type Operation,
+  type Passing,
   parseAnswer,
   parseDescription,
   parseEvent,
@@ -23,6 +25,10 @@ export interface Rules {
   steal(port: number, relayPort: number): Promise<void>;
   /** New connections reach the pod; open ones live on until drained(). Idempotent. */
   release(port: number): Promise<void>;
+  /** Before we connect to a stolen port for a client; EOPNOTSUPP: not with the client's address here. */
+  pass(passing: Passing): Promise<void>;
+  /** After that connection stands, or has failed. */
+  passed(passing: Passing): Promise<void>;
   /** No stolen connection is open any more. EBUSY while a port is stolen. */
   drained(): Promise<void>;
 }
@@ -49,6 +55,14 @@ export class Enter implements Rules, Capture {
 
   async release(port: number): Promise<void> {
     await this.#ask("release", port);
+  }
+
+  async pass(passing: Passing): Promise<void> {
+    await this.#send("pass", (id) => encodePassRequest("pass", id, passing));
+  }
+
+  async passed(passing: Passing): Promise<void> {
+    await this.#send("passed", (id) => encodePassRequest("passed", id, passing));
   }
 
   async drained(): Promise<void> {

@@ -1,5 +1,6 @@
 /** The bytes of the control socket; the layout is in ../../native/enter/control.h. Pure. */
-import type { TargetDescription } from "@inpod/protocol";
+import { isIPv4, isIPv6 } from "node:net";
+import type { Endpoint, TargetDescription } from "@inpod/protocol";
 import { Failure } from "../failure.ts";
 
 export const OPERATIONS = {
@@ -11,6 +12,8 @@ export const OPERATIONS = {
   container: 6,
   mirror: 7,
   unmirror: 8,
+  pass: 9,
+  passed: 10,
 } as const;
 export type Operation = keyof typeof OPERATIONS;
 
@@ -58,6 +61,45 @@ export function encodeContainerRequest(id: number, container: string): Buffer {
   if (Buffer.byteLength(container) > rest.length) throw new Failure("EINVAL", "no container's id");
   rest.write(container, "latin1");
   return Buffer.concat([encodeRequest("container", id), rest]);
+}
+
+/** A connection of ours from `ownPort` to the stolen `port`, made for a client. */
+export interface Passing {
+  readonly ownPort: number;
+  readonly port: number;
+  /** Whom the pod is to see; undefined: us. */
+  readonly client: Endpoint | undefined;
+}
+
+export function encodePassRequest(
+  operation: "pass" | "passed",
+  id: number,
+  { ownPort, port, client }: Passing,
+): Buffer {
+  const rest = Buffer.alloc(CONTAINER_ID_BYTES);
+  if (client !== undefined) {
+    rest.writeUInt8(isIPv4(client.address) ? 4 : 6, 0);
+    rest.writeUInt16LE(client.port, 2);
+    addressBytes(client.address).copy(rest, 4);
+  }
+  return Buffer.concat([encodeRequest(operation, id, port, ownPort), rest]);
+}
+
+/** @throws Failure EINVAL */
+function addressBytes(address: string): Buffer {
+  if (isIPv4(address)) return Buffer.from(address.split(".").map(Number));
+  // Scoped addresses (fe80::1%eth0) are not the pod's to see.
+  if (!isIPv6(address) || address.includes("%")) throw new Failure("EINVAL", "no address");
+  const [head = "", tail] = address
+    .replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
+      [+a * 256 + +b, +c * 256 + +d].map((part) => part.toString(16)).join(":"),
+    )
+    .split("::");
+  const groups = (text: string | undefined): number[] =>
+    text === undefined || text === "" ? [] : text.split(":").map((group) => parseInt(group, 16));
+  const [first, last] = [groups(head), groups(tail)];
+  const all = [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
+  return Buffer.from(all.flatMap((group) => [group >> 8, group & 0xff]));
 }
 
 export interface Answer {

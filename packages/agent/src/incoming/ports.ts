@@ -1,12 +1,20 @@
 /**
- * Which session has stolen which port. A port's rule comes and goes (pause, a lost tunnel) while its
- * holder stays; its relay stays as long as connections are open or the rule is there.
+ * Which sessions want what of which port. A port's rule is there while one of them is active; a session stays
+ * its holder, without a rule (pause, a lost tunnel), until it gives the port back. The relay stays as long as
+ * connections are open or the rule is there.
  */
 import type { Socket } from "node:net";
+import { describeFilter, type FilterSpec, isConflict, Routes, relate } from "@inpod/http";
+import type { OutgoingChannel } from "@inpod/tunnel";
 import type { Rules } from "../control/enter.ts";
 import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
+import type { OwnEnds } from "../mirror/own-ends.ts";
+import { endpoint } from "../outgoing/tcp.ts";
+import { serveFiltered } from "./filtered.ts";
+import { connectToPod } from "./pass-through.ts";
 import { Relay } from "./relay.ts";
+import { channelUpstream, podUpstream } from "./upstream.ts";
 
 /**
  * A connection whose SYN was redirected just before a release may reach our backlog just after: so long
@@ -17,22 +25,39 @@ const LINGER_MS = 1000;
 export interface Holder {
   /** The session's id. */
   readonly id: string;
-  /** Whose it is: other sessions see it when they want the same port. */
+  /** Whose it is: other sessions see it when they want the same. */
   readonly name: string;
   /** Takes the paused socket of a new connection to `port`, or resets it. */
   take(socket: Socket, port: number): void;
+  /** A stream for some requests of this client; undefined: there is none. */
+  open(client: Socket, port: number): OutgoingChannel | undefined;
   stealLost(port: number, detail: string): void;
 }
 
+interface Claim {
+  readonly holder: Holder;
+  /** undefined: everything that no filter takes. */
+  readonly filter: FilterSpec | undefined;
+  readonly since: Date;
+  isActive: boolean;
+  /** Connections that are all its. */
+  readonly sockets: Set<Socket>;
+}
+
+type Destination = Holder | "pod";
+
 interface StolenPort {
   readonly port: number;
-  holder: Holder | undefined;
+  /** In the order in which they came. */
+  claims: Claim[];
+  routes: Routes<Destination>;
   relay: Relay | undefined;
   hasRule: boolean;
 }
 
 export class Ports {
   readonly #rules: Rules;
+  readonly #own: Pick<OwnEnds, "add" | "remove">;
   readonly #log: Log;
   readonly #lingerMs: number;
   readonly #ports = new Map<number, StolenPort>();
@@ -41,31 +66,36 @@ export class Ports {
   #sweep: NodeJS.Timeout | undefined;
   #hasTable = false;
 
-  constructor(rules: Rules, log: Log, lingerMs = LINGER_MS) {
+  /** @param own where connections of ours to the pod are noted */
+  constructor(rules: Rules, log: Log, own: Pick<OwnEnds, "add" | "remove">, lingerMs = LINGER_MS) {
     this.#rules = rules;
+    this.#own = own;
     this.#log = log;
     this.#lingerMs = lingerMs;
   }
 
-  /** Idempotent for its holder; EADDRINUSE names another one. Also puts the rule of a suspended port back. */
-  steal(port: number, holder: Holder): Promise<void> {
-    return this.#change(() => this.#addRule(port, holder));
+  /**
+   * Idempotent for its holder, whose earlier filter this one replaces. EADDRINUSE names another holder of the
+   * same. Also puts the rule of a suspended port back.
+   */
+  steal(port: number, holder: Holder, filter?: FilterSpec): Promise<void> {
+    return this.#change(() => this.#claim(port, holder, filter));
   }
 
   /** New connections reach the pod from the moment this resolves; open ones live on. Idempotent. */
   release(port: number, holder: Holder): Promise<void> {
     return this.#change(async () => {
       const stolen = this.#ports.get(port);
-      if (stolen?.holder !== holder) return;
-      await this.#removeRule(stolen, "released");
-      stolen.holder = undefined;
+      if (stolen === undefined) return;
+      await this.#suspendClaim(stolen, holder, "released");
+      stolen.claims = stolen.claims.filter((claim) => claim.holder !== holder);
     });
   }
 
   /** All its rules away; the ports stay its own. Stops at the first failure. */
   suspend(holder: Holder, why: string): Promise<void> {
     return this.#change(async () => {
-      for (const stolen of this.#of(holder)) await this.#removeRule(stolen, why);
+      for (const stolen of this.#ports.values()) await this.#suspendClaim(stolen, holder, why);
     });
   }
 
@@ -73,17 +103,22 @@ export class Ports {
   resume(holder: Holder): Promise<void> {
     // One change: after a suspend() or releaseAll() that comes meanwhile, none of its rules may come back.
     return this.#change(async () => {
-      for (const { port } of this.#of(holder)) await this.#addRule(port, holder);
+      for (const stolen of this.#ports.values()) {
+        const claim = claimOf(stolen, holder);
+        if (claim) await this.#activate(stolen, claim);
+      }
     });
   }
 
   /** All its rules away, its connections reset, its ports free. */
   releaseAll(holder: Holder, why: string): Promise<void> {
     return this.#change(async () => {
-      for (const stolen of this.#of(holder)) {
-        await this.#removeRule(stolen, why);
-        stolen.relay?.resetConnections();
-        stolen.holder = undefined;
+      for (const stolen of this.#ports.values()) {
+        const claim = claimOf(stolen, holder);
+        if (claim === undefined) continue;
+        await this.#suspendClaim(stolen, holder, why);
+        for (const socket of claim.sockets) socket.resetAndDestroy();
+        stolen.claims = stolen.claims.filter((other) => other !== claim);
       }
     });
   }
@@ -92,21 +127,20 @@ export class Ports {
   rulesLost(detail: string): Promise<void> {
     return this.#change(async () => {
       for (const stolen of this.#ports.values()) {
-        const { holder } = stolen;
         if (!stolen.hasRule) continue;
         stolen.hasRule = false;
-        stolen.holder = undefined;
         // Without translation their packets reach nobody.
         stolen.relay?.resetConnections();
-        this.#log("steal-lost", { port: stolen.port, session: holder?.id ?? "", why: detail });
-        holder?.stealLost(stolen.port, detail);
+        for (const { holder, isActive } of stolen.claims) {
+          if (!isActive) continue;
+          this.#log("steal-lost", { port: stolen.port, session: holder.id, why: detail });
+          holder.stealLost(stolen.port, detail);
+        }
+        stolen.claims = stolen.claims.filter(({ isActive }) => !isActive);
+        reroute(stolen);
       }
       this.#sweepLater();
     });
-  }
-
-  #of(holder: Holder): StolenPort[] {
-    return [...this.#ports.values()].filter((stolen) => stolen.holder === holder);
   }
 
   #change<T>(change: () => Promise<T>): Promise<T> {
@@ -115,45 +149,116 @@ export class Ports {
     return result;
   }
 
-  async #addRule(port: number, holder: Holder): Promise<void> {
+  async #claim(port: number, holder: Holder, filter: FilterSpec | undefined): Promise<void> {
     const stolen = this.#ports.get(port) ?? {
       port,
-      holder: undefined,
+      claims: [],
+      routes: new Routes<Destination>("pod"),
       relay: undefined,
       hasRule: false,
     };
-    if (stolen.holder && stolen.holder !== holder) {
-      throw new Failure("EADDRINUSE", `port ${port} is stolen by ${stolen.holder.name}`);
-    }
-    if (stolen.hasRule) return;
+    const own = claimOf(stolen, holder);
+    const isSame = own !== undefined && sameFilter(own.filter, filter);
+    if (isSame) return this.#activate(stolen, own);
+    refuseConflict(stolen, holder, filter);
+    const claim = {
+      holder,
+      filter,
+      since: new Date(),
+      isActive: false,
+      sockets: new Set<Socket>(),
+    };
     this.#ports.set(port, stolen);
+    let old: Claim | undefined = claim;
     try {
-      stolen.relay ??= await Relay.open({
-        onConnection: (socket) => this.#route(stolen, socket),
-        onIdle: () => this.#sweepLater(),
-      });
-      this.#hasTable = true;
-      await this.#rules.steal(port, stolen.relay.port);
-    } catch (error) {
-      this.#sweepLater();
-      throw error;
+      await this.#activate(stolen, claim);
+      old = own;
+    } finally {
+      stolen.claims = stolen.claims.filter((other) => other !== old);
+      reroute(stolen);
     }
-    stolen.holder = holder;
-    stolen.hasRule = true;
-    this.#log("steal", { port, relay: stolen.relay.port, session: holder.id });
   }
 
-  async #removeRule(stolen: StolenPort, why: string): Promise<void> {
-    if (!stolen.hasRule) return;
-    await this.#rules.release(stolen.port);
-    stolen.hasRule = false;
-    this.#log("release", { port: stolen.port, session: stolen.holder?.id ?? "", why });
-    this.#sweepLater();
+  async #activate(stolen: StolenPort, claim: Claim): Promise<void> {
+    if (claim.isActive) return;
+    const { port } = stolen;
+    if (!stolen.hasRule) {
+      try {
+        stolen.relay ??= await Relay.open({
+          onConnection: (socket) => this.#route(stolen, socket),
+          onIdle: () => this.#sweepLater(),
+        });
+        this.#hasTable = true;
+        // Before the rule: the first connection finds whose it is.
+        claim.isActive = true;
+        if (!stolen.claims.includes(claim)) stolen.claims.push(claim);
+        reroute(stolen);
+        await this.#rules.steal(port, stolen.relay.port);
+        stolen.hasRule = true;
+      } catch (error) {
+        claim.isActive = false;
+        reroute(stolen);
+        this.#sweepLater();
+        throw error;
+      }
+    } else {
+      claim.isActive = true;
+      if (!stolen.claims.includes(claim)) stolen.claims.push(claim);
+      reroute(stolen);
+    }
+    const { holder, filter } = claim;
+    this.#log("steal", {
+      port,
+      relay: stolen.relay?.port ?? 0,
+      session: holder.id,
+      ...(filter === undefined ? {} : { filter: describeFilter(filter) }),
+    });
+  }
+
+  async #suspendClaim(stolen: StolenPort, holder: Holder, why: string): Promise<void> {
+    const claim = claimOf(stolen, holder);
+    if (!claim?.isActive) return;
+    const isLast = !stolen.claims.some((other) => other !== claim && other.isActive);
+    if (isLast && stolen.hasRule) {
+      await this.#rules.release(stolen.port);
+      stolen.hasRule = false;
+      this.#sweepLater();
+    }
+    claim.isActive = false;
+    reroute(stolen);
+    this.#log("release", { port: stolen.port, session: holder.id, why });
   }
 
   #route(stolen: StolenPort, socket: Socket): void {
-    if (stolen.holder) stolen.holder.take(socket, stolen.port);
-    else socket.resetAndDestroy();
+    const { port, routes } = stolen;
+    // Also one that is suspended: its rule has turned the connection here. Where nobody is left, there is the pod.
+    const claim = stolen.claims.find(({ filter }) => filter === undefined);
+    if (claim === undefined || !routes.isUnfiltered) {
+      this.#serve(stolen, socket);
+      return;
+    }
+    claim.sockets.add(socket);
+    socket.once("close", () => claim.sockets.delete(socket));
+    claim.holder.take(socket, port);
+  }
+
+  #serve(stolen: StolenPort, socket: Socket): void {
+    const { port } = stolen;
+    const client = endpoint(socket.remoteAddress, socket.remotePort);
+    // Behind a redirect the socket's own port is the relay's.
+    const local = endpoint(socket.localAddress, port);
+    serveFiltered<Destination>(socket, {
+      routes: () => stolen.routes,
+      open: (to, events) => {
+        if (to === "pod") {
+          const parts = { rules: this.#rules, own: this.#own };
+          return podUpstream(connectToPod(parts, client, local), events);
+        }
+        const channel = to.open(socket, port);
+        return channel && channelUpstream(channel, events);
+      },
+      onRaw: (to, why) => this.#log("raw", { port, to: to === "pod" ? "pod" : to.id, why }),
+    });
   }
 
   #sweepLater(): void {
@@ -170,7 +275,7 @@ export class Ports {
       if (stolen.hasRule || (stolen.relay?.connectionCount ?? 0) > 0) continue;
       stolen.relay?.close();
       stolen.relay = undefined;
-      if (!stolen.holder) this.#ports.delete(stolen.port);
+      if (stolen.claims.length === 0) this.#ports.delete(stolen.port);
     }
     const isInUse = [...this.#ports.values()].some((stolen) => stolen.relay);
     if (isInUse || !this.#hasTable) return;
@@ -178,4 +283,40 @@ export class Ports {
     this.#hasTable = false;
     this.#log("drained");
   }
+}
+
+const claimOf = ({ claims }: StolenPort, holder: Holder): Claim | undefined =>
+  claims.find((claim) => claim.holder === holder);
+
+const sameFilter = (one: FilterSpec | undefined, other: FilterSpec | undefined): boolean =>
+  one === undefined || other === undefined
+    ? one === other
+    : relate(one, other).kind === "same" && describeFilter(one) === describeFilter(other);
+
+/** Who is suspended keeps what it has. */
+function refuseConflict(
+  { port, claims }: StolenPort,
+  holder: Holder,
+  filter: FilterSpec | undefined,
+): void {
+  for (const other of claims) {
+    if (other.holder === holder || (filter === undefined) !== (other.filter === undefined))
+      continue;
+    if (filter === undefined || other.filter === undefined) {
+      throw new Failure("EADDRINUSE", `port ${port} is stolen by ${other.holder.name}`);
+    }
+    if (!isConflict(relate(filter, other.filter))) continue;
+    const since = other.since.toISOString().slice(0, 19).replace("T", " ");
+    throw new Failure(
+      "EADDRINUSE",
+      `requests to port ${port} are stolen by ${other.holder.name} since ${since} UTC: ${describeFilter(other.filter)}`,
+    );
+  }
+}
+
+function reroute(stolen: StolenPort): void {
+  const routes = new Routes<Destination>("pod");
+  for (const { holder, filter, isActive } of stolen.claims)
+    if (isActive) routes.add(holder, filter);
+  stolen.routes = routes;
 }

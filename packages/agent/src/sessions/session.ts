@@ -1,5 +1,6 @@
 /** One developer's session: what it asks, and what comes in for it. Outlives its tunnel for a while. */
 import type { Socket } from "node:net";
+import { FilterError, type FilterSpec, parseFilter } from "@inpod/http";
 import type {
   AgentMethod,
   Endpoint,
@@ -10,6 +11,7 @@ import type {
 } from "@inpod/protocol";
 import {
   type IncomingChannel,
+  type OutgoingChannel,
   publicKeyFromRaw,
   type Tunnel,
   type TunnelHandlers,
@@ -93,12 +95,7 @@ export class Session implements Holder, Watcher {
     }
     this.#parts.metrics.stolen++;
     this.#parts.metrics.streams++;
-    const channel = this.tunnel.open({
-      kind: "incoming",
-      client: endpoint(socket.remoteAddress, socket.remotePort),
-      // Behind a redirect the socket's own port is the relay's.
-      local: { address: endpoint(socket.localAddress, port).address, port },
-    });
+    const channel = this.tunnel.open(incomingHeader(socket, port));
     const refuse = (): void => {
       socket.resetAndDestroy();
     };
@@ -114,6 +111,13 @@ export class Session implements Holder, Watcher {
       socket.resume();
     }, refuse);
     this.#parts.splice(socket, channel);
+  }
+
+  open(client: Socket, port: number): OutgoingChannel | undefined {
+    if (!this.tunnel || !this.#count(client)) return undefined;
+    this.#parts.metrics.stolen++;
+    this.#parts.metrics.streams++;
+    return this.tunnel.open(incomingHeader(client, port));
   }
 
   stealLost(port: number, detail: string): void {
@@ -207,8 +211,8 @@ export class Session implements Holder, Watcher {
         await files.access(params.path, params.mode);
         return {};
       case "incoming.steal":
-        mayStealPort(this.#parts.policy);
-        await ports.steal(parsePort(params.port), this);
+        mayStealPort(this.#parts.policy, params.filter !== undefined);
+        await ports.steal(parsePort(params.port), this, filterOf(params.filter));
         return {};
       case "incoming.mirror":
         mayMirror(this.#parts.policy);
@@ -243,6 +247,23 @@ export class Session implements Holder, Watcher {
       default:
         throw new Failure("ENOSYS", `${String(method)}: not known to this agent`);
     }
+  }
+}
+
+/** Behind a redirect the socket's own port is the relay's. */
+const incomingHeader = (socket: Socket, port: number): StreamHeader => ({
+  kind: "incoming",
+  client: endpoint(socket.remoteAddress, socket.remotePort),
+  local: endpoint(socket.localAddress, port),
+});
+
+function filterOf(value: unknown): FilterSpec | undefined {
+  if (value === undefined) return undefined;
+  try {
+    return parseFilter(value);
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    throw new Failure("EINVAL", `the filter: ${error.message}`);
   }
 }
 

@@ -9,6 +9,7 @@ import {
   Files,
   type Holder,
   NODE_FDS,
+  OwnEnds,
   Ports,
   RecordReader,
   Target,
@@ -19,7 +20,7 @@ const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writa
 const worker = new Worker(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
 const files = new Files(worker, 15_000);
 const events: string[] = [];
-const ports = new Ports(enter, () => undefined, 50);
+const ports = new Ports(enter, () => undefined, new OwnEnds(), 50);
 const target = new Target(enter, worker, () => undefined, 2000);
 enter.onEvent = (event) => {
   if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
@@ -49,6 +50,7 @@ const holder = (id: string): Holder => {
       socket.on("end", () => socket.end());
       socket.resume();
     },
+    open: () => undefined,
     stealLost: (port) => events.push(`steal-lost ${port}`),
   };
   holders.set(id, known);

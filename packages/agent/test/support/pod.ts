@@ -109,6 +109,15 @@ export class Pod {
     return stdout.trim();
   }
 
+  /** As run(), while this process goes on. */
+  async output(...inside: string[]): Promise<string> {
+    const [command = "", ...rest] = this.inside(inside);
+    const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"], timeout: 30_000 });
+    let text = "";
+    for await (const chunk of child.stdout) text += String(chunk);
+    return text;
+  }
+
   connect(port = 8080, host = "127.0.0.1"): Client {
     const [command = "", ...rest] = this.inside([
       process.execPath,

@@ -1,0 +1,92 @@
+/** Connections to the pod's own server in a client's name: what nobody wants of a stolen port. */
+import { randomInt } from "node:crypto";
+import { connect, isIPv6, type Socket } from "node:net";
+import type { Endpoint } from "@inpod/protocol";
+import type { Passing } from "../control/messages.ts";
+import { errnoOf, Failure } from "../failure.ts";
+import type { OwnEnds } from "../mirror/own-ends.ts";
+
+/** A port of ours can be in use by somebody else, or, with the client's address, by the client. */
+const ATTEMPTS = 8;
+/** Linux's own ephemeral ports begin there. */
+const PORTS = [32768, 60999] as const;
+/** The pod is on this side of every wire. */
+const TIMEOUT_MS = 5000;
+
+export interface PassRules {
+  pass(passing: Passing): Promise<void>;
+  passed(passing: Passing): Promise<void>;
+}
+
+export interface PassParts {
+  readonly rules: PassRules;
+  readonly own: Pick<OwnEnds, "add" | "remove">;
+}
+
+/**
+ * The pod sees the client's address where the kernel can do that, with a port of ours: the client's may still be
+ * known to the kernel from a connection that has just ended. A server that listens on loopback only is
+ * connected to from there.
+ *
+ * @param local the address and port that the client has connected to
+ * @returns a connected socket, half-open allowed. Rejects with a Failure or connect(2)'s error.
+ */
+export async function connectToPod(
+  { rules, own }: PassParts,
+  client: Endpoint,
+  local: Endpoint,
+): Promise<Socket> {
+  const loopback = isIPv6(local.address) ? "::1" : "127.0.0.1";
+  let host = local.address;
+  let isSeen = true;
+  for (let attempt = 1; ; attempt++) {
+    const ownPort = randomInt(PORTS[0], PORTS[1] + 1);
+    const seen = { address: isSeen ? client.address : host, port: ownPort };
+    // The client's own packets are copied already, where somebody mirrors.
+    own.add(seen);
+    const passing = { ownPort, port: local.port, client: isSeen ? seen : undefined };
+    try {
+      const socket = await connectAs(rules, passing, host);
+      socket.once("close", () => own.remove(seen));
+      return socket;
+    } catch (error) {
+      own.remove(seen);
+      const errno = error instanceof Failure ? error.errno : errnoOf(error);
+      if (errno === "EOPNOTSUPP" && isSeen) isSeen = false;
+      else if (errno === "ECONNREFUSED" && host !== loopback) [host, isSeen] = [loopback, false];
+      else if (!/^(EADDRINUSE|EADDRNOTAVAIL|EEXIST|ETIMEDOUT)$/.test(errno) || attempt >= ATTEMPTS)
+        throw error;
+    }
+  }
+}
+
+async function connectAs(rules: PassRules, passing: Passing, host: string): Promise<Socket> {
+  await rules.pass(passing);
+  try {
+    return await established(host, passing);
+  } finally {
+    // Its first packet was what mattered. If the rules are lost, so is this.
+    await rules.passed(passing).catch(() => undefined);
+  }
+}
+
+function established(host: string, { port, ownPort }: Passing): Promise<Socket> {
+  const socket = connect({ host, port, localPort: ownPort, allowHalfOpen: true, noDelay: true });
+  // What comes before anybody listens.
+  socket.pause();
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      socket.destroy(new Failure("ETIMEDOUT", "the pod does not answer"));
+    }, TIMEOUT_MS);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", reject);
+      socket.on("error", () => undefined);
+      resolve(socket);
+    });
+    socket.once("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+  });
+}

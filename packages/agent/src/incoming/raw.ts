@@ -1,0 +1,70 @@
+/** What Splitter is for HTTP/1, for everything else: all bytes to and fro between the client and one destination. */
+import type { Command, Splitter } from "@inpod/http";
+
+/** What a client's connection is driven by. */
+export type Passage<D> = Pick<
+  Splitter<D>,
+  | "clientBytes"
+  | "clientEnd"
+  | "clientReset"
+  | "bodyDeadline"
+  | "upstreamBytes"
+  | "upstreamEnd"
+  | "upstreamReset"
+  | "wantsClientBytes"
+  | "isWaitingForBody"
+  | "isOver"
+>;
+
+export class Raw<D> implements Passage<D> {
+  readonly #to: D;
+  #isOpen = false;
+  #isOver = false;
+
+  readonly wantsClientBytes = true;
+  readonly isWaitingForBody = false;
+
+  constructor(to: D) {
+    this.#to = to;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** To be called first, with all that has come: it may be nothing. */
+  clientBytes(bytes: Uint8Array): Command<D>[] {
+    const commands: Command<D>[] = this.#isOpen
+      ? []
+      : [{ kind: "open", upstream: 1, to: this.#to }];
+    this.#isOpen = true;
+    if (bytes.length > 0) commands.push({ kind: "send", upstream: 1, bytes });
+    return commands;
+  }
+
+  clientEnd(): Command<D>[] {
+    return [{ kind: "end", upstream: 1 }];
+  }
+
+  clientReset(): Command<D>[] {
+    this.#isOver = true;
+    return [{ kind: "reset", upstream: 1 }];
+  }
+
+  bodyDeadline(): Command<D>[] {
+    return [];
+  }
+
+  upstreamBytes(_: number, bytes: Uint8Array): Command<D>[] {
+    return [{ kind: "reply", bytes }];
+  }
+
+  upstreamEnd(): Command<D>[] {
+    return [{ kind: "end-client" }];
+  }
+
+  upstreamReset(): Command<D>[] {
+    this.#isOver = true;
+    return [{ kind: "reset-client" }];
+  }
+}
