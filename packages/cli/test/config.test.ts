@@ -305,8 +305,8 @@ const WRONG: readonly (readonly [value: unknown, ...said: RegExp[]])[] = [
     /local\[0\]" is a string; allowed: a regular expression that can be used \(/,
   ],
   [
-    { feature: { network: { incoming: { http_filter: {} } } } },
-    /"feature\.network\.incoming\.http_filter" is not supported yet/,
+    { feature: { network: { incoming: { http_filter: { all_of: [{ path: "(" }] } } } } },
+    /"feature\.network\.incoming\.http_filter\.all_of\[0\]\.path" is a string; allowed: something that can be used \("\("/,
   ],
   [
     { operator: true, agent: { nftables: false } },

@@ -5,6 +5,7 @@ import { checkPermission, type Wish } from "../src/exec/permission.ts";
 
 const wish = (more: Partial<Wish>): Wish => ({
   steals: true,
+  hasFilter: false,
   target: "pod/orders/container/app",
   policy: { ...ALLOWS_ALL, from: [] },
   contextName: "kind-dev",
@@ -39,6 +40,12 @@ test("where the owners say no-steal, the refusal says who and what", async () =>
     await refusal({ policy: { ...ALLOWS_ALL, steal: "filtered", from } }),
     /says steal-with-filter-only$/,
   );
+});
+
+test("a filter is enough where the owners want one, and not where they say no-steal", async () => {
+  const policy = (steal: "filtered" | "forbidden") => ({ ...ALLOWS_ALL, steal, from: ["the pod"] });
+  assert.equal(await refusal({ hasFilter: true, policy: policy("filtered") }), "allowed");
+  assert.match(await refusal({ hasFilter: true, policy: policy("forbidden") }), /says no-steal$/);
 });
 
 test("a protected context asks, and takes no for an answer", async () => {

@@ -47,6 +47,9 @@ const PROGRAMS: readonly (readonly [program: string, isMatch: boolean])[] = [
   [". | . | true", true],
   ['split("") | length == 18', true],
   [".[0]", false],
+  [".x", false],
+  ["null | .x.y == null", true],
+  ['split(": ").x, true', false],
 ];
 
 test("programs say what jq says", () => {
@@ -69,7 +72,6 @@ for (const program of [
   "",
   "|",
   "a",
-  ".a",
   "(true",
   "true)",
   "test(.)",

@@ -1,5 +1,6 @@
 /** What the layer is told: the user's configuration, resolved and defaulted (cli/src/config). */
 import type { Endpoint } from "@inpod/protocol";
+import type { HttpFilterSpec } from "@inpod/session";
 
 export interface LayerConfig {
   readonly files: {
@@ -30,6 +31,10 @@ export interface LayerConfig {
     readonly ignoreLocalhost: boolean;
     /** The program's port → the pod's port. */
     readonly portMapping: ReadonlyMap<number, number>;
+    /** Of the ports that it is for, only such requests are stolen. */
+    readonly httpFilter?:
+      | (HttpFilterSpec & { readonly said: Readonly<Record<string, unknown>> })
+      | undefined;
   };
   readonly dns: boolean;
   readonly hostname: boolean;

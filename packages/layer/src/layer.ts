@@ -246,13 +246,22 @@ export class Layer {
       mode: config.incoming.mode,
       ignorePorts: config.incoming.ignorePorts,
       ignoreLocalhost: config.incoming.ignoreLocalhost,
-      ...(config.incoming.ports === undefined ? {} : { ports: config.incoming.ports }),
+      ...podPorts(config.incoming),
       debuggerPorts: debuggerPortsOf(call.tgid),
     });
     this.#decided("bind", endpointText(to), verdict, why);
     if (verdict === "native") tap.continue(call.token);
     else this.#listeners.bind(call);
   }
+}
+
+/** A filter for some ports says that the others stay local, unless they are named, too. */
+function podPorts({ mode, ports, httpFilter }: LayerConfig["incoming"]): {
+  readonly ports?: readonly number[];
+} {
+  const filtered = mode === "steal" ? httpFilter?.ports : undefined;
+  if (filtered !== undefined) return { ports: [...filtered, ...(ports ?? [])] };
+  return ports === undefined ? {} : { ports };
 }
 
 const isLoopbackAddress = (address: string): boolean =>

@@ -78,6 +78,22 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.incoming.ignore_ports": ({ layer }) => layer.incoming.ignorePorts,
   "feature.network.incoming.ignore_localhost": ({ layer }) => layer.incoming.ignoreLocalhost,
   "feature.network.incoming.port_mapping": ({ layer }) => [...layer.incoming.portMapping],
+  ...Object.fromEntries(
+    [
+      "header_filter",
+      "header_filter_jq",
+      "path_filter",
+      "method_filter",
+      "body_filter",
+      "all_of",
+      "any_of",
+      "none_of",
+      "ports",
+    ].map((key) => [
+      `feature.network.incoming.http_filter.${key}`,
+      ({ layer }: ResolvedConfig) => layer.incoming.httpFilter?.said[key],
+    ]),
+  ),
   "feature.network.outgoing.tcp": ({ layer }) => layer.outgoing.tcp,
   "feature.network.outgoing.udp": ({ layer }) => layer.outgoing.udp,
   "feature.network.outgoing.ignore_localhost": ({ layer }) => layer.outgoing.ignoreLocalhost,

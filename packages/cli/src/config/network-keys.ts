@@ -1,4 +1,5 @@
 /** The keys below `feature.network`. */
+import { FilterError, parseHttpFilter } from "@inpod/session";
 import * as z from "zod";
 import { notYet, works } from "./keys.ts";
 import {
@@ -8,7 +9,6 @@ import {
   oneOrList,
   orFlag,
   port,
-  regex,
   regexes,
   section,
   shortOr,
@@ -20,15 +20,38 @@ const WHAT_PAIR = "a pair [port of the program, port of the pod]";
 const pairs = list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers");
 const INCOMING_MODES = ["mirror", "steal", "off"] as const;
 
+const filterObject = z.record(z.string(), z.unknown(), { error: "an object" });
+const filters = list(filterObject, "filters");
+const expression = z.union([z.string(), filterObject], {
+  error: "an expression, or an object with exact, prefix or matches",
+});
+
+/** What is in it is judged by who acts on it: see docs/http-filters.md. */
 const httpFilter = section({
-  header_filter: notYet("expression for a header, as in `name: value`", { schema: regex(true) }),
-  header_filter_jq: notYet("jq program for the headers", { type: "string" }),
-  path_filter: notYet("expression for the path", { schema: regex(true) }),
-  method_filter: notYet("expression for the method", { schema: regex(true) }),
-  body_filter: notYet("what the body must be like", { type: "object" }),
-  all_of: notYet("filters that must all match", { type: "list of object" }),
-  any_of: notYet("filters of which one must match", { type: "list of object" }),
-  ports: notYet("ports whose requests are filtered", { schema: list(port, "port numbers") }),
+  header_filter: works(expression, "a header: an expression for `name: value`, or an object"),
+  header_filter_jq: works(z.string({ error: "a string" }), "a jq program, run for each header"),
+  path_filter: works(expression, "the path, or the path with its query"),
+  method_filter: works(expression, "the method"),
+  body_filter: works(filterObject, "what a JSON body must have: body, query and matches"),
+  all_of: works(filters, "filters that must all match"),
+  any_of: works(filters, "filters of which one must match"),
+  none_of: works(filters, "filters of which none may match"),
+  ports: works(
+    list(port, "port numbers"),
+    "ports whose requests are filtered; of the others only those in incoming.ports are taken",
+  ),
+}).superRefine((value, context) => {
+  try {
+    parseHttpFilter(value);
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    const path = error.path.split(/[.[\]]+/).filter((part) => part !== "");
+    context.addIssue({
+      code: "custom",
+      path: path.map((part) => (/^\d+$/.test(part) ? Number(part) : part)),
+      message: `something that can be used (${error.problem})`,
+    });
+  }
 });
 
 const tlsDelivery = section({
@@ -57,7 +80,7 @@ const incoming = section({
   listen_ports: notYet("ports of the program, and the port that each is bound to", {
     schema: pairs,
   }),
-  http_filter: notYet("which requests are taken", { schema: httpFilter }),
+  http_filter: works(httpFilter, "which requests are taken, of those that are stolen"),
   on_concurrent_steal: notYet("what happens when somebody else takes the port already", {
     schema: words(["abort", "override", "continue"]),
   }),

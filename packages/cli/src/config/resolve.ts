@@ -1,7 +1,7 @@
 /** File, flags and variables → what a session is told, everything defaulted. Pure. */
 import { homedir } from "node:os";
 import type { LayerConfig } from "@inpod/layer";
-import { CREDENTIAL_KINDS, type CredentialKind } from "@inpod/session";
+import { CREDENTIAL_KINDS, type CredentialKind, parseHttpFilter } from "@inpod/session";
 import { type AgentConfig, agentConfig } from "./agent-config.ts";
 import { defined } from "./defined.ts";
 import type { Overrides } from "./overrides.ts";
@@ -173,7 +173,7 @@ function incomingOf(
   { steal }: Overrides,
 ): LayerConfig["incoming"] {
   const said = typeof incoming === "object" ? incoming : { mode: incoming };
-  const { ports, ignore_ports, ignore_localhost, port_mapping } = said as Exclude<
+  const { ports, ignore_ports, ignore_localhost, port_mapping, http_filter } = said as Exclude<
     typeof incoming,
     boolean | string
   >;
@@ -191,7 +191,16 @@ function incomingOf(
     ignorePorts: ignore_ports ?? [],
     ignoreLocalhost: ignore_localhost ?? false,
     portMapping: new Map(port_mapping ?? []),
+    ...httpFilterOf(http_filter),
   };
+}
+
+/** It has been looked at by the schema. */
+function httpFilterOf(
+  said: Readonly<Record<string, unknown>> | undefined,
+): Pick<LayerConfig["incoming"], "httpFilter"> {
+  const spec = said && parseHttpFilter(said);
+  return spec && said ? { httpFilter: { ...spec, said } } : {};
 }
 
 const dnsOf = (dns: Network["dns"] = true): boolean =>

@@ -4,6 +4,8 @@ import type { TargetPolicy } from "@inpod/targets";
 
 export interface Wish {
   readonly steals: boolean;
+  /** Not all requests, but those that match. */
+  readonly hasFilter: boolean;
   /** `pod/orders/container/app` */
   readonly target: string;
   readonly policy: TargetPolicy | undefined;
@@ -27,7 +29,8 @@ export const whyNoMirror = (policy: TargetPolicy | undefined): string | undefine
 export async function checkPermission(wish: Wish): Promise<void> {
   const { steals, policy, target, contextName = "" } = wish;
   if (!steals) return;
-  if (policy !== undefined && policy.steal !== "allowed") throw noSteal(target, policy);
+  const isFree = wish.hasFilter && policy?.steal === "filtered";
+  if (policy !== undefined && policy.steal !== "allowed" && !isFree) throw noSteal(target, policy);
   const isProtected = wish.protectedContexts.some((each) => matchesWildcard(each, contextName));
   if (!isProtected || wish.hasSaidYes) return;
   const question = `context "${contextName}" is one of your protected_contexts: take the traffic of ${target}?`;
@@ -43,6 +46,9 @@ const noSteal = (target: string, { steal, from }: TargetPolicy): UserError =>
       }`,
     ),
     hints: [
+      ...(steal === "filtered"
+        ? ["say which requests: feature.network.incoming.http_filter (docs/http-filters.md)"]
+        : []),
       "run it without --steal: the target answers, and your program gets copies of the requests",
       "or take the place of a target that is yours",
     ],

@@ -60,6 +60,7 @@ export async function withSession<Result>(
     const confirm = createAsk(io, signal);
     await checkPermission({
       steals,
+      hasFilter: config.layer.incoming.httpFilter !== undefined,
       target: target.name,
       policy: target.policy,
       contextName,

@@ -80,7 +80,7 @@ class Parser {
   constructor(source: string) {
     const tokens: { text: string; at: number }[] = [];
     const token =
-      /\s*(?:("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?)|([a-z_][a-z_0-9]*)|(==|!=|<=|>=|[.|,()[\];<>])|(#[^\n]*))/y;
+      /\s*(?:("(?:[^"\\]|\\.)*"|\.[A-Za-z_]\w*)|(-?\d+(?:\.\d+)?)|([a-z_][a-z_0-9]*)|(==|!=|<=|>=|[.|,()[\];<>])|(#[^\n]*))/y;
     const end = source.trimEnd().length;
     while (token.lastIndex < end) {
       const at = token.lastIndex;
@@ -144,7 +144,14 @@ class Parser {
 
   #postfix(): Program {
     let program = this.#term();
-    while (this.#take("[")) {
+    for (;;) {
+      // A header is no object: that there is no such thing is found out when it runs, as by jq.
+      if (/^\.\w/.test(this.#tokens[this.#next]?.text ?? "")) {
+        this.#next += 1;
+        program = noField(program);
+        continue;
+      }
+      if (!this.#take("[")) return program;
       const index = this.#pop();
       if (!/^-?\d+$/.test(index)) this.#unexpected(-1);
       if (!this.#take("]")) this.#unexpected();
@@ -154,12 +161,12 @@ class Parser {
           Array.isArray(value) ? (value.at(Number(index)) ?? null) : value === null ? null : fail(),
         );
     }
-    return program;
   }
 
   #term(): Program {
     const text = this.#pop();
     if (text === ".") return (input) => [input];
+    if (/^\.\w/.test(text)) return noField((input) => [input]);
     if (text === "(") {
       const inner = this.#pipe();
       if (!this.#take(")")) this.#unexpected();
@@ -271,6 +278,11 @@ function compare(op: string, left: Value, right: Value): boolean {
       return order >= 0;
   }
 }
+
+const noField =
+  (of: Program): Program =>
+  (input, budget) =>
+    of(input, budget).map((value) => (value === null ? null : fail()));
 
 const rank = (value: Value): number =>
   value === null

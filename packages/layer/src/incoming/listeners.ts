@@ -2,8 +2,8 @@
 import { Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
-import type { Channel, Session, Stolen } from "@inpod/session";
-import { splice } from "@inpod/session";
+import type { Channel, FilterSpec, OnConnection, Session, Stolen } from "@inpod/session";
+import { describeFilter, splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
@@ -109,17 +109,21 @@ export class Listeners {
       return;
     }
     const isMirror = this.#config.mode === "mirror";
-    const taken = this.#session[isMirror ? "mirror" : "steal"](port, (channel, header) =>
-      this.#connection(channel, header, port),
-    );
+    const onConnection: OnConnection = (channel, header) => this.#connection(channel, header, port);
+    const filter = isMirror ? undefined : this.#filterOf(port);
+    const taken = isMirror
+      ? this.#session.mirror(port, onConnection)
+      : this.#session.steal(port, onConnection, filter);
     this.#taken.set(port, taken);
     try {
       await taken;
       this.#reporter.notice({
         key: `taken ${port}`,
         text: isMirror
-          ? `what clients send to port ${port} of the target is copied to your process; the target answers them (--steal: your process does)`
-          : `connections to port ${port} of the target now arrive at your process`,
+          ? `what clients send to port ${port} of the target is copied to your process; the target answers them (--steal: your process does)${this.#config.httpFilter ? "; http_filter is for what is stolen: all of it is copied" : ""}`
+          : filter === undefined
+            ? `connections to port ${port} of the target now arrive at your process`
+            : `requests to port ${port} of the target now arrive at your process if they match: ${describeFilter(filter)}`,
       });
     } catch (error) {
       this.#taken.delete(port);
@@ -131,6 +135,12 @@ export class Listeners {
           : `port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
       });
     }
+  }
+
+  #filterOf(port: number): FilterSpec | undefined {
+    const { httpFilter } = this.#config;
+    const isFiltered = httpFilter?.ports === undefined || httpFilter.ports.includes(port);
+    return isFiltered ? httpFilter?.filter : undefined;
   }
 
   #podPort(requested: number): number {

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { endRuns, Inventory, podAnswers, type Run, startInpod } from "./exec-support.ts";
+
+let sandbox: Sandbox;
+let inventory: Inventory;
+let folder: string;
+before(async () => {
+  sandbox = await startSandbox();
+  inventory = await Inventory.of(sandbox);
+  folder = await mkdtemp(join(tmpdir(), "inpod-filter-"));
+});
+after(async () => {
+  await sandbox?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+afterEach(endRuns);
+
+const { httpPort } = NETWORK.pod;
+
+/** A server that says its name and whom it sees. */
+async function server(name: string): Promise<string[]> {
+  const path = join(folder, `${name}.mjs`);
+  await writeFile(
+    path,
+    `import http from "node:http";
+    http.createServer((request, response) => {
+      response.end("${name} " + request.url + " " + request.socket.remoteAddress.replace("::ffff:", ""));
+    }).listen(${httpPort}, () => console.log("listening"));`,
+  );
+  return ["node", path];
+}
+
+async function start(name: string, http_filter: unknown): Promise<Run> {
+  const config = { feature: { network: { incoming: { mode: "steal", http_filter } } } };
+  const run = await startInpod(sandbox, await server(name), { config });
+  await run.said("listening");
+  return run;
+}
+
+async function interrupted(run: Run): Promise<void> {
+  run.signalGroup("SIGINT");
+  await run.ended;
+  await inventory.assertAsBefore(folder);
+}
+
+const whose = async (user: string, path = "/"): Promise<string> => {
+  const { body } = await sandbox.request({ path, headers: { "X-User": user }, connection: "kept" });
+  return body.startsWith("I am the pod") ? "the pod" : body;
+};
+
+test("with a filter the program gets what matches, over the same connection as the pod gets the rest", async () => {
+  const run = await start("mine", { header_filter: "^x-user: me$" });
+  await run.said(
+    `requests to port ${httpPort} of the target now arrive at your process if they match: header x-user = me`,
+    "stderr",
+  );
+  const { address } = NETWORK.client;
+  for (let each = 0; each < 3; each++) {
+    assert.equal(await whose("me", `/${each}`), `mine /${each} ${address}`);
+    assert.equal(await whose("somebody"), "the pod");
+  }
+  const { isReused } = await sandbox.request({ connection: "kept" });
+  assert.equal(isReused, true);
+  await interrupted(run);
+  assert.ok(await podAnswers(sandbox));
+});
+
+test("the pod's server sees the client's address under a filter", async () => {
+  const run = await start("mine", { path_filter: { prefix: "/mine" } });
+  await run.said("now arrive", "stderr");
+  const { body } = await sandbox.request({ path: "/other" });
+  assert.match(body, /^I am the pod, you are (::ffff:)?([\d.]+)\n/);
+  assert.ok(body.includes(`${NETWORK.client.address}\n`), body);
+  await interrupted(run);
+});
+
+test("a filter that cannot be used is refused with its place", async () => {
+  const config = {
+    feature: { network: { incoming: { http_filter: { any_of: [{ path: "a(?!b)" }] } } } },
+  };
+  const run = await startInpod(sandbox, ["true"], { config });
+  await run.ended;
+  assert.match(run.stderr, /http_filter\.any_of\[0\]\.path.*none_of is another way/s);
+});
