@@ -30,9 +30,16 @@ export interface Running {
 
 export function startInpod(
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string>; timeoutMs?: number } = {},
+  options: {
+    cwd?: string;
+    env?: Record<string, string>;
+    timeoutMs?: number;
+    /** A program that runs inpod, with its first arguments. */
+    through?: readonly string[];
+  } = {},
 ): Running {
-  const child = spawn(CLI, [...args], {
+  const [program = CLI, ...first] = [...(options.through ?? []), CLI];
+  const child = spawn(program, [...first, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
     env: { ...process.env, ...options.env },
