@@ -28,7 +28,7 @@ export const toTapRules = (
 export const ruleAsked = (mapping: readonly PathMapping[], asked: number): number =>
   Math.max(0, asked - mapping.length);
 
-type Rest = Pick<TapPathRule, "operations" | "verdict" | "fallback" | "isBinding" | "isReported">;
+type Rest = Omit<TapPathRule, "match" | "text" | "table">;
 
 function expression({ source }: RegExp, rest: Rest): TapPathRule {
   const table = compileAutomaton(source);
@@ -42,12 +42,13 @@ function expression({ source }: RegExp, rest: Rest): TapPathRule {
  * it is then decidePath()'s.
  */
 export function toTapRule(rule: PathRule): TapPathRule {
-  const { match, operations, verdict, fallback, isBinding, isReported } = rule;
+  const { match, operations, verdict, fallback, isBinding, isGuarding, isReported } = rule;
   const shared = {
     operations: OPERATIONS[operations],
     verdict: verdict === "nsswitch" ? "ask" : verdict,
     fallback,
     isBinding,
+    isGuarding,
     isReported,
   } as const;
   switch (match.kind) {

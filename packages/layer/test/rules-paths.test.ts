@@ -171,9 +171,13 @@ test("the user's lists go before inpod's additions: also the project can be the 
   assert.equal(decide({ readWrite: ["\\.KUBE"] }, "/home/u/.kube/config"), "remote");
 });
 
-test("what a user lists as local can be looked up from above", () => {
-  assert.equal(decide({ local: ["^/data/mine(/|$)"] }, "/data", "lookup"), "local");
-  assert.equal(decide({ local: ["^/data/mine(/|$)"] }, "/data", "read"), "remote+");
+test("what a user lists as local can be looked up from above, in the pod or else here", () => {
+  const local = ["^/data/mine(/|$)"];
+  for (const fallback of [true, false]) {
+    assert.equal(decide({ local, fallback }, "/data", "lookup"), "remote+");
+    assert.equal(decide({ local, fallback }, "/data", "read"), fallback ? "remote+" : "remote");
+  }
+  assert.equal(decide({ local, mode: "localwithoverrides" }, "/data", "lookup"), "local");
 });
 
 test("fallback is only for the default: never for the user's lists, and off when told", () => {

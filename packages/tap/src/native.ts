@@ -10,6 +10,7 @@ export interface NativeRule {
   verdict: number;
   fallback: boolean;
   isBinding: boolean;
+  isGuarding: boolean;
   isReported: boolean;
   text: string;
   table: Uint16Array;

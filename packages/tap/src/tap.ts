@@ -129,6 +129,8 @@ export interface TapPathRule {
   readonly fallback?: boolean;
   /** Decides also about a path that is named from a directory of the pod; no other rule does. */
   readonly isBinding?: boolean;
+  /** What it keeps from being written to in the pod is not written to from the pod's directories either: EROFS. */
+  readonly isGuarding?: boolean;
   /** Its decisions are told, once for each path and operation, while reports are wanted. */
   readonly isReported?: boolean;
   /** Of an automaton: ../native/addon/match.c has its layout. */
@@ -209,6 +211,7 @@ export class Tap {
         verdict: VERDICTS.indexOf(rule.verdict),
         fallback: rule.fallback ?? false,
         isBinding: rule.isBinding ?? false,
+        isGuarding: rule.isGuarding ?? false,
         isReported: rule.isReported ?? false,
         text: rule.text,
         table: rule.table ?? NO_TABLE,

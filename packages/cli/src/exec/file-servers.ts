@@ -41,12 +41,21 @@ export class FileServers implements PodRoot {
   #shortLives = 0;
   #closing: Promise<void> | undefined;
 
+  readonly #isReadOnly: boolean;
+
   /**
    * Starts one: it needs the session's agent only for its first file.
+   * @param isReadOnly below the pod's directories only what a rule gives to the pod is written to
    * @param log what only matters to who looks for a mistake @param say what the user should know
    */
-  constructor(tap: Tap, log: (text: string) => void, say: (text: string) => void) {
+  constructor(
+    tap: Tap,
+    isReadOnly: boolean,
+    log: (text: string) => void,
+    say: (text: string) => void,
+  ) {
     this.#tap = tap;
+    this.#isReadOnly = isReadOnly;
     this.#log = log;
     this.#say = say;
     this.#session = new Promise((resolve, reject) => {
@@ -112,7 +121,7 @@ export class FileServers implements PodRoot {
     for (const refusal of server.refusals) this.#log(`not mounted by ${refusal}`);
     this.#log(`the pod's files are mounted (${server.via})`);
     const { rootFd, device, hintFd } = server;
-    this.#tap.setRemote({ rootFd, device, hintFd, isReadOnly: true });
+    this.#tap.setRemote({ rootFd, device, hintFd, isReadOnly: this.#isReadOnly });
     void server.ended.then((why) => this.#ended(why, since));
   }
 

@@ -64,8 +64,8 @@ async function placeAndRun(
   const say = (text: string): void => progress.say(`inpod: ${text}`);
   const log = options.verbose ? say : () => {};
   // Beside the agent's start, which takes longer. In mode "local" hardly any file is the pod's.
-  const files =
-    options.config.layer.files.mode === "local" ? undefined : new FileServers(tap.tap, log, say);
+  const { mode } = options.config.layer.files;
+  const files = mode === "local" ? undefined : new FileServers(tap.tap, mode !== "write", log, say);
   try {
     return await withSession(
       {

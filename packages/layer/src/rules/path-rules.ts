@@ -97,10 +97,24 @@ function rule(
   fallback = false,
 ): PathRule {
   const isReported = verdict !== "local";
-  return { match, operations, verdict, fallback, isBinding: false, isReported, why };
+  return {
+    match,
+    operations,
+    verdict,
+    fallback,
+    isBinding: false,
+    isGuarding: false,
+    isReported,
+    why,
+  };
 }
 
 const binding = (rule: PathRule): PathRule => ({ ...rule, isBinding: true, isReported: true });
+const guarding = (rule: PathRule): PathRule => ({
+  ...rule,
+  isGuarding: true,
+  isReported: true,
+});
 const reported = (rule: PathRule): PathRule => ({ ...rule, isReported: true });
 
 const tree = (path: ByteString): Match => ({ kind: "tree", path });
@@ -121,7 +135,7 @@ function userRules(config: PathConfig): PathRule[] {
     ),
     ...compiled(config.readOnly, "read_only").flatMap((user) => [
       rule(user.match, "read", "remote", user.why),
-      reported(rule(user.match, "write", "local", `${user.why}: only reading is the pod's`)),
+      guarding(rule(user.match, "write", "local", `${user.why}: only reading is the pod's`)),
     ]),
     ...compiled(config.local, "local").map((user) =>
       binding(rule(user.match, "any", "local", user.why)),
@@ -174,13 +188,7 @@ function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
     (path) => path !== "/" && !KERNEL_TREES.some((root) => isWithin(path, root)),
   );
   const trees = localTrees(facts, volumes);
-  const named = [
-    ...trees.map(({ path }) => path),
-    facts.executable,
-    ...config.local.flatMap((source, index) =>
-      literalStart(compileRegex(source, `feature.fs.local[${index}]`)),
-    ),
-  ];
+  const named = [...trees.map(({ path }) => path), facts.executable];
   const markerDirectories = ancestors([
     facts.projectRoot ?? facts.cwd ?? "/",
     facts.cwd ?? "/",
@@ -193,6 +201,7 @@ function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
         rule(exact(path), operations, "local", "a directory above the developer's files"),
       ),
     ),
+    ...aboveUsersLocal(config),
     ...markerDirectories.flatMap((directory) =>
       PROJECT_MARKERS.map((name) =>
         rule(tree(`${directory}/${name}`), "any", "local", `tools look for ${name} upwards`),
@@ -200,6 +209,20 @@ function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
     ),
     ...nestedTrees(config, trees, volumes),
   ];
+}
+
+/**
+ * What the user's `local` names may lie in a directory that only the pod has, and then that is looked up; or in one that
+ * only this machine has, and then programs find the way to it here, whatever `fallback` says.
+ */
+function aboveUsersLocal({ mode, local }: PathConfig): PathRule[] {
+  if (mode === "localwithoverrides") return [];
+  const named = local.flatMap((source, index) =>
+    literalStart(compileRegex(source, `feature.fs.local[${index}]`)),
+  );
+  return ancestors(named).map((path) =>
+    rule(exact(path), "lookup", "remote", "a directory above what feature.fs.local names", true),
+  );
 }
 
 function localTrees(facts: PathFacts, volumes: readonly ByteString[]): LocalTree[] {

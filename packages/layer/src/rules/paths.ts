@@ -26,6 +26,8 @@ export interface PathRule {
    * descriptor, or as working directory). No other rule does: whatever else lies in it is the pod's.
    */
   readonly isBinding: boolean;
+  /** Of the user's read_only: what is named from a directory of the pod is not written to either, in no mode. */
+  readonly isGuarding: boolean;
   /** For --verbose: what it decides may surprise. Not that libraries are the developer's. */
   readonly isReported: boolean;
   /** For people, no full stop. */

@@ -44,7 +44,7 @@ size_t paths_normalise(char *path) {
 }
 
 static struct path_decision match_lowered(const char *path, size_t length, int operation, bool binding_only) {
-  struct path_decision decision = {VERDICT_LOCAL, false, false, -1};
+  struct path_decision decision = {VERDICT_LOCAL, false, false, false, -1};
   pthread_rwlock_rdlock(&lock);
   for (size_t i = 0; i < rule_count; i++) {
     const struct path_rule *rule = rules[i];
@@ -54,6 +54,7 @@ static struct path_decision match_lowered(const char *path, size_t length, int o
     decision.verdict = matched == PATH_UNSURE ? VERDICT_ASK : rule->verdict;
     decision.fallback = rule->fallback && operation != PATH_WRITE;
     decision.reported = rule->reported;
+    decision.guarding = rule->guarding;
     decision.rule = (int)i;
     break;
   }
@@ -64,7 +65,7 @@ static struct path_decision match_lowered(const char *path, size_t length, int o
 struct path_decision paths_match(const char *path, size_t length, int operation, bool binding_only) {
   /* Rules are ASCII case-insensitive. */
   char lowered[LONGEST_PATH];
-  if (length >= sizeof lowered) return (struct path_decision){VERDICT_LOCAL, false, false, -1}; /* the kernel refuses it */
+  if (length >= sizeof lowered) return (struct path_decision){VERDICT_LOCAL, false, false, false, -1}; /* the kernel refuses it */
   for (size_t i = 0; i < length; i++) lowered[i] = path[i] >= 'A' && path[i] <= 'Z' ? (char)(path[i] + 32) : path[i];
   lowered[length] = 0;
   return match_lowered(lowered, length, operation, binding_only);

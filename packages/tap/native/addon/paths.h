@@ -46,6 +46,7 @@ struct path_rule {
   int operations; /* mask of path_operation */
   enum path_verdict verdict;
   bool fallback; /* of VERDICT_REMOTE, reading only: what the pod does not have is the developer's */
+  bool guarding; /* what it does not give the pod is not written to below the pod's directories either: EROFS */
   bool reported; /* who wants to know is told when it decides */
   bool binding;  /* decides also about a path that is named from a directory of the pod; no other rule does */
   const uint16_t *table; /* of an automaton, behind the text */
@@ -55,7 +56,7 @@ struct path_rule {
 
 struct path_decision {
   enum path_verdict verdict;
-  bool fallback, reported;
+  bool fallback, reported, guarding;
   int rule; /* its index; -1: none */
 };
 

@@ -72,8 +72,10 @@ static void decide_below(const struct path_work *work, struct place *place, size
   place->rule = binding.rule;
   place->reported = binding.reported;
   place->verdict = binding.rule >= 0 ? binding.verdict : VERDICT_REMOTE;
-  if (binding.rule >= 0 || work->operation != PATH_WRITE || !remote_get().read_only) return;
+  if (binding.rule >= 0 || work->operation != PATH_WRITE) return;
   struct path_decision written = paths_match(place->path, length, PATH_WRITE, false);
+  /* Where the pod's files can be written to, a name by which a file would be the developer's elsewhere changes nothing. */
+  if (!remote_get().read_only && !written.guarding) return;
   place->rule = written.rule;
   place->reported = true;
   place->verdict = written.verdict == VERDICT_LOCAL || written.verdict == VERDICT_NOT_FOUND ? VERDICT_READ_ONLY : written.verdict;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* setPathRules([{match, operations, verdict, fallback, isBinding, isReported, text, table}]): replaces them. */
+/* setPathRules([{match, operations, verdict, fallback, isBinding, isGuarding, isReported, text, table}]): replaces them. */
 napi_value set_path_rules(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   uint32_t count = 0;
@@ -21,11 +21,13 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, field, &operations);
     napi_get_named_property(env, entry, "verdict", &field);
     napi_get_value_int32(env, field, &verdict);
-    bool fallback = false, binding = false, reported = false;
+    bool fallback = false, binding = false, guarding = false, reported = false;
     napi_get_named_property(env, entry, "fallback", &field);
     napi_get_value_bool(env, field, &fallback);
     napi_get_named_property(env, entry, "isBinding", &field);
     napi_get_value_bool(env, field, &binding);
+    napi_get_named_property(env, entry, "isGuarding", &field);
+    napi_get_value_bool(env, field, &guarding);
     napi_get_named_property(env, entry, "isReported", &field);
     napi_get_value_bool(env, field, &reported);
     napi_get_named_property(env, entry, "text", &field);
@@ -45,6 +47,7 @@ napi_value set_path_rules(napi_env env, napi_callback_info info) {
     rules[i]->verdict = (enum path_verdict)verdict;
     rules[i]->fallback = fallback;
     rules[i]->binding = binding;
+    rules[i]->guarding = guarding;
     rules[i]->reported = reported;
     rules[i]->length = length;
     napi_get_value_string_latin1(env, field, rules[i]->text, length + 1, &length);
