@@ -23,14 +23,19 @@ const CABLE = `
   in_client ip address add 198.18.10.2/24 dev tunnel; in_client ip link set tunnel up
 `;
 
-/** Written for `node -e`: sends `bytes` made from `seed`, ends, and prints their hash when the pod has them all. */
-const UPLOAD = `const [host, seed, bytes] = process.argv.slice(1);
+/**
+ * Written for `node -e`: sends `bytes` made from `seed`, `pace` of them every 2 ms or all at once, ends, and prints their hash when the pod has
+ * them all.
+ */
+const UPLOAD = `const [host, seed, bytes, pace] = process.argv.slice(1);
   const c = require("crypto");
   const key = c.createHash("sha256").update(seed).digest();
   const data = c.createCipheriv("aes-256-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(+bytes));
   const s = require("net").connect({ port: 8080, host });
   s.resume(); s.on("error", (e) => { console.log(e.code); process.exit(1); });
-  s.write(data); s.end();
+  if (pace) { let at = 0; const go = setInterval(() => {
+      s.write(data.subarray(at, at += +pace)); if (at >= data.length) { clearInterval(go); s.end(); } }, 2);
+  } else { s.write(data); s.end(); }
   s.on("close", () => console.log(c.createHash("md5").update(data).digest("hex")));`;
 
 /** Written for `node -e`: as many segments of 64 bytes as can be sent in so many milliseconds. */
@@ -193,6 +198,71 @@ for (const who of ["root", "user"] as Who[]) {
       }
       assert.ok(last.lost > 0 && last.packets > 0, JSON.stringify(last));
       assert.equal(last.packets + last.lost, wanted, JSON.stringify(last));
+    },
+  );
+
+  test(
+    `${who}: a copy with a hole is reset and told, packets that were lost are counted, and the next connection has a copy again`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who, CABLE);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      const before = agent.children();
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      const [reader] = agent.children().filter((pid) => !before.includes(pid));
+      assert.ok(reader);
+      const client = clientOf(pod);
+      pod.run("nft", COUNT);
+      const [command = "", ...rest] = pod.inside(node(FLOOD, "198.18.9.1", "60000"), client);
+      const flood = spawn(command, rest, { stdio: ["ignore", "ignore", "inherit"] });
+      t.after(() => flood.kill("SIGKILL"));
+      await one.until("the first of it", () => (one.copies[0]?.bytes.length ?? 0) > 0);
+      pod.run("kill", "-STOP", String(reader));
+      const stopped = counted(pod);
+      // More than the ring holds.
+      while (counted(pod) < stopped + 120_000)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      pod.run("kill", "-CONT", String(reader));
+      await one.until("the end of the copy", () => one.copies[0]?.end !== "open");
+      assert.equal(one.copies[0]?.end, "ECONNABORTED");
+      const told = (what: string): number | undefined =>
+        one.notices.flatMap((each) =>
+          each.kind === "mirror-missed" && each.what === what ? [each.count] : [],
+        )[0];
+      await one.until("both to be told", () => told("hole") === 1 && (told("packets") ?? 0) > 0);
+      flood.kill("SIGKILL");
+      const hash = await run(pod.inside(node(UPLOAD, "198.18.9.1", "after", "100000"), client));
+      await one.until("a copy again", () => one.copies[1]?.end === "end");
+      assert.equal(hashOf(one.copies[1] as Copied), hash);
+    },
+  );
+
+  test(
+    `${who}: a session that takes nothing has its copy reset, the pod and other sessions go on`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who, CABLE);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const [slow, quick] = await Promise.all(
+        ["session-a", "session-b"].map((id) => Developer.join(agent, id)),
+      );
+      assert.ok(slow && quick);
+      slow.isSlow = true;
+      for (const { tunnel } of [slow, quick]) await tunnel.call("incoming.mirror", { port: 8080 });
+      const upload = node(UPLOAD, "198.18.9.1", "much", "50000000", "100000");
+      const hash = await run(pod.inside(upload, clientOf(pod)));
+      await quick.until("the whole copy", () => quick.copies[0]?.end === "end");
+      assert.equal(hashOf(quick.copies[0] as Copied), hash);
+      await slow.until("the end of its copy", () => slow.copies[0]?.end === "ENOBUFS");
+      assert.deepEqual(slow.notices, [
+        { kind: "mirror-missed", port: 8080, what: "limit", count: 1 },
+      ]);
+      assert.deepEqual(quick.notices, []);
     },
   );
 }

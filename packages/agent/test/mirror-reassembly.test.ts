@@ -252,6 +252,22 @@ test("memory has limits: behind holes, of one and of all, and of connections, th
   );
 });
 
+test("after packets were lost a connection of which nothing comes is given up, one that goes on without a hole is not", () => {
+  const { streams, missed, told, packet } = world();
+  for (const client of [1, 2]) {
+    packet(client, SYN, 0);
+    packet(client, ACK, 1, "a");
+  }
+  streams.packetsLost(1000);
+  packet(1, ACK, 2, "b", 2000);
+  packet(2, ACK, 1, "a", 2000);
+  streams.sweep(999 + STREAM_LIMITS.silentMs);
+  assert.deepEqual(missed, []);
+  streams.sweep(1000 + STREAM_LIMITS.silentMs);
+  assert.deepEqual(missed, ["8080 hole"]);
+  assert.equal(told.at(-1), "2 ECONNABORTED");
+});
+
 test("a port that is given up resets its copies", () => {
   const { streams, told, packet } = world();
   packet(1000, SYN, 0);
@@ -268,6 +284,7 @@ test("whatever packets say, memory stays within its limits, and what a copy is t
     pendingBytes: 3000,
     allPendingBytes: 20_000,
     holeMs: 50,
+    silentMs: 80,
     closedMs: 100,
   };
   for (let seed = 0; seed < 20; seed++) {
@@ -303,6 +320,7 @@ test("whatever packets say, memory stays within its limits, and what a copy is t
       const begins = flags === SYN ? random.below(2) : sequence;
       streams.packet({ ...ends, key, sequence: begins, flags, payload }, nowMs);
       if (random.below(100) === 0) streams.sweep(nowMs);
+      if (random.below(500) === 0) streams.packetsLost(nowMs);
       assert.ok(streams.count <= limits.streams);
       assert.ok(streams.pendingBytes >= 0 && streams.pendingBytes <= limits.allPendingBytes);
     }

@@ -2,8 +2,8 @@
 import type { Channel } from "@inpod/tunnel";
 import type { Sink } from "./streams.ts";
 
-/** Bytes of one copy that the tunnel has not taken yet. */
-const MAX_QUEUED = 8 * 1024 * 1024;
+/** Bytes of one copy that the tunnel has not taken yet: a large upload comes faster than most tunnels take it. */
+const MAX_QUEUED = 32 * 1024 * 1024;
 /** Smaller pieces are copied: else each would hold the whole chunk it came in. */
 const SMALL = 16 * 1024;
 

@@ -217,6 +217,7 @@ export class Mirror {
 
   #lostPackets(count: number): void {
     this.#log("packets-lost", { count });
+    this.#streams.packetsLost(performance.now());
     const all = new Set([...this.#watchers.values()].flatMap((watchers) => [...watchers]));
     for (const watcher of all) watcher.missed(0, "packets", count);
   }

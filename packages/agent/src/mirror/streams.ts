@@ -27,6 +27,11 @@ export interface StreamLimits {
   readonly allPendingBytes: number;
   /** A hole that no retransmission has filled by then stays one. */
   readonly holeMs: number;
+  /**
+   * Packets were lost, nobody knows of which connections, and so long nothing has come of one that was open then: its
+   * end may have been among them.
+   */
+  readonly silentMs: number;
   /** How long an ended connection is known: what its client repeats is no news. */
   readonly closedMs: number;
 }
@@ -37,6 +42,7 @@ export const STREAM_LIMITS: StreamLimits = {
   allPendingBytes: 16 * 1024 * 1024,
   // Linux repeats after 200 ms at least, then twice that, and so on: four losses of the same segment in a row.
   holeMs: 3000,
+  silentMs: 60_000,
   closedMs: 30_000,
 };
 
@@ -55,6 +61,8 @@ interface Stream {
   sink: Sink | undefined;
   seenMs: number;
   holeSinceMs: number | undefined;
+  /** Packets were lost then, and what has come since does not show whether of this one. */
+  lostAtMs: number | undefined;
 }
 
 export class Streams {
@@ -93,9 +101,17 @@ export class Streams {
   sweep(nowMs: number): void {
     for (const stream of this.#streams.values()) {
       const { holeSinceMs = nowMs, seenMs, state } = stream;
-      if (nowMs - holeSinceMs >= this.#limits.holeMs) this.#lose(stream, "hole");
+      const { lostAtMs = nowMs } = stream;
+      const isSilent = nowMs - lostAtMs >= this.#limits.silentMs;
+      if (nowMs - holeSinceMs >= this.#limits.holeMs || isSilent) this.#lose(stream, "hole");
       if (state === "closed" && nowMs - seenMs >= this.#limits.closedMs) this.#forget(stream);
     }
+  }
+
+  /** Packets found no room: of any connection. */
+  packetsLost(nowMs: number): void {
+    for (const stream of this.#streams.values())
+      if (stream.state === "new" || stream.state === "open") stream.lostAtMs = nowMs;
   }
 
   /** Of a port, or of all: copies are reset, and nothing of it is known any more. */
@@ -128,6 +144,7 @@ export class Streams {
       sink: undefined,
       seenMs: nowMs,
       holeSinceMs: undefined,
+      lostAtMs: undefined,
     };
     this.#streams.set(packet.key, stream);
     // TCP Fast Open (RFC 7413): what came with SYN stands right behind it.
@@ -164,6 +181,8 @@ export class Streams {
       this.#lose(stream, "hole");
       return;
     }
+    // Nothing is missing between this and the one before.
+    if (progress.pieces.length > 0) stream.lostAtMs = undefined;
     for (const piece of progress.pieces) this.#deliver(stream, piece);
     if (progress.isEnd) {
       this.#decide(stream, false);
@@ -230,6 +249,7 @@ export class Streams {
     stream.reassembly.clear();
     stream.head = Buffer.alloc(0);
     stream.holeSinceMs = undefined;
+    stream.lostAtMs = undefined;
   }
 
   #forget(stream: Stream): void {

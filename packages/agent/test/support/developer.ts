@@ -20,6 +20,8 @@ export interface Copied {
 export class Developer {
   readonly copies: Copied[] = [];
   readonly notices: AgentNotice[] = [];
+  /** Takes nothing of what comes, while it is true. */
+  isSlow = false;
   tunnel!: Tunnel;
   #wake = (): void => {};
 
@@ -40,7 +42,7 @@ export class Developer {
           developer.copies.push(copied);
           channel.onData = (bytes) => {
             copied.bytes += Buffer.from(bytes).toString("latin1");
-            channel.consumed(bytes.length);
+            if (!developer.isSlow) channel.consumed(bytes.length);
             developer.#wake();
           };
           channel.onEnd = () => {
@@ -62,10 +64,13 @@ export class Developer {
   }
 
   async until(what: string, isSo: () => boolean): Promise<void> {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + 20_000;
     while (!isSo()) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`not within 10 s: ${what}: ${JSON.stringify(this.copies)}`);
+      if (left <= 0) {
+        const ends = this.copies.map(({ bytes, end }) => `${bytes.length} bytes, ${end}`);
+        throw new Error(`not within 20 s: ${what}: ${ends.join("; ")}`);
+      }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#wake = () => {
