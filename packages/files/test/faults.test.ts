@@ -265,3 +265,27 @@ print("seen")
   assert.equal(await output(pod, "python3", "-c", seen), "seen\n");
   assert.ok(readdirSync(pod.folder).length > 0);
 });
+
+test("who stands in a directory stays there, whatever is told about its name", async (t) => {
+  const pod = await begun(t, (root) => {
+    mkdirSync(join(root, "d/e"), { recursive: true });
+    writeFileSync(join(root, "d/e/file"), "content");
+  });
+  const script = `
+import os, sys
+os.chdir("d/e")
+print(os.readlink("/proc/self/cwd"), open("file").read(), flush=True)
+sys.stdin.readline()
+for _ in range(100): os.stat("file"); os.stat("..")
+print(os.readlink("/proc/self/cwd"), open("file").read(), os.listdir("."), flush=True)
+`;
+  const { child, ended } = start(pod, ["python3", "-u", "-c", script]);
+  await once(child.stdout as NodeJS.ReadableStream, "data");
+  // Each lease is lost, and each name told again.
+  pod.agent.lose();
+  assert.match(await output({ ...pod, folder: "/" }, "ls", `/proc/self/fd/3${pod.folder}/d`), /e/);
+  child.stdin?.end("\n");
+  const { stdout, stderr } = await ended;
+  const where = `${pod.folder}/d/e content`;
+  assert.equal(stdout, `${where}\n${where} ['file']\n`, stderr);
+});

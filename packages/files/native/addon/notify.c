@@ -15,7 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MAX_QUEUED = 8192 };
+/* Twice as many as files are known: all of them may be told at once. */
+enum { MAX_QUEUED = 65536 };
 
 struct message {
   struct message *next;

@@ -20,6 +20,8 @@ const SWEEP_MS = 250;
 const KERNEL_TIMEOUT_SECONDS = 20;
 const MAX_BACKGROUND = 64;
 const SIGKILL = 9n;
+/** Of the notification about a name; from Linux 6.2 on. Older ones unlink the name from what is in use, too. */
+const EXPIRE_ONLY = 1;
 
 const WANTED = Object.values(Feature).reduce((all, bit) => all | (1n << BigInt(bit)), 0n);
 
@@ -238,10 +240,21 @@ export class FuseConnection {
     this.#notify(Notification.invalidateInode, message);
   }
 
-  invalidateName(parent: number, name: string): void {
+  /** The name is looked up again when it is used. Whoever stands in that directory, or has it open, goes on. */
+  expireName(parent: number, name: string): void {
+    this.#notifyName(parent, name, EXPIRE_ONLY);
+  }
+
+  /** The kernel gives the file up, unless somebody uses it. */
+  forgetName(parent: number, name: string): void {
+    this.#notifyName(parent, name, 0);
+  }
+
+  #notifyName(parent: number, name: string, flags: number): void {
     const message = Buffer.alloc(33 + name.length);
     putU64(message, 16, parent);
     message.writeUInt32LE(name.length, 24);
+    message.writeUInt32LE(flags, 28);
     message.write(name, 32, "latin1");
     this.#notify(Notification.invalidateEntry, message);
   }

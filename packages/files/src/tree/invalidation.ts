@@ -31,7 +31,7 @@ export class Invalidation {
       this.#nodes.expireListing(parent);
       parent.directory?.absent.delete(name);
       this.#nodes.expireAttributes(parent);
-      this.#kernel()?.invalidateName(parent.id, name);
+      this.#kernel()?.expireName(parent.id, name);
       this.#kernel()?.invalidateNode(parent.id, false);
     } else if (!node) {
       this.#nodes.changed(parent, true);
@@ -56,7 +56,7 @@ export class Invalidation {
     this.#nodes.loseLeases(node);
     this.#nodes.expire(node);
     this.#forgetBelow(node);
-    if (node.parent) this.#kernel()?.invalidateName(node.parent.id, node.name);
+    if (node.parent) this.#kernel()?.expireName(node.parent.id, node.name);
   }
 
   #forgetBelow(node: FileNode): void {
@@ -76,7 +76,9 @@ export class Invalidation {
   }
 
   #tell(node: FileNode): void {
-    this.#kernel()?.invalidateNode(node.id, node.writers === 0);
-    if (node.parent) this.#kernel()?.invalidateName(node.parent.id, node.name);
+    // Else its attributes come with its name.
+    const isInUse = node.handles > 0 || node.directory !== undefined;
+    if (isInUse) this.#kernel()?.invalidateNode(node.id, node.writers === 0);
+    if (node.parent) this.#kernel()?.expireName(node.parent.id, node.name);
   }
 }

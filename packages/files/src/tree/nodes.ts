@@ -15,7 +15,8 @@ export interface Asked {
 /** What the kernel is told when it should know less. */
 export interface Kernel {
   invalidateNode(node: number, withPages: boolean): void;
-  invalidateName(parent: number, name: string): void;
+  expireName(parent: number, name: string): void;
+  forgetName(parent: number, name: string): void;
 }
 
 export class Nodes {
@@ -315,7 +316,7 @@ export class Nodes {
       for (const child of node.directory?.children.values() ?? []) {
         if (asked <= 0) return;
         if (child.lookups === 0 || child.handles > 0 || child.directory?.children.size) continue;
-        this.kernel?.invalidateName(node.id, child.name);
+        this.kernel?.forgetName(node.id, child.name);
         asked--;
       }
     }
