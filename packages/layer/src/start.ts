@@ -68,7 +68,7 @@ export class PreparedTap {
   async start(options: StartOptions): Promise<RunningTree> {
     const { session, reporter } = options;
     const podFiles =
-      options.podRoot ?? snapshotServer({ tap: this.tap, files: session.targetFiles, reporter });
+      options.podRoot ?? snapshotServer({ tap: this.tap, files: session.files, reporter });
     try {
       return await this.#start(options, podFiles);
     } catch (error) {
@@ -162,7 +162,7 @@ const textOf = (environment: StartOptions["environment"]): Record<string, string
 async function podResolver(session: Session, config: LayerConfig): Promise<ResolverConfig> {
   if (!config.dns) return { nameservers: [], searchDomains: [] };
   try {
-    const { content } = await session.targetFiles.read("/etc/resolv.conf", MAX_RESOLV_CONF);
+    const { content } = await session.files.read("/etc/resolv.conf", MAX_RESOLV_CONF);
     return parseResolvConf(content.toString("latin1"));
   } catch {
     return parseResolvConf("");

@@ -1,134 +1,109 @@
-/** The target's files as a session asks for them: short-lived answers are kept, equal questions asked once. */
-import type { ByteString, FileStat } from "@inpod/protocol";
-import type { Tunnel } from "@inpod/tunnel";
+/** The target's files as a session asks for them, one at a time and without a file system. */
+import type { ByteString, FileAttributes, FileRecord } from "@inpod/protocol";
+import { MAX_RECORDS, MAX_TRANSFER } from "@inpod/protocol";
 import { TunnelFailure } from "@inpod/tunnel";
+import type { FileService } from "./file-service.ts";
 
-/** How old an answer may be. A program that starts asks for the same directories again and again. */
-const FRESH_MS = 1000;
-const MAX_KEPT = 4096;
-const DEADLINE_MS = 10_000;
-
-interface Kept {
-  readonly answer: Promise<unknown>;
-  untilMs: number;
-}
-
-/** Asks through the tunnel that there is; once more when it is lost before the answer. */
-export interface Asks {
-  ask<T>(question: (tunnel: Tunnel) => Promise<T>): Promise<T>;
-}
+/** Bytes of a content that comes with its name. */
+const INLINE = 64 * 1024;
+/** A file server of the same session chooses its own from the other half. */
+const FIRST_HANDLE = 0x8000_0000;
+const MAX_ENTRIES = 4096;
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+const S_IFDIR = 0o040000;
 
 export interface FileContent {
-  readonly stat: FileStat;
+  readonly attributes: FileAttributes;
   readonly content: Buffer;
 }
 
-export class SessionFiles {
-  readonly #link: Asks;
-  readonly #kept = new Map<string, Kept>();
+/** All of these reject with a TunnelError: the target's errno. */
+export class TargetFiles {
+  readonly #service: FileService;
+  #handles = 0;
 
-  constructor(link: Asks) {
-    this.#link = link;
+  constructor(service: FileService) {
+    this.#service = service;
   }
 
-  /** All of these reject with a TunnelError: the target's errno. */
-  stat(path: ByteString): Promise<FileStat> {
-    return this.#ask(`stat ${path}`, (tunnel) =>
-      tunnel.call("file.stat", { path, follow: true }, { timeoutMs: DEADLINE_MS }),
-    );
+  /**
+   * What stands on the way of `path`, links followed as the kernel would, with the content of a small file at its end
+   * if `withContent`. It ends with a "negative" where there is nothing.
+   */
+  async chain(path: ByteString, withContent = false): Promise<readonly FileRecord[]> {
+    const inlineLimit = withContent ? INLINE : 0;
+    const { records } = await this.#service.ask<"chain">({
+      op: "chain",
+      path,
+      inlineLimit,
+      maxBytes: MAX_RECORDS,
+    });
+    return records;
   }
 
-  lstat(path: ByteString): Promise<FileStat> {
-    return this.#ask(`lstat ${path}`, (tunnel) =>
-      tunnel.call("file.stat", { path, follow: false }, { timeoutMs: DEADLINE_MS }),
-    );
-  }
-
-  readlink(path: ByteString): Promise<ByteString> {
-    return this.#ask(`readlink ${path}`, async (tunnel) => {
-      const { target } = await tunnel.call("file.readlink", { path }, { timeoutMs: DEADLINE_MS });
-      return target;
+  /** A part of a directory's names, with paths that are relative to it. @param cookie 0, then the last answer's */
+  async list(
+    path: ByteString,
+    cookie: bigint,
+  ): Promise<{ readonly nextCookie: bigint; readonly records: readonly FileRecord[] }> {
+    return this.#service.ask<"list">({
+      op: "list",
+      path,
+      cookie,
+      maxEntries: MAX_ENTRIES,
+      maxBytes: MAX_RECORDS,
+      inlineLimit: 0,
     });
   }
 
-  access(path: ByteString, mode: number): Promise<void> {
-    return this.#ask(`access ${mode} ${path}`, async (tunnel) => {
-      await tunnel.call("file.access", { path, mode }, { timeoutMs: DEADLINE_MS });
-    });
+  async access(path: ByteString, mode: number): Promise<void> {
+    await this.#service.ask<"access">({ op: "access", path, mode });
   }
 
-  /** The content is never kept: it would be a secret in memory, and stale. EFBIG beyond `limitBytes`. */
-  read(path: ByteString, limitBytes: number): Promise<FileContent> {
-    return this.#link.ask((tunnel) => readFile(tunnel, path, limitBytes));
-  }
-
-  /** After the tunnel was lost nothing that is known counts. */
-  forget(): void {
-    this.#kept.clear();
-  }
-
-  #ask<T>(key: string, question: (tunnel: Tunnel) => Promise<T>): Promise<T> {
-    const now = performance.now();
-    const known = this.#kept.get(key);
-    if (known && known.untilMs > now) return known.answer as Promise<T>;
-    const answer = this.#link.ask(question);
-    const kept: Kept = { answer, untilMs: Number.POSITIVE_INFINITY };
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
-    if (this.#kept.size > MAX_KEPT) {
-      const [oldest] = this.#kept.keys();
-      if (oldest !== undefined) this.#kept.delete(oldest);
-    }
-    answer.then(
-      () => {
-        kept.untilMs = performance.now() + FRESH_MS;
-      },
-      (error: unknown) => {
-        // "There is no such file" is an answer; a lost tunnel is none.
-        const isAnswer =
-          error instanceof TunnelFailure && /^(ENOENT|ENOTDIR|EACCES|EINVAL)$/.test(error.errno);
-        kept.untilMs = isAnswer ? performance.now() + FRESH_MS : 0;
-      },
-    );
-    return answer;
-  }
-}
-
-async function readFile(
-  tunnel: Tunnel,
-  path: ByteString,
-  limitBytes: number,
-): Promise<FileContent> {
-  const channel = tunnel.open({ kind: "file", path, limitBytes });
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  const content = new Promise<Buffer>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      channel.reset("ETIMEDOUT");
-      reject(new TunnelFailure("ETIMEDOUT", "the file did not arrive within 10 s"));
-    }, DEADLINE_MS);
-    channel.onData = (bytes) => {
-      length += bytes.length;
-      if (length > limitBytes) {
-        channel.reset("EFBIG");
-        clearTimeout(timer);
-        reject(new TunnelFailure("EFBIG", "more than was asked for"));
-        return;
+  /**
+   * The content of a regular file from `offset` on, in parts of 1 MiB at most, each asked for when the one before was
+   * taken. `path` has no links.
+   * @throws TunnelError EFBIG beyond `limitBytes`
+   */
+  async *content(
+    path: ByteString,
+    offset: number,
+    limitBytes: number,
+  ): AsyncGenerator<Uint8Array, void, void> {
+    this.#handles = (this.#handles + 1) % FIRST_HANDLE;
+    const handle = FIRST_HANDLE + this.#handles;
+    await this.#service.ask<"open">({ op: "open", handle, path, flags: 0, mode: 0 });
+    try {
+      for (let at = offset; ; ) {
+        const { content } = await this.#service.ask<"read">({
+          op: "read",
+          handle,
+          offset: at,
+          size: MAX_TRANSFER,
+        });
+        at += content.length;
+        if (at - offset > limitBytes) throw new TunnelFailure("EFBIG", "a larger file");
+        if (content.length > 0) yield content;
+        if (content.length < MAX_TRANSFER) return;
       }
-      parts.push(bytes);
-      channel.consumed(bytes.length);
-    };
-    channel.onEnd = () => {
-      clearTimeout(timer);
-      channel.end();
-      resolve(Buffer.concat(parts));
-    };
-    channel.onReset = (errno, detail) => {
-      clearTimeout(timer);
-      reject(new TunnelFailure(errno, detail));
-    };
-  });
-  const [opened, whole] = await Promise.all([channel.opened, content]);
-  if (opened.kind !== "file") throw new TunnelFailure("EPROTO", "not a file");
-  return { stat: opened.stat, content: whole };
+    } finally {
+      this.#service.ask<"close">({ op: "close", handle }).catch(() => {});
+    }
+  }
+
+  /** The whole content of a file, links followed. EFBIG beyond `limitBytes`, EISDIR, ENXIO for what is no file. */
+  async read(path: ByteString, limitBytes: number): Promise<FileContent> {
+    const last = (await this.chain(path, true)).at(-1);
+    if (last?.kind !== "entry") throw new TunnelFailure("ENOENT", "no such file");
+    const { attributes, content } = last;
+    const type = attributes.mode & S_IFMT;
+    if (type === S_IFDIR) throw new TunnelFailure("EISDIR", "a directory");
+    if (type !== S_IFREG) throw new TunnelFailure("ENXIO", "not a regular file");
+    if (attributes.size > limitBytes) throw new TunnelFailure("EFBIG", "a larger file");
+    if (content) return { attributes, content: Buffer.from(content) };
+    const parts: Uint8Array[] = [];
+    for await (const part of this.content(last.path, 0, limitBytes)) parts.push(part);
+    return { attributes, content: Buffer.concat(parts) };
+  }
 }

@@ -51,8 +51,6 @@ export interface LinkParts {
    * @returns the ports that are stolen
    */
   readonly restore: (tunnel: Tunnel) => Promise<readonly number[]>;
-  /** A tunnel is lost: answers that came through it may be old. */
-  readonly onLost: () => void;
 }
 
 export class Link {
@@ -230,7 +228,6 @@ export class Link {
     this.#current = tunnel;
     void tunnel.closed.then(({ why }) => {
       this.#current = undefined;
-      this.#parts.onLost();
       if (this.#ending) {
         this.#next = failed("the session has ended");
         return;

@@ -6,12 +6,11 @@ import { MAX_OWNER } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
 import { TunnelFailure } from "@inpod/tunnel";
 import { FileService } from "./file-service.ts";
-import { SessionFiles } from "./files.ts";
+import { TargetFiles } from "./files.ts";
 import { type FilesLink, filesLink } from "./files-link.ts";
 import type { SessionOptions } from "./link.ts";
 import { isLost, Link } from "./link.ts";
 import { Lives } from "./lives.ts";
-import { TargetFiles } from "./target-files.ts";
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 2000;
@@ -70,8 +69,7 @@ export class Session {
   readonly #released = new Set<number>();
   #isPaused = false;
   readonly #lives: Lives;
-  readonly files: SessionFiles;
-  readonly targetFiles: TargetFiles;
+  readonly files: TargetFiles;
   /** For who serves the target's files as a file system. */
   readonly filesLink: FilesLink;
   /** Resolves with the reason when there will be no tunnel any more; never when the session was ended by us. */
@@ -85,20 +83,12 @@ export class Session {
         onNotice: (notice) => this.#noticed(notice),
       },
       restore: (tunnel) => this.#restore(tunnel),
-      onLost: () => this.files.forget(),
     });
-    this.files = new SessionFiles(this.#link);
     this.filesLink = filesLink(() => this.#link.nextTunnel());
-    this.targetFiles = new TargetFiles(new FileService(this.filesLink));
+    this.files = new TargetFiles(new FileService(this.filesLink));
     this.#lives = new Lives({
-      onNext: (changed) => {
-        this.files.forget();
-        options.onEvent({ kind: "target-back", changed });
-      },
-      onOther: (hostname, changed) => {
-        this.files.forget();
-        options.onEvent({ kind: "target-moved", hostname, changed });
-      },
+      onNext: (changed) => options.onEvent({ kind: "target-back", changed }),
+      onOther: (hostname, changed) => options.onEvent({ kind: "target-moved", hostname, changed }),
     });
     this.lost = this.#link.lost;
   }
@@ -272,7 +262,6 @@ export class Session {
   #noticed(notice: AgentNotice): void {
     if (notice.kind === "steal-lost" || notice.kind === "mirror-lost")
       this.#taken.delete(notice.port);
-    if (notice.kind === "target-gone") this.files.forget();
     this.#options.onEvent(notice);
   }
 

@@ -1,130 +1,196 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { TunnelFailure } from "@inpod/tunnel";
-import { begun, errnoOf, STAT } from "./support.ts";
+import { once } from "node:events";
+import { type TestContext, test } from "node:test";
+import {
+  encodeFileAnswer,
+  encodeFileEvent,
+  encodeFileFailure,
+  type FileAttributes,
+  type FileRequest,
+  MAX_REQUEST,
+  MessageCutter,
+  parseFileRequest,
+} from "@inpod/protocol";
+import type { IncomingChannel } from "@inpod/tunnel";
+import { begun, errnoOf, type TestAgent } from "./support.ts";
 
-const enoent = (): never => {
-  throw new TunnelFailure("ENOENT", "no such file");
+const ATTRIBUTES: FileAttributes = {
+  mode: 0o100644,
+  nlink: 1,
+  uid: 0,
+  gid: 0,
+  blksize: 4096,
+  flags: 0,
+  size: 5,
+  ino: 42n,
+  dev: 1n,
+  rdev: 0n,
+  blocks: 8,
+  atimeNs: 1n,
+  mtimeNs: 2n,
+  ctimeNs: 3n,
 };
 
-test("an answer is kept for one second", async (t) => {
-  const { agent, session } = await begun(t);
-  let nowMs = 0;
-  t.mock.method(performance, "now", () => nowMs);
-  for (nowMs of [0, 500, 999]) assert.deepEqual(await session.files.stat("/etc/hosts"), STAT);
-  assert.deepEqual(agent.asked.slice(1), ["file.stat /etc/hosts"]);
-  nowMs = 1000;
-  await session.files.stat("/etc/hosts");
-  assert.equal(agent.asked.length, 3);
-});
+type Answer = (id: number, request: FileRequest, channel: IncomingChannel) => void;
 
-test("stat, lstat, access and readlink of one path are different questions, and so are access's modes", async (t) => {
-  const { agent, session } = await begun(t);
-  agent.answers["file.readlink"] = () => ({ target: "/run" });
-  const { files } = session;
-  await Promise.all([files.stat("/a"), files.lstat("/a"), files.access("/a", 4)]);
-  await Promise.all([files.access("/a", 2), files.readlink("/a")]);
-  assert.equal(agent.asked.length, 6);
-});
-
-test("that there is no file is an answer, and kept", async (t) => {
-  const { agent, session } = await begun(t);
-  agent.answers["file.stat"] = enoent;
-  assert.equal(await errnoOf(session.files.stat("/no")), "ENOENT");
-  assert.equal(await errnoOf(session.files.stat("/no")), "ENOENT");
-  assert.equal(agent.asked.length, 2);
-});
-
-test("a failure that is no answer is asked again", async (t) => {
-  const { agent, session } = await begun(t);
-  agent.answers["file.stat"] = () => {
-    throw new TunnelFailure("EIO", "bug");
-  };
-  assert.equal(await errnoOf(session.files.stat("/a")), "EIO");
-  assert.equal(await errnoOf(session.files.stat("/a")), "EIO");
-  assert.equal(agent.asked.length, 3);
-});
-
-test("equal questions under way are asked once", async (t) => {
-  const { agent, session } = await begun(t);
-  const stats = await Promise.all(Array.from({ length: 20 }, () => session.files.stat("/a")));
-  assert.equal(stats.length, 20);
-  assert.equal(agent.asked.length, 2);
-});
-
-test("after a redial nothing that was known counts", async (t) => {
-  const { agent, session, watched } = await begun(t);
-  await session.files.stat("/a");
-  const resumed = watched.next("resumed");
-  agent.cut();
-  await resumed;
-  await session.files.stat("/a");
-  assert.equal(agent.asked.filter((asked) => asked === "file.stat /a").length, 2);
-});
-
-test("a content is read with its stat, in as many parts as it comes, and never kept", async (t) => {
-  const { agent, session } = await begun(t);
-  let reads = 0;
+/** Takes streams of files; what is asked on them is answered by the function that it returns with. */
+function serve(agent: TestAgent, answer: Answer): { asked: string[]; streams: IncomingChannel[] } {
+  const served = { asked: [] as string[], streams: [] as IncomingChannel[] };
   agent.onStream = (channel) => {
-    assert.equal(channel.header.kind, "file");
-    reads++;
-    channel.accept({ kind: "file", stat: STAT });
-    channel.write(Buffer.from("he"));
-    channel.write(Buffer.from("llo"));
-    channel.end();
+    assert.equal(channel.header.kind, "files");
+    served.streams.push(channel);
+    const messages = new MessageCutter(MAX_REQUEST);
+    channel.onData = (bytes) => {
+      for (const message of messages.push(bytes)) {
+        const { id, request } = parseFileRequest(message);
+        served.asked.push("path" in request ? `${request.op} ${request.path}` : request.op);
+        answer(id, request, channel);
+      }
+      channel.consumed(bytes.length);
+    };
+    channel.accept({ kind: "files", isReadOnly: false });
   };
-  for (let i = 0; i < 2; i++) {
-    const { stat, content } = await session.files.read("/etc/hosts", 100);
-    assert.deepEqual([stat, content.toString()], [STAT, "hello"]);
-  }
-  assert.equal(reads, 2);
-});
+  return served;
+}
 
-test("a content larger than the first window arrives whole, an empty one is empty", async (t) => {
-  const { agent, session } = await begun(t);
-  for (const size of [3_000_000, 0]) {
-    agent.onStream = (channel) => {
-      channel.accept({ kind: "file", stat: { ...STAT, size } });
-      channel.write(Buffer.alloc(size, 7));
-      channel.end();
-    };
-    assert.equal((await session.files.read("/data", 4_000_000)).content.length, size);
-  }
-});
-
-test("beyond the limit it is EFBIG, also when the agent sends more than was asked for", async (t) => {
-  const { agent, session } = await begun(t);
-  agent.onStream = (channel) => channel.reset("EFBIG");
-  assert.equal(await errnoOf(session.files.read("/data", 10)), "EFBIG");
-  const told = new Promise<string>((resolve) => {
-    agent.onStream = (channel) => {
-      channel.accept({ kind: "file", stat: STAT });
-      channel.onReset = resolve;
-      channel.write(Buffer.alloc(11));
-    };
+const found = (id: number, path: string, content?: Uint8Array): Uint8Array =>
+  encodeFileAnswer(id, "chain", {
+    records: [{ kind: "entry", path, attributes: ATTRIBUTES, content }],
   });
-  assert.equal(await errnoOf(session.files.read("/data", 10)), "EFBIG");
-  assert.equal(await told, "EFBIG");
+
+async function answering(t: TestContext, answer: Answer) {
+  const { agent, session, watched } = await begun(t);
+  return { agent, session, watched, ...serve(agent, answer) };
+}
+
+test("questions go over one stream, and their answers may come in any order", async (t) => {
+  const waiting: (() => void)[] = [];
+  const { session, streams } = await answering(t, (id, request, channel) => {
+    const path = request.op === "chain" ? request.path : "";
+    waiting.push(() => channel.write(found(id, path)));
+    if (waiting.length === 3) for (const answer of waiting.reverse()) answer();
+  });
+  const all = await Promise.all(["/a", "/b", "/c"].map((path) => session.files.chain(path)));
+  assert.deepEqual(
+    all.map((records) => records[0]?.path),
+    ["/a", "/b", "/c"],
+  );
+  assert.equal(streams.length, 1);
 });
 
-test("a content that stops coming is given up after 10 s, and the agent is told", async (t) => {
-  const { agent, session } = await begun(t);
+test("an errno of the target arrives as it is, an event that nobody asked for is nothing", async (t) => {
+  const { session } = await answering(t, (id, _, channel) => {
+    channel.write(encodeFileEvent({ kind: "leases-lost" }));
+    channel.write(encodeFileFailure(id, 13));
+  });
+  assert.equal(await errnoOf(session.files.access("/a", 4)), "EACCES");
+});
+
+test("a small content comes with its name, a larger one in parts, and none beyond the limit", async (t) => {
+  const large = Buffer.alloc(2_500_000, "x");
+  const { session, asked } = await answering(t, (id, request, channel) => {
+    switch (request.op) {
+      case "chain":
+        channel.write(
+          request.path === "/small"
+            ? found(id, "/small", Buffer.from("hello"))
+            : found(id, "/large"),
+        );
+        return;
+      case "open":
+        channel.write(encodeFileAnswer(id, "open", { attributes: ATTRIBUTES }));
+        return;
+      case "read": {
+        const content = large.subarray(request.offset, request.offset + request.size);
+        channel.write(encodeFileAnswer(id, "read", { content }));
+        return;
+      }
+      default:
+        channel.write(encodeFileAnswer(id, "close", {}));
+    }
+  });
+  const { files } = session;
+  assert.equal((await files.read("/small", 100)).content.toString(), "hello");
+  assert.deepEqual(asked, ["chain /small"]);
+  assert.ok((await files.read("/large", 3_000_000)).content.equals(large));
+  assert.deepEqual(asked.slice(1, 6), ["chain /large", "open /large", "read", "read", "read"]);
+  assert.equal(await errnoOf(files.read("/large", 1_000_000)), "EFBIG");
+  assert.equal(await errnoOf(files.read("/small", 4)), "EFBIG");
+});
+
+test("a tunnel that is cut before the answer: the question is asked again over the next one", async (t) => {
+  let answers = 0;
+  const { agent, session, asked } = await answering(t, (id, _, channel) => {
+    if (++answers === 1) agent.cut();
+    else channel.write(found(id, "/a"));
+  });
+  assert.equal((await session.files.chain("/a")).length, 1);
+  assert.deepEqual(asked, ["chain /a", "chain /a"]);
+});
+
+test("a container that ended is ESTALE, and what is asked after it reaches the next one", async (t) => {
+  let isNew = false;
+  const { session, streams } = await answering(t, (id, _, channel) => {
+    if (isNew) channel.write(found(id, "/a"));
+    else channel.reset("ESTALE");
+  });
+  assert.equal(await errnoOf(session.files.chain("/a")), "ESTALE");
+  isNew = true;
+  assert.equal((await session.files.chain("/a")).length, 1);
+  assert.equal(streams.length, 2);
+});
+
+test("an answer that never comes is given up after 10 s, one that is none ends the stream", async (t) => {
+  const { agent, session, streams } = await answering(t, () => {});
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  let arrived: () => void = () => {};
-  const part = new Promise<void>((resolve) => {
-    arrived = resolve;
-  });
-  const told = new Promise<string>((resolve) => {
-    agent.onStream = (channel) => {
-      channel.accept({ kind: "file", stat: STAT });
-      channel.write(Buffer.from("he"));
-      channel.onReset = resolve;
-      arrived();
-    };
-  });
-  const failed = errnoOf(session.files.read("/data", 10));
-  await part;
+  const arrived = once(agent.events, "files");
+  const { onStream } = agent;
+  agent.onStream = (channel) => {
+    onStream(channel);
+    agent.events.emit("files");
+  };
+  const late = errnoOf(session.files.chain("/a"));
+  await arrived;
   t.mock.timers.tick(10_000);
-  assert.equal(await failed, "ETIMEDOUT");
-  assert.equal(await told, "ETIMEDOUT");
+  assert.equal(await late, "ETIMEDOUT");
+  t.mock.timers.reset();
+  const told = new Promise<string>((resolve) => {
+    for (const stream of streams) stream.onReset = resolve;
+  });
+  streams[0]?.write(Buffer.from([1, 0, 0, 0, 0]));
+  assert.equal(await told, "EPROTO");
+});
+
+test("the link opens as many streams as are asked for, after a loss over the next tunnel, and waits for it", async (t) => {
+  const { agent, session, watched, streams } = await answering(t, () => {});
+  const [control] = await Promise.all([
+    session.filesLink.open("control"),
+    session.filesLink.open("bulk"),
+  ]);
+  assert.equal(streams.length, 2);
+  const reset = new Promise<string>((resolve) => {
+    control.onReset = resolve;
+  });
+  const lost = watched.next("tunnel-lost");
+  let dial = (): void => {};
+  agent.beforeDial = () =>
+    new Promise((resolve) => {
+      dial = resolve;
+    });
+  const redialled = once(agent.events, "dialled");
+  agent.cut();
+  assert.equal(await reset, "ECONNRESET");
+  await lost;
+  const next = session.filesLink.open("control");
+  await redialled;
+  assert.equal(streams.length, 2);
+  dial();
+  (await next).reset("ECANCELED");
+  assert.equal(streams.length, 3);
+});
+
+test("without any further tunnel the link says so", async (t) => {
+  const { session } = await begun(t);
+  await session.end();
+  assert.equal(await errnoOf(session.filesLink.open("control")), "ECONNRESET");
 });

@@ -3,7 +3,7 @@ import { EventEmitter, once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer } from "node:net";
 import type { TestContext } from "node:test";
-import type { AgentMethod, FileStat, SessionEvent, TargetDescription } from "@inpod/protocol";
+import type { AgentMethod, SessionEvent, TargetDescription } from "@inpod/protocol";
 import type { IncomingChannel, Tunnel } from "@inpod/tunnel";
 import { acceptTunnel, TunnelFailure } from "@inpod/tunnel";
 import type { SessionOptions } from "../src/index.ts";
@@ -16,22 +16,6 @@ export const TARGET: TargetDescription = {
   uid: 1000,
   gid: 1000,
   missing: {},
-};
-
-export const STAT: FileStat = {
-  mode: 0o100644,
-  size: 5,
-  ino: "42",
-  dev: "1",
-  nlink: 1,
-  uid: 0,
-  gid: 0,
-  rdev: "0",
-  blksize: 4096,
-  blocks: 8,
-  atimeNs: "1",
-  mtimeNs: "2",
-  ctimeNs: "3",
 };
 
 type Answer = (params: unknown) => unknown;
@@ -97,7 +81,7 @@ export class TestAgent {
     const answer = this.answers[method];
     if (answer) return answer(params);
     if (method === "end") return { others: 0 };
-    return method === "describe" ? TARGET : method === "file.stat" ? STAT : {};
+    return method === "describe" ? TARGET : {};
   }
 
   dial = async (signal: AbortSignal): Promise<Socket> => {
@@ -170,3 +154,7 @@ export const errnoOf = (promise: Promise<unknown>): Promise<string> =>
     () => "none",
     (error: unknown) => (error instanceof TunnelFailure ? error.errno : String(error)),
   );
+
+/** Asks the agent, and nothing is changed by it; again when the tunnel is lost before the answer. */
+export const ask = (session: Session): Promise<void> =>
+  session.admit("a".repeat(32), newSessionKey().publicKey, "somebody");

@@ -153,7 +153,7 @@ export class FileServers implements PodRoot {
       const session = await this.#session;
       for (;;) {
         await delay(LOOK_AGAIN_MS, undefined, { signal: this.#stop.signal });
-        const isThere = await session.targetFiles.chain("/").then(
+        const isThere = await session.files.chain("/").then(
           () => true,
           () => false,
         );
