@@ -231,9 +231,9 @@ export class Agent {
   }
 
   /** The real agent, dist/agent.js; `dial` it. */
-  static async serve(who: Who, pod: Pod, args: string[]): Promise<Agent> {
+  static async serve(who: Who, pod: Pod, args: string[], how: How = {}): Promise<Agent> {
     const program = [join(root, "dist/agent.js"), ...args];
-    return Agent.start(who, pod, [], { program });
+    return Agent.start(who, pod, [], { ...how, program });
   }
 
   dial(): Socket {
