@@ -12,6 +12,7 @@ import {
   requestOfHttp2,
   Subject,
 } from "../src/index.ts";
+import { Random } from "./support/random.ts";
 
 function request(line: string, headers: Readonly<Record<string, string>> = {}): RequestFacts {
   const [method = "", target = ""] = line.split(" ");
@@ -295,4 +296,57 @@ test("each filter has its line for people, and is read again as it was", () => {
     any_of: Array.from({ length: 20 }, (_, i) => ({ path: { exact: `/long/${i}` } })),
   };
   assert.equal(describeFilter(parseFilter(long)).length, 200);
+});
+
+test("whatever comes instead of a filter is refused as a filter, or is one that can be asked", () => {
+  const random = new Random(41);
+  const keys = [
+    "header",
+    "header_filter",
+    "path",
+    "method",
+    "body",
+    "header_jq",
+    "all_of",
+    "any_of",
+  ];
+  const words = [
+    "none_of",
+    "name",
+    "exact",
+    "prefix",
+    "matches",
+    "query",
+    "json",
+    "$.a",
+    "^x: y",
+    "(",
+  ];
+  const value = (depth: number): unknown => {
+    const form = random.below(depth === 0 ? 4 : 7);
+    if (form < 2)
+      return random.pick([...words, ...keys, "", "^(?!a)b", "a{1000}", "$..*", ".", "[["]);
+    if (form === 2) return random.pick([0, -1, 1e9, true, false, null, undefined]);
+    if (form < 4) return {};
+    const inner = () => value(depth - 1);
+    if (form === 4) return Array.from({ length: random.below(3) }, inner);
+    const pick = () => random.pick([...keys, ...words, "__proto__", "constructor", "ports"]);
+    return Object.fromEntries(Array.from({ length: 1 + random.below(2) }, () => [pick(), inner()]));
+  };
+  let count = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const given = value(4);
+    try {
+      const spec = parseFilter(given);
+      const filter = compileFilter(spec);
+      filter.matches(new Subject(me));
+      filter.matchesWithBody(new Subject(me, fromLatin1('{"a": [1, {"b": "x"}]}')));
+      assert.deepEqual(parseFilter(renderFilter(spec)), spec);
+      describeFilter(spec);
+      count += 1;
+    } catch (error) {
+      assert.ok(error instanceof FilterError, `${JSON.stringify(given)}: ${error}`);
+    }
+  }
+  assert.ok(count > 100, `${count}`);
 });
