@@ -103,6 +103,7 @@ for (const who of ["root", "user"] as Who[]) {
       assert.match(status, /^CapPrm:\s+0+$/m);
       assert.match(status, /^CapEff:\s+0+$/m);
       assert.match(status, /^NoNewPrivs:\s+1$/m);
+      assert.match(status, /^Seccomp:\s+2$/m);
       const client = pod.connect();
       await client.ask();
       await one.copyOf("x");

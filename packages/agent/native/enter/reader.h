@@ -1,5 +1,5 @@
-// The reader of captured packets: a child without any right, whose input is foreign bytes. It looks into none of
-// them: what the kernel has put into its rings goes to Node as it is.
+// The reader of captured packets: a child without any right, and with four system calls, whose input is foreign bytes.
+// It looks into none of them: what the kernel has put into its rings goes to Node as it is.
 //
 // Stream to Node, integers little-endian:
 //   record: u32 length of the rest · u8 kind · u8 flags · u16 0 · payload
