@@ -51,6 +51,17 @@ static bool is_within(const char *path, const char *base, size_t length) {
 }
 
 /*
+ * The kernel says so of each directory that it no longer finds by its name, and a file server has it forget names whenever
+ * something changed in the pod. Whether the directory is there still is seen when something is looked up below it.
+ */
+static size_t without_deleted(char *path) {
+  static const char deleted[] = " (deleted)";
+  size_t length = strlen(path), end = sizeof deleted - 1;
+  if (length > end && strcmp(path + length - end, deleted) == 0) path[length -= end] = 0;
+  return length;
+}
+
+/*
  * /proc/TID/cwd or /proc/TID/fd/N into `base`; its length, or -errno. Of a directory of the pod the kernel tells just the
  * pod's path: a detached mount is the root of all paths in it.
  */
@@ -63,7 +74,7 @@ static ssize_t read_base(const struct path_work *work, int directory, char *base
   base[length] = 0;
   if (base[0] != '/') return -ENOTDIR; /* a pipe, a memfd: the kernel knows what to say */
   *is_remote = remote_is_entered() && remote_is_below(link, base);
-  return (ssize_t)strlen(base);
+  return (ssize_t)(*is_remote ? without_deleted(base) : strlen(base));
 }
 
 /* Below the pod's own directories only what the user himself says is not the pod's. */

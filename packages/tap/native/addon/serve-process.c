@@ -15,13 +15,11 @@ enum { TRIES = 200, PAUSE_MS = 5 };
 
 /* The kernel's own answer would be "(unreachable)/…", which libraries take for an error. */
 void serve_getcwd(const struct path_work *work, struct outcome *outcome) {
-  static const char gone[] = " (deleted)";
-  size_t length = strlen(work->place.path) + 1, room = (size_t)work->args[1];
-  bool is_gone = length > sizeof gone && strcmp(work->place.path + length - sizeof gone, gone) == 0;
-  if (is_gone || length > room) {
-    outcome->error = is_gone ? ENOENT : ERANGE;
-    return;
-  }
+  size_t length = strlen(work->place.path) + 1;
+  int fd = serve_path(work); /* is it there still? */
+  if (fd < 0 || length > (size_t)work->args[1]) outcome->error = fd < 0 ? -fd : ERANGE;
+  if (fd >= 0) close(fd);
+  if (outcome->error) return;
   outcome->answer = work->place.path;
   outcome->length = length;
   outcome->to = work->args[0];
