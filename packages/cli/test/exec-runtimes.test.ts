@@ -73,10 +73,10 @@ before(async () => {
   for (const kind of POD_KINDS) {
     pods.set(kind, await startOtherPod(sandbox, kind, folder, twins));
   }
-  // Without fallback what the pod lacks is not there, unless a rule says that it is this machine's.
+  // What the pod lacks is not there, and what is written is the pod's, unless a rule says that it is this machine's.
   await writeFile(
-    join(folder, "no-fallback.json"),
-    '{ "feature": { "fs": { "fallback": false } } }',
+    join(folder, "strict.json"),
+    '{ "feature": { "fs": { "mode": "write", "fallback": false } } }',
   );
 });
 after(async () => {
@@ -104,7 +104,7 @@ async function compare(
     );
   assert.ok(lines.length > 0);
   const inpod = [process.execPath, CLI, "exec", "-t", `process/${pods.get(pod)}`];
-  if (pod === "distroless") inpod.push("-f", join(folder, "no-fallback.json"));
+  if (pod === "distroless") inpod.push("-f", join(folder, "strict.json"));
   inpod.push("--");
   const program = ["sh", "-c", lines.join("\n")];
   const both = `${quoted([...inpod, ...program])}; echo "${MARK}"; ${quoted(program)}`;
