@@ -129,7 +129,7 @@ for (const [line, prefix] of [
 }
 
 test("variables name toolchains, lists of them, and files; nonsense in them claims nothing", (t) => {
-  const { view } = makeTree(t, ["p/"]);
+  const { root, view } = makeTree(t, ["p/", "bin/"]);
   const facts = gatherFacts(
     view("p", {
       GOPATH: "/root/go:/work/go",
@@ -138,7 +138,7 @@ test("variables name toolchains, lists of them, and files; nonsense in them clai
       GOROOT: "/",
       JAVA_HOME: "jdk",
       RUSTUP_HOME: "",
-      PATH: ".:/:/data/tools/../bin::relative",
+      PATH: `.:/:${root}/p/../bin::relative:${root}/none`,
       HOME: "/",
       XDG_RUNTIME_DIR: "/run/user/1000",
       TMPDIR: "/scratch",
@@ -148,7 +148,7 @@ test("variables name toolchains, lists of them, and files; nonsense in them clai
     facts.toolchains.map(({ path }) => path),
     ["/root/go", "/work/go", "/opt/cargo", "/srv/ca.pem"],
   );
-  assert.deepEqual(facts.pathDirectories, ["/data/bin"]);
+  assert.deepEqual(facts.pathDirectories, [join(root, "bin")]);
   assert.equal(facts.home, null);
   assert.equal(facts.runtimeDirectory, "/run/user/1000");
   assert.equal(facts.tempDirectory, "/scratch");

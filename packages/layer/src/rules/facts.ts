@@ -133,11 +133,13 @@ function absolute(path: string | undefined): string | undefined {
 const toBytes = (path: string | undefined): ByteString | null =>
   path === undefined ? null : textToBytes(path);
 
-function pathEntries({ env, realpath }: MachineView): string[] {
+/** Those that are there: above one that is not, /app may be a directory that only the pod has. */
+function pathEntries({ env, exists, realpath }: MachineView): string[] {
   const entries = (env.PATH ?? "").split(":").slice(0, MAX_PATH_ENTRIES);
   const found = entries.flatMap((entry) => {
     const path = absolute(entry);
-    return path === undefined ? [] : [path, absolute(realpath(path)) ?? path];
+    if (path === undefined || !exists(path)) return [];
+    return [path, absolute(realpath(path)) ?? path];
   });
   return [...new Set(found)];
 }
