@@ -3,8 +3,9 @@
  * and the answers. Policy is in the tables; TypeScript fills them (../../src/index.ts).
  *
  * Rules of the house:
- *  - receiving threads never block: what may wait goes to the pool or to epoll;
- *  - only pool threads write the user's memory, and the JS thread never touches it;
+ *  - there is always a thread that receives: what may wait goes to the pool or to epoll, or the thread that received it
+ *    is replaced before (receive_may_block);
+ *  - the JS thread never touches the user's memory, nor a descriptor that may be a file of the pod's;
  *  - every call that is held has a deadline and a default answer;
  *  - after acting on a call it is never continued natively: not by us, and not by the keeper, which is told before
  *    (kept_acting).
