@@ -132,4 +132,22 @@ for (const who of ["root", "user"] as Who[]) {
     await gone(reader);
     assert.equal(await pod.once(), "pod");
   });
+
+  test(
+    `${who}: what the target's owners forbid is refused by the agent, whatever a session asks`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, [...ARGS, "--policy", "no-mirror"]);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-a");
+      await assert.rejects(one.tunnel.call("incoming.mirror", { port: 8080 }), {
+        errno: "EPERM",
+        message: "inpod.dev/policy of the target says no-mirror",
+      });
+      await one.tunnel.call("incoming.steal", { port: 8080 });
+      await one.tunnel.call("end", {});
+    },
+  );
 }
