@@ -13,7 +13,7 @@
  * cannot be passed on untouched to several destinations, and a decoder of our own would gain nothing. Requests
  * of it come to the filters by `requestOfHttp2`.
  */
-export { fromLatin1, latin1 } from "./bytes.ts";
+export { fromLatin1, latin1, Unread } from "./bytes.ts";
 export { type Detection, Detector, HTTP2_PREFACE } from "./detect.ts";
 export { describeFilter } from "./filter/describe.ts";
 export { type Answer, compileFilter, type Filter } from "./filter/filter.ts";

@@ -433,6 +433,27 @@ test("a client that ends inside a head is the pod's to answer", () => {
   ]);
 });
 
+test("an upstream that is open already is used, and one that nobody needs is ended in the end", () => {
+  const opened = () =>
+    new Splitter<Destination>({
+      fallback: "pod",
+      route,
+      routeWithBody: () => "pod",
+      opened: "pod",
+    });
+  assert.deepEqual(lines(apply(opened(), ["client", get("/1")])), [sent(1, get("/1"))]);
+  const mine = opened();
+  assert.deepEqual(lines(apply(mine, ["client", get("/1", MINE)])), [
+    "open 2 mine",
+    sent(2, get("/1", MINE)),
+  ]);
+  assert.deepEqual(lines(apply(mine, ["answer", 2, ok("x")])), [replied(ok("x"))]);
+  assert.deepEqual(lines(apply(mine, ["client-end"])), ["end 1", "end 2"]);
+  const alone = opened();
+  apply(alone, ["client", get("/1", MINE)]);
+  assert.deepEqual(lines(apply(alone, ["end", 1])), ["end 1"]);
+});
+
 test("a client that is reset resets everything", () => {
   play([
     when(["client", get("/1")], "open 1 pod", sent(1, get("/1"))),

@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import { type Command, Detector, type Routes, Splitter } from "@inpod/http";
 import { type Passage, Raw } from "./raw.ts";
+import { Silent } from "./silent.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
 
 /** So long a server that speaks first is kept waiting. */
@@ -37,17 +38,22 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     client.off("end", onEnd);
     client.off("close", onClose);
     const { rest } = parts.routes();
-    const passage =
-      kind === "http1"
-        ? new Splitter<D>({
-            fallback: rest,
-            route: (request) => parts.routes().route(request),
-            routeWithBody: (request, body) => parts.routes().routeWithBody(request, body),
-          })
-        : new Raw(rest);
-    if (kind !== "http1") parts.onRaw(rest, kind);
-    const bytes = Buffer.concat(early);
-    new Connection(client, passage, parts).start(bytes);
+    const split = (opened?: D): Passage<D> =>
+      new Splitter<D>({
+        fallback: rest,
+        route: (request) => parts.routes().route(request),
+        routeWithBody: (request, body) => parts.routes().routeWithBody(request, body),
+        ...(opened === undefined ? {} : { opened }),
+      });
+    const onRaw = (why: string): void => parts.onRaw(rest, why);
+    let passage: Passage<D>;
+    if (kind === "http1") passage = split();
+    else if (kind === "silent") passage = new Silent({ to: rest, split: () => split(rest), onRaw });
+    else {
+      passage = new Raw(rest);
+      onRaw(kind);
+    }
+    new Connection(client, passage, parts).start(Buffer.concat(early));
   };
   const onData = (bytes: Buffer): void => {
     early.push(bytes);

@@ -24,8 +24,10 @@ export class Raw<D> implements Passage<D> {
   readonly wantsClientBytes = true;
   readonly isWaitingForBody = false;
 
-  constructor(to: D) {
+  /** @param isOpen upstream 1 is, to `to` */
+  constructor(to: D, isOpen = false) {
     this.#to = to;
+    this.#isOpen = isOpen;
   }
 
   get isOver(): boolean {

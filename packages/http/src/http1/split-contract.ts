@@ -23,6 +23,8 @@ export interface SplitterOptions<D> {
   route(request: RequestHead): D | "needs-body";
   /** @param body without chunk sizes; undefined: it is too long, or did not come in time */
   routeWithBody(request: RequestHead, body: Uint8Array | undefined): D;
+  /** To whom upstream 1 is open already; nothing was said there yet. */
+  readonly opened?: D;
   /** Bytes of a body that is waited for, chunk sizes included. */
   readonly bodyLimitBytes?: number;
 }

@@ -48,6 +48,7 @@ export class Splitter<D> {
 
   constructor(options: SplitterOptions<D>) {
     this.#options = options;
+    if (options.opened !== undefined) this.#add(options.opened);
   }
 
   /** false: the edge should stop reading from the client. */
@@ -365,9 +366,14 @@ export class Splitter<D> {
 
   #open(to: D): Upstream<D> {
     for (const upstream of this.#upstreams.values()) if (upstream.to === to) return upstream;
+    const upstream = this.#add(to);
+    this.#commands.push({ kind: "open", upstream: upstream.id, to });
+    return upstream;
+  }
+
+  #add(to: D): Upstream<D> {
     const upstream = { id: this.#nextId++, to, responses: new Responses(), hasEnd: false };
     this.#upstreams.set(upstream.id, upstream);
-    this.#commands.push({ kind: "open", upstream: upstream.id, to });
     return upstream;
   }
 

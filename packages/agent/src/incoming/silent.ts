@@ -1,0 +1,100 @@
+/**
+ * A client that has said nothing yet, where the server may be the one that speaks first: it is connected, so that
+ * it can. If the client is the first all the same (a pool that connects before it has a request), its bytes tell
+ * what it speaks, as if it had been quick.
+ */
+import { type Command, Detector, Unread } from "@inpod/http";
+import { type Passage, Raw } from "./raw.ts";
+
+export interface SilentOptions<D> {
+  readonly to: D;
+  /** The client speaks HTTP/1; upstream 1 is open to `to`. */
+  split(): Passage<D>;
+  onRaw(why: string): void;
+}
+
+export class Silent<D> implements Passage<D> {
+  readonly #options: SilentOptions<D>;
+  readonly #detector = new Detector();
+  readonly #held = new Unread();
+  #inner: Passage<D> | undefined;
+  #isOpen = false;
+  #isOver = false;
+
+  constructor(options: SilentOptions<D>) {
+    this.#options = options;
+  }
+
+  get wantsClientBytes(): boolean {
+    return this.#inner?.wantsClientBytes ?? true;
+  }
+
+  /** Bytes that can still become anything are waited for, too. */
+  get isWaitingForBody(): boolean {
+    return this.#inner?.isWaitingForBody ?? this.#held.length > 0;
+  }
+
+  get isOver(): boolean {
+    return this.#inner?.isOver ?? this.#isOver;
+  }
+
+  /** To be called first, with nothing. */
+  clientBytes(bytes: Uint8Array): Command<D>[] {
+    if (this.#inner) return this.#inner.clientBytes(bytes);
+    if (!this.#isOpen) {
+      this.#isOpen = true;
+      return [{ kind: "open", upstream: 1, to: this.#options.to }];
+    }
+    this.#held.append(bytes);
+    const found = this.#detector.push(bytes);
+    switch (found.kind) {
+      case "undecided":
+        return [];
+      case "http1":
+        this.#inner = this.#options.split();
+        return this.#inner.clientBytes(this.#held.consume());
+      case "other":
+        return this.#goRaw(found.why);
+      default:
+        return this.#goRaw(found.kind);
+    }
+  }
+
+  clientEnd(): Command<D>[] {
+    if (this.#inner) return this.#inner.clientEnd();
+    return [...this.#goRaw("ended"), { kind: "end", upstream: 1 }];
+  }
+
+  clientReset(): Command<D>[] {
+    if (this.#inner) return this.#inner.clientReset();
+    this.#isOver = true;
+    return [{ kind: "reset", upstream: 1 }];
+  }
+
+  bodyDeadline(): Command<D>[] {
+    return this.#inner ? this.#inner.bodyDeadline() : this.#goRaw("undecided");
+  }
+
+  upstreamBytes(id: number, bytes: Uint8Array): Command<D>[] {
+    if (this.#inner) return this.#inner.upstreamBytes(id, bytes);
+    return [...this.#goRaw("the server speaks first"), { kind: "reply", bytes }];
+  }
+
+  upstreamEnd(id: number): Command<D>[] {
+    if (this.#inner) return this.#inner.upstreamEnd(id);
+    return [...this.#goRaw("silent"), { kind: "end-client" }];
+  }
+
+  upstreamReset(id: number): Command<D>[] {
+    if (this.#inner) return this.#inner.upstreamReset(id);
+    this.#isOver = true;
+    return [{ kind: "reset-client" }];
+  }
+
+  #goRaw(why: string): Command<D>[] {
+    const raw = new Raw<D>(this.#options.to, true);
+    this.#inner = raw;
+    this.#options.onRaw(why);
+    return raw.clientBytes(this.#held.consume());
+  }
+}
