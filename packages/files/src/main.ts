@@ -18,12 +18,25 @@ import { serve } from "./serve.ts";
 const CLI_SOCKET = 3;
 const DESCRIPTOR_SOCKET = 4;
 
+/** Bytes that may pass until what they left behind is collected. It lies outside V8's heap, which hardly grows by it. */
+const GARBAGE_BYTES = 8 * 1024 * 1024;
+let garbageBytes = 0;
+function passed(bytes: number): void {
+  garbageBytes += bytes;
+  if (garbageBytes < GARBAGE_BYTES) return;
+  garbageBytes = 0;
+  globalThis.gc?.({ type: "minor" });
+}
+
 const native = loadNative();
 const [parent] = process.argv.slice(2);
 if (native.dieWithParent(Number(parent)) !== 0) process.exit(1);
 
 const socket = new Socket({ fd: CLI_SOCKET });
-const send = (frame: Buffer) => void socket.write(frame);
+const send = (frame: Buffer) => {
+  passed(frame.length);
+  socket.write(frame);
+};
 const log = (text: string) => send(encodeText(FrameKind.log, text));
 const link = new ServerEnd(send);
 const cutter = new FrameCutter();
@@ -56,6 +69,7 @@ function end(code: number, why: string): void {
 }
 
 socket.on("data", (chunk) => {
+  passed(chunk.length);
   for (const frame of cutter.push(chunk)) {
     if (frame.kind === FrameKind.start) void start(JSON.parse(frame.bytes.toString()));
     else if (frame.kind === FrameKind.close) process.exit(0);

@@ -110,14 +110,22 @@ function spawnServer(descriptors: number): ChildProcess {
   const { PATH, XDG_RUNTIME_DIR, TMPDIR } = process.env;
   return spawn(process.execPath, [...MEMORY, join(artifacts, "files.js"), String(process.pid)], {
     stdio: ["ignore", "ignore", "pipe", "pipe", descriptors],
-    env: { PATH, ...(XDG_RUNTIME_DIR && { XDG_RUNTIME_DIR }), ...(TMPDIR && { TMPDIR }) },
+    env: {
+      PATH,
+      ...MALLOC,
+      ...(XDG_RUNTIME_DIR && { XDG_RUNTIME_DIR }),
+      ...(TMPDIR && { TMPDIR }),
+    },
     // A session of its own: Ctrl-C and Ctrl-Z are for the user's program.
     detached: true,
   });
 }
 
-/** Garbage of large answers is collected early: what lives is small. */
-const MEMORY = ["--max-semi-space-size=2"];
+/** What lives is small, and garbage is collected early: by V8's measure it may be 64 MiB (see main.ts). */
+const MEMORY = ["--max-semi-space-size=2", "--no-parallel-scavenge", "--expose-gc"];
+
+/** Else what a large answer took is kept by malloc: by itself it raises the size that goes back to the system. */
+const MALLOC = { MALLOC_MMAP_THRESHOLD_: "131072" };
 
 class Running {
   readonly #child: ChildProcess;

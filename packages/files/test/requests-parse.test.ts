@@ -47,24 +47,29 @@ test("names are taken to their end, and no further", () => {
 });
 
 test("frames between CLI and server arrive however they are cut", () => {
-  const sent = [0, 1, 100, 5000].map((length, i) =>
-    encodeFrame(FrameKind.data, i % 2 ? "bulk" : "control", i, Buffer.alloc(length, i)),
-  );
+  const sent = [
+    encodeFrame(FrameKind.data, "bulk", 1, Buffer.alloc(5000, 1)),
+    encodeFrame(FrameKind.open, "control", 2),
+    encodeFrame(FrameKind.reset, "bulk", 3, Buffer.alloc(100, 3)),
+    encodeFrame(FrameKind.data, "control", 4, Buffer.alloc(1, 4)),
+  ];
   const all = Buffer.concat(sent);
   for (const step of [1, 7, 1000, all.length]) {
     const cutter = new FrameCutter();
-    const got = [];
+    const got: Record<string, number> = {};
     for (let at = 0; at < all.length; at += step) {
-      for (const { stream, epoch, bytes: body } of cutter.push(all.subarray(at, at + step))) {
-        got.push([stream, epoch, body.length]);
+      for (const { kind, stream, epoch, bytes: body } of cutter.push(all.subarray(at, at + step))) {
+        const key = `${kind} ${stream} ${epoch}`;
+        got[key] = (got[key] ?? 0) + body.length;
+        assert.ok(body.every((byte) => byte === epoch));
       }
     }
-    assert.deepEqual(got, [
-      ["control", 0, 0],
-      ["bulk", 1, 1],
-      ["control", 2, 100],
-      ["bulk", 3, 5000],
-    ]);
+    assert.deepEqual(got, {
+      [`${FrameKind.data} bulk 1`]: 5000,
+      [`${FrameKind.open} control 2`]: 0,
+      [`${FrameKind.reset} bulk 3`]: 100,
+      [`${FrameKind.data} control 4`]: 1,
+    });
   }
   assert.throws(() => [...new FrameCutter().push(Buffer.alloc(20, 0xff))]);
 });

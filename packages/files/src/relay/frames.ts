@@ -59,26 +59,50 @@ export function encodeCredit(stream: FilesStream, epoch: number, bytes: number):
   return encodeFrame(FrameKind.credit, stream, epoch, body);
 }
 
-/** Cuts what arrives into frames. */
+/** Cuts what arrives into frames. Data is passed on as it comes, in any number of parts. */
 export class FrameCutter {
-  #kept: Buffer = Buffer.alloc(0);
+  readonly #head = Buffer.alloc(HEAD_BYTES);
+  #headBytes = 0;
+  #frame: (Omit<Frame, "bytes"> & { readonly body: Buffer | undefined }) | undefined;
+  #left = 0;
 
   /** @throws Error for a length that cannot be: the other end is not ours */
   *push(chunk: Buffer): Generator<Frame> {
-    let bytes = this.#kept.length > 0 ? Buffer.concat([this.#kept, chunk]) : chunk;
-    while (bytes.length >= HEAD_BYTES) {
-      const length = bytes.readUInt32LE(0);
-      if (length < HEAD_BYTES - 4 || length > MAX_LENGTH) throw new Error("a frame of no length");
-      if (bytes.length < 4 + length) break;
-      yield {
-        kind: bytes.readUInt8(4),
-        stream: bytes.readUInt8(5) === 1 ? "bulk" : "control",
-        epoch: bytes.readUInt32LE(6),
-        bytes: bytes.subarray(HEAD_BYTES, 4 + length),
-      };
-      bytes = bytes.subarray(4 + length);
+    for (let at = 0; at < chunk.length; ) {
+      if (!this.#frame) {
+        const used = Math.min(HEAD_BYTES - this.#headBytes, chunk.length - at);
+        chunk.copy(this.#head, this.#headBytes, at, at + used);
+        this.#headBytes += used;
+        at += used;
+        if (this.#headBytes < HEAD_BYTES) return;
+        this.#begin();
+      } else {
+        const part = chunk.subarray(at, Math.min(chunk.length, at + this.#left));
+        if (this.#frame.body) part.copy(this.#frame.body, this.#frame.body.length - this.#left);
+        this.#left -= part.length;
+        at += part.length;
+        if (!this.#frame.body && part.length > 0) yield { ...this.#frame, bytes: part };
+      }
+      if (this.#frame && this.#left === 0) {
+        const { body, ...frame } = this.#frame;
+        this.#frame = undefined;
+        if (body) yield { ...frame, bytes: body };
+      }
     }
-    this.#kept = bytes;
+  }
+
+  #begin(): void {
+    const length = this.#head.readUInt32LE(0);
+    if (length < HEAD_BYTES - 4 || length > MAX_LENGTH) throw new Error("a frame of no length");
+    this.#headBytes = 0;
+    this.#left = length - (HEAD_BYTES - 4);
+    const kind = this.#head.readUInt8(4);
+    this.#frame = {
+      kind,
+      stream: this.#head.readUInt8(5) === 1 ? "bulk" : "control",
+      epoch: this.#head.readUInt32LE(6),
+      body: kind === FrameKind.data ? undefined : Buffer.allocUnsafe(this.#left),
+    };
   }
 }
 
