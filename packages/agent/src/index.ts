@@ -8,7 +8,6 @@ export { Enter, type Rules } from "./control/enter.ts";
 export type { EnterEvent } from "./control/messages.ts";
 export { AnswerReader } from "./exchange.ts";
 export { Failure } from "./failure.ts";
-export { Files } from "./files/files.ts";
 export { FileService } from "./files/service.ts";
 export { Worker } from "./files/worker.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";

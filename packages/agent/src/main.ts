@@ -5,7 +5,6 @@ import { PROTOCOL_VERSION, parsePolicy } from "@inpod/protocol";
 import { acceptTunnel, publicKeyFromRaw, splice, tuneHeapForBulk } from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
-import { Files } from "./files/files.ts";
 import { FileService } from "./files/service.ts";
 import { Worker } from "./files/worker.ts";
 import { Ports } from "./incoming/ports.ts";
@@ -73,7 +72,6 @@ const policy = parsePolicy(values.policy);
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
 const worker = new Worker(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
-const files = new Files(worker);
 const fileService = new FileService(worker, {
   isReadOnly: policy.files === "read-only",
   budgetBytes: filesBudgetBytes,
@@ -92,7 +90,6 @@ const sessions = new Sessions(
   {
     admission,
     describe: () => enter.describe().then((all) => withoutHidden(all, policy)),
-    files,
     fileService,
     ports,
     mirror,
@@ -102,7 +99,6 @@ const sessions = new Sessions(
     log,
     policy,
     metrics,
-    filesBudgetBytes,
   },
   {
     idleTimeoutMs: milliseconds("idle-timeout-ms"),

@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { AnswerReader, Enter, Failure, Files, Worker } from "@inpod/agent";
+import { AnswerReader, Enter, Failure, Worker } from "@inpod/agent";
+import { encodeFileRequest } from "@inpod/protocol";
 import { Agent, gone, Pod, skipUnless, type Who } from "./support/pod.ts";
 import { Random } from "./support/random.ts";
 
@@ -144,7 +145,6 @@ test("Node survives whatever enter and the file worker say, and no question of i
     enter.onEvent = ({ kind }) =>
       assert.match(kind, /^(target-gone|rules-lost|worker-gone|worker-ready)$/);
     const worker = new Worker(speaking(bytes, random));
-    const files = new Files(worker);
     worker.onEvent = () => undefined;
     if (seed % 4) worker.started(random.bytes(32));
     else worker.gone("EIO", "no worker");
@@ -152,8 +152,8 @@ test("Node survives whatever enter and the file worker say, and no question of i
       enter.describe(),
       enter.steal(80, 1000),
       enter.container("a".repeat(64)),
-      files.stat("/", true),
-      files.read("/", 1000),
+      worker.ask((id) => encodeFileRequest(id, { op: "statfs", path: "/" }), 10_000),
+      worker.ask((id) => encodeFileRequest(id, { op: "forget" }), 10_000),
     ]);
     for (const result of results) {
       if (result.status === "fulfilled") answered++;

@@ -190,7 +190,7 @@ test(
           (error: Error) => error.message.slice(0, 6),
         ),
       );
-      await agent.call("stat", "/mnt/life", true);
+      await agent.call("look", "/mnt/life");
       container.pod.stop();
       container = await pod.run();
       await agent.call("container", container.id);
@@ -243,12 +243,8 @@ test(
     assert.equal(await files.over, "ESTALE");
     for (const read of await Promise.all(reads)) assert.match(read, /^(life 1\n|ESTALE)$/);
     assert.equal(await new FileClient(tunnel).over, "ESTALE");
-    await assert.rejects(tunnel.call("file.stat", { path: "/mnt/life", follow: true }), {
-      errno: "ESTALE",
-    });
     const second = await pod.run();
     await tunnel.call("target.container", { id: second.id });
-    assert.equal((await tunnel.call("file.stat", { path: "/mnt/life", follow: true })).size, 7);
     const next = new FileClient(tunnel);
     const { content } = await next.ask("look", { path: "/mnt/life", inlineLimit: 100 });
     assert.equal(Buffer.from(content ?? []).toString(), "life 2\n");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import { connectTunnel, rawFromPublicKey, type Tunnel, type TunnelHandlers } from "@inpod/tunnel";
+import { FileClient } from "./support/file-client.ts";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
@@ -47,9 +48,8 @@ for (const who of ["root", "user"] as Who[]) {
         },
       });
       assert.equal((await tunnel.call("describe", {})).hostname, "pod-x");
-      await assert.rejects(tunnel.call("file.stat", { path: "/no/such", follow: true }), {
-        errno: "ENOENT",
-      });
+      const files = new FileClient(tunnel);
+      await assert.rejects(files.ask("look", { path: "/no/such", inlineLimit: 0 }), /ENOENT/);
       await tunnel.call("incoming.steal", { port: 8080 });
       const header = JSON.parse(await pod.once()) as {
         kind: string;

@@ -27,7 +27,7 @@ test("without a target: the agent's own environment less its internals, its file
   ]);
   assert.deepEqual(missing, { incoming: "there is no target", mirror: "there is no target" });
   assert.equal(rest.hostname, hostname());
-  const { size } = await agent.call<{ size: number }>("stat", "/etc/passwd", true);
+  const { size } = await agent.call<{ size: number }>("look", "/etc/passwd");
   assert.ok(size > 0);
   await assert.rejects(agent.call("steal", 8080, "a"), /EPERM there is no target/);
 });

@@ -21,8 +21,6 @@ export type StreamHeader =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   /** session → agent: a connected UDP socket in the target's namespace. Its datagrams are DATAGRAM frames. */
   | { readonly kind: "udp"; readonly host: string; readonly port: number }
-  /** session → agent: the content of one regular file. Opened answers with its FileStat; EFBIG beyond `limitBytes`. */
-  | { readonly kind: "file"; readonly path: ByteString; readonly limitBytes: number }
   /**
    * session → agent: requests of the file service one way, answers and events the other (file-service/). Any number
    * of them, up to four at a time; handles are the session's, and outlive the streams. Leases are the stream's that
@@ -40,28 +38,9 @@ export type StreamHeader =
 export type StreamOpened =
   /** `local`: the address in the target's namespace; `peer`: whom it is connected to. */
   | { readonly kind: "tcp" | "udp"; readonly local: Endpoint; readonly peer: Endpoint }
-  | { readonly kind: "file"; readonly stat: FileStat }
   /** `isReadOnly`: by the target's policy; whatever would write is EROFS. */
   | { readonly kind: "files"; readonly isReadOnly: boolean }
   | { readonly kind: "incoming" };
-
-/** statx(2)'s fields. Times are decimal nanoseconds since the epoch (beyond 2^53). */
-export interface FileStat {
-  /** File type and permission bits, as st_mode. */
-  readonly mode: number;
-  readonly size: number;
-  readonly ino: string;
-  readonly dev: string;
-  readonly nlink: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly rdev: string;
-  readonly blksize: number;
-  readonly blocks: number;
-  readonly atimeNs: string;
-  readonly mtimeNs: string;
-  readonly ctimeNs: string;
-}
 
 export type MissingPart = "incoming" | "mirror" | "files" | "environment";
 
@@ -81,14 +60,6 @@ export interface TargetDescription {
 /** Requests of a session to its agent: parameters and result by method. */
 export interface AgentMethods {
   readonly describe: { params: Record<string, never>; result: TargetDescription };
-  /** lstat(2) when `follow` is false. Paths are absolute and resolved inside the target's root. */
-  readonly "file.stat": { params: { path: ByteString; follow: boolean }; result: FileStat };
-  readonly "file.readlink": { params: { path: ByteString }; result: { target: ByteString } };
-  /** access(2) with the target's ids; `mode` of R_OK, W_OK, X_OK. Fails with the errno. */
-  readonly "file.access": {
-    params: { path: ByteString; mode: number };
-    result: Record<string, never>;
-  };
   /**
    * From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. With `filter` (the
    * feature "http-filter"), as package http reads it, those streams carry the requests that match, as they came.

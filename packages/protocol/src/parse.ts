@@ -9,7 +9,6 @@ import type {
   AgentMethods,
   AgentNotice,
   Endpoint,
-  FileStat,
   SessionHello,
   StreamHeader,
   StreamOpened,
@@ -17,8 +16,6 @@ import type {
   WireError,
 } from "./messages.ts";
 
-/** Chars. PATH_MAX is 4096 with its NUL. */
-const MAX_PATH = 4095;
 const MAX_TEXT = 4096;
 const MAX_ENTRIES = 65536;
 const MAX_ADDRESSES = 256;
@@ -59,22 +56,9 @@ function integer(value: unknown, what: string, max = Number.MAX_SAFE_INTEGER): n
   return value as number;
 }
 
-/** An unsigned 64-bit number as decimal text; `signed` for times before 1970. */
-function decimal(value: unknown, what: string, signed = false): string {
-  const digits = text(value, what, 20);
-  if (!(signed ? /^-?\d{1,19}$/ : /^\d{1,20}$/).test(digits)) fail(what);
-  return digits;
-}
-
 function list<T>(value: unknown, what: string, limit: number, each: (entry: unknown) => T): T[] {
   if (!Array.isArray(value) || value.length > limit) fail(what);
   return value.map(each);
-}
-
-export function parsePath(value: unknown): string {
-  const path = byteString(value, "path", MAX_PATH);
-  if (!path.startsWith("/")) fail("path");
-  return path;
 }
 
 const HEX_GROUPS = /^[0-9a-fA-F:.]{2,45}$/;
@@ -102,12 +86,6 @@ export function parseStreamHeader(value: unknown): StreamHeader {
     case "tcp":
     case "udp":
       return { kind: from.kind, host: address(from.host), port: port(from.port) };
-    case "file":
-      return {
-        kind: "file",
-        path: parsePath(from.path),
-        limitBytes: integer(from.limitBytes, "limitBytes"),
-      };
     case "files":
       return { kind: "files" };
     case "incoming":
@@ -123,8 +101,6 @@ export function parseStreamOpened(value: unknown): StreamOpened {
     case "tcp":
     case "udp":
       return { kind: from.kind, local: endpoint(from.local), peer: endpoint(from.peer) };
-    case "file":
-      return { kind: "file", stat: parseFileStat(from.stat) };
     case "files":
       return { kind: "files", isReadOnly: from.isReadOnly === true };
     case "incoming":
@@ -132,26 +108,6 @@ export function parseStreamOpened(value: unknown): StreamOpened {
     default:
       return fail("kind of opened stream");
   }
-}
-
-export function parseFileStat(value: unknown): FileStat {
-  const from = fields(value, "stat");
-  const u32 = 0xffff_ffff;
-  return {
-    mode: integer(from.mode, "mode", 0xffff),
-    size: integer(from.size, "size"),
-    ino: decimal(from.ino, "ino"),
-    dev: decimal(from.dev, "dev"),
-    nlink: integer(from.nlink, "nlink", u32),
-    uid: integer(from.uid, "uid", u32),
-    gid: integer(from.gid, "gid", u32),
-    rdev: decimal(from.rdev, "rdev"),
-    blksize: integer(from.blksize, "blksize", u32),
-    blocks: integer(from.blocks, "blocks"),
-    atimeNs: decimal(from.atimeNs, "atimeNs", true),
-    mtimeNs: decimal(from.mtimeNs, "mtimeNs", true),
-    ctimeNs: decimal(from.ctimeNs, "ctimeNs", true),
-  };
 }
 
 export function parseTargetDescription(value: unknown): TargetDescription {
@@ -241,27 +197,6 @@ const METHODS: {
   };
 } = {
   describe: { params: nothing, result: parseTargetDescription },
-  "file.stat": {
-    params: (value) => {
-      const from = fields(value, "parameters");
-      if (typeof from.follow !== "boolean") fail("follow");
-      return { path: parsePath(from.path), follow: from.follow };
-    },
-    result: parseFileStat,
-  },
-  "file.readlink": {
-    params: (value) => ({ path: parsePath(fields(value, "parameters").path) }),
-    result: (value) => ({
-      target: byteString(fields(value, "result").target, "target", MAX_PATH),
-    }),
-  },
-  "file.access": {
-    params: (value) => {
-      const from = fields(value, "parameters");
-      return { path: parsePath(from.path), mode: integer(from.mode, "mode", 7) };
-    },
-    result: nothing,
-  },
   "incoming.steal": {
     params: (value) => {
       const { filter } = fields(value, "parameters");

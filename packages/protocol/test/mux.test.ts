@@ -290,7 +290,7 @@ test("no bytes make the core throw anything but a ProtocolError, or keep more th
   const script = end("session");
   const stream = script.mux.open(TCP);
   stream.write(ascii("hello".repeat(100)));
-  script.mux.request(1, "file.stat", { path: "/etc/hosts", follow: true });
+  script.mux.request(1, "incoming.release", { port: 80 });
   script.mux.ping();
   stream.end();
   const dialogue = concat(script.mux.take(1e6).chunks);

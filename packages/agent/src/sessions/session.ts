@@ -17,8 +17,6 @@ import {
   type TunnelHandlers,
 } from "@inpod/tunnel";
 import { Failure } from "../failure.ts";
-import type { Files } from "../files/files.ts";
-import { FileSender } from "../files/sender.ts";
 import type { FileService, SessionFiles } from "../files/service.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
 import type { Log } from "../log.ts";
@@ -42,14 +40,11 @@ const INCOMING_TIMEOUT_MS = 30_000;
 export interface SessionParts {
   readonly admission: Admission;
   readonly describe: () => Promise<TargetDescription>;
-  readonly files: Files;
   readonly fileService: FileService;
   readonly ports: Ports;
   readonly mirror: Mirror;
   readonly own: OwnEnds;
   readonly target: Pick<Target, "container" | "goneBecause">;
-  /** Of one session's files on their way; undefined: where nobody else pays for it. */
-  readonly filesBudgetBytes?: number | undefined;
   readonly splice: Splice;
   readonly log: Log;
   readonly policy: Policy;
@@ -61,7 +56,6 @@ export interface SessionParts {
 export class Session implements Holder, Watcher {
   readonly id: string;
   readonly #parts: SessionParts;
-  readonly #sender: FileSender;
   readonly #files: SessionFiles;
   readonly #missed = new Missed((missed) => {
     this.tunnel?.notify({ kind: "mirror-missed", ...missed });
@@ -75,7 +69,6 @@ export class Session implements Holder, Watcher {
   constructor(id: string, parts: SessionParts) {
     this.id = id;
     this.#parts = parts;
-    this.#sender = new FileSender(parts.files, parts.filesBudgetBytes);
     this.#files = parts.fileService.session();
   }
 
@@ -182,9 +175,6 @@ export class Session implements Holder, Watcher {
         else if (header.kind === "udp") this.#count(openUdp(channel, header));
         else this.#count(openTcp(channel, header, this.#parts.splice, this.#parts.own));
         return;
-      case "file":
-        void this.#sender.send(channel, header.path, header.limitBytes);
-        return;
       case "files":
         void this.#files.open(channel);
         return;
@@ -199,17 +189,10 @@ export class Session implements Holder, Watcher {
   }
 
   async #answer(method: AgentMethod, params: Record<string, unknown>): Promise<unknown> {
-    const { files, ports, mirror } = this.#parts;
+    const { ports, mirror } = this.#parts;
     switch (method) {
       case "describe":
         return this.#parts.describe();
-      case "file.stat":
-        return files.stat(params.path, params.follow);
-      case "file.readlink":
-        return { target: await files.readlink(params.path) };
-      case "file.access":
-        await files.access(params.path, params.mode);
-        return {};
       case "incoming.steal":
         mayStealPort(this.#parts.policy, params.filter !== undefined);
         await ports.steal(parsePort(params.port), this, filterOf(params.filter));

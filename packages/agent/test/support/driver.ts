@@ -3,10 +3,10 @@
  * out, for the real clients of the two sockets. Stolen connections are answered "stolen <their client>".
  */
 import { createServer, Socket } from "node:net";
+import { constants } from "node:os";
 import {
   Enter,
   Failure,
-  Files,
   type Holder,
   NODE_FDS,
   OwnEnds,
@@ -15,10 +15,17 @@ import {
   Target,
   Worker,
 } from "@inpod/agent";
+import {
+  encodeFileRequest,
+  type FileAnswers,
+  type FileOperation,
+  type FileRequest,
+  parseAnswerHeader,
+  parseFileAnswer,
+} from "@inpod/protocol";
 
 const enter = new Enter(new Socket({ fd: NODE_FDS.control, readable: true, writable: true }));
 const worker = new Worker(new Socket({ fd: NODE_FDS.files, readable: true, writable: true }));
-const files = new Files(worker, 15_000);
 const events: string[] = [];
 const ports = new Ports(enter, () => undefined, new OwnEnds(), 50);
 const target = new Target(enter, worker, () => undefined, 2000);
@@ -57,6 +64,34 @@ const holder = (id: string): Holder => {
   return known;
 };
 
+const names = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+async function ask<R extends FileRequest>(request: R): Promise<FileAnswers[R["op"]]> {
+  const message = await worker.ask((id) => encodeFileRequest(id, request), 15_000);
+  const { errno, body } = parseAnswerHeader(message);
+  if (errno !== 0) throw new Failure(names.get(errno) ?? "EIO", request.op);
+  return parseFileAnswer(request.op as FileOperation, body) as FileAnswers[R["op"]];
+}
+
+const lookAt = async (path: string): Promise<{ size: number }> => {
+  const { attributes } = await ask({ op: "look", path, inlineLimit: 0 });
+  return { size: attributes.size };
+};
+
+let handle = 1;
+/** At most so many bytes of what a path means, links followed. */
+async function read(path: string, size: number): Promise<string> {
+  const { records } = await ask({ op: "chain", path, inlineLimit: 0, maxBytes: 1 << 20 });
+  const end = records.at(-1)?.path ?? "/";
+  const own = handle++;
+  await ask({ op: "open", handle: own, path: end, flags: 0, mode: 0 });
+  try {
+    const { content } = await ask({ op: "read", handle: own, offset: 0, size });
+    return Buffer.from(content).toString("latin1");
+  } finally {
+    await ask({ op: "close", handle: own }).catch(() => undefined);
+  }
+}
+
 async function answer(method: string, a: unknown, b: unknown): Promise<unknown> {
   switch (method) {
     case "describe":
@@ -85,16 +120,12 @@ async function answer(method: string, a: unknown, b: unknown): Promise<unknown> 
       return target.container(a as string);
     case "rawContainer":
       return enter.container(a as string);
-    case "stat":
-      return files.stat(a, b);
+    case "look":
+      return lookAt(a as string);
     case "readlink":
-      return files.readlink(a);
-    case "access":
-      return files.access(a, b);
-    case "read": {
-      const { content } = await files.read(a, b);
-      return content.toString("latin1");
-    }
+      return (await ask({ op: "readlink", path: a as string })).target;
+    case "read":
+      return read(a as string, b as number);
     case "exit":
       return setImmediate(() => process.exit(a as number)) && undefined;
     default:

@@ -41,8 +41,6 @@ void below_begin(int root_fd) {
 
 bool mounts_are_seen(void) { return sees_mounts; }
 
-int below_root_fd(void) { return root; }
-
 int below_root(void) { return openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC); }
 
 // The same name by name: no name is "..", and none is followed, so that there is no way out.

@@ -11,9 +11,8 @@ void below_begin(int root_fd);
 int below_open(const char *path);
 // The same of the directory that the path's last name is in. EBUSY for "/", which is in none.
 int below_parent(const char *path, const char **name);
-// Of the root itself, for who walks on his own: another descriptor each time, or the one that stays.
+// Of the root itself, for who walks on his own.
 int below_root(void);
-int below_root_fd(void);
 
 // Opens what an O_PATH descriptor stands for, whatever has been put in its place meanwhile.
 int below_reopen(int path_fd, int flags);

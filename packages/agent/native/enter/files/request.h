@@ -38,4 +38,3 @@ operation open_handle, read_handle, stat_handle, seek_handle;
 operation write_handle, sync_handle, allocate_handle, copy_handles, lock_handle;
 operation set_attributes, make_directory, remove_file, remove_directory, make_link, add_name, rename_file, make_node;
 operation set_xattr, remove_xattr;
-operation whole_stat, whole_readlink, whole_access, whole_read;

@@ -85,10 +85,6 @@ static operation *operation_of(uint8_t number) {
     case WORKER_SETXATTR: return set_xattr;
     case WORKER_REMOVEXATTR: return remove_xattr;
     case WORKER_LOCK: return lock_handle;
-    case WORKER_WHOLE_STAT: return whole_stat;
-    case WORKER_WHOLE_READLINK: return whole_readlink;
-    case WORKER_WHOLE_ACCESS: return whole_access;
-    case WORKER_WHOLE_READ: return whole_read;
     default: return NULL;
   }
 }

@@ -46,12 +46,6 @@ enum worker_operation {
   WORKER_REMOVEXATTR = 41,
   WORKER_LOCK = 48,
   WORKER_FORGET = 64,
-  // Single files by any absolute path, links followed (whole.c); asked by Node itself.
-  //   body: u32 limit · path. flags: of STAT whether to follow a link at the end, of ACCESS the mode.
-  WORKER_WHOLE_STAT = 240,
-  WORKER_WHOLE_READLINK = 241,
-  WORKER_WHOLE_ACCESS = 242,
-  WORKER_WHOLE_READ = 243, // EFBIG beyond `limit` bytes
 };
 
 enum {
@@ -61,7 +55,6 @@ enum {
   WORKER_RECORDS_LEAST = 16 << 10,
   WORKER_INLINE_LIMIT = 1 << 20,
   WORKER_XATTR_LIMIT = 64 << 10,
-  WORKER_WHOLE_LIMIT = 8 << 20,
   WORKER_REQUEST_LIMIT = WORKER_TRANSFER_LIMIT + (64 << 10),
 };
 
