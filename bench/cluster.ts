@@ -19,7 +19,7 @@ const run = promisify(execFile);
 let made = 0;
 
 export class Cluster {
-  readonly namespace = `inpod-bench-${process.pid}-${++made}`;
+  readonly namespace: string;
   /** The target's address, where the load generator serves. */
   serverAddress = "";
   readonly load = IN_POD;
@@ -27,7 +27,12 @@ export class Cluster {
   readonly #kubectl: string;
   readonly #env: NodeJS.ProcessEnv;
 
-  private constructor(kubectl: string, kubeconfig: string) {
+  private constructor(
+    kubectl: string,
+    kubeconfig: string,
+    namespace = `inpod-bench-${process.pid}-${++made}`,
+  ) {
+    this.namespace = namespace;
     this.kubeconfig = kubeconfig;
     this.#kubectl = kubectl;
     this.#env = { ...process.env, KUBECONFIG: kubeconfig };
@@ -45,6 +50,22 @@ export class Cluster {
     } catch (error) {
       return `the cluster of ${kubeconfig} does not answer: ${(error as Error).message.trim()}`;
     }
+  }
+
+  /** URL of its API server. */
+  get server(): string {
+    const found = /^\s*server: (\S+)$/m.exec(readFileSync(this.kubeconfig, "utf8"))?.[1];
+    if (found === undefined) throw new Error(`no server in ${this.kubeconfig}`);
+    return found;
+  }
+
+  /** The same, its API server reached by a port of this machine. */
+  through(bed: Bed, port: number): Cluster {
+    const text = readFileSync(this.kubeconfig, "utf8");
+    const near = text.replace(this.server, `https://127.0.0.1:${port}`);
+    const far = new Cluster(this.#kubectl, bed.file(`kubeconfig-${port}`, near), this.namespace);
+    far.serverAddress = this.serverAddress;
+    return far;
   }
 
   async kubectl(...args: readonly string[]): Promise<string> {

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Bed } from "./bed.ts";
 import { onCluster } from "./rows/cluster.ts";
+import { files } from "./rows/files.ts";
 import { handover, stolen } from "./rows/incoming.ts";
 import { mirrored } from "./rows/mirror.ts";
 import { outgoing } from "./rows/outgoing.ts";
@@ -35,6 +36,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   memory,
   cluster: onCluster,
   scale,
+  files,
 };
 
 const QUICK = { rounds: 1, loadMs: 300 };

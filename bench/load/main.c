@@ -8,6 +8,8 @@
  *   http HOST PORT N MS               N kept-alive connections: requests a second, p50, p99
  *   paced HOST PORT N MS              N connections, together 20,000 small segments a second: bytes sent, and those a second
  *   watch HOST PORT 1 MS              one request a new connection every 2 ms; prints the body when it changes
+ *   stat|open|list|append N PATH      so often: microseconds each (open: 4 KiB are read; append: one line)
+ *   read N PATH                       the whole file so often: megabytes per second
  *
  * HOST is an IPv4 address.
  */
@@ -281,9 +283,11 @@ static void report(struct worker *workers, int n, double seconds) {
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
+  if (argc == 4) return files(argv[1], atoi(argv[2]), argv[3]);
   int n = argc == 6 ? atoi(argv[4]) : 0;
   if (n < 1 || n > MAX_WORKERS || inet_pton(AF_INET, argv[2], &target.sin_addr) != 1) {
-    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|paced|watch HOST PORT N MS\n", stderr);
+    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|paced|watch HOST PORT N MS |\n"
+          "       stat|open|list|append|read N PATH\n", stderr);
     return 2;
   }
   int port = atoi(argv[3]);
