@@ -89,11 +89,14 @@ static napi_value adopt_orphans(napi_env env, napi_callback_info info) {
   return number(env, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) ? -errno : 0);
 }
 
-/* reapOrphan(own pids) -> pid that was reaped, 0: none. Never takes what libuv waits for (it never uses -1). */
+/*
+ * reapOrphan(own pids) -> pid that was reaped, 0: none. Never takes what libuv waits for (it never uses -1). Only this
+ * thread's children: the stops of what another thread traces (tracee.c) would be taken from it.
+ */
 static napi_value reap_orphan(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   siginfo_t ended = {0};
-  if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid == 0) return number(env, 0);
+  if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT | __WNOTHREAD) != 0 || ended.si_pid == 0) return number(env, 0);
   uint32_t count = 0;
   napi_get_array_length(env, call.arguments[0], &count);
   for (uint32_t i = 0; i < count; i++) {
@@ -103,7 +106,7 @@ static napi_value reap_orphan(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, entry, &own);
     if (own == ended.si_pid) return number(env, 0);
   }
-  if (waitid(P_PID, (id_t)ended.si_pid, &ended, WEXITED | WNOHANG) != 0) return number(env, 0);
+  if (waitid(P_PID, (id_t)ended.si_pid, &ended, WEXITED | WNOHANG | __WNOTHREAD) != 0) return number(env, 0);
   return number(env, ended.si_pid);
 }
 
