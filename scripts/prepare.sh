@@ -100,7 +100,8 @@ run_installation() {
 package_of() {
   case $1 in
     musl-gcc) pick musl-tools musl-gcc '' ;;
-    curl | zsh | fish) echo "$1" ;;
+    curl | zsh | fish | rsync | fio | git | vim) echo "$1" ;;
+    sqlite3) pick sqlite3 sqlite sqlite ;;
     python3) echo python3 ;;
     javac) pick default-jdk-headless java-latest-openjdk-devel openjdk21 ;;
     go) pick golang-go golang go ;;
@@ -115,7 +116,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc; do
+  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio; do
     has "$program" || printf ' %s' "$program"
   done
 }
@@ -143,10 +144,21 @@ open_fuse_device() {
   [ -n "$(find /dev/fuse -perm -0006)" ] || chmod 666 /dev/fuse || say "/dev/fuse is root's alone"
 }
 
+# Test programs for file systems, from Rust's registry; built once for this checkout.
+install_file_suite() {
+  has cargo || { say "fsx and pjdfstest are not installed: there is no cargo"; return 0; }
+  for crate in fsx@0.3.2 pjdfstest@0.2.2; do
+    [ ! -e ".cache/file-suite/bin/${crate%@*}" ] || continue
+    say "building $crate"
+    timeout 400 cargo install --quiet --locked --root .cache/file-suite "$crate" >&2 </dev/null ||
+      say "this failed: cargo install $crate; its tests are skipped"
+  done
+}
+
 check_node
 install_npm_packages
 case ${1:-} in
   packages) ;;
-  tests) check_system_packages; check_test_programs; open_fuse_device ;;
+  tests) check_system_packages; check_test_programs; install_file_suite; open_fuse_device ;;
   *) check_system_packages ;;
 esac
