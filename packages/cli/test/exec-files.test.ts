@@ -299,7 +299,8 @@ test("no descriptor of the mount is in the file server, and none is inherited by
         return [];
       }
     });
-  assert.ok(of(server).includes("/dev/fuse"));
+  // Of another mount namespace the kernel tells only the name: "/fuse".
+  assert.ok(of(server).some((name) => name.endsWith("/fuse")));
   assert.ok(!of(server).includes("/"), of(server).join(" "));
   const programs = descendants(run.pid).filter((pid) => /holder\.js/.test(commandOf(pid)));
   for (const pid of programs) assert.ok(!of(pid).some((name) => /fuse|^\/$/.test(name)));
