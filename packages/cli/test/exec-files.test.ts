@@ -165,6 +165,19 @@ for (const [way, through] of [
     await run.said(/held two/);
   });
 
+  test(`${way}: programs of the pod are executed, scripts too, also as the command's children`, async () => {
+    await inPod(
+      "mkdir -p /app/bin; cp /bin/echo /app/bin/say; printf '#!/bin/sh\\necho script $1\\n' > /app/bin/script; chmod 755 /app/bin/*",
+    );
+    const script = `for i in 1 2 3 4 5; do /app/bin/say said $i; /app/bin/script $i; done
+      cd /app/bin; ./say here; ./script here; exec ./say last`;
+    const ran = await runInpod(sandbox, ["sh", "-c", script], { through });
+    const each = [1, 2, 3, 4, 5].flatMap((i) => [`said ${i}`, `script ${i}`]);
+    const lines = [...each, "here", "script here", "last", ""];
+    assert.equal(ran.stdout, lines.join("\n"), ran.stderr);
+    assert.equal(ran.code, 0);
+  });
+
   for (const victims of ["the CLI", "the CLI and the keeper"]) {
     test(`${way}: ${victims} killed, and nothing is left`, async () => {
       await inPod("echo one > /tmp/inpod-life");

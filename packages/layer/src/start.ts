@@ -132,6 +132,7 @@ export class PreparedTap {
       while (this.tap.native.reapOrphan(this.#children.pids()) > 0);
     };
     process.on("SIGCHLD", reap);
+    this.tap.native.ignoreStops();
     // A zombie of libuv's can stand before an orphan's; it is gone a moment later.
     const timer = setInterval(reap, 1000);
     timer.unref();

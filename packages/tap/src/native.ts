@@ -72,6 +72,7 @@ export interface Native {
   connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number;
   adoptOrphans(): number;
   reapOrphan(ownPids: readonly number[]): number;
+  ignoreStops(): number;
   raiseFileLimit(): number;
   probeGetFd(): number;
   makeNode(path: Buffer, mode: number): number;

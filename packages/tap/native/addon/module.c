@@ -1,6 +1,7 @@
 /* The addon's surface: what TypeScript calls, by name. Types: ../../src/native.ts. */
 #include "surface.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -96,7 +97,11 @@ static napi_value adopt_orphans(napi_env env, napi_callback_info info) {
 static napi_value reap_orphan(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   siginfo_t ended = {0};
-  if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT | __WNOTHREAD) != 0 || ended.si_pid == 0) return number(env, 0);
+  const int ours = WEXITED | WNOHANG | __WNOTHREAD;
+  if (waitid(P_ALL, 0, &ended, ours | WNOWAIT) != 0 || ended.si_pid == 0) return number(env, 0);
+  /* Of a child of this very thread they are told all the same. */
+  if (ended.si_code != CLD_EXITED && ended.si_code != CLD_KILLED && ended.si_code != CLD_DUMPED)
+    return number(env, 0);
   uint32_t count = 0;
   napi_get_array_length(env, call.arguments[0], &count);
   for (uint32_t i = 0; i < count; i++) {
@@ -106,8 +111,20 @@ static napi_value reap_orphan(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, entry, &own);
     if (own == ended.si_pid) return number(env, 0);
   }
-  if (waitid(P_PID, (id_t)ended.si_pid, &ended, WEXITED | WNOHANG | __WNOTHREAD) != 0) return number(env, 0);
+  if (waitid(P_PID, (id_t)ended.si_pid, &ended, ours) != 0) return number(env, 0);
   return number(env, ended.si_pid);
+}
+
+/*
+ * ignoreStops(): SIGCHLD tells ends only, from now on. libuv waits for its children at each one, and would take the stop
+ * of a child that a thread of ours traces for its end. Once libuv's handler is there.
+ */
+static napi_value ignore_stops(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct sigaction action;
+  if (sigaction(SIGCHLD, NULL, &action) != 0) return number(env, -errno);
+  action.sa_flags |= SA_NOCLDSTOP;
+  return number(env, sigaction(SIGCHLD, &action, NULL) ? -errno : 0);
 }
 
 /* raiseFileLimit() -> the soft limit before */
@@ -213,6 +230,7 @@ NAPI_MODULE_INIT() {
       {"connectToUser", connect_to_user},
       {"adoptOrphans", adopt_orphans},
       {"reapOrphan", reap_orphan},
+      {"ignoreStops", ignore_stops},
       {"raiseFileLimit", raise_file_limit},
       {"probeGetFd", probe_get_fd},
       {"makeNode", make_node},
