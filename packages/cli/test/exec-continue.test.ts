@@ -28,7 +28,8 @@ import errno, os, signal, socket, threading
 signal.alarm(60)
 def work():
     s = socket.socket()
-    print("connect", errno.errorcode.get(s.connect_ex(("${NETWORK.blackHole}", 80))), flush=True)
+    # In one write(2): print() makes several, and threads come in between.
+    os.write(1, f"connect {errno.errorcode.get(s.connect_ex(('${NETWORK.blackHole}', 80)))}\\n".encode())
 threads = [threading.Thread(target=work) for _ in range(${THREADS})]
 for t in threads: t.start()
 for t in threads: t.join()
