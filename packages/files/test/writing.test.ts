@@ -77,8 +77,9 @@ test("appending overwrites nothing that the pod appends", async (t) => {
 import sys
 f = open("log", "ab", buffering=0)
 for line in sys.stdin:
-    f.write(b"ours %s" % line.encode()); print("done", flush=True)
+    f.write(b"ours %s" % line.encode()); sys.stdout.write("done\\n")
 `;
+  // Unbuffered, and by write(): print() would say the end of the line for itself, and that would pass for the next.
   const { child, ended } = start(pod, ["python3", "-u", "-c", script]);
   let expected = "";
   for (let i = 0; i < 20; i++) {
