@@ -5,6 +5,7 @@
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { loadNative } from "./native.ts";
+import type { Send } from "./relay/channel.ts";
 import {
   encodeText,
   FrameCutter,
@@ -33,9 +34,16 @@ const [parent] = process.argv.slice(2);
 if (native.dieWithParent(Number(parent)) !== 0) process.exit(1);
 
 const socket = new Socket({ fd: CLI_SOCKET });
-const send = (frame: Buffer) => {
-  passed(frame.length);
+const send: Send = (frame, data) => {
+  if (!data) {
+    socket.write(frame);
+    return;
+  }
+  passed(data.length);
+  socket.cork();
   socket.write(frame);
+  socket.write(data);
+  socket.uncork();
 };
 const log = (text: string) => send(encodeText(FrameKind.log, text));
 const link = new ServerEnd(send);

@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import { promisify } from "node:util";
 import type { FilesLink } from "./link.ts";
 import { artifacts, loadNative } from "./native.ts";
+import type { Send } from "./relay/channel.ts";
 import { CliEnd } from "./relay/cli-end.ts";
 import {
   encodeText,
@@ -139,8 +140,12 @@ class Running {
   constructor(child: ChildProcess, { link, limits, ways, log }: FileServerOptions) {
     this.#child = child;
     this.#socket = child.stdio[3] as Duplex;
-    const send = (frame: Buffer) => {
-      if (!this.#socket.destroyed) this.#socket.write(frame);
+    const send: Send = (frame, data) => {
+      if (this.#socket.destroyed) return;
+      this.#socket.cork();
+      this.#socket.write(frame);
+      if (data) this.#socket.write(data);
+      this.#socket.uncork();
     };
     this.#relay = new CliEnd(link, send);
     let lastWords = "";

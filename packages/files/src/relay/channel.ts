@@ -1,14 +1,17 @@
 /** One end's side of a stream on the socket between CLI and file server: bytes with credit, both ways. */
 import type { FilesChannel, FilesStream } from "../link.ts";
-import { encodeCredit, encodeFrame, FrameKind, MAX_DATA, WINDOW } from "./frames.ts";
+import { dataHead, encodeCredit, encodeFrame, FrameKind, MAX_DATA, WINDOW } from "./frames.ts";
 
 /** Credit is returned when so much was consumed: each is a wake-up of the other end. */
 const CREDIT_BYTES = WINDOW / 8;
 
+/** A frame: in one part, or its head and its data. */
+export type Send = (frame: Buffer, data?: Uint8Array) => void;
+
 export class RelayChannel implements FilesChannel {
   readonly #stream: FilesStream;
   readonly #epoch: number;
-  readonly #send: (frame: Buffer) => void;
+  readonly #send: Send;
   #credit = WINDOW;
   #owed = 0;
   #queue: Uint8Array[] = [];
@@ -18,7 +21,7 @@ export class RelayChannel implements FilesChannel {
   #onData: ((bytes: Uint8Array) => void) | undefined;
   #early: Uint8Array[] = [];
 
-  constructor(stream: FilesStream, epoch: number, send: (frame: Buffer) => void) {
+  constructor(stream: FilesStream, epoch: number, send: Send) {
     this.#stream = stream;
     this.#epoch = epoch;
     this.#send = send;
@@ -50,7 +53,7 @@ export class RelayChannel implements FilesChannel {
     for (let next = this.#queue[0]; next && this.#credit > 0; next = this.#queue[0]) {
       const part = next.subarray(0, Math.min(MAX_DATA, this.#credit));
       this.#credit -= part.length;
-      this.#send(encodeFrame(FrameKind.data, this.#stream, this.#epoch, part));
+      this.#send(dataHead(this.#stream, this.#epoch, part.length), part);
       if (part.length === next.length) this.#queue.shift();
       else this.#queue[0] = next.subarray(part.length);
     }

@@ -1,6 +1,6 @@
 /** The CLI's end: opens streams of the tunnel as the file server asks, and hands bytes on both ways. */
 import type { FilesChannel, FilesLink, FilesStream } from "../link.ts";
-import { RelayChannel } from "./channel.ts";
+import { RelayChannel, type Send } from "./channel.ts";
 import { encodeFrame, type Frame, FrameKind } from "./frames.ts";
 
 interface Joined {
@@ -11,10 +11,10 @@ interface Joined {
 
 export class CliEnd {
   readonly #link: FilesLink;
-  readonly #send: (frame: Buffer) => void;
+  readonly #send: Send;
   readonly #joined: Partial<Record<FilesStream, Joined>> = {};
 
-  constructor(link: FilesLink, send: (frame: Buffer) => void) {
+  constructor(link: FilesLink, send: Send) {
     this.#link = link;
     this.#send = send;
   }

@@ -42,12 +42,29 @@ export function encodeFrame(
   bytes: Uint8Array = new Uint8Array(),
 ): Buffer {
   const frame = Buffer.allocUnsafe(HEAD_BYTES + bytes.length);
-  frame.writeUInt32LE(HEAD_BYTES - 4 + bytes.length, 0);
-  frame.writeUInt8(kind, 4);
-  frame.writeUInt8(stream === "bulk" ? 1 : 0, 5);
-  frame.writeUInt32LE(epoch, 6);
+  putHead(frame, kind, stream, epoch, bytes.length);
   frame.set(bytes, HEAD_BYTES);
   return frame;
+}
+
+/** What stands before so many bytes of data, which are not copied. */
+export function dataHead(stream: FilesStream, epoch: number, length: number): Buffer {
+  const head = Buffer.allocUnsafe(HEAD_BYTES);
+  putHead(head, FrameKind.data, stream, epoch, length);
+  return head;
+}
+
+function putHead(
+  into: Buffer,
+  kind: number,
+  stream: FilesStream,
+  epoch: number,
+  length: number,
+): void {
+  into.writeUInt32LE(HEAD_BYTES - 4 + length, 0);
+  into.writeUInt8(kind, 4);
+  into.writeUInt8(stream === "bulk" ? 1 : 0, 5);
+  into.writeUInt32LE(epoch, 6);
 }
 
 export const encodeText = (kind: number, text: string): Buffer =>

@@ -1,6 +1,6 @@
 /** The file server's end: its link to the agent goes through the CLI, which has the tunnel. */
 import type { FilesChannel, FilesLink, FilesStream } from "../link.ts";
-import { RelayChannel } from "./channel.ts";
+import { RelayChannel, type Send } from "./channel.ts";
 import { encodeFrame, type Frame, FrameKind } from "./frames.ts";
 
 interface Opening {
@@ -10,12 +10,12 @@ interface Opening {
 }
 
 export class ServerEnd implements FilesLink {
-  readonly #send: (frame: Buffer) => void;
+  readonly #send: Send;
   readonly #channels: Partial<Record<FilesStream, RelayChannel>> = {};
   readonly #opening: Partial<Record<FilesStream, Opening>> = {};
   #epoch = 0;
 
-  constructor(send: (frame: Buffer) => void) {
+  constructor(send: Send) {
     this.#send = send;
   }
 
