@@ -8,7 +8,7 @@ import { begun, folder, output } from "./support/mounted.ts";
 const SEED = process.env.INPOD_TEST_SEED ?? String(Date.now() % 1_000_000);
 
 const CONTENT = `
-import fcntl, mmap, os, random, sys
+import mmap, os, random, sys
 seed, there = int(sys.argv[1]), sys.argv[2]
 r = random.Random(seed)
 LIMIT = 300_000
@@ -24,7 +24,7 @@ def same():
         at = next(i for i in range(size) if x[i:i+1] != y[i:i+1])
         raise Exception(("content", at, len(x), len(y), done[-8:]))
 for i in range(400):
-    op = r.choice(["write", "write", "read", "truncate", "map", "reopen", "append", "allocate", "punch", "path", "sync"])
+    op = r.choice(["write", "write", "read", "truncate", "map", "reopen", "append", "allocate", "path", "sync"])
     at, n = r.randrange(LIMIT), r.randrange(1, r.choice([10, 5000, 140_000]))
     data = r.randbytes(n)
     done.append((op, at, n))
@@ -47,8 +47,6 @@ for i in range(400):
             g = os.open(p, os.O_WRONLY | os.O_APPEND); os.write(g, data); os.close(g)
     elif op == "allocate":
         for f in (a, b): os.posix_fallocate(f, at, n)
-    elif op == "punch":
-        pass
     elif op == "sync": os.fsync(a)
     elif op == "reopen":
         a = reopened(a, "file"); b = reopened(b, there)
