@@ -2,8 +2,7 @@
 import type { Duplex } from "node:stream";
 import { within } from "../deadline.ts";
 import { Exchange, type Waiting } from "../exchange.ts";
-import type { Failure } from "../failure.ts";
-import { Failure as NewFailure } from "../failure.ts";
+import { Failure } from "../failure.ts";
 
 /** Questions without an answer, of all sessions. */
 const MAX_WAITING = 4096;
@@ -33,8 +32,7 @@ export class Worker {
 
   /** There is a worker, the first or the next. */
   started(mark: Buffer): void {
-    if (!this.#goneBecause)
-      this.#gone(new NewFailure("ESTALE", "the file worker was started again"));
+    if (!this.#goneBecause) this.#gone(new Failure("ESTALE", "the file worker was started again"));
     this.#goneBecause = undefined;
     this.#exchange.restart(mark);
     this.#told();
@@ -42,7 +40,7 @@ export class Worker {
 
   /** @param errno what questions fail with until there is a worker (again) */
   gone(errno: "EIO" | "ESTALE", why: string): void {
-    const failure = new NewFailure(errno, why);
+    const failure = new Failure(errno, why);
     this.#exchange.suspend(failure);
     this.#gone(failure);
     this.#told();
