@@ -18,7 +18,7 @@ bool is_container_id(const char *text) {
   return !text[length] && length >= 8 && length <= CONTAINER_ID_LIMIT;
 }
 
-void life_start_worker(struct life *life) {
+static void begin_worker(struct life *life) {
   if (life->target.root_fd < 0) return;
   ssize_t drawn = getrandom(life->worker_mark, sizeof life->worker_mark, 0);
   life->worker = drawn == sizeof life->worker_mark
@@ -27,6 +27,13 @@ void life_start_worker(struct life *life) {
   if (life->worker > 0) return;
   snprintf(life->target.missing_files, WHY_LIMIT, "ids of the target: %s", strerror(-life->worker));
   life->worker = 0;
+}
+
+void life_start_worker(struct life *life) {
+  begin_worker(life);
+  // We stay beyond the target's end, and what it had mounted is not ours to keep.
+  if (life->target.mounts_fd >= 0) close(life->target.mounts_fd);
+  life->target.mounts_fd = -1;
 }
 
 void life_end(struct life *life) {

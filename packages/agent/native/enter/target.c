@@ -113,7 +113,7 @@ static void read_hostname(int proc_fd, char *hostname) {
 // The process's directory in /proc, which stays with this process: after its end everything below it answers
 // ESRCH, even when the number is used again. The descriptor, or -errno with `what`.
 static int open_process(pid_t pid, struct target *target, char *what, size_t what_size) {
-  *target = (struct target){.pid = pid, .pidfd = -1, .root_fd = -1};
+  *target = (struct target){.pid = pid, .pidfd = -1, .root_fd = -1, .mounts_fd = -1};
   char path[32];
   snprintf(path, sizeof path, "/proc/%d", pid);
   int proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -166,6 +166,7 @@ static int join_namespaces(int proc_fd, pid_t pid, struct target *target, char *
 static void open_main_process(int proc_fd, struct target *target) {
   int refused = read_environ(proc_fd, target);
   if (refused) explain_refusal(target, target->missing_environment, "environ", refused);
+  target->mounts_fd = openat(proc_fd, "ns/mnt", O_RDONLY | O_CLOEXEC);
   target->root_fd = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (target->root_fd < 0) explain_refusal(target, target->missing_files, "root directory", errno);
 }
@@ -228,9 +229,10 @@ int follow_target(pid_t pid, const char *container_id, const char *pod_uid, stru
 void leave_target(struct target *target) {
   if (target->pidfd >= 0) close(target->pidfd);
   if (target->root_fd >= 0) close(target->root_fd);
+  if (target->mounts_fd >= 0) close(target->mounts_fd);
   if (target->environ) explicit_bzero(target->environ, ENVIRON_LIMIT);
   free(target->environ);
-  target->pidfd = target->root_fd = -1;
+  target->pidfd = target->root_fd = target->mounts_fd = -1;
   target->environ = NULL;
   target->environ_length = 0;
 }

@@ -10,6 +10,9 @@ struct target {
   pid_t pid;
   int pidfd; // -1: nothing whose end would be the target's
   int root_fd; // O_PATH; -1: see missing_files
+  // Its mounts, which end with its last process but for this, before anybody is told of that end: without it, what is
+  // on a volume would be answered as missing. Kept by the file worker only. -1: none
+  int mounts_fd;
   struct ids ids; // in our user namespace
   char hostname[HOSTNAME_LIMIT];
   char *environ; // NAME=value, each ended by NUL; the end of what is beyond ENVIRON_LIMIT is cut

@@ -204,7 +204,7 @@ pid_t start_worker(const struct target *target, int socket, const uint8_t mark[W
     socket_fd = socket;
     // It keeps nothing of enter's: no listening socket, no pidfd, no stdout whose reader waits for EOF.
     for (int fd = 0; fd < 1024; fd++)
-      if (fd != target->root_fd && fd != socket_fd && fd != result[1] && fd != STDERR_FILENO) close(fd);
+      if (fd != target->root_fd && fd != target->mounts_fd && fd != socket_fd && fd != result[1] && fd != STDERR_FILENO) close(fd);
     run_worker(target, parent, result[1], mark);
   }
   close(result[1]);
