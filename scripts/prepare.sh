@@ -146,7 +146,7 @@ open_fuse_device() {
 
 # Test programs for file systems, from Rust's registry; built once for this checkout.
 install_file_suite() {
-  has cargo || { say "fsx and pjdfstest are not installed: there is no cargo"; return 0; }
+  has cargo || return 0 # their tests say so
   for crate in fsx@0.3.2 pjdfstest@0.2.2; do
     [ ! -e ".cache/file-suite/bin/${crate%@*}" ] || continue
     say "building $crate"
