@@ -223,6 +223,69 @@ test("the file server killed: another one is started, what was open fails with E
   await assertNothingIsLeft(processes);
 });
 
+/** Connects to, and opens, what it reads from pages of a remote file that nobody has touched before. */
+const MAPPED = `
+import ctypes, mmap, os, socket, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+def mapped(path):
+    fd = os.open(path, os.O_RDWR)
+    return (ctypes.c_char * 4096).from_buffer(mmap.mmap(fd, 4096))
+def attempt(name, call):
+    began = time.monotonic()
+    result = call()
+    error = 0 if result >= 0 else ctypes.get_errno()
+    print(name, "ok" if error == 0 else os.strerror(error), "in time" if time.monotonic() - began < 15 else "late", flush=True)
+pages = [mapped("/app/address-%d" % n) for n in range(2)] + [mapped("/app/path-%d" % n) for n in range(2)]
+print("mapped", flush=True)
+for n in range(2):
+    sys.stdin.readline()
+    s = socket.socket()
+    attempt("connect", lambda: libc.connect(s.fileno(), pages[n], 16))
+    attempt("open", lambda: libc.open(pages[2 + n], os.O_RDONLY))
+    print("here", len(os.listdir("/proc/self")) > 0, flush=True)
+`;
+
+test("an address and a path in mapped pages of remote files: read, or an errno in time where the agent is silent", async () => {
+  const { greetings } = sandbox.network.services;
+  const address = Buffer.from([
+    2,
+    0,
+    0,
+    80,
+    ...greetings.split(".").map(Number),
+    ...Array(8).fill(0),
+  ]);
+  const octal = [...address].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+  for (const n of [0, 1]) {
+    const zeros = "head -c 4080 /dev/zero";
+    await inPod(
+      `{ printf '${octal}'; ${zeros}; } > /app/address-${n}; chmod 666 /app/address-${n}`,
+    );
+    await inPod(
+      `{ printf '/app/settings.json\\000'; ${zeros}; } > /app/path-${n}; chmod 666 /app/path-${n}`,
+    );
+  }
+  const program = join(folder, "mapped.py");
+  writeFileSync(program, MAPPED);
+  const feature = { fs: { mode: "write", read_write: ["^/app/(address|path)"] } };
+  const run = await startInpod(sandbox, ["python3", program], {
+    config: { feature },
+    stdin: "pipe",
+  });
+  await run.said("mapped");
+  run.child.stdin?.write("\n");
+  await run.said(/connect ok in time\nopen ok in time\nhere True/);
+  const agents = descendants(run.pid).filter((pid) => /inpod-enter|agent\.js/.test(commandOf(pid)));
+  assert.ok(agents.length > 0);
+  for (const pid of agents) process.kill(pid, "SIGSTOP");
+  run.child.stdin?.write("\n");
+  await run.said(/here True\n(.|\n)*(connect|open) (?!ok)[^\n]+ in time\n(.|\n)*here True/);
+  for (const pid of agents) process.kill(pid, "SIGCONT");
+  const { code, stdout } = await run.ended;
+  assert.equal(code, 0, stdout);
+  assert.doesNotMatch(stdout, /late/);
+});
+
 test("a file server that is killed again and again: in the end calls fail with EIO, and it is said", async () => {
   await inPod("echo one > /tmp/inpod-life");
   const run = await startInpod(sandbox, ["node", holder(), "/tmp/inpod-life"], {

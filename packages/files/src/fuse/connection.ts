@@ -15,6 +15,8 @@ const PACKET_BYTES = MAX_IO + 4096;
 const SLAB_BYTES = 2 * PACKET_BYTES + 64 * 1024;
 /** A request that is not answered by then is answered for us: no process waits for longer. */
 const ANSWER_WITHIN_MS = 9500;
+/** The kernel asks for a page twice before it gives the reader an error: for so long the second one need not wait. */
+const SILENT_MS = 1000;
 const SWEEP_MS = 250;
 /** Seconds until the kernel gives the whole mount up: the answer to a server that hangs itself. */
 const KERNEL_TIMEOUT_SECONDS = 20;
@@ -46,6 +48,8 @@ export class FuseConnection {
   readonly #slab = Buffer.alloc(SLAB_BYTES);
   readonly #head = Buffer.alloc(16);
   readonly #pending = new Map<bigint, Pending>();
+  /** Files of which a request was not answered in time, and until when that is remembered. */
+  readonly #silent = new Map<number, number>();
   readonly #onEnd: (errno: number) => void;
   readonly #onBug: (error: unknown) => void;
   readonly #sweeper: NodeJS.Timeout;
@@ -128,6 +132,10 @@ export class FuseConnection {
     }
     if (body.op === "destroy") {
       this.#write(header.unique, { bytes: new Uint8Array() });
+      return;
+    }
+    if (body.op === "read" && this.#isSilent(header.node)) {
+      this.#write(header.unique, { errno: Errno.ETIMEDOUT });
       return;
     }
     let answer: Answer | Promise<Answer>;
@@ -218,10 +226,16 @@ export class FuseConnection {
     this.#answer(header.unique, { errno: Errno.EINTR });
   }
 
+  #isSilent(node: number): boolean {
+    return (this.#silent.get(node) ?? 0) > performance.now();
+  }
+
   #sweep(): void {
     const now = performance.now();
+    for (const [node, untilMs] of this.#silent) if (untilMs <= now) this.#silent.delete(node);
     for (const pending of [...this.#pending.values()]) {
       if (now - pending.sinceMs > ANSWER_WITHIN_MS) {
+        this.#silent.set(pending.header.node, now + SILENT_MS);
         this.#answer(pending.header.unique, { errno: Errno.ETIMEDOUT });
       } else if (pending.isInterrupted) {
         this.#letGoIfKilled(pending);

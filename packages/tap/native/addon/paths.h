@@ -95,6 +95,7 @@ struct path_work {
   uint64_t how_mode;
   struct place place, second; /* the second one only of calls with two paths: its `path` is NULL else */
   uint64_t token;
+  bool is_unreadable; /* a path is where nothing can be read */
 };
 
 /* Fills flags, operation and the place. VERDICT_LOCAL: it goes on natively, also when it cannot be told. */

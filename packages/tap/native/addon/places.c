@@ -111,9 +111,10 @@ static bool walks_as_given(const char *given) {
   return paths_match(before, length, PATH_LOOKUP, false).verdict == VERDICT_REMOTE;
 }
 
-static bool place_of(const struct path_work *work, int directory_argument, int path_argument, struct place *place) {
+static bool place_of(struct path_work *work, int directory_argument, int path_argument, struct place *place) {
   char given[LONGEST_PATH], base[LONGEST_PATH], whole[ROOM], path[ROOM];
   ssize_t length = memory_read_string(work->tid, work->args[path_argument], given, sizeof given);
+  if (length == -EFAULT && work->args[path_argument] != 0) work->is_unreadable = true;
   if (length <= 0) return false;
   ssize_t base_length = 0;
   if (given[0] != '/') {

@@ -69,7 +69,9 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
       .listener = listener, .tid = (pid_t)notif->pid, .tgid = tgid, .nr = notif->data.nr, .call = call};
   memcpy(work.args, notif->data.args, sizeof work.args);
   places_decide(&work);
-  bool handled = serve_begin(notif, &work);
+  /* Also a page of a remote file that could not be had: the kernel would wait for it once more. */
+  bool handled = work.is_unreadable ? notification_reply(listener, notif->id, 0, EFAULT) == 0
+                                    : serve_begin(notif, &work);
   places_free(&work);
   return handled;
 }

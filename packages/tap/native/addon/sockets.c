@@ -56,7 +56,11 @@ bool socket_read_address(struct op *op, int address_argument, int length_argumen
   uint64_t length = op->args[length_argument];
   memset(&op->address, 0, sizeof op->address);
   if (length < sizeof(sa_family_t) || length > sizeof op->address) return false;
-  if (memory_read(op->tid, op->args[address_argument], &op->address, length) != (ssize_t)length) return false;
+  ssize_t got = memory_read(op->tid, op->args[address_argument], &op->address, length);
+  if (got != (ssize_t)length) {
+    op->is_unreadable = got >= 0 || got == -EFAULT;
+    return false;
+  }
   op->address_length = (socklen_t)length;
   if (op->address.ss_family == AF_INET) return length >= sizeof(struct sockaddr_in);
   if (op->address.ss_family == AF_INET6) return length >= sizeof(struct sockaddr_in6);
@@ -75,7 +79,12 @@ void connect_ask(struct op *op) {
 }
 
 bool handle_connect(struct op *op) {
-  if (!socket_read_address(op, 1, 2)) return false;
+  if (!socket_read_address(op, 1, 2)) {
+    /* A page of a remote file that could not be had: the kernel would wait for it once more. */
+    if (!op->is_unreadable || socket_describe(op, (int)op->args[0]) != 0) return false;
+    op_reply(op, 0, EFAULT);
+    return true;
+  }
   if (op->address.ss_family == AF_UNIX) {
     if (!hides_nscd || !is_nscd(op)) return false;
     op_reply(op, 0, ENOENT); /* its answers would be the developer's names, not the pod's */

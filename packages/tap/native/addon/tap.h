@@ -54,6 +54,7 @@ struct op {
   bool nonblocking, v6only;
   struct sockaddr_storage address;
   socklen_t address_length;
+  bool is_unreadable; /* the address is where nothing can be read */
   uint8_t *payload;
   size_t payload_length;
   /* paths (paths.h) */
