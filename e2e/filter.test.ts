@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilAgentIsKnown,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 
@@ -69,6 +76,7 @@ describe("filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
   test("two sessions share a port by their filters, and a third is told who has what it wants", async () => {
     const ann = await start("ann", "^x-user: ann$");
     await ann.says(/requests to port 3000 of the target now arrive .*: header x-user = ann/);
+    await untilAgentIsKnown(namespace, "inpod.dev/target=web");
     const bob = await start("bob", "^x-user: bob$");
     await bob.says(/requests to port 3000 of the target now arrive .*: header x-user = bob/);
     for (let each = 0; each < 5; each++) {
