@@ -277,10 +277,14 @@ test("an address and a path in mapped pages of remote files: read, or an errno i
   await run.said(/connect ok in time\nopen ok in time\nhere True/);
   const agents = descendants(run.pid).filter((pid) => /inpod-enter|agent\.js/.test(commandOf(pid)));
   assert.ok(agents.length > 0);
-  for (const pid of agents) process.kill(pid, "SIGSTOP");
-  run.child.stdin?.write("\n");
-  await run.said(/here True\n(.|\n)*(connect|open) (?!ok)[^\n]+ in time\n(.|\n)*here True/);
-  for (const pid of agents) process.kill(pid, "SIGCONT");
+  try {
+    for (const pid of agents) process.kill(pid, "SIGSTOP");
+    run.child.stdin?.write("\n");
+    await run.said(/here True\n(.|\n)*(connect|open) (?!ok)[^\n]+ in time\n(.|\n)*here True/);
+  } finally {
+    // Stopped they would stay whatever becomes of the session.
+    for (const pid of agents) process.kill(pid, "SIGCONT");
+  }
   const { code, stdout } = await run.ended;
   assert.equal(code, 0, stdout);
   assert.doesNotMatch(stdout, /late/);
