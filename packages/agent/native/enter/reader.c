@@ -1,13 +1,11 @@
 #define _GNU_SOURCE
 #include "reader.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,8 +13,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#include "child.h"
 
 // A header and a packet each; IOV_MAX is 1024.
 enum { BATCH = 500 };
@@ -88,7 +86,7 @@ static bool drain(struct ring *ring) {
   return true;
 }
 
-static void run(struct ring *rings) {
+static void pass_all_on(struct ring *rings) {
   for (;;) {
     bool is_idle = true;
     for (int each = 0; each < CAPTURE_SOCKETS; each++)
@@ -109,7 +107,7 @@ static void run(struct ring *rings) {
 }
 
 // It holds sockets whose filter anybody who has them could change (SO_ATTACH_FILTER takes no right): from here on it
-// can do what run() does, and nothing else. A second wall: where the kernel has no such filter, the first one stands.
+// can do what pass_all_on() does, and nothing else. A second wall: where the kernel has no such filter, the first one stands.
 static void confine(void) {
 #ifdef __x86_64__
   enum { ARCH = AUDIT_ARCH_X86_64 };
@@ -138,52 +136,40 @@ static void confine(void) {
   prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
 }
 
-static void run_reader(const struct capture *capture, pid_t parent, int result_fd) {
-  setsid();
+struct reading {
+  const struct capture *capture;
   struct ring rings[CAPTURE_SOCKETS];
+};
+
+static int map_rings(void *argument) {
+  struct reading *reading = argument;
   int error = 0;
   for (int each = 0; each < CAPTURE_SOCKETS; each++) {
+    int socket = reading->capture->sockets[each];
     size_t size = (size_t)RING_BLOCKS[each] * RING_BLOCK;
-    void *blocks = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, capture->sockets[each], 0);
+    void *blocks = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, socket, 0);
     if (blocks == MAP_FAILED) error = errno;
-    rings[each] = (struct ring){capture->sockets[each], blocks, RING_BLOCKS[each], 0};
+    reading->rings[each] = (struct ring){socket, blocks, RING_BLOCKS[each], 0};
   }
-  limit_bounding_set(-1);
-  if (!error) error = become(capture->reader_ids);
-  if (!error) error = keep_only(-1);
-  die_with(parent);
-  if (write(result_fd, &error, sizeof error) != sizeof error || error) _exit(1);
-  close(result_fd);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
+  return error;
+}
+
+static void run_reader(void *argument) {
+  struct reading *reading = argument;
+  output = reading->capture->reader_socket;
   confine();
-  run(rings);
+  pass_all_on(reading->rings);
 }
 
 pid_t start_reader(const struct capture *capture) {
-  int result[2];
-  if (pipe2(result, O_CLOEXEC)) return -errno;
-  pid_t parent = getpid(), child = fork();
-  if (child == 0) {
-    output = capture->reader_socket;
-    // It keeps nothing of enter's.
-    for (int fd = 0; fd < 1024; fd++)
-      if (fd != output && fd != capture->sockets[0] && fd != capture->sockets[1] && fd != result[1] &&
-          fd != STDERR_FILENO)
-        close(fd);
-    run_reader(capture, parent, result[1]);
-  }
-  close(result[1]);
-  int error = child < 0 ? errno : ETIMEDOUT;
-  struct pollfd readable = {.fd = result[0], .events = POLLIN};
-  if (child > 0 && poll(&readable, 1, 5000) == 1 && read(result[0], &error, sizeof error) != sizeof error)
-    error = ECHILD;
-  close(result[0]);
-  if (!error) return child;
-  if (child > 0) {
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-  }
-  return -error;
+  struct reading reading = {.capture = capture};
+  int kept[] = {capture->reader_socket, capture->sockets[0], capture->sockets[1]};
+  return start_child(&(struct child){
+      .ids = capture->reader_ids,
+      .descriptors = kept,
+      .descriptor_count = sizeof kept / sizeof *kept,
+      .prepare = map_rings,
+      .run = run_reader,
+      .argument = &reading,
+  });
 }

@@ -1,9 +1,7 @@
 #define _GNU_SOURCE
 #include "worker.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,8 +9,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#include "../child.h"
 #include "below.h"
 #include "queue.h"
 #include "send.h"
@@ -166,17 +164,15 @@ static int raise_descriptors(void) {
   return limit.rlim_cur > 200000 ? 200000 : limit.rlim_cur > 1024 ? (int)limit.rlim_cur - 512 : 512;
 }
 
-static void run_worker(const struct target *target, pid_t parent, int result_fd, const uint8_t mark[WORKER_MARK]) {
-  setsid();
-  limit_bounding_set(-1);
-  int error = become(&target->ids);
-  if (!error) error = keep_only(-1);
-  die_with(parent);
-  if (write(result_fd, &error, sizeof error) != sizeof error || error) _exit(1);
-  close(result_fd);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
+struct working {
+  const struct target *target;
+  int socket;
+  const uint8_t *mark;
+};
+
+static void run_worker(void *argument) {
+  const struct working *working = argument;
+  socket_fd = working->socket;
   // A file beyond RLIMIT_FSIZE is EFBIG for who asked, not our end.
   signal(SIGXFSZ, SIG_IGN);
   // Modes are the user's process's business, which has a umask of its own.
@@ -185,9 +181,9 @@ static void run_worker(const struct target *target, pid_t parent, int result_fd,
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
   mallopt(M_ARENA_MAX, 2);
   handles_begin(raise_descriptors());
-  below_begin(target->root_fd);
+  below_begin(working->target->root_fd);
   watching_begin();
-  if (!begin(mark)) _exit(0);
+  if (!begin(working->mark)) _exit(0);
   queue_begin(serve);
   for (struct request *request; (request = read_request());) {
     answer_late();
@@ -197,26 +193,13 @@ static void run_worker(const struct target *target, pid_t parent, int result_fd,
 }
 
 pid_t start_worker(const struct target *target, int socket, const uint8_t mark[WORKER_MARK]) {
-  int result[2];
-  if (pipe2(result, O_CLOEXEC)) return -errno;
-  pid_t parent = getpid(), child = fork();
-  if (child == 0) {
-    socket_fd = socket;
-    // It keeps nothing of enter's: no listening socket, no pidfd, no stdout whose reader waits for EOF.
-    for (int fd = 0; fd < 1024; fd++)
-      if (fd != target->root_fd && fd != target->mounts_fd && fd != socket_fd && fd != result[1] && fd != STDERR_FILENO) close(fd);
-    run_worker(target, parent, result[1], mark);
-  }
-  close(result[1]);
-  int error = child < 0 ? errno : ETIMEDOUT;
-  struct pollfd readable = {.fd = result[0], .events = POLLIN};
-  if (child > 0 && poll(&readable, 1, 5000) == 1 && read(result[0], &error, sizeof error) != sizeof error)
-    error = ECHILD;
-  close(result[0]);
-  if (!error) return child;
-  if (child > 0) {
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-  }
-  return -error;
+  struct working working = {target, socket, mark};
+  int kept[] = {target->root_fd, target->mounts_fd, socket};
+  return start_child(&(struct child){
+      .ids = &target->ids,
+      .descriptors = kept,
+      .descriptor_count = sizeof kept / sizeof *kept,
+      .run = run_worker,
+      .argument = &working,
+  });
 }
