@@ -2,13 +2,22 @@
  * Foreign JSON becomes messages here, or a ProtocolError. Unknown keys are left out, so that a newer
  * peer may say more than we know.
  */
-import { ProtocolError } from "./frames.ts";
+import {
+  address,
+  byteString,
+  endpoint,
+  fail,
+  fields,
+  integer,
+  list,
+  port,
+  text,
+} from "./foreign.ts";
 import type {
   AgentHello,
   AgentMethod,
   AgentMethods,
   AgentNotice,
-  Endpoint,
   SessionHello,
   StreamHeader,
   StreamOpened,
@@ -16,7 +25,6 @@ import type {
   WireError,
 } from "./messages.ts";
 
-const MAX_TEXT = 4096;
 const MAX_ENTRIES = 65536;
 const MAX_ADDRESSES = 256;
 /** MAX_ARG_STRLEN: no variable is longer (execve(2)). */
@@ -24,61 +32,6 @@ const MAX_VALUE = 128 * 1024;
 
 /** Chars of a user's name in the cluster; longer ones are cut by whoever sends them. */
 export const MAX_OWNER = 256;
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fail(what: string): never {
-  throw new ProtocolError(`not what was expected: ${what}`);
-}
-
-function fields(value: unknown, what: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) fail(what);
-  return value as Fields;
-}
-
-function text(value: unknown, what: string, limit = MAX_TEXT): string {
-  if (typeof value !== "string" || value.length > limit) fail(what);
-  return value;
-}
-
-/** A ByteString: no char beyond a byte, no NUL. */
-function byteString(value: unknown, what: string, limit: number): string {
-  const bytes = text(value, what, limit);
-  for (let i = 0; i < bytes.length; i++) {
-    const code = bytes.charCodeAt(i);
-    if (code === 0 || code > 0xff) fail(what);
-  }
-  return bytes;
-}
-
-function integer(value: unknown, what: string, max = Number.MAX_SAFE_INTEGER): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > max) fail(what);
-  return value as number;
-}
-
-function list<T>(value: unknown, what: string, limit: number, each: (entry: unknown) => T): T[] {
-  if (!Array.isArray(value) || value.length > limit) fail(what);
-  return value.map(each);
-}
-
-const HEX_GROUPS = /^[0-9a-fA-F:.]{2,45}$/;
-
-/** An IP literal by its shape; whoever uses it checks it again. Never a name: those would be resolved here. */
-function address(value: unknown): string {
-  const literal = text(value, "address", 45);
-  const parts = literal.split(".");
-  const isV4 =
-    parts.length === 4 && parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256);
-  if (!isV4 && !(literal.includes(":") && HEX_GROUPS.test(literal))) fail("address");
-  return literal;
-}
-
-const port = (value: unknown): number => integer(value, "port", 65535);
-
-function endpoint(value: unknown): Endpoint {
-  const from = fields(value, "endpoint");
-  return { address: address(from.address), port: port(from.port) };
-}
 
 export function parseStreamHeader(value: unknown): StreamHeader {
   const from = fields(value, "stream header");
