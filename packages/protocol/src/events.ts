@@ -1,5 +1,5 @@
 /** What happens to a session, for the command line and whoever else watches. */
-import type { MirrorMissed } from "./messages.ts";
+import type { MirrorMissed, PodPort } from "./messages.ts";
 
 export type SessionEvent =
   | { readonly kind: "connected"; readonly rttMs: number | undefined }
@@ -7,11 +7,11 @@ export type SessionEvent =
   | { readonly kind: "reconnecting"; readonly attempt: number; readonly why: string }
   | { readonly kind: "resumed"; readonly ports: readonly number[] }
   /** The port's new connections come here from now on. */
-  | { readonly kind: "stolen"; readonly port: number }
-  | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string }
+  | ({ readonly kind: "stolen" } & PodPort)
+  | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
   /** Copies of the port's new connections come here from now on. */
-  | { readonly kind: "mirrored"; readonly port: number }
-  | { readonly kind: "mirror-lost"; readonly port: number; readonly detail: string }
+  | ({ readonly kind: "mirrored" } & PodPort)
+  | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   /** Of which nothing comes here: the count since the session began. */
   | ({ readonly kind: "mirror-missed" } & MirrorMissed)
   /** Its main process has ended; `target-back` follows if its container is started again. */

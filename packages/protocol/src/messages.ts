@@ -15,6 +15,14 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** Of a port of the pod. Where it may be left out it is TCP then. */
+export type PortProtocol = "tcp" | "udp";
+
+export interface PodPort {
+  readonly port: number;
+  readonly protocol?: PortProtocol;
+}
+
 /** What an OPEN frame says of its stream. */
 export type StreamHeader =
   /** session → agent: a TCP connection that leaves from the target's network namespace. `host`: an IP literal. */
@@ -30,9 +38,15 @@ export type StreamHeader =
   | { readonly kind: "files" }
   /**
    * agent → session: a stolen connection, or the copy of one, of which the agent takes nothing back. `client` is its
-   * true peer, `local` the address it was sent to.
+   * true peer, `local` the address it was sent to. UDP: all that this client sends to that address, and what is sent
+   * back, are DATAGRAM frames; after a while of silence the agent resets it with ETIMEDOUT.
    */
-  | { readonly kind: "incoming"; readonly client: Endpoint; readonly local: Endpoint };
+  | {
+      readonly kind: "incoming";
+      readonly protocol?: PortProtocol;
+      readonly client: Endpoint;
+      readonly local: Endpoint;
+    };
 
 /** What OPENED (the answer to OPEN) says. */
 export type StreamOpened =
@@ -64,18 +78,30 @@ export interface AgentMethods {
    * From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. With `filter` (the
    * feature "http-filter"), as package http reads it, those streams carry the requests that match, as they came.
    * Idempotent; another filter takes the place of the one before. EADDRINUSE names who has the same.
+   *
+   * `protocol` "udp" (the feature "udp-ports"), here and below: the UDP port of that number, which is another port.
    */
   readonly "incoming.steal": {
-    params: { port: number; filter?: Readonly<Record<string, unknown>> };
+    params: {
+      port: number;
+      protocol?: PortProtocol;
+      filter?: Readonly<Record<string, unknown>>;
+    };
     result: Record<string, never>;
   };
   /**
    * From its answer on, TCP connections to `port` of the pod that begin are copied: what their clients send arrives as
    * "incoming" streams, each from its first byte on; the pod answers them. Idempotent; any number of sessions.
    */
-  readonly "incoming.mirror": { params: { port: number }; result: Record<string, never> };
+  readonly "incoming.mirror": {
+    params: { port: number; protocol?: PortProtocol };
+    result: Record<string, never>;
+  };
   /** From its answer on, new connections reach the pod; open ones live on, but for copies, which are reset. */
-  readonly "incoming.release": { params: { port: number }; result: Record<string, never> };
+  readonly "incoming.release": {
+    params: { port: number; protocol?: PortProtocol };
+    result: Record<string, never>;
+  };
   /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
   readonly pause: { params: Record<string, never>; result: Record<string, never> };
   readonly resume: { params: Record<string, never>; result: Record<string, never> };
@@ -109,9 +135,9 @@ export type AgentNotice =
    */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** A port is no longer stolen although nobody released it. */
-  | { readonly kind: "steal-lost"; readonly port: number; readonly detail: string }
+  | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
   /** Nor is this one mirrored. */
-  | { readonly kind: "mirror-lost"; readonly port: number; readonly detail: string }
+  | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   | ({ readonly kind: "mirror-missed" } & MirrorMissed);
 
 /** What mirroring a port has missed since the session began. */

@@ -18,6 +18,7 @@ import type {
   AgentMethod,
   AgentMethods,
   AgentNotice,
+  PodPort,
   SessionHello,
   StreamHeader,
   StreamOpened,
@@ -33,6 +34,12 @@ const MAX_VALUE = 128 * 1024;
 /** Chars of a user's name in the cluster; longer ones are cut by whoever sends them. */
 export const MAX_OWNER = 256;
 
+/** TCP needs no word. */
+function protocolOf({ protocol }: Readonly<Record<string, unknown>>): { protocol?: "udp" } {
+  if (protocol === undefined || protocol === "tcp") return {};
+  return protocol === "udp" ? { protocol } : fail("protocol");
+}
+
 export function parseStreamHeader(value: unknown): StreamHeader {
   const from = fields(value, "stream header");
   switch (from.kind) {
@@ -42,7 +49,12 @@ export function parseStreamHeader(value: unknown): StreamHeader {
     case "files":
       return { kind: "files" };
     case "incoming":
-      return { kind: "incoming", client: endpoint(from.client), local: endpoint(from.local) };
+      return {
+        kind: "incoming",
+        ...protocolOf(from),
+        client: endpoint(from.client),
+        local: endpoint(from.local),
+      };
     default:
       return fail("kind of stream");
   }
@@ -95,7 +107,12 @@ export function parseNotice(value: unknown): AgentNotice {
       return { kind: "target-gone", detail: text(from.detail, "detail") };
     case "steal-lost":
     case "mirror-lost":
-      return { kind: from.kind, port: port(from.port), detail: text(from.detail, "detail") };
+      return {
+        kind: from.kind,
+        port: port(from.port),
+        ...protocolOf(from),
+        detail: text(from.detail, "detail"),
+      };
     case "mirror-missed":
       return {
         kind: "mirror-missed",
@@ -120,9 +137,10 @@ const nothing = (value: unknown): Record<string, never> => {
   return {};
 };
 
-const portOnly = (value: unknown): { port: number } => {
-  const parsed = port(fields(value, "parameters").port);
-  return parsed === 0 ? fail("port") : { port: parsed };
+const podPort = (value: unknown): PodPort => {
+  const from = fields(value, "parameters");
+  const parsed = port(from.port);
+  return parsed === 0 ? fail("port") : { port: parsed, ...protocolOf(from) };
 };
 
 /** The one thing of a session's that reaches the agent's part with rights. */
@@ -154,13 +172,13 @@ const METHODS: {
     params: (value) => {
       const { filter } = fields(value, "parameters");
       return filter === undefined
-        ? portOnly(value)
-        : { ...portOnly(value), filter: fields(filter, "filter") };
+        ? podPort(value)
+        : { ...podPort(value), filter: fields(filter, "filter") };
     },
     result: nothing,
   },
-  "incoming.mirror": { params: portOnly, result: nothing },
-  "incoming.release": { params: portOnly, result: nothing },
+  "incoming.mirror": { params: podPort, result: nothing },
+  "incoming.release": { params: podPort, result: nothing },
   pause: { params: nothing, result: nothing },
   resume: { params: nothing, result: nothing },
   "target.container": { params: containerOnly, result: nothing },

@@ -33,6 +33,24 @@ test("methods are known by name, and none comes from Object's prototype", () => 
   });
 });
 
+test("a port is TCP's unless it is said to be UDP's, and no other protocol's", () => {
+  const asked = (protocol: unknown) =>
+    parseRequest({ method: "incoming.steal", params: { port: 53, protocol } }).params;
+  assert.deepEqual(asked("udp"), { port: 53, protocol: "udp" });
+  assert.deepEqual(asked("tcp"), { port: 53 });
+  assert.deepEqual(asked(undefined), { port: 53 });
+  assert.throws(() => asked("sctp"), ProtocolError);
+  const ends = { client: { address: "10.0.0.1", port: 1 }, local: { address: "::1", port: 53 } };
+  const header = { kind: "incoming", protocol: "udp", ...ends };
+  assert.deepEqual(parseStreamHeader(header), header);
+  assert.deepEqual(parseNotice({ kind: "steal-lost", port: 53, protocol: "udp", detail: "" }), {
+    kind: "steal-lost",
+    port: 53,
+    protocol: "udp",
+    detail: "",
+  });
+});
+
 test("a description keeps bytes that are no UTF-8, and refuses NUL in a value", () => {
   const description = {
     hostname: "orders-7d4f",

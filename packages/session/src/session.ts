@@ -1,7 +1,6 @@
 /** The developer's end of a session: what it asks of its agent, and what it gets from there. */
 
-import { type FilterSpec, renderFilter } from "@inpod/http";
-import type { AgentNotice, StreamHeader, StreamOpened, TargetDescription } from "@inpod/protocol";
+import type { AgentNotice, PodPort, StreamOpened, TargetDescription } from "@inpod/protocol";
 import { MAX_OWNER } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
 import { TunnelFailure } from "@inpod/tunnel";
@@ -11,29 +10,20 @@ import { type FilesLink, filesLink } from "./files-link.ts";
 import type { SessionOptions } from "./link.ts";
 import { isLost, Link } from "./link.ts";
 import { Lives } from "./lives.ts";
+import {
+  askFor,
+  type OnConnection,
+  podPort,
+  type Stolen,
+  type Taken,
+  TakenPorts,
+  type TakeOptions,
+} from "./taken.ts";
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 2000;
 /** Above the kernel's own 127 s (tcp_syn_retries 6): the target's verdict comes first. */
 const CONNECT_TIMEOUT_MS = 130_000;
-
-type IncomingHeader = Extract<StreamHeader, { kind: "incoming" }>;
-export type OnConnection = (channel: Channel, header: IncomingHeader) => void;
-
-/** `mirror`: copies, to which nothing is answered. */
-export type Way = "steal" | "mirror";
-
-interface Taken {
-  readonly way: Way;
-  readonly onConnection: OnConnection;
-  /** Of a steal; undefined: everything. */
-  readonly filter?: FilterSpec | undefined;
-}
-
-/** A port that is stolen or mirrored until it is released. */
-export interface Stolen {
-  release(): Promise<void>;
-}
 
 export interface ConnectedChannel {
   readonly channel: Channel;
@@ -47,26 +37,11 @@ export async function startSession(options: SessionOptions): Promise<Session> {
   return session;
 }
 
-async function askFor(tunnel: Tunnel, port: number, { way, filter }: Taken): Promise<void> {
-  if (filter === undefined) {
-    await tunnel.call(`incoming.${way}`, { port });
-    return;
-  }
-  // It would leave the filter out, and take everything.
-  if (!tunnel.peer.features.includes("http-filter")) {
-    throw new TunnelFailure("EOPNOTSUPP", "this agent is too old for filters");
-  }
-  await tunnel.call("incoming.steal", { port, filter: renderFilter(filter) });
-}
-
 export class Session {
   readonly #options: SessionOptions;
   readonly #link: Link;
   #target: TargetDescription | undefined;
-  /** Ports that are stolen or mirrored. */
-  readonly #taken = new Map<number, Taken>();
-  /** Released while there was no tunnel: the agent still holds them for us. */
-  readonly #released = new Set<number>();
+  readonly #taken = new TakenPorts();
   #isPaused = false;
   readonly #lives: Lives;
   readonly files: TargetFiles;
@@ -146,42 +121,40 @@ export class Session {
 
   /**
    * From now on, and again after each redial, new connections to `port` of the target arrive here.
-   * With `filter` only the requests that match: each connection then carries those of one client.
+   * With a filter only the requests that match: each connection then carries those of one client. Of a UDP port each
+   * client is a connection, of datagrams.
    *
    * @throws TunnelError: EADDRINUSE when another session holds the same, EPERM without the right, EOPNOTSUPP when
-   *   the agent is too old for filters
+   *   the agent is too old for what is asked
    */
-  steal(port: number, onConnection: OnConnection, filter?: FilterSpec): Promise<Stolen> {
-    return this.#take(port, { way: "steal", onConnection, filter });
+  steal(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
+    return this.#take({ ...options, port, way: "steal", onConnection });
   }
 
   /**
    * From now on, and again after each redial, what clients send to `port` of the target is copied here, of connections
    * that begin from now on, each from its first byte. What is written to such a channel goes nowhere.
-   * @throws TunnelError: EPERM without the right
+   * @throws TunnelError: EPERM without the right, EOPNOTSUPP when the agent is too old
    */
-  mirror(port: number, onConnection: OnConnection): Promise<Stolen> {
-    return this.#take(port, { way: "mirror", onConnection });
+  mirror(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
+    return this.#take({ ...options, port, way: "mirror", onConnection });
   }
 
-  async #take(port: number, taken: Taken): Promise<Stolen> {
-    this.#released.delete(port);
-    // Known before the answer: connections may overtake it.
-    this.#taken.set(port, taken);
-    const isOurs = (): boolean => this.#taken.get(port) === taken;
+  async #take(taken: Taken): Promise<Stolen> {
+    this.#taken.add(taken);
     try {
-      await this.#link.ask((tunnel) => askFor(tunnel, port, taken));
+      await this.#link.ask((tunnel) => askFor(tunnel, taken));
     } catch (error) {
-      if (isOurs()) this.#taken.delete(port);
+      if (this.#taken.has(taken)) this.#taken.forget(taken);
       throw error;
     }
-    this.#options.onEvent({ kind: taken.way === "steal" ? "stolen" : "mirrored", port });
+    const kind = taken.way === "steal" ? "stolen" : "mirrored";
+    this.#options.onEvent({ kind, ...podPort(taken) });
     return {
       release: async () => {
-        if (!isOurs()) return;
-        this.#taken.delete(port);
-        this.#released.add(port);
-        await this.#release(this.#link.current, port);
+        if (!this.#taken.has(taken)) return;
+        this.#taken.release(taken);
+        await this.#release(this.#link.current, podPort(taken));
       },
     };
   }
@@ -250,7 +223,10 @@ export class Session {
 
   #incoming(channel: IncomingChannel): void {
     const { header } = channel;
-    const taken = header.kind === "incoming" && this.#taken.get(header.local.port);
+    const taken =
+      header.kind === "incoming"
+        ? this.#taken.of({ port: header.local.port, protocol: header.protocol })
+        : undefined;
     if (header.kind !== "incoming" || !taken) {
       channel.reset("ECONNREFUSED");
       return;
@@ -260,8 +236,7 @@ export class Session {
   }
 
   #noticed(notice: AgentNotice): void {
-    if (notice.kind === "steal-lost" || notice.kind === "mirror-lost")
-      this.#taken.delete(notice.port);
+    if (notice.kind === "steal-lost" || notice.kind === "mirror-lost") this.#taken.forget(notice);
     this.#options.onEvent(notice);
   }
 
@@ -274,43 +249,42 @@ export class Session {
       if (isLost(error)) throw error; // what it refuses costs files, and nothing of what follows
     });
     for (;;) {
-      for (const port of [...this.#released]) await this.#release(tunnel, port).catch(() => {});
+      for (const port of this.#taken.released) await this.#release(tunnel, port).catch(() => {});
       const isPaused = this.#isPaused;
-      if (!isPaused)
-        for (const port of [...this.#taken.keys()]) await this.#takeAgain(tunnel, port);
+      if (!isPaused) for (const taken of this.#taken.all) await this.#takeAgain(tunnel, taken);
       try {
         await tunnel.call(isPaused ? "pause" : "resume", {});
       } catch (error) {
         if (isLost(error)) throw error; // each port has had its own answer; a refusal is one too
       }
       // Nothing of it changed while the agent was asked.
-      if (isPaused === this.#isPaused && this.#released.size === 0) return [...this.#taken.keys()];
+      if (isPaused === this.#isPaused && this.#taken.released.length === 0)
+        return this.#taken.all.map(({ port }) => port);
     }
   }
 
-  async #takeAgain(tunnel: Tunnel, port: number): Promise<void> {
-    const taken = this.#taken.get(port);
-    if (!taken) return; // released meanwhile
+  async #takeAgain(tunnel: Tunnel, taken: Taken): Promise<void> {
+    if (!this.#taken.has(taken)) return; // released meanwhile
     try {
-      await askFor(tunnel, port, taken);
+      await askFor(tunnel, taken);
     } catch (error) {
       if (isLost(error)) throw error;
-      this.#taken.delete(port);
+      this.#taken.forget(taken);
       const detail = error instanceof Error ? error.message : String(error);
-      this.#options.onEvent({ kind: `${taken.way}-lost`, port, detail });
+      this.#options.onEvent({ kind: `${taken.way}-lost`, ...podPort(taken), detail });
     }
   }
 
-  /** What the agent does not answer to stays in #released, for the next tunnel. */
-  async #release(tunnel: Tunnel | undefined, port: number): Promise<void> {
+  /** What the agent does not answer to stays released, for the next tunnel. */
+  async #release(tunnel: Tunnel | undefined, port: PodPort): Promise<void> {
     if (!tunnel) return;
     try {
-      await tunnel.call("incoming.release", { port });
+      await tunnel.call("incoming.release", port);
     } catch (error) {
       if (isLost(error)) return;
-      this.#released.delete(port);
+      this.#taken.settle(port);
       throw error;
     }
-    this.#released.delete(port);
+    this.#taken.settle(port);
   }
 }

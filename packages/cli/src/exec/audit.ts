@@ -1,4 +1,5 @@
 /** What others see of a session in the cluster: when it began, what it took, when it ended. */
+import type { PodPort } from "@inpod/protocol";
 import type { Target } from "@inpod/targets";
 
 /** A program that listens on several ports opens them at once: one note for all. */
@@ -9,8 +10,8 @@ const LAST_MS = 2_000;
 export class SessionAudit {
   readonly #tell: ReturnType<NonNullable<Target["audit"]>> | undefined;
   readonly #sinceMs = performance.now();
-  #taken: number[] = [];
-  #copied: number[] = [];
+  #taken: PodPort[] = [];
+  #copied: PodPort[] = [];
   #timer: NodeJS.Timeout | undefined;
   #last: Promise<void> | undefined;
 
@@ -26,15 +27,15 @@ export class SessionAudit {
     this.#note("InpodSessionStarted", note);
   }
 
-  took(port: number): void {
+  took(port: PodPort): void {
     this.#add(this.#taken, port);
   }
 
-  copies(port: number): void {
+  copies(port: PodPort): void {
     this.#add(this.#copied, port);
   }
 
-  #add(ports: number[], port: number): void {
+  #add(ports: PodPort[], port: PodPort): void {
     ports.push(port);
     this.#timer ??= setTimeout(() => this.#notePorts(), GATHER_MS);
   }
@@ -66,8 +67,11 @@ export class SessionAudit {
   }
 }
 
-function portWords(all: readonly number[]): string | undefined {
-  const ports = [...new Set(all)].sort((a, b) => a - b);
+function portWords(all: readonly PodPort[]): string | undefined {
+  const inOrder = [...all].sort((a, b) => a.port - b.port);
+  const ports = [
+    ...new Set(inOrder.map(({ port, protocol }) => (protocol === "udp" ? `${port}/udp` : port))),
+  ];
   if (ports.length === 0) return undefined;
   return `port${ports.length === 1 ? "" : "s"} ${ports.join(", ")}`;
 }

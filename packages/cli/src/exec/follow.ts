@@ -1,6 +1,6 @@
 /** What happens to the session and to its target while the command runs, in words, and what follows from it. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { MirrorMissed, SessionEvent } from "@inpod/protocol";
+import type { MirrorMissed, PodPort, SessionEvent } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Target, TargetObserver } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
@@ -9,6 +9,9 @@ import type { Progress } from "../text/progress.ts";
 const MAX_NAMES = 10;
 /** The API server and this machine have enough to do until the program runs. */
 const FOLLOW_AFTER_MS = 1_000;
+
+const portWord = ({ port, protocol }: PodPort): string =>
+  protocol === "udp" ? `UDP port ${port}` : `port ${port}`;
 
 export function tellEvent(event: SessionEvent, progress: Progress): void {
   switch (event.kind) {
@@ -29,10 +32,10 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
       progress.say("inpod: the connection to the agent is back");
       return;
     case "steal-lost":
-      progress.say(`inpod: port ${event.port} is no longer taken: ${event.detail}`);
+      progress.say(`inpod: ${portWord(event)} is no longer taken: ${event.detail}`);
       return;
     case "mirror-lost":
-      progress.say(`inpod: port ${event.port} is no longer mirrored: ${event.detail}`);
+      progress.say(`inpod: ${portWord(event)} is no longer mirrored: ${event.detail}`);
       return;
     case "mirror-missed":
       progress.say(missedLine(event));

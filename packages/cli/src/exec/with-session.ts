@@ -92,8 +92,8 @@ export async function withSession<Result>(
         onEvent: (event) => {
           if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
           if (event.kind === "tunnel-lost") agents.hasTunnel(false);
-          if (event.kind === "stolen") audit.took(event.port);
-          else if (event.kind === "mirrored") audit.copies(event.port);
+          if (event.kind === "stolen") audit.took(event);
+          else if (event.kind === "mirrored") audit.copies(event);
           else tellEvent(event, progress);
         },
       });

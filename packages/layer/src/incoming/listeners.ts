@@ -113,7 +113,7 @@ export class Listeners {
     const filter = isMirror ? undefined : this.#filterOf(port);
     const taken = isMirror
       ? this.#session.mirror(port, onConnection)
-      : this.#session.steal(port, onConnection, filter);
+      : this.#session.steal(port, onConnection, { filter });
     this.#taken.set(port, taken);
     try {
       await taken;
