@@ -7,6 +7,12 @@ export interface RequestFacts {
   readonly target: string;
   /** Names in lower case. */
   readonly headers: readonly Header[];
+  /**
+   * The values of the headers with this name, for who can tell them without making all headers.
+   *
+   * @param name in lower case
+   */
+  valuesOf?(name: string): readonly string[];
 }
 
 /**
@@ -37,26 +43,35 @@ export function requestOfHttp2(
 
 export class Subject {
   readonly method: string;
-  /** The path, and the path with its query; nothing for CONNECT. */
-  readonly paths: readonly string[];
-  readonly #headers: readonly Header[];
+  readonly #target: string;
+  /** Asked for its headers when a filter is: a request may make them only then. */
+  readonly #request: RequestFacts;
+  #paths: readonly string[] | undefined;
   #lines: readonly string[] | undefined;
   #foldedLines: string | undefined;
-  #byName: ReadonlyMap<string, readonly string[]> | undefined;
+  /** What was asked last: the filters of several developers mostly ask for one header. */
+  #name = "";
+  #values: readonly string[] = [];
   readonly #body: Uint8Array | undefined;
   #json: { readonly value: unknown } | "none" | undefined;
 
   /** @param body without chunk sizes and compression; undefined: there is none to look at */
-  constructor({ method, target, headers }: RequestFacts, body?: Uint8Array) {
-    this.method = method;
-    this.#headers = headers;
-    this.paths = method === "CONNECT" ? [] : pathsOf(target);
+  constructor(request: RequestFacts, body?: Uint8Array) {
+    this.method = request.method;
+    this.#target = request.target;
+    this.#request = request;
     this.#body = body;
+  }
+
+  /** The path, and the path with its query; nothing for CONNECT. */
+  get paths(): readonly string[] {
+    this.#paths ??= this.method === "CONNECT" ? [] : pathsOf(this.#target);
+    return this.#paths;
   }
 
   /** `name: value`, the name in lower case. */
   get lines(): readonly string[] {
-    this.#lines ??= this.#headers.map(({ name, value }) => `${name}: ${value}`);
+    this.#lines ??= this.#request.headers.map(({ name, value }) => `${name}: ${value}`);
     return this.#lines;
   }
 
@@ -68,16 +83,11 @@ export class Subject {
 
   /** @param name in lower case */
   values(name: string): readonly string[] {
-    if (this.#byName === undefined) {
-      const byName = new Map<string, string[]>();
-      for (const header of this.#headers) {
-        const values = byName.get(header.name);
-        if (values === undefined) byName.set(header.name, [header.value]);
-        else values.push(header.value);
-      }
-      this.#byName = byName;
+    if (name !== this.#name) {
+      this.#name = name;
+      this.#values = this.#request.valuesOf?.(name) ?? valuesOf(this.#request.headers, name);
     }
-    return this.#byName.get(name) ?? [];
+    return this.#values;
   }
 
   /** @returns undefined: there is no body, or it is no JSON */
@@ -86,6 +96,9 @@ export class Subject {
     return this.#json === "none" ? undefined : this.#json;
   }
 }
+
+const valuesOf = (headers: readonly Header[], wanted: string): readonly string[] =>
+  headers.filter(({ name }) => name === wanted).map(({ value }) => value);
 
 function pathsOf(target: string): string[] {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?]*/i, "").replace(/^(?=\?|$)/, "/");

@@ -32,6 +32,8 @@ export interface RequestHead {
   /** HTTP/1.0 or HTTP/1.1. */
   readonly minor: 0 | 1;
   readonly headers: readonly Header[];
+  /** See RequestFacts. */
+  valuesOf?(name: string): readonly string[];
   readonly body: Body;
   /** Another request may follow on the connection. */
   readonly isPersistent: boolean;
@@ -148,6 +150,12 @@ function parseHeaders(lines: readonly string[]): readonly Header[] | Malformed {
     headers.push({ name: name.toLowerCase(), value: value.replace(SURROUNDING_SPACE, "") });
   }
   return headers;
+}
+
+/** Of a head that has been found well-formed. */
+export function headersOf(head: Uint8Array): readonly Header[] {
+  const headers = parseHeaders(linesOf(head));
+  return isList(headers) ? headers : [];
 }
 
 const isList = (headers: readonly Header[] | Malformed): headers is readonly Header[] =>

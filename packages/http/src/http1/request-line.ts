@@ -1,7 +1,7 @@
 /** The request line of HTTP/1 (RFC 9112, section 3), one byte at a time. */
 
 /** Chars. The longest registered method has 17. */
-const MAX_METHOD = 32;
+export const MAX_METHOD = 32;
 
 /** Bytes, with its line end. nginx takes 8 KiB, Node 16 KiB for the whole head, Apache 8 KiB. */
 export const MAX_REQUEST_LINE = 16 * 1024;

@@ -1,6 +1,7 @@
 /** The heads of a client's requests, one after the other; the bodies between them are the owner's to follow. */
 import { Unread } from "../bytes.ts";
 import { HeadScanner, parseRequestHead, type RequestHead } from "./head.ts";
+import { quickRequest } from "./quick-head.ts";
 import { RequestLineScanner } from "./request-line.ts";
 
 export type RequestEvent =
@@ -34,6 +35,15 @@ export class Requests {
       if (bytes[1] === 0x0a) {
         this.#emptyLines += 1;
         return { kind: "empty-line", bytes: this.unread.consume(2) };
+      }
+    }
+    if (this.#lineLength === 0) {
+      // Tried once for each head, so that one that comes in pieces is not read again with each.
+      const quick = quickRequest(bytes);
+      if (quick !== undefined) {
+        this.#isFirst = false;
+        this.#emptyLines = 0;
+        return { kind: "head", ...quick };
       }
     }
     // At once, not at the end of what may be no head.

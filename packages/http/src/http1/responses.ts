@@ -1,8 +1,9 @@
 /** What one upstream connection answers: which bytes belong to which request, and what follows. */
 import { Unread } from "../bytes.ts";
 import { BodyReader } from "./body.ts";
-import { isPersistent, responseBody } from "./framing.ts";
+import { type Body, isPersistent, responseBody } from "./framing.ts";
 import { HeadScanner, parseResponseHead, type RequestHead } from "./head.ts";
+import { quickResponse } from "./quick-head.ts";
 
 /** A request that was sent, until its final response is complete. */
 export interface Exchange {
@@ -28,6 +29,10 @@ export class Responses {
   readonly #exchanges: Exchange[] = [];
   #scanner = new HeadScanner();
   #body: BodyReader | undefined;
+  /** All of the response has been handed out. */
+  #isComplete = false;
+  /** Of the head that has begun to come. */
+  #hasLooked = false;
   #closes = false;
   #isGivenUp = false;
 
@@ -49,15 +54,23 @@ export class Responses {
   next(): ResponseEvent | undefined {
     const exchange = this.#exchanges[0];
     if (this.#isGivenUp) return this.#unreadBytes();
+    if (this.#isComplete) return this.#complete();
     if (this.#body !== undefined) return this.#nextOfBody(this.#body, 0);
     if (this.#unread.length === 0) return undefined;
     if (exchange === undefined) return this.#giveUp("unsolicited", "a response to nothing");
+    if (!this.#hasLooked) {
+      // Once for each head, so that one that comes in pieces is not read again with each.
+      this.#hasLooked = true;
+      const quick = quickResponse(this.#unread.view(), exchange.request.method);
+      if (quick !== undefined) return this.#begin(quick.body, quick.isPersistent, quick.length);
+    }
     const length = this.#scanner.scan(this.#unread.view());
     if (length === undefined) return undefined;
     if (typeof length !== "number") return this.#malformed(length.why);
     const head = parseResponseHead(this.#unread.view().subarray(0, length));
     if (head.kind === "malformed") return this.#malformed(head.why);
     this.#scanner = new HeadScanner();
+    this.#hasLooked = false;
     const isTunnel = exchange.request.method === "CONNECT" && isSuccess(head.status);
     if (head.status === 101 || isTunnel) {
       if (!exchange.request.mayLeaveHttp) return this.#malformed("an upgrade that nobody wanted");
@@ -71,9 +84,27 @@ export class Responses {
       return this.next();
     }
     const body = responseBody(head, exchange.request.method);
+    return this.#begin(body, isPersistent(head.minor, head.headers), length);
+  }
+
+  /** @param headLength bytes: the body begins there */
+  #begin(body: Body, isPersistent: boolean, headLength: number): ResponseEvent | undefined {
+    this.#hasLooked = false;
+    this.#closes = body.kind === "until-close" || !isPersistent;
+    const length = headLength + (body.kind === "length" ? body.length : 0);
+    if (body.kind === "none" || (body.kind === "length" && length <= this.#unread.length)) {
+      this.#isComplete = true;
+      return { kind: "bytes", bytes: this.#unread.consume(length) };
+    }
     this.#body = new BodyReader(body);
-    this.#closes = body.kind === "until-close" || !isPersistent(head.minor, head.headers);
-    return this.#nextOfBody(this.#body, length);
+    return this.#nextOfBody(this.#body, headLength);
+  }
+
+  #complete(): ResponseEvent {
+    this.#isComplete = false;
+    this.#body = undefined;
+    this.#exchanges.shift();
+    return { kind: "complete", closes: this.#closes };
   }
 
   /** The bytes that have come and of which nothing was said. */
@@ -86,10 +117,7 @@ export class Responses {
     const end = body.read(this.#unread.view(), from);
     if (end > 0) return { kind: "bytes", bytes: this.#unread.consume(end) };
     if (body.malformed !== undefined) return this.#malformed(body.malformed);
-    if (!body.isDone) return undefined;
-    this.#body = undefined;
-    this.#exchanges.shift();
-    return { kind: "complete", closes: this.#closes };
+    return body.isDone ? this.#complete() : undefined;
   }
 
   #malformed(why: string): ResponseEvent {

@@ -266,9 +266,10 @@ export class Splitter<D> {
       this.#phase = { kind: "waiting", next: routed };
       return;
     }
-    const reader = new BodyReader(request.body);
-    const end = reader.read(this.#unread.view(), headLength);
-    if (reader.malformed !== undefined) {
+    // Most have no body, and need no reader.
+    const reader = request.body.kind === "none" ? undefined : new BodyReader(request.body);
+    const end = reader?.read(this.#unread.view(), headLength) ?? headLength;
+    if (reader?.malformed !== undefined) {
       this.#goRaw(reader.malformed);
       return;
     }
@@ -276,7 +277,7 @@ export class Splitter<D> {
     this.#current = upstream;
     upstream.responses.expect({ request, hasContinued });
     this.#sendTo(upstream, this.#unread.consume(end));
-    if (reader.isDone) this.#afterBody(request, upstream, false);
+    if (reader === undefined || reader.isDone) this.#afterBody(request, upstream, false);
     else this.#phase = { kind: "body", request, upstream, reader, isLast: false };
   }
 
@@ -365,6 +366,8 @@ export class Splitter<D> {
   }
 
   #open(to: D): Upstream<D> {
+    const current = this.#openCurrent();
+    if (current?.to === to) return current;
     for (const upstream of this.#upstreams.values()) if (upstream.to === to) return upstream;
     const upstream = this.#add(to);
     this.#commands.push({ kind: "open", upstream: upstream.id, to });
