@@ -65,8 +65,8 @@ async function connectAs(rules: PassRules, passing: Passing, host: string): Prom
   try {
     return await established(host, passing);
   } finally {
-    // Its first packet was what mattered. If the rules are lost, so is this.
-    await rules.passed(passing).catch(() => undefined);
+    // Its first packet was what mattered, and nobody waits for this. If the rules are lost, so is this.
+    rules.passed(passing).catch(() => undefined);
   }
 }
 
