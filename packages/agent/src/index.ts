@@ -11,6 +11,7 @@ export { Failure } from "./failure.ts";
 export { FileService } from "./files/service.ts";
 export { Worker } from "./files/worker.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";
+export { type Flushed, takeOver } from "./incoming/take-over.ts";
 export { createLog, type Log, logToStderr } from "./log.ts";
 export { Metrics } from "./metrics.ts";
 export { type Capture, Mirror, type Watcher } from "./mirror/mirror.ts";

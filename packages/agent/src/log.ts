@@ -16,6 +16,7 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
   "release-failed": "error",
   "rules-lost": "error",
   "suspend-failed": "error",
+  "connections-kept": "warn",
   refused: "warn",
   "mirror-lost": "warn",
   "packets-lost": "warn",

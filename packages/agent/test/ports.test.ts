@@ -3,13 +3,16 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { type Holder, OwnEnds, Ports, type Rules } from "@inpod/agent";
+import { type Flushed, type Holder, OwnEnds, Ports, type Rules } from "@inpod/agent";
+import { parseFilter } from "@inpod/http";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 /** What enter would know, without a kernel: which port goes where. Each change takes a turn of the event loop. */
 class Recorded implements Rules {
   readonly stolen = new Map<number, number>();
   drainedCount = 0;
+  readonly flushes: string[] = [];
+  left = 0;
 
   async steal(port: number, relayPort: number): Promise<void> {
     await new Promise(setImmediate);
@@ -25,6 +28,12 @@ class Recorded implements Rules {
 
   async passed(): Promise<void> {}
 
+  async flush(port: number, which: "idle" | "all"): Promise<Flushed> {
+    this.flushes.push(`${which} ${port}${this.stolen.has(port) ? "" : ", which is not stolen"}`);
+    await new Promise(setImmediate);
+    return { ended: 1, left: this.left };
+  }
+
   async drained(): Promise<void> {
     this.drainedCount++;
   }
@@ -36,6 +45,7 @@ const holder = (id: string): Holder => ({
   take: (socket) => socket.resume().end(),
   open: () => undefined,
   stealLost: () => undefined,
+  connectionsKept: () => undefined,
 });
 
 async function stolenPorts(t: { after(run: () => unknown): void }, count: number) {
@@ -67,6 +77,23 @@ test("a session that ends while it resumes leaves no rule, and its ports are fre
   const other = holder("b");
   await ports.steal(2, other);
   await ports.releaseAll(other, "test");
+});
+
+test("connections from before are taken over once for each rule, and no more when it goes", async (t) => {
+  const { rules, ports, session } = await stolenPorts(t, 1);
+  assert.deepEqual(rules.flushes, [], "nobody has asked for it");
+  const other = holder("b");
+  t.after(() => ports.releaseAll(other, "test"));
+  const mine = { filter: parseFilter({ header: "^x-user: b$" }), flush: true };
+  await ports.steal(1, other, mine);
+  await ports.steal(1, other, mine);
+  await ports.steal(2, session, { flush: true });
+  assert.deepEqual(rules.flushes, ["idle 1", "idle 2"]);
+  // Something stays busy, and is waited for: with a rule that is made again, anew.
+  rules.left = 1;
+  await ports.suspend(session, "test");
+  await ports.resume(session);
+  assert.deepEqual(rules.flushes.slice(2), ["idle 2"]);
 });
 
 test("a relay serves what was redirected before the release, then closes, and the table goes last", async (t) => {

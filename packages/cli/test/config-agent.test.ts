@@ -22,6 +22,7 @@ const DEFAULTS = {
   logLevel: "info",
   jsonLog: false,
   checkOutOfPods: true,
+  flushConnections: true,
   disableMeshSidecarInjection: true,
   startupRetry: { minMs: 500, maxMs: 5000, maxRetries: 2 },
 };
@@ -70,6 +71,7 @@ test("every key of the agent arrives as a typed value", (t) => {
       json_log: true,
       metrics: "0.0.0.0:9000",
       check_out_of_pods: false,
+      flush_connections: false,
       disable_mesh_sidecar_injection: false,
     },
   });
@@ -108,6 +110,7 @@ test("every key of the agent arrives as a typed value", (t) => {
     jsonLog: true,
     metrics: "0.0.0.0:9000",
     checkOutOfPods: false,
+    flushConnections: false,
     disableMeshSidecarInjection: false,
     startupRetry: { minMs: 100, maxMs: 200, maxRetries: 0 },
   });

@@ -133,12 +133,33 @@ test("half-close and reset of a client reach the program", async () => {
   await interrupted(run);
 });
 
-test("a connection that the pod answers already stays the pod's, new ones come here", async () => {
+const HELLO = `
+import http from "node:http";
+http.createServer((_, response) => response.end("here")).listen(${httpPort}, () => console.log("listening"));
+`;
+
+test("a connection that the pod answers already is ended when it is idle, and its client comes here", async () => {
   const before = await sandbox.request({ connection: "old" });
   assert.match(before.body, /^I am the pod/);
-  const run = await startInpod(sandbox, ["node", await script("echo.mjs", ECHO)], STEAL);
+  const run = await startInpod(sandbox, ["node", await script("hello.mjs", HELLO)], STEAL);
   await run.said("listening");
-  const during = await sandbox.request({ connection: "old" });
+  // Between two requests it may be ended under the second.
+  const ask = () => sandbox.request({ connection: "old" }).catch(() => before);
+  await until("the client has come again", async () => (await ask()).body === "here");
+  await interrupted(run);
+  assert.ok(await podAnswers(sandbox));
+});
+
+test("with agent.flush_connections: false such a connection stays the pod's", async () => {
+  const before = await sandbox.request({ connection: "kept by the pod" });
+  assert.match(before.body, /^I am the pod/);
+  const run = await startInpod(sandbox, ["node", await script("hello.mjs", HELLO)], {
+    ...STEAL,
+    config: { agent: { flush_connections: false } },
+  });
+  await run.said("listening");
+  assert.equal((await sandbox.request({})).body, "here");
+  const during = await sandbox.request({ connection: "kept by the pod" });
   assert.match(during.body, /^I am the pod/);
   assert.ok(during.isReused);
   await interrupted(run);

@@ -71,6 +71,7 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     privileged: true,
     disable_mesh_sidecar_injection: false,
     check_out_of_pods: false,
+    flush_connections: false,
     resources: { requests: { cpu: "1m" }, limits: { memory: "100Mi" } },
     "resources.requests": { cpu: "1m" },
     "resources.limits": { memory: "100Mi" },
@@ -87,7 +88,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     clean_iptables_on_start: true,
   }),
   ...all("agent.", "not yet", {
-    flush_connections: true,
     nftables: false,
     inject_headers: true,
     max_body_buffer_size: 65535,
@@ -221,7 +221,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
 export const HARMLESS: readonly (readonly [path: string, value: unknown])[] = [
   ["operator", false],
   ["multi_cluster", false],
-  ["agent.flush_connections", false],
   ["agent.nftables", true],
   ["agent.inject_headers", false],
   ["feature.magic.turbo", false],

@@ -9,6 +9,8 @@ export type SessionEvent =
   /** The port's new connections come here from now on. */
   | ({ readonly kind: "stolen" } & PodPort)
   | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
+  /** Connections from before stay with the pod. */
+  | { readonly kind: "connections-kept"; readonly port: number; readonly detail: string }
   /** Copies of the port's new connections come here from now on. */
   | ({ readonly kind: "mirrored" } & PodPort)
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)

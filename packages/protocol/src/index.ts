@@ -5,7 +5,7 @@
 export const PROTOCOL_VERSION = 1;
 
 /** What this version's agents can do that older ones would misread. */
-export const AGENT_FEATURES: readonly string[] = ["http-filter"];
+export const AGENT_FEATURES: readonly string[] = ["http-filter", "flush"];
 
 export { errnoNumber } from "./errno.ts";
 export type * from "./events.ts";

@@ -78,6 +78,8 @@ export interface AgentMethods {
    * From its answer on, new TCP connections to `port` of the pod arrive as "incoming" streams. With `filter` (the
    * feature "http-filter"), as package http reads it, those streams carry the requests that match, as they came.
    * Idempotent; another filter takes the place of the one before. EADDRINUSE names who has the same.
+   * With `flush` (the feature "flush") the pod's connections from before are ended, idle ones first, so that their
+   * clients come again: after the answer, within some seconds.
    *
    * `protocol` "udp" (the feature "udp-ports"), here and below: the UDP port of that number, which is another port.
    */
@@ -86,6 +88,7 @@ export interface AgentMethods {
       port: number;
       protocol?: PortProtocol;
       filter?: Readonly<Record<string, unknown>>;
+      flush?: boolean;
     };
     result: Record<string, never>;
   };
@@ -136,7 +139,9 @@ export type AgentNotice =
   | { readonly kind: "target-gone"; readonly detail: string }
   /** A port is no longer stolen although nobody released it. */
   | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
-  /** Nor is this one mirrored. */
+  /** Connections from before stay with the pod: they cannot be taken over. */
+  | { readonly kind: "connections-kept"; readonly port: number; readonly detail: string }
+  /** A port is no longer mirrored, either. */
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   | ({ readonly kind: "mirror-missed" } & MirrorMissed);
 

@@ -113,6 +113,8 @@ export function parseNotice(value: unknown): AgentNotice {
         ...protocolOf(from),
         detail: text(from.detail, "detail"),
       };
+    case "connections-kept":
+      return { kind: from.kind, port: port(from.port), detail: text(from.detail, "detail") };
     case "mirror-missed":
       return {
         kind: "mirror-missed",
@@ -170,10 +172,13 @@ const METHODS: {
   describe: { params: nothing, result: parseTargetDescription },
   "incoming.steal": {
     params: (value) => {
-      const { filter } = fields(value, "parameters");
-      return filter === undefined
-        ? podPort(value)
-        : { ...podPort(value), filter: fields(filter, "filter") };
+      const { filter, flush } = fields(value, "parameters");
+      if (flush !== undefined && typeof flush !== "boolean") fail("flush");
+      return {
+        ...podPort(value),
+        ...(filter === undefined ? {} : { filter: fields(filter, "filter") }),
+        ...(flush === undefined ? {} : { flush }),
+      };
     },
     result: nothing,
   },

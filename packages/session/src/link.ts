@@ -35,6 +35,8 @@ export interface SessionOptions extends AgentAccess {
    * agent in the life of a session.
    */
   readonly replace?: (why: string, signal: AbortSignal) => Promise<AgentAccess>;
+  /** Whether the target's connections from before to a port that is stolen are ended, so that their clients come again. */
+  readonly flushConnections?: boolean;
   readonly build: string;
   /** Ends the beginning of a session, and every later redial; end() is still to be called. */
   readonly signal: AbortSignal;

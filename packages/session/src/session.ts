@@ -128,7 +128,8 @@ export class Session {
    *   the agent is too old for what is asked
    */
   steal(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
-    return this.#take({ ...options, port, way: "steal", onConnection });
+    const flush = (this.#options.flushConnections ?? false) && options.protocol !== "udp";
+    return this.#take({ ...options, port, way: "steal", onConnection, flush });
   }
 
   /**
@@ -143,7 +144,7 @@ export class Session {
   async #take(taken: Taken): Promise<Stolen> {
     this.#taken.add(taken);
     try {
-      await this.#link.ask((tunnel) => askFor(tunnel, taken));
+      await this.#link.ask((tunnel) => this.#askFor(tunnel, taken));
     } catch (error) {
       if (this.#taken.has(taken)) this.#taken.forget(taken);
       throw error;
@@ -266,13 +267,20 @@ export class Session {
   async #takeAgain(tunnel: Tunnel, taken: Taken): Promise<void> {
     if (!this.#taken.has(taken)) return; // released meanwhile
     try {
-      await askFor(tunnel, taken);
+      await this.#askFor(tunnel, taken);
     } catch (error) {
       if (isLost(error)) throw error;
       this.#taken.forget(taken);
       const detail = error instanceof Error ? error.message : String(error);
       this.#options.onEvent({ kind: `${taken.way}-lost`, ...podPort(taken), detail });
     }
+  }
+
+  async #askFor(tunnel: Tunnel, taken: Taken): Promise<void> {
+    await askFor(tunnel, taken);
+    if (!taken.flush || tunnel.peer.features.includes("flush")) return;
+    const detail = "this agent is too old to take them over";
+    this.#options.onEvent({ kind: "connections-kept", port: taken.port, detail });
   }
 
   /** What the agent does not answer to stays released, for the next tunnel. */

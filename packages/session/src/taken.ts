@@ -22,6 +22,8 @@ export interface Taken extends TakeOptions {
   readonly port: number;
   readonly way: Way;
   readonly onConnection: OnConnection;
+  /** Whether the target's connections from before are ended, so that their clients come again. */
+  readonly flush?: boolean;
 }
 
 /** A port that is stolen or mirrored until it is released. */
@@ -83,17 +85,21 @@ export class TakenPorts {
 
 /** @throws TunnelFailure also EOPNOTSUPP: this agent would leave out what it does not know, and take something else */
 export async function askFor(tunnel: Tunnel, taken: Taken): Promise<void> {
-  const { way, filter } = taken;
+  const { way, filter, flush } = taken;
   const params = podPort(taken);
   const needs = (feature: string, what: string): void => {
     if (tunnel.peer.features.includes(feature)) return;
     throw new TunnelFailure("EOPNOTSUPP", `this agent is too old for ${what}`);
   };
   if (params.protocol === "udp") needs("udp-ports", "UDP ports");
-  if (filter === undefined) {
-    await tunnel.call(`incoming.${way}`, params);
+  if (way === "mirror") {
+    await tunnel.call("incoming.mirror", params);
     return;
   }
-  needs("http-filter", "filters");
-  await tunnel.call("incoming.steal", { ...params, filter: renderFilter(filter) });
+  if (filter !== undefined) needs("http-filter", "filters");
+  await tunnel.call("incoming.steal", {
+    ...params,
+    ...(filter === undefined ? {} : { filter: renderFilter(filter) }),
+    ...(flush ? { flush } : {}),
+  });
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "flush.h"
 
 struct __attribute__((packed)) request {
   uint8_t operation, protocol;
@@ -134,6 +135,18 @@ static int pass(struct control *control, const struct request *request, const ui
                                             : rules_passed(control->rules, &passing, detail, size);
 }
 
+static int flush(struct control *control, const struct request *request) {
+  char detail[256] = "";
+  struct flushed flushed;
+  int error = EINVAL;
+  // Of a port that is not stolen, or not any more, clients would only come back to the pod.
+  if (request->port && request->relay_port <= 1 && rules_has(control->rules, request->port))
+    error = flush_connections(request->port, control->node_uid, request->relay_port, &flushed, detail, sizeof detail);
+  if (error) return put_message(control, request->id, CONTROL_FLUSH, error, detail, strlen(detail));
+  uint32_t counts[2] = {flushed.ended, flushed.left};
+  return put_message(control, request->id, CONTROL_FLUSH, 0, counts, sizeof counts);
+}
+
 static bool has_rest(uint8_t operation) {
   return operation == CONTROL_CONTAINER || operation == CONTROL_PASS || operation == CONTROL_PASSED;
 }
@@ -168,6 +181,8 @@ static int answer(struct control *control, const struct request *request, const 
       break;
     case CONTROL_DESCRIBE:
       return describe(control, request->id);
+    case CONTROL_FLUSH:
+      return flush(control, request);
     case CONTROL_PASS:
     case CONTROL_PASSED:
       error = pass(control, request, rest, detail, sizeof detail);

@@ -5,10 +5,12 @@
 //     of CONTAINER, 64 more: the container's id, lower-case hexadecimal digits, then NULs
 //     of PASS and PASSED, with our own port for the relay's, 64 more: u8 0, 4 or 6 (IP version) · u8 0 ·
 //       u16 client's port · u8[16] client's address · u8[44] 0
+//     of FLUSH, u16 1 for the relay port: not only idle ones
 //   message: u32 length of the rest · u32 id (0: an event) · u8 operation or event · u8[3] 0 · i32 errno · payload
 // The payload of a failure or an event is words for people. That of DESCRIBE:
 //   u32 uid · u32 gid · seven times (u32 length · bytes): hostname, addresses (space-separated), environ
 //   (NUL-ended), what is missing of incoming, files, environment, mirror (empty: nothing)
+// That of FLUSH: u32 how many connections were ended · u32 how many are left.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +29,7 @@ enum control_operation {
   CONTROL_CONTAINER = 6, // the target's container was started again: see life_renew()
   CONTROL_MIRROR = 7,
   CONTROL_UNMIRROR = 8,
+  CONTROL_FLUSH = 11, // of a stolen port: see flush_connections()
 };
 enum control_event {
   CONTROL_TARGET_GONE = 1, // errno 0: its container may be started again; ESRCH: for good
@@ -42,6 +45,7 @@ struct control {
   struct rules *rules;
   struct capture *capture;
   const char *missing_incoming; // empty: nothing known
+  uid_t node_uid;
   uint8_t partial[12 + CONTAINER_ID_LIMIT];
   size_t partial_length;
 };

@@ -280,6 +280,7 @@ int main(int argc, char **argv) {
   all.control.life = &all.life;
   all.control.rules = &all.rules;
   all.control.capture = &all.capture;
+  all.control.node_uid = node_ids.uid;
   all.capture.reader_ids = &node_ids;
   all.control.missing_incoming = missing_incoming(&options, target);
   int files[2], ends[2], packets[2];

@@ -115,12 +115,17 @@ static int add_port(struct rules *rules, uint16_t port, uint16_t relay_port, cha
   return settle(rules, run(rules, commands, detail, size));
 }
 
-int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size) {
+bool rules_has(const struct rules *rules, uint16_t port) {
   for (size_t each = 0; each < rules->stolen_count; each++)
-    if (rules->stolen[each].port == port) {
-      snprintf(detail, size, "port %u is stolen already", port);
-      return EADDRINUSE;
-    }
+    if (rules->stolen[each].port == port) return true;
+  return false;
+}
+
+int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size) {
+  if (rules_has(rules, port)) {
+    snprintf(detail, size, "port %u is stolen already", port);
+    return EADDRINUSE;
+  }
   if (rules->stolen_count == MAX_STOLEN) {
     snprintf(detail, size, "%d ports are stolen already", MAX_STOLEN);
     return ENOSPC;

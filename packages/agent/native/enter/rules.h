@@ -23,6 +23,7 @@ const char *rules_missing(void);
 
 // Each 0, or errno with words in `detail`; after a failure the rules are those from before.
 int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size);
+bool rules_has(const struct rules *rules, uint16_t port);
 // New connections reach the pod; open ones live on: their translation stays until rules_drained().
 int rules_release(struct rules *rules, uint16_t port, char *detail, size_t size);
 int rules_release_all(struct rules *rules, char *detail, size_t size);

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { TargetDescription } from "@inpod/protocol";
 import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
+import type { Flushed, FlushRules } from "../incoming/take-over.ts";
 import type { Capture } from "../mirror/mirror.ts";
 import {
   type EnterEvent,
@@ -14,13 +15,14 @@ import {
   parseAnswer,
   parseDescription,
   parseEvent,
+  parseFlushed,
 } from "./messages.ts";
 
 /** enter gives nft 5 s per batch, and the first steal may take three. */
 const TIMEOUT_MS = 20_000;
 
 /** What stealing needs of enter. Each rejects with a Failure; afterwards the rules are those from before. */
-export interface Rules {
+export interface Rules extends FlushRules {
   /** New connections to `port` go to `relayPort`, on which we listen. */
   steal(port: number, relayPort: number): Promise<void>;
   /** New connections reach the pod; open ones live on until drained(). Idempotent. */
@@ -63,6 +65,10 @@ export class Enter implements Rules, Capture {
 
   async passed(passing: Passing): Promise<void> {
     await this.#send("passed", (id) => encodePassRequest("passed", id, passing));
+  }
+
+  async flush(port: number, which: "idle" | "all"): Promise<Flushed> {
+    return parseFlushed(await this.#ask("flush", port, which === "all" ? 1 : 0));
   }
 
   async drained(): Promise<void> {

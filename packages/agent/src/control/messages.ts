@@ -14,6 +14,7 @@ export const OPERATIONS = {
   unmirror: 8,
   pass: 9,
   passed: 10,
+  flush: 11,
 } as const;
 export type Operation = keyof typeof OPERATIONS;
 
@@ -127,6 +128,12 @@ export function parseEvent(message: Buffer): EnterEvent | undefined {
   const detail = message.toString("latin1", HEADER_BYTES);
   if (kind !== "target-gone") return { kind, detail };
   return { kind, detail, isFinal: message.readInt32LE(8) !== 0 };
+}
+
+/** @param payload what FLUSH answers. Throws EPROTO. */
+export function parseFlushed(payload: Buffer): { ended: number; left: number } {
+  if (payload.length !== 8) throw new Failure("EPROTO", "no counts of connections");
+  return { ended: payload.readUInt32LE(0), left: payload.readUInt32LE(4) };
 }
 
 /** @param payload what DESCRIBE answers. Throws EPROTO. */

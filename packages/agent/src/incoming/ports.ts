@@ -14,6 +14,7 @@ import { endpoint } from "../outgoing/tcp.ts";
 import { serveFiltered } from "./filtered.ts";
 import { connectToPod } from "./pass-through.ts";
 import { Relay } from "./relay.ts";
+import { takeOver } from "./take-over.ts";
 import { channelUpstream, podUpstream } from "./upstream.ts";
 
 /**
@@ -32,12 +33,22 @@ export interface Holder {
   /** A stream for some requests of this client; undefined: there is none. */
   open(client: Socket, port: number): OutgoingChannel | undefined;
   stealLost(port: number, detail: string): void;
+  /** Connections to `port` from before stay with the pod. */
+  connectionsKept(port: number, detail: string): void;
+}
+
+export interface StealOptions {
+  /** undefined: everything that no filter takes. */
+  readonly filter?: FilterSpec | undefined;
+  /** Whether connections from before are taken over. */
+  readonly flush?: boolean | undefined;
 }
 
 interface Claim {
   readonly holder: Holder;
   /** undefined: everything that no filter takes. */
   readonly filter: FilterSpec | undefined;
+  readonly flush: boolean;
   readonly since: Date;
   isActive: boolean;
   /** Connections that are all its. */
@@ -53,6 +64,8 @@ interface StolenPort {
   routes: Routes<Destination>;
   relay: Relay | undefined;
   hasRule: boolean;
+  /** Of the rule of now; undefined: connections from before have not been taken over. */
+  takingOver: AbortController | undefined;
 }
 
 export class Ports {
@@ -78,8 +91,8 @@ export class Ports {
    * Idempotent for its holder, whose earlier filter this one replaces. EADDRINUSE names another holder of the
    * same. Also puts the rule of a suspended port back.
    */
-  steal(port: number, holder: Holder, filter?: FilterSpec): Promise<void> {
-    return this.#change(() => this.#claim(port, holder, filter));
+  steal(port: number, holder: Holder, options: StealOptions = {}): Promise<void> {
+    return this.#change(() => this.#claim(port, holder, options));
   }
 
   /** New connections reach the pod from the moment this resolves; open ones live on. Idempotent. */
@@ -128,7 +141,7 @@ export class Ports {
     return this.#change(async () => {
       for (const stolen of this.#ports.values()) {
         if (!stolen.hasRule) continue;
-        stolen.hasRule = false;
+        ruleGoes(stolen);
         // Without translation their packets reach nobody.
         stolen.relay?.resetConnections();
         for (const { holder, isActive } of stolen.claims) {
@@ -149,13 +162,15 @@ export class Ports {
     return result;
   }
 
-  async #claim(port: number, holder: Holder, filter: FilterSpec | undefined): Promise<void> {
+  async #claim(port: number, holder: Holder, options: StealOptions): Promise<void> {
+    const { filter, flush = false } = options;
     const stolen = this.#ports.get(port) ?? {
       port,
       claims: [],
       routes: new Routes<Destination>("pod"),
       relay: undefined,
       hasRule: false,
+      takingOver: undefined,
     };
     const own = claimOf(stolen, holder);
     const isSame = own !== undefined && sameFilter(own.filter, filter);
@@ -164,6 +179,7 @@ export class Ports {
     const claim = {
       holder,
       filter,
+      flush,
       since: new Date(),
       isActive: false,
       sockets: new Set<Socket>(),
@@ -207,6 +223,7 @@ export class Ports {
       reroute(stolen);
     }
     const { holder, filter } = claim;
+    if (claim.flush) void this.#takeOver(stolen, holder);
     this.#log("steal", {
       port,
       relay: stolen.relay?.port ?? 0,
@@ -215,13 +232,31 @@ export class Ports {
     });
   }
 
+  /** Once for each rule, whoever asks first. With a filter too: who comes again is asked of it. */
+  async #takeOver(stolen: StolenPort, holder: Holder): Promise<void> {
+    if (stolen.takingOver !== undefined) return;
+    const { port } = stolen;
+    stolen.takingOver = new AbortController();
+    const { signal } = stolen.takingOver;
+    try {
+      const { idle, busy } = await takeOver(this.#rules, port, signal);
+      if (idle + busy > 0) this.#log("taken-over", { port, idle, busy });
+    } catch (error) {
+      if (signal.aborted) return;
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log("connections-kept", { port, why });
+      holder.connectionsKept(port, why);
+    }
+  }
+
   async #suspendClaim(stolen: StolenPort, holder: Holder, why: string): Promise<void> {
     const claim = claimOf(stolen, holder);
     if (!claim?.isActive) return;
     const isLast = !stolen.claims.some((other) => other !== claim && other.isActive);
     if (isLast && stolen.hasRule) {
+      stolen.takingOver?.abort();
       await this.#rules.release(stolen.port);
-      stolen.hasRule = false;
+      ruleGoes(stolen);
       this.#sweepLater();
     }
     claim.isActive = false;
@@ -283,6 +318,12 @@ export class Ports {
     this.#hasTable = false;
     this.#log("drained");
   }
+}
+
+function ruleGoes(stolen: StolenPort): void {
+  stolen.hasRule = false;
+  stolen.takingOver?.abort();
+  stolen.takingOver = undefined;
 }
 
 const claimOf = ({ claims }: StolenPort, holder: Holder): Claim | undefined =>

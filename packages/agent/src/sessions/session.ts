@@ -117,6 +117,10 @@ export class Session implements Holder, Watcher {
     this.tunnel?.notify({ kind: "steal-lost", port, detail });
   }
 
+  connectionsKept(port: number, detail: string): void {
+    this.tunnel?.notify({ kind: "connections-kept", port, detail });
+  }
+
   openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined {
     if (!this.tunnel) return undefined;
     this.#parts.metrics.mirrored++;
@@ -195,7 +199,10 @@ export class Session implements Holder, Watcher {
         return this.#parts.describe();
       case "incoming.steal":
         mayStealPort(this.#parts.policy, params.filter !== undefined);
-        await ports.steal(parsePort(params.port), this, filterOf(params.filter));
+        await ports.steal(parsePort(params.port), this, {
+          filter: filterOf(params.filter),
+          flush: params.flush === true,
+        });
         return {};
       case "incoming.mirror":
         mayMirror(this.#parts.policy);

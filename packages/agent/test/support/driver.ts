@@ -58,6 +58,7 @@ const holder = (id: string): Holder => {
       socket.resume();
     },
     open: () => undefined,
+    connectionsKept: (port, detail) => events.push(`connections-kept ${port}: ${detail}`),
     stealLost: (port) => events.push(`steal-lost ${port}`),
   };
   holders.set(id, known);
@@ -102,6 +103,10 @@ async function answer(method: string, a: unknown, b: unknown): Promise<unknown> 
       return events;
     case "steal":
       return ports.steal(a as number, holder(b as string));
+    case "takeOver":
+      return ports.steal(a as number, holder(b as string), { flush: true });
+    case "rawFlush":
+      return enter.flush(a as number, b as "idle" | "all");
     case "rawSteal":
       return enter.steal(a as number, b as number);
     case "mirror":

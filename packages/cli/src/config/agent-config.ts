@@ -54,6 +54,7 @@ export interface AgentConfig {
   /** `ADDRESS:PORT` of the agent's pod. */
   readonly metrics?: string;
   readonly checkOutOfPods: boolean;
+  readonly flushConnections: boolean;
   readonly disableMeshSidecarInjection: boolean;
   /** Of requests to the API server before the agent runs. */
   readonly startupRetry: {
@@ -112,6 +113,7 @@ export function agentConfig(
     logLevel: overrides.agentLogLevel ?? agent.log_level ?? "info",
     jsonLog: agent.json_log ?? false,
     checkOutOfPods: agent.check_out_of_pods ?? true,
+    flushConnections: agent.flush_connections ?? true,
     disableMeshSidecarInjection: agent.disable_mesh_sidecar_injection ?? true,
     startupRetry: {
       minMs: retry.min_ms ?? Math.min(500, retry.max_ms ?? 500),

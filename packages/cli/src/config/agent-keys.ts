@@ -126,11 +126,10 @@ export const agentSection = section({
     flag,
     "whether the agent's pod asks meshes to leave it alone",
   ),
-  flush_connections: notYet("whether connections from before are taken over when stealing starts", {
-    why: "connections from before stay with the pod",
-    harmless: z.literal(false),
-    type: "boolean",
-  }),
+  flush_connections: works(
+    flag,
+    "whether connections from before are taken over when stealing starts",
+  ),
   nftables: notYet("whether nftables or iptables redirects", {
     why: "nftables is what is used",
     harmless: z.literal(true),

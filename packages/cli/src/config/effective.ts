@@ -55,6 +55,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "agent.json_log": ({ agent }) => agent.jsonLog,
   "agent.metrics": ({ agent }) => agent.metrics,
   "agent.check_out_of_pods": ({ agent }) => agent.checkOutOfPods,
+  "agent.flush_connections": ({ agent }) => agent.flushConnections,
   "agent.disable_mesh_sidecar_injection": ({ agent }) => agent.disableMeshSidecarInjection,
   "feature.env": ({ env }) => env !== false,
   "feature.env.include": envValue(({ include }) => include),

@@ -34,6 +34,11 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "steal-lost":
       progress.say(`inpod: ${portWord(event)} is no longer taken: ${event.detail}`);
       return;
+    case "connections-kept":
+      progress.say(
+        `inpod: connections to port ${event.port} from before stay with the target: ${event.detail}`,
+      );
+      return;
     case "mirror-lost":
       progress.say(`inpod: ${portWord(event)} is no longer mirrored: ${event.detail}`);
       return;

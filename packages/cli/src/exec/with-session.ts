@@ -87,6 +87,7 @@ export async function withSession<Result>(
       const { agent, session } = await beginSession(agents, progress, {
         key,
         replace: (why, stop) => agents.replace(why, stop),
+        flushConnections: config.agent.flushConnections,
         build: VERSION,
         signal,
         onEvent: (event) => {
