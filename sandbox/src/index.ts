@@ -22,6 +22,7 @@ import { isRoot, launch, toolPath } from "./launch.ts";
 import { NAMES, NETWORK, POD_FILES } from "./network.ts";
 import { type NamespaceMember, namespaceMembers } from "./processes.ts";
 
+export { type Certificate, type CertificateOptions, makeCertificate } from "./certificate.ts";
 export type {
   ClientAddress,
   ClientConnection,

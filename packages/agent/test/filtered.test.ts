@@ -4,9 +4,9 @@ import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
-import { Duplex } from "node:stream";
 import { test } from "node:test";
-import { connectTunnel, type IncomingChannel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
+import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
+import { duplexOf } from "./support/duplex.ts";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
@@ -113,31 +113,6 @@ async function session(agent: Agent, id: string): Promise<Session> {
     },
   });
   return { tunnel, streams };
-}
-
-function duplexOf(channel: IncomingChannel): Duplex {
-  const duplex = new Duplex({
-    read: () => undefined,
-    write: (bytes: Buffer, _, done) => {
-      channel.write(bytes);
-      done();
-    },
-    final: (done) => {
-      channel.end();
-      done();
-    },
-    destroy: (error, done) => {
-      channel.reset("ECONNRESET");
-      done(error);
-    },
-  });
-  channel.onData = (bytes) => {
-    duplex.push(bytes);
-    channel.consumed(bytes.length);
-  };
-  channel.onEnd = () => duplex.push(null);
-  channel.onReset = () => duplex.destroy();
-  return duplex;
 }
 
 const get = (path: string, user?: string): string =>

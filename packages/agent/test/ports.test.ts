@@ -44,6 +44,8 @@ const holder = (id: string): Holder => ({
   name: `of ${id}`,
   take: (socket) => socket.resume().end(),
   open: () => undefined,
+  certificates: () => [],
+  tlsUntouched: () => undefined,
   stealLost: () => undefined,
   connectionsKept: () => undefined,
 });

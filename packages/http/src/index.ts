@@ -5,6 +5,7 @@
  * is for the pod as it came, never guessed.
  *
  * - `Detector`: the protocol, by a connection's first bytes.
+ * - `HelloReader`: whom a client of TLS means, and what it can speak inside.
  * - `Splitter`: one client's HTTP/1 connection, each request to its destination.
  * - *filter*: which requests somebody wants; `Routes`: who gets one if several want some. Both ask for a method,
  *   a target and headers only, of any version.
@@ -50,3 +51,4 @@ export {
 export { MAX_REQUEST_LINE } from "./http1/request-line.ts";
 export type { Command, SplitterOptions } from "./http1/split-contract.ts";
 export { Splitter } from "./http1/splitter.ts";
+export { type ClientHello, HelloReader, type HelloReading } from "./tls/client-hello.ts";

@@ -1,5 +1,6 @@
 /** What happens to a session, for the command line and whoever else watches. */
 import type { MirrorMissed, PodPort } from "./messages.ts";
+import type { TlsUntouched } from "./tls.ts";
 
 export type SessionEvent =
   | { readonly kind: "connected"; readonly rttMs: number | undefined }
@@ -16,6 +17,8 @@ export type SessionEvent =
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   /** Of which nothing comes here: the count since the session began. */
   | ({ readonly kind: "mirror-missed" } & MirrorMissed)
+  /** No filter has seen what came. Once per port and reason. */
+  | ({ readonly kind: "tls-untouched" } & TlsUntouched)
   /** Its main process has ended; `target-back` follows if its container is started again. */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** `changed`: names of the variables that are not what they were. */

@@ -5,7 +5,10 @@
 export const PROTOCOL_VERSION = 1;
 
 /** What this version's agents can do that older ones would misread. */
-export const AGENT_FEATURES: readonly string[] = ["http-filter", "flush"];
+export const AGENT_FEATURES: readonly string[] = ["http-filter", "flush", "tls"];
+
+/** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */
+export const SESSION_FEATURES: readonly string[] = ["tls"];
 
 export { errnoNumber } from "./errno.ts";
 export type * from "./events.ts";
@@ -32,5 +35,12 @@ export {
 } from "./parse.ts";
 export { ALLOWS_ALL, hides, type Policy, parsePolicy, renderPolicy, stricter } from "./policy.ts";
 export { MuxStream } from "./stream.ts";
+export {
+  type CertificateText,
+  MAX_PEM,
+  type TlsFacts,
+  type TlsObstacle,
+  type TlsUntouched,
+} from "./tls.ts";
 export { UserError } from "./user-error.ts";
 export { matchesWildcard } from "./wildcard.ts";

@@ -6,6 +6,7 @@
  * A ByteString holds one byte in each char (latin1): file names and environment values
  * of Linux are bytes, not text.
  */
+import type { CertificateText, TlsFacts, TlsUntouched } from "./tls.ts";
 
 export type ByteString = string;
 
@@ -39,13 +40,15 @@ export type StreamHeader =
   /**
    * agent → session: a stolen connection, or the copy of one, of which the agent takes nothing back. `client` is its
    * true peer, `local` the address it was sent to. UDP: all that this client sends to that address, and what is sent
-   * back, are DATAGRAM frames; after a while of silence the agent resets it with ETIMEDOUT.
+   * back, are DATAGRAM frames; after a while of silence the agent resets it with ETIMEDOUT. `tls`: the client's TLS has
+   * ended in the agent, and this is what was inside.
    */
   | {
       readonly kind: "incoming";
       readonly protocol?: PortProtocol;
       readonly client: Endpoint;
       readonly local: Endpoint;
+      readonly tls?: TlsFacts;
     };
 
 /** What OPENED (the answer to OPEN) says. */
@@ -105,6 +108,11 @@ export interface AgentMethods {
     params: { port: number; protocol?: PortProtocol };
     result: Record<string, never>;
   };
+  /**
+   * The agent may end TLS with this certificate on ports that this session filters (the feature "tls"), until the session
+   * ends. Idempotent. EINVAL for what cannot be used, E2BIG for too many.
+   */
+  readonly "incoming.certificate": { params: CertificateText; result: Record<string, never> };
   /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
   readonly pause: { params: Record<string, never>; result: Record<string, never> };
   readonly resume: { params: Record<string, never>; result: Record<string, never> };
@@ -143,7 +151,8 @@ export type AgentNotice =
   | { readonly kind: "connections-kept"; readonly port: number; readonly detail: string }
   /** A port is no longer mirrored, either. */
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
-  | ({ readonly kind: "mirror-missed" } & MirrorMissed);
+  | ({ readonly kind: "mirror-missed" } & MirrorMissed)
+  | ({ readonly kind: "tls-untouched" } & TlsUntouched);
 
 /** What mirroring a port has missed since the session began. */
 export interface MirrorMissed {

@@ -25,6 +25,7 @@ import type {
   TargetDescription,
   WireError,
 } from "./messages.ts";
+import { parseCertificateText, parseTlsFacts, parseTlsUntouched } from "./tls.ts";
 
 const MAX_ENTRIES = 65536;
 const MAX_ADDRESSES = 256;
@@ -54,6 +55,7 @@ export function parseStreamHeader(value: unknown): StreamHeader {
         ...protocolOf(from),
         client: endpoint(from.client),
         local: endpoint(from.local),
+        ...(from.tls === undefined ? {} : { tls: parseTlsFacts(from.tls) }),
       };
     default:
       return fail("kind of stream");
@@ -122,6 +124,8 @@ export function parseNotice(value: unknown): AgentNotice {
         what: MISSED.find((each) => each === from.what) ?? fail("what was missed"),
         count: integer(from.count, "count"),
       };
+    case "tls-untouched":
+      return { kind: "tls-untouched", ...parseTlsUntouched(value) };
     default:
       return fail("kind of notice");
   }
@@ -182,6 +186,7 @@ const METHODS: {
     },
     result: nothing,
   },
+  "incoming.certificate": { params: parseCertificateText, result: nothing },
   "incoming.mirror": { params: podPort, result: nothing },
   "incoming.release": { params: podPort, result: nothing },
   pause: { params: nothing, result: nothing },

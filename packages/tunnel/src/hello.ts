@@ -18,6 +18,7 @@ import {
   parseAgentHello,
   parseSessionHello,
   parseWireError,
+  SESSION_FEATURES,
 } from "@inpod/protocol";
 import { TunnelFailure } from "./failure.ts";
 
@@ -92,7 +93,7 @@ export async function greetAgent(
     build,
     sessionId,
     nonce: randomBytes(NONCE_BYTES).toString("base64"),
-    features: [],
+    features: SESSION_FEATURES,
   } as const;
   const signature = sign(null, signedText(agent, hello), privateKey).toString("base64");
   stream.write(encodeJson(FrameType.hello, 0, { ...hello, signature }));

@@ -10,12 +10,23 @@ import { Silent } from "./silent.ts";
 
 /** So long a server that speaks first is kept waiting. */
 const SILENCE_MS = 100;
+/** Where somebody has given a certificate, TLS is expected, and in TLS the client speaks first. */
+const TLS_SILENCE_MS = 10_000;
 /** Bytes that have come can still become anything. mirrord's agent.http_detection_timeout. */
 const UNDECIDED_MS = 2000;
 
 export interface FilteredParts<D> extends ConnectionParts<D> {
   /** Asked for each request: whoever comes or goes meanwhile counts. */
   routes(): Routes<D>;
+  /** Where a client's TLS may be ended; left out: what is inside it already. */
+  readonly tls?: TlsDoor | undefined;
+}
+
+export interface TlsDoor {
+  /** Whether anybody has given a certificate. */
+  hasCertificate(): boolean;
+  /** Takes the client over; or has it taken by `raw`, untouched, with all its bytes. */
+  end(client: Socket, early: Buffer, raw: (early: Buffer, why: string) => void): void;
 }
 
 /** @param client paused, half-open allowed */
@@ -35,15 +46,17 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
         routeWithBody: (request, body) => parts.routes().routeWithBody(request, body),
         ...(opened === undefined ? {} : { opened }),
       });
+    const serve = (passage: Passage<D>): void =>
+      new Connection(client, passage, parts).start(Buffer.concat(early));
     const onRaw = (why: string): void => parts.onRaw(rest, why);
-    let passage: Passage<D>;
-    if (kind === "http1") passage = split();
-    else if (kind === "silent") passage = new Silent({ to: rest, split: () => split(rest), onRaw });
-    else {
-      passage = new Raw(rest);
-      onRaw(kind);
-    }
-    new Connection(client, passage, parts).start(Buffer.concat(early));
+    if (kind === "http1") serve(split());
+    else if (kind === "silent") serve(new Silent({ to: rest, split: () => split(rest), onRaw }));
+    else if (kind === "tls" && parts.tls) {
+      client.pause();
+      parts.tls.end(client, Buffer.concat(early), (bytes, why) =>
+        serveRaw(client, bytes, why, parts),
+      );
+    } else serveRaw(client, Buffer.concat(early), kind, parts);
   };
   const onData = (bytes: Buffer): void => {
     early.push(bytes);
@@ -57,9 +70,17 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
   // Its FIN is seen again by what follows.
   const onEnd = (): void => decide("ended");
   const onClose = (): void => clearTimeout(timer);
-  let timer = setTimeout(() => decide("silent"), SILENCE_MS);
+  const silenceMs = parts.tls?.hasCertificate() ? TLS_SILENCE_MS : SILENCE_MS;
+  let timer = setTimeout(() => decide("silent"), silenceMs);
   client.on("data", onData);
   client.once("end", onEnd);
   client.once("close", onClose);
   client.resume();
+}
+
+/** All of it is one destination's. */
+function serveRaw<D>(client: Socket, early: Buffer, why: string, parts: FilteredParts<D>): void {
+  const { rest } = parts.routes();
+  parts.onRaw(rest, why);
+  new Connection(client, new Raw(rest), parts).start(early);
 }

@@ -5,16 +5,19 @@
  */
 import type { Socket } from "node:net";
 import { describeFilter, type FilterSpec, isConflict, Routes, relate } from "@inpod/http";
+import type { TlsFacts, TlsObstacle } from "@inpod/protocol";
 import type { OutgoingChannel } from "@inpod/tunnel";
 import type { Rules } from "../control/enter.ts";
 import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { endpoint } from "../outgoing/tcp.ts";
-import { serveFiltered } from "./filtered.ts";
+import { type FilteredParts, serveFiltered } from "./filtered.ts";
 import { connectToPod } from "./pass-through.ts";
 import { Relay } from "./relay.ts";
 import { takeOver } from "./take-over.ts";
+import type { ServerCertificate } from "./tls/certificates.ts";
+import { TlsEnds, type TlsParts } from "./tls/end.ts";
 import { channelUpstream, podUpstream } from "./upstream.ts";
 
 /**
@@ -30,8 +33,12 @@ export interface Holder {
   readonly name: string;
   /** Takes the paused socket of a new connection to `port`, or resets it. */
   take(socket: Socket, port: number): void;
-  /** A stream for some requests of this client; undefined: there is none. */
-  open(client: Socket, port: number): OutgoingChannel | undefined;
+  /** A stream for some requests of this client, which were inside `tls`; undefined: there is none. */
+  open(client: Socket, port: number, tls?: TlsFacts): OutgoingChannel | undefined;
+  /** What it has given to end TLS on this port. */
+  certificates(port: number): readonly ServerCertificate[];
+  /** It filters the port, and its filter has not seen what came. */
+  tlsUntouched(port: number, why: TlsObstacle, detail: string): void;
   stealLost(port: number, detail: string): void;
   /** Connections to `port` from before stay with the pod. */
   connectionsKept(port: number, detail: string): void;
@@ -66,6 +73,7 @@ interface StolenPort {
   hasRule: boolean;
   /** Of the rule of now; undefined: connections from before have not been taken over. */
   takingOver: AbortController | undefined;
+  readonly tls: TlsEnds;
 }
 
 export class Ports {
@@ -171,6 +179,7 @@ export class Ports {
       relay: undefined,
       hasRule: false,
       takingOver: undefined,
+      tls: new TlsEnds(),
     };
     const own = claimOf(stolen, holder);
     const isSame = own !== undefined && sameFilter(own.filter, filter);
@@ -282,17 +291,35 @@ export class Ports {
     const client = endpoint(socket.remoteAddress, socket.remotePort);
     // Behind a redirect the socket's own port is the relay's.
     const local = endpoint(socket.localAddress, port);
-    serveFiltered<Destination>(socket, {
+    const toPod = (): Promise<Socket> =>
+      connectToPod({ rules: this.#rules, own: this.#own }, client, local);
+    const parts = (openPod: () => Promise<Socket>, tls?: TlsFacts): FilteredParts<Destination> => ({
       routes: () => stolen.routes,
       open: (to, events) => {
-        if (to === "pod") {
-          const parts = { rules: this.#rules, own: this.#own };
-          return podUpstream(connectToPod(parts, client, local), events);
-        }
-        const channel = to.open(socket, port);
+        if (to === "pod") return podUpstream(openPod(), events);
+        const channel = to.open(socket, port, tls);
         return channel && channelUpstream(channel, events);
       },
       onRaw: (to, why) => this.#log("raw", { port, to: to === "pod" ? "pod" : to.id, why }),
+    });
+    const filterers = (): readonly Holder[] =>
+      stolen.claims.flatMap(({ holder, filter, isActive }) => (isActive && filter ? [holder] : []));
+    const certificates = (): readonly ServerCertificate[] =>
+      filterers().flatMap((holder) => holder.certificates(port));
+    const tlsParts: TlsParts = {
+      certificates,
+      connect: toPod,
+      onObstacle: (why, detail) => {
+        for (const holder of filterers()) holder.tlsUntouched(port, why, detail);
+      },
+      serve: (inside, facts, openPod) => serveFiltered(inside, parts(openPod, facts)),
+    };
+    serveFiltered<Destination>(socket, {
+      ...parts(toPod),
+      tls: {
+        hasCertificate: () => certificates().length > 0,
+        end: (from, early, raw) => stolen.tls.end(from, early, tlsParts, raw),
+      },
     });
   }
 

@@ -3,11 +3,14 @@ import type { Socket } from "node:net";
 import { FilterError, type FilterSpec, parseFilter } from "@inpod/http";
 import type {
   AgentMethod,
+  CertificateText,
   Endpoint,
   MirrorMissed,
   Policy,
   StreamHeader,
   TargetDescription,
+  TlsFacts,
+  TlsObstacle,
 } from "@inpod/protocol";
 import {
   type IncomingChannel,
@@ -19,6 +22,7 @@ import {
 import { Failure } from "../failure.ts";
 import type { FileService, SessionFiles } from "../files/service.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
+import { ServerCertificate } from "../incoming/tls/certificates.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { Copy, type CopyBudget } from "../mirror/copies.ts";
@@ -34,6 +38,8 @@ import type { Admission } from "./admission.ts";
 
 /** Sockets of one session at a time, either way; Node's own floor of descriptors is far above. */
 const MAX_SOCKETS = 4096;
+/** Of one session. */
+const MAX_CERTIFICATES = 32;
 /** How long the session may take to say whether it takes a stolen connection. */
 const INCOMING_TIMEOUT_MS = 30_000;
 
@@ -61,6 +67,9 @@ export class Session implements Holder, Watcher {
     this.tunnel?.notify({ kind: "mirror-missed", ...missed });
   });
   #socketCount = 0;
+  #certificates: ServerCertificate[] = [];
+  /** Ports, each with a reason. */
+  readonly #toldOfTls = new Set<string>();
   /** Undefined while the tunnel is lost. */
   tunnel: Tunnel | undefined;
   hasEnded = false;
@@ -106,11 +115,36 @@ export class Session implements Holder, Watcher {
     this.#parts.splice(socket, channel);
   }
 
-  open(client: Socket, port: number): OutgoingChannel | undefined {
+  open(client: Socket, port: number, tls?: TlsFacts): OutgoingChannel | undefined {
     if (!this.tunnel || !this.#count(client)) return undefined;
     this.#parts.metrics.stolen++;
     this.#parts.metrics.streams++;
-    return this.tunnel.open(incomingHeader(client, port));
+    return this.tunnel.open({
+      ...incomingHeader(client, port),
+      ...(tls === undefined ? {} : { tls }),
+    });
+  }
+
+  certificates(port: number): readonly ServerCertificate[] {
+    return this.#certificates.filter((one) => one.isFor(port));
+  }
+
+  tlsUntouched(port: number, why: TlsObstacle, detail: string): void {
+    const key = `${port} ${why}`;
+    if (this.#toldOfTls.has(key) || !this.tunnel?.peer.features.includes("tls")) return;
+    this.#toldOfTls.add(key);
+    this.tunnel.notify({ kind: "tls-untouched", port, why, detail });
+  }
+
+  /** @throws Failure EINVAL, E2BIG */
+  #certificate(params: Record<string, unknown>): Record<string, never> {
+    // Its parameters have been parsed.
+    const given = new ServerCertificate(params as unknown as CertificateText);
+    this.#certificates = this.#certificates.filter((one) => !given.replaces(one));
+    if (this.#certificates.length >= MAX_CERTIFICATES)
+      throw new Failure("E2BIG", `more than ${MAX_CERTIFICATES} certificates`);
+    this.#certificates.push(given);
+    return {};
   }
 
   stealLost(port: number, detail: string): void {
@@ -204,6 +238,8 @@ export class Session implements Holder, Watcher {
           flush: params.flush === true,
         });
         return {};
+      case "incoming.certificate":
+        return this.#certificate(params);
       case "incoming.mirror":
         mayMirror(this.#parts.policy);
         await mirror.watch(parsePort(params.port), this);
@@ -229,6 +265,7 @@ export class Session implements Holder, Watcher {
         await ports.releaseAll(this, "session ended");
         await mirror.unwatchAll(this);
         this.#missed.flush();
+        this.#certificates = [];
         this.hasEnded = true;
         this.closeFiles();
         // After the answer is on its way.

@@ -59,6 +59,8 @@ const holder = (id: string): Holder => {
     },
     open: () => undefined,
     connectionsKept: (port, detail) => events.push(`connections-kept ${port}: ${detail}`),
+    certificates: () => [],
+    tlsUntouched: () => undefined,
     stealLost: (port) => events.push(`steal-lost ${port}`),
   };
   holders.set(id, known);

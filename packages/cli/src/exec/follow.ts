@@ -1,6 +1,6 @@
 /** What happens to the session and to its target while the command runs, in words, and what follows from it. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { MirrorMissed, PodPort, SessionEvent } from "@inpod/protocol";
+import type { MirrorMissed, PodPort, SessionEvent, TlsUntouched } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Target, TargetObserver } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
@@ -45,6 +45,9 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "mirror-missed":
       progress.say(missedLine(event));
       return;
+    case "tls-untouched":
+      progress.say(tlsLine(event));
+      return;
     case "target-gone":
       progress.say(`inpod: the target does not run: ${event.detail}`);
       return;
@@ -71,6 +74,19 @@ export function missedLine({ port, what, count }: MirrorMissed): string {
     packets: `${count} packet${count === 1 ? "" : "s"} lost on the way to your process: the agent's node is too slow for them`,
   }[what];
   return port === 0 ? `inpod: mirror: ${words}` : `inpod: mirror of port ${port}: ${words}`;
+}
+
+/** Told once per port and reason. */
+export function tlsLine({ port, why, detail }: TlsUntouched): string {
+  const untouched = "such connections go untouched to the target";
+  const words = {
+    "no-certificate": `TLS arrives on port ${port}: your filter sees nothing of it (feature.network.incoming.tls: the server's certificate; or steal the port without a filter)`,
+    "other-name": `TLS for ${detail === "" ? "no name" : `"${detail}"`} arrives on port ${port}, and none of your certificates is for that: ${untouched}`,
+    "client-certificate": `the target's server on port ${port} asks its clients for certificates, which only they have: ${untouched}, and your filter sees nothing of them`,
+    pod: `the target's server on port ${port} refuses TLS (${detail}): ${untouched}`,
+    refused: `a client of port ${port} does not take your certificate: ${detail}`,
+  }[why];
+  return `inpod: ${words}`;
 }
 
 function changedVariables(names: readonly string[]): string {
