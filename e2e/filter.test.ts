@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles } from "./support/images.ts";
-import { type Running, startInpod } from "./support/inpod.ts";
+import { type Running, runInpod, startInpod } from "./support/inpod.ts";
 import {
   apply,
   inventory,
@@ -60,15 +60,23 @@ describe("filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
   const ask = (user: string, path = "/"): Promise<string> =>
     shell(`wget -qO- --header "X-User: ${user}" http://web${path}`);
 
-  async function start(name: string, header: string): Promise<Running> {
+  function write(name: string, header: string, on_concurrent_steal?: string): Running {
     writeFileSync(join(folder, `${name}.js`), server(name));
-    const incoming = { mode: "steal", http_filter: { header_filter: header } };
+    const incoming = {
+      mode: "steal",
+      http_filter: { header_filter: header },
+      on_concurrent_steal,
+    };
     const config = join(folder, `${name}.json`);
     writeFileSync(config, JSON.stringify({ feature: { network: { incoming } } }));
-    const inpod = startInpod(
+    return startInpod(
       ["exec", "-f", config, "-t", "pod/web", "-n", namespace, "--", "node", `${name}.js`],
       { cwd: folder },
     );
+  }
+
+  async function start(name: string, header: string): Promise<Running> {
+    const inpod = write(name, header);
     await inpod.says(new RegExp(`${name} listens`));
     return inpod;
   }
@@ -84,9 +92,37 @@ describe("filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
       assert.equal(await ask("bob", `/${each}`), `bob /${each} from ${client}`);
       assert.equal(await ask("somebody", `/${each}`), `pod /${each} from ${client}`);
     }
-    const eve = await start("eve", "^x-user: a");
-    await eve.says(/port 3000 of the target could not be taken.*since .*: header x-user = ann/);
-    await ended(eve);
+    const status = await runInpod(["status", "-t", "pod/web", "-n", namespace]);
+    assert.equal(status.code, 0, status.stderr);
+    const [titles, ...rows] = status.stdout.trim().split("\n");
+    assert.match(titles ?? "", /^TARGET +WHO +PORT +TAKES +FOR +CONNECTIONS +REQUESTS$/);
+    assert.match(
+      rows[0] ?? "",
+      /^pod\/web\S* +\S.* +3000 +header x-user = ann \(any case\) +\d+s +5 +5$/,
+    );
+    assert.match(
+      rows[1] ?? "",
+      /^pod\/web\S* +\S.* +3000 +header x-user = bob \(any case\) +\d+s +5 +5$/,
+    );
+    assert.match(rows[2] ?? "", /^pod\/web\S* +\(the pod\) +3000 +what nobody takes +5 +5$/);
+    assert.equal(rows.length, 3, status.stdout);
+
+    const eve = write("eve", "^x-user: a");
+    await eve.done;
+    assert.match(
+      eve.output(),
+      /your process was ended: .*port 3000 .*since .*: header x-user = ann/,
+    );
+    assert.match(eve.output(), /inpod status/);
+    assert.equal(await ask("ann"), `ann / from ${client}`);
+    const over = write("over", "^x-user: a", "override");
+    await over.says(/requests to port 3000 of the target now arrive/);
+    await ann.says(/port 3000 is no longer taken: .* has taken it over/);
+    assert.equal(await ask("ann"), `over / from ${client}`);
+    const yields = write("yields", "^x-user: a", "continue");
+    await yields.says(/port 3000 of the target could not be taken.*since .*: header x-user \^= a/);
+    await ended(yields);
+    await ended(over);
     await ended(ann);
     assert.equal(await ask("ann"), `pod / from ${client}`);
     assert.equal(await ask("bob"), `bob / from ${client}`);

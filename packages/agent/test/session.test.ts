@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { connectTunnel, rawFromPublicKey, type Tunnel, type TunnelHandlers } from "@inpod/tunnel";
 import { FileClient } from "./support/file-client.ts";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
@@ -107,7 +108,7 @@ for (const who of ["root", "user"] as Who[]) {
       assert.equal((await second.call("describe", {})).hostname, "pod-x");
       await assert.rejects(second.call("incoming.steal", { port: 8080 }), {
         errno: "EADDRINUSE",
-        message: "port 8080 is stolen by alice",
+        message: /^port 8080 is stolen by alice since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/,
       });
       assert.deepEqual(await first.call("end", {}), { others: 1 });
       first.close("done");
@@ -116,6 +117,89 @@ for (const who of ["root", "user"] as Who[]) {
       assert.deepEqual(await second.call("end", {}), { others: 0 });
       second.close("done");
       assert.equal(await agent.ended(), 0);
+    },
+  );
+
+  test(
+    `${who}: the status tells whose a port is and what came by it, not of who only asks`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, [...args(), "--owner", "alice"]);
+      t.after(() => agent.stop());
+      const first = await join(agent, "session-a");
+      const asks = await join(agent, "session-b");
+      const told = async () => {
+        const { sessions, passed } = await asks.call("status", {});
+        return {
+          passed,
+          sessions: sessions.map(({ sinceMs, ports, ...session }) => {
+            assert.ok(Math.abs(Date.now() - sinceMs) < 60_000);
+            return { ...session, ports: ports.map(({ sinceMs: _, ...port }) => port) };
+          }),
+        };
+      };
+      const alice = { sessionId: "session-a", owner: "alice", isConnected: true };
+      assert.deepEqual(await told(), { sessions: [{ ...alice, ports: [] }], passed: [] });
+      await first.call("incoming.mirror", { port: 8081 });
+      await first.call("incoming.steal", { port: 8080 });
+      await pod.once();
+      const all = { port: 8080, protocol: "tcp", way: "steal", filter: undefined, isActive: true };
+      const stolen = { ...all, connections: 1, requests: 0 };
+      const mirrored = { ...all, way: "mirror", port: 8081, connections: 0, requests: 0 };
+      const passed = [{ port: 8080, connections: 0, requests: 0 }];
+      assert.deepEqual(await told(), {
+        sessions: [{ ...alice, ports: [stolen, mirrored] }],
+        passed,
+      });
+      await first.call("pause", {});
+      assert.deepEqual((await told()).sessions[0]?.ports[0], { ...stolen, isActive: false });
+      first.close("lost");
+      await first.closed;
+      // Its end of the tunnel hears of it later than ours; the test's own deadline is the limit.
+      while ((await told()).sessions[0]?.isConnected !== false) await setImmediate();
+    },
+  );
+
+  test(
+    `${who}: who takes a port over has it, and who had it is told by whom`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, [...args(), "--owner", "alice"]);
+      t.after(() => agent.stop());
+      const notices: unknown[] = [];
+      const first = await join(agent, "session-a", { onNotice: (notice) => notices.push(notice) });
+      const answers = (name: string): Partial<TunnelHandlers> => ({
+        onStream: (channel) => {
+          channel.onData = () => channel.write(Buffer.from(`${name}\n`));
+          channel.accept({ kind: "incoming" });
+        },
+      });
+      await first.call("incoming.steal", { port: 8080 });
+      const bob = { publicKey: rawFromPublicKey(publicKey), owner: "bob" };
+      await first.call("session.admit", { sessionId: "session-b", ...bob });
+      const second = await join(agent, "session-b", answers("bob"));
+      await second.call("incoming.steal", { port: 8080, takesOver: true });
+      assert.equal(await pod.once(), "bob");
+      await first.call("describe", {}); // what was told before has come
+      assert.deepEqual(notices, [
+        { kind: "steal-lost", port: 8080, detail: "bob has taken it over" },
+      ]);
+      await assert.rejects(first.call("incoming.steal", { port: 8080 }), { errno: "EADDRINUSE" });
+      // Of another's filter nothing is taken by who takes the rest.
+      await first.call("incoming.steal", { port: 8080, filter: { header: "^x-user: ann$" } });
+      await second.call("incoming.steal", { port: 8080, takesOver: true });
+      const { sessions } = await second.call("status", {});
+      assert.deepEqual(
+        sessions.map(({ owner, ports }) => [owner, ports.map(({ filter }) => filter)]),
+        [
+          ["alice", ["header x-user = ann (any case)"]],
+          ["bob", [undefined]],
+        ],
+      );
     },
   );
 

@@ -13,6 +13,7 @@ import { type EnvArguments, envSyntax } from "./env/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
+import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
 import { type VerifyConfigArguments, verifyConfigSyntax } from "./verify-config/arguments.ts";
@@ -28,6 +29,7 @@ export type Arguments =
   | EnvArguments
   | InitArguments
   | LsArguments
+  | StatusArguments
   | VerifyArguments
   | VerifyConfigArguments;
 
@@ -47,6 +49,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   execSyntax,
   envSyntax,
   lsSyntax,
+  statusSyntax,
   cleanSyntax,
   doctorSyntax,
   verifySyntax,

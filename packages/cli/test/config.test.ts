@@ -39,6 +39,7 @@ test("without a file everything has mirrord's defaults, mirroring among them", (
       ignorePorts: [],
       ignoreLocalhost: false,
       portMapping: new Map(),
+      onConcurrentSteal: "abort",
     },
     dns: true,
     hostname: true,
@@ -150,6 +151,7 @@ test("every key but the agent's arrives", (t) => {
           ignore_ports: [81],
           ignore_localhost: true,
           port_mapping: [[3000, 80]],
+          on_concurrent_steal: "continue",
         },
         outgoing: {
           tcp: true,
@@ -216,6 +218,7 @@ test("every key but the agent's arrives", (t) => {
         ignorePorts: [81],
         ignoreLocalhost: true,
         portMapping: new Map([[3000, 80]]),
+        onConcurrentSteal: "continue",
       },
       dns: false,
       hostname: false,

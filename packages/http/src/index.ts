@@ -20,7 +20,7 @@ export { describeFilter } from "./filter/describe.ts";
 export { type Answer, compileFilter, type Filter } from "./filter/filter.ts";
 export { FilterError } from "./filter/filter-error.ts";
 export { isConflict, type Relation, relate } from "./filter/judge.ts";
-export { type Conflict, Routes } from "./filter/routes.ts";
+export { type Conflict, Routes, type Tally } from "./filter/routes.ts";
 export {
   type FilterSpec,
   type HttpFilterSpec,

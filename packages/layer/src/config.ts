@@ -31,6 +31,8 @@ export interface LayerConfig {
     readonly ignoreLocalhost: boolean;
     /** The program's port → the pod's port. */
     readonly portMapping: ReadonlyMap<number, number>;
+    /** Where another session holds the same already: the program ends, the other loses it, or the target keeps it. */
+    readonly onConcurrentSteal: "abort" | "override" | "continue";
     /** Of the ports that it is for, only such requests are stolen. */
     readonly httpFilter?:
       | (HttpFilterSpec & { readonly said: Readonly<Record<string, unknown>> })
@@ -62,6 +64,8 @@ export interface Reporter {
   readonly wantsDecisions?: boolean;
   decision(decision: Decision): void;
   notice(notice: Notice): void;
+  /** The program listens on a port that another session holds, and is not to go on without it. */
+  portHeld?(port: number, because: string): void;
 }
 
 export const endpointText = ({ address, port }: Endpoint): string =>

@@ -5,7 +5,7 @@
 export const PROTOCOL_VERSION = 1;
 
 /** What this version's agents can do that older ones would misread. */
-export const AGENT_FEATURES: readonly string[] = ["http-filter", "flush", "tls"];
+export const AGENT_FEATURES: readonly string[] = ["http-filter", "flush", "status", "tls"];
 
 /** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */
 export const SESSION_FEATURES: readonly string[] = ["tls"];
@@ -34,6 +34,7 @@ export {
   parseWireError,
 } from "./parse.ts";
 export { ALLOWS_ALL, hides, type Policy, parsePolicy, renderPolicy, stricter } from "./policy.ts";
+export type * from "./status.ts";
 export { MuxStream } from "./stream.ts";
 export {
   type CertificateText,

@@ -6,6 +6,8 @@
  * A ByteString holds one byte in each char (latin1): file names and environment values
  * of Linux are bytes, not text.
  */
+
+import type { AgentStatus } from "./status.ts";
 import type { CertificateText, TlsFacts, TlsUntouched } from "./tls.ts";
 
 export type ByteString = string;
@@ -92,6 +94,8 @@ export interface AgentMethods {
       protocol?: PortProtocol;
       filter?: Readonly<Record<string, unknown>>;
       flush?: boolean;
+      /** Whoever has the same loses it, and is told ("steal-lost"). Part of the feature "status". */
+      takesOver?: boolean;
     };
     result: Record<string, never>;
   };
@@ -130,6 +134,8 @@ export interface AgentMethods {
     params: { sessionId: string; publicKey: string; owner: string };
     result: Record<string, never>;
   };
+  /** Who is served, and what of the pod's ports is whose: the feature "status". */
+  readonly status: { params: Record<string, never>; result: AgentStatus };
   /**
    * The session ends: its rules are gone when the answer comes, which says how many others there are. An agent
    * without sessions then ends itself.

@@ -25,6 +25,7 @@ import type {
   TargetDescription,
   WireError,
 } from "./messages.ts";
+import { parseAgentStatus } from "./status.ts";
 import { parseCertificateText, parseTlsFacts, parseTlsUntouched } from "./tls.ts";
 
 const MAX_ENTRIES = 65536;
@@ -176,12 +177,13 @@ const METHODS: {
   describe: { params: nothing, result: parseTargetDescription },
   "incoming.steal": {
     params: (value) => {
-      const { filter, flush } = fields(value, "parameters");
+      const { filter, flush, takesOver } = fields(value, "parameters");
       if (flush !== undefined && typeof flush !== "boolean") fail("flush");
       return {
         ...podPort(value),
         ...(filter === undefined ? {} : { filter: fields(filter, "filter") }),
         ...(flush === undefined ? {} : { flush }),
+        ...(takesOver === true ? { takesOver } : {}),
       };
     },
     result: nothing,
@@ -203,6 +205,7 @@ const METHODS: {
     },
     result: nothing,
   },
+  status: { params: nothing, result: parseAgentStatus },
   end: {
     params: nothing,
     result: (value) => ({ others: integer(fields(value, "result").others, "others", 0xffff) }),

@@ -1,6 +1,12 @@
 /** The developer's end of a session: what it asks of its agent, and what it gets from there. */
 
-import type { AgentNotice, PodPort, StreamOpened, TargetDescription } from "@inpod/protocol";
+import type {
+  AgentNotice,
+  AgentStatus,
+  PodPort,
+  StreamOpened,
+  TargetDescription,
+} from "@inpod/protocol";
 import { MAX_OWNER } from "@inpod/protocol";
 import type { Channel, IncomingChannel, OutgoingChannel, Tunnel } from "@inpod/tunnel";
 import { TunnelFailure } from "@inpod/tunnel";
@@ -14,6 +20,7 @@ import {
   askFor,
   type OnConnection,
   podPort,
+  type StealOptions,
   type Stolen,
   type Taken,
   TakenPorts,
@@ -122,14 +129,18 @@ export class Session {
   /**
    * From now on, and again after each redial, new connections to `port` of the target arrive here.
    * With a filter only the requests that match: each connection then carries those of one client. Of a UDP port each
-   * client is a connection, of datagrams.
+   * client is a connection, of datagrams. With `takesOver` another session that holds the same loses it, and is told.
    *
    * @throws TunnelError: EADDRINUSE when another session holds the same, EPERM without the right, EOPNOTSUPP when
    *   the agent is too old for what is asked
    */
-  steal(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
+  steal(
+    port: number,
+    onConnection: OnConnection,
+    { takesOver, ...options }: StealOptions = {},
+  ): Promise<Stolen> {
     const flush = (this.#options.flushConnections ?? false) && options.protocol !== "udp";
-    return this.#take({ ...options, port, way: "steal", onConnection, flush });
+    return this.#take({ ...options, port, way: "steal", onConnection, flush }, takesOver);
   }
 
   /**
@@ -141,10 +152,10 @@ export class Session {
     return this.#take({ ...options, port, way: "mirror", onConnection });
   }
 
-  async #take(taken: Taken): Promise<Stolen> {
+  async #take(taken: Taken, takesOver = false): Promise<Stolen> {
     this.#taken.add(taken);
     try {
-      await this.#link.ask((tunnel) => this.#askFor(tunnel, taken));
+      await this.#link.ask((tunnel) => this.#askFor(tunnel, taken, takesOver));
     } catch (error) {
       if (this.#taken.has(taken)) this.#taken.forget(taken);
       throw error;
@@ -158,6 +169,15 @@ export class Session {
         await this.#release(this.#link.current, podPort(taken));
       },
     };
+  }
+
+  /** Whom the agent serves, and with what. @throws TunnelError, EOPNOTSUPP when the agent is too old */
+  agentStatus(): Promise<AgentStatus> {
+    return this.#link.ask((tunnel) => {
+      if (!tunnel.peer.features.includes("status"))
+        throw new TunnelFailure("EOPNOTSUPP", "this agent is too old to tell");
+      return tunnel.call("status", {});
+    });
   }
 
   /**
@@ -276,8 +296,8 @@ export class Session {
     }
   }
 
-  async #askFor(tunnel: Tunnel, taken: Taken): Promise<void> {
-    await askFor(tunnel, taken);
+  async #askFor(tunnel: Tunnel, taken: Taken, takesOver = false): Promise<void> {
+    await askFor(tunnel, taken, takesOver);
     if (!taken.flush || tunnel.peer.features.includes("flush")) return;
     const detail = "this agent is too old to take them over";
     this.#options.onEvent({ kind: "connections-kept", port: taken.port, detail });

@@ -18,6 +18,11 @@ export interface TakeOptions {
   readonly filter?: FilterSpec | undefined;
 }
 
+export interface StealOptions extends TakeOptions {
+  /** Another session that holds the same loses it. Not asked for again when the tunnel is made anew. */
+  readonly takesOver?: boolean;
+}
+
 export interface Taken extends TakeOptions {
   readonly port: number;
   readonly way: Way;
@@ -84,7 +89,7 @@ export class TakenPorts {
 }
 
 /** @throws TunnelFailure also EOPNOTSUPP: this agent would leave out what it does not know, and take something else */
-export async function askFor(tunnel: Tunnel, taken: Taken): Promise<void> {
+export async function askFor(tunnel: Tunnel, taken: Taken, takesOver = false): Promise<void> {
   const { way, filter, flush } = taken;
   const params = podPort(taken);
   const needs = (feature: string, what: string): void => {
@@ -101,5 +106,6 @@ export async function askFor(tunnel: Tunnel, taken: Taken): Promise<void> {
     ...params,
     ...(filter === undefined ? {} : { filter: renderFilter(filter) }),
     ...(flush ? { flush } : {}),
+    ...(takesOver ? { takesOver } : {}),
   });
 }

@@ -4,8 +4,15 @@
  * connections are open or the rule is there.
  */
 import type { Socket } from "node:net";
-import { describeFilter, type FilterSpec, isConflict, Routes, relate } from "@inpod/http";
-import type { TlsFacts, TlsObstacle } from "@inpod/protocol";
+import {
+  describeFilter,
+  type FilterSpec,
+  isConflict,
+  Routes,
+  relate,
+  type Tally,
+} from "@inpod/http";
+import type { PassedStatus, PortStatus, TlsFacts, TlsObstacle } from "@inpod/protocol";
 import type { OutgoingChannel } from "@inpod/tunnel";
 import type { Rules } from "../control/enter.ts";
 import { Failure } from "../failure.ts";
@@ -49,6 +56,8 @@ export interface StealOptions {
   readonly filter?: FilterSpec | undefined;
   /** Whether connections from before are taken over. */
   readonly flush?: boolean | undefined;
+  /** Whether another holder of the same loses it. */
+  readonly takesOver?: boolean | undefined;
 }
 
 interface Claim {
@@ -57,6 +66,7 @@ interface Claim {
   readonly filter: FilterSpec | undefined;
   readonly flush: boolean;
   readonly since: Date;
+  readonly tally: ConnectionTally;
   isActive: boolean;
   /** Connections that are all its. */
   readonly sockets: Set<Socket>;
@@ -64,11 +74,17 @@ interface Claim {
 
 type Destination = Holder | "pod";
 
+interface ConnectionTally extends Tally {
+  connections: number;
+}
+
 interface StolenPort {
   readonly port: number;
   /** In the order in which they came. */
   claims: Claim[];
   routes: Routes<Destination>;
+  /** What went on to the pod. */
+  readonly passed: ConnectionTally;
   relay: Relay | undefined;
   hasRule: boolean;
   /** Of the rule of now; undefined: connections from before have not been taken over. */
@@ -97,10 +113,35 @@ export class Ports {
 
   /**
    * Idempotent for its holder, whose earlier filter this one replaces. EADDRINUSE names another holder of the
-   * same. Also puts the rule of a suspended port back.
+   * same, unless it is to lose it. Also puts the rule of a suspended port back.
    */
   steal(port: number, holder: Holder, options: StealOptions = {}): Promise<void> {
     return this.#change(() => this.#claim(port, holder, options));
+  }
+
+  statusOf(holder: Holder): PortStatus[] {
+    return [...this.#ports.values()].flatMap((stolen) => {
+      const claim = claimOf(stolen, holder);
+      if (claim === undefined) return [];
+      const { filter, since, isActive, tally } = claim;
+      return {
+        port: stolen.port,
+        protocol: "tcp" as const,
+        way: "steal" as const,
+        ...(filter === undefined ? {} : { filter: describeFilter(filter) }),
+        sinceMs: since.getTime(),
+        isActive,
+        connections: tally.connections,
+        requests: filter === undefined ? 0 : tally.requests,
+      };
+    });
+  }
+
+  /** Of ports that somebody has. */
+  passedStatus(): PassedStatus[] {
+    return [...this.#ports.values()]
+      .filter(({ claims }) => claims.length > 0)
+      .map(({ port, passed: { connections, requests } }) => ({ port, connections, requests }));
   }
 
   /** New connections reach the pod from the moment this resolves; open ones live on. Idempotent. */
@@ -171,11 +212,12 @@ export class Ports {
   }
 
   async #claim(port: number, holder: Holder, options: StealOptions): Promise<void> {
-    const { filter, flush = false } = options;
+    const { filter, flush = false, takesOver = false } = options;
     const stolen = this.#ports.get(port) ?? {
       port,
       claims: [],
       routes: new Routes<Destination>("pod"),
+      passed: { connections: 0, requests: 0 },
       relay: undefined,
       hasRule: false,
       takingOver: undefined,
@@ -184,12 +226,15 @@ export class Ports {
     const own = claimOf(stolen, holder);
     const isSame = own !== undefined && sameFilter(own.filter, filter);
     if (isSame) return this.#activate(stolen, own);
-    refuseConflict(stolen, holder, filter);
+    const conflicts = conflictsWith(stolen, holder, filter);
+    const [first] = conflicts;
+    if (first !== undefined && !takesOver) throw held(port, first);
     const claim = {
       holder,
       filter,
       flush,
       since: new Date(),
+      tally: { connections: 0, requests: 0 },
       isActive: false,
       sockets: new Set<Socket>(),
     };
@@ -198,10 +243,19 @@ export class Ports {
     try {
       await this.#activate(stolen, claim);
       old = own;
+      for (const lost of conflicts) this.#takeFrom(stolen, lost, holder);
     } finally {
       stolen.claims = stolen.claims.filter((other) => other !== old);
       reroute(stolen);
     }
+  }
+
+  /** Its open connections live on. */
+  #takeFrom(stolen: StolenPort, lost: Claim, by: Holder): void {
+    const { port } = stolen;
+    stolen.claims = stolen.claims.filter((other) => other !== lost);
+    this.#log("taken-over", { port, session: lost.holder.id, by: by.id });
+    lost.holder.stealLost(port, `${by.name} has taken it over`);
   }
 
   async #activate(stolen: StolenPort, claim: Claim): Promise<void> {
@@ -281,6 +335,7 @@ export class Ports {
       this.#serve(stolen, socket);
       return;
     }
+    claim.tally.connections++;
     claim.sockets.add(socket);
     socket.once("close", () => claim.sockets.delete(socket));
     claim.holder.take(socket, port);
@@ -296,7 +351,12 @@ export class Ports {
     const parts = (openPod: () => Promise<Socket>, tls?: TlsFacts): FilteredParts<Destination> => ({
       routes: () => stolen.routes,
       open: (to, events) => {
-        if (to === "pod") return podUpstream(openPod(), events);
+        if (to === "pod") {
+          stolen.passed.connections++;
+          return podUpstream(openPod(), events);
+        }
+        const claim = claimOf(stolen, to);
+        if (claim !== undefined) claim.tally.connections++;
         const channel = to.open(socket, port, tls);
         return channel && channelUpstream(channel, events);
       },
@@ -362,29 +422,30 @@ const sameFilter = (one: FilterSpec | undefined, other: FilterSpec | undefined):
     : relate(one, other).kind === "same" && describeFilter(one) === describeFilter(other);
 
 /** Who is suspended keeps what it has. */
-function refuseConflict(
-  { port, claims }: StolenPort,
+const conflictsWith = (
+  { claims }: StolenPort,
   holder: Holder,
   filter: FilterSpec | undefined,
-): void {
-  for (const other of claims) {
-    if (other.holder === holder || (filter === undefined) !== (other.filter === undefined))
-      continue;
-    if (filter === undefined || other.filter === undefined) {
-      throw new Failure("EADDRINUSE", `port ${port} is stolen by ${other.holder.name}`);
-    }
-    if (!isConflict(relate(filter, other.filter))) continue;
-    const since = other.since.toISOString().slice(0, 19).replace("T", " ");
-    throw new Failure(
-      "EADDRINUSE",
-      `requests to port ${port} are stolen by ${other.holder.name} since ${since} UTC: ${describeFilter(other.filter)}`,
-    );
-  }
+): Claim[] =>
+  claims.filter((other) => {
+    if (other.holder === holder) return false;
+    if (filter === undefined || other.filter === undefined) return filter === other.filter;
+    return isConflict(relate(filter, other.filter));
+  });
+
+function held(port: number, { holder, filter, since }: Claim): Failure {
+  const from = since.toISOString().slice(0, 19).replace("T", " ");
+  return new Failure(
+    "EADDRINUSE",
+    filter === undefined
+      ? `port ${port} is stolen by ${holder.name} since ${from} UTC`
+      : `requests to port ${port} are stolen by ${holder.name} since ${from} UTC: ${describeFilter(filter)}`,
+  );
 }
 
 function reroute(stolen: StolenPort): void {
-  const routes = new Routes<Destination>("pod");
-  for (const { holder, filter, isActive } of stolen.claims)
-    if (isActive) routes.add(holder, filter);
+  const routes = new Routes<Destination>("pod", stolen.passed);
+  for (const { holder, filter, isActive, tally } of stolen.claims)
+    if (isActive) routes.add(holder, filter, tally);
   stolen.routes = routes;
 }

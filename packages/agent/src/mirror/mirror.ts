@@ -3,7 +3,7 @@
  * answers. What a copy cannot be had of is counted and told.
  */
 import type { Readable } from "node:stream";
-import type { Endpoint, MirrorMissed } from "@inpod/protocol";
+import type { Endpoint, MirrorMissed, PortStatus } from "@inpod/protocol";
 import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
 import { CopyBudget } from "./copies.ts";
@@ -30,6 +30,12 @@ export interface Watcher {
   mirrorLost(port: number, detail: string): void;
 }
 
+/** Of one watcher and one port. */
+interface Watch {
+  readonly since: Date;
+  copies: number;
+}
+
 /** A connection's copies, for each session its own; who no longer watches has none. */
 interface Copies {
   readonly port: number;
@@ -41,7 +47,7 @@ export class Mirror {
   readonly #own: OwnEnds;
   readonly #log: Log;
   readonly #budget: CopyBudget;
-  readonly #watchers = new Map<number, Set<Watcher>>();
+  readonly #watchers = new Map<number, Map<Watcher, Watch>>();
   /** Ports that come back with resume(). */
   readonly #suspended = new Map<Watcher, Set<number>>();
   readonly #copies = new Set<Copies>();
@@ -124,6 +130,17 @@ export class Mirror {
     });
   }
 
+  statusOf(watcher: Watcher): PortStatus[] {
+    return [...this.#watchers].flatMap(([port, watchers]) => {
+      const watch = watchers.get(watcher);
+      if (watch === undefined) return [];
+      return {
+        ...{ port, protocol: "tcp" as const, way: "mirror" as const, isActive: true },
+        ...{ sinceMs: watch.since.getTime(), connections: watch.copies, requests: 0 },
+      };
+    });
+  }
+
   /** There are no packets any more: nobody's port is mirrored. */
   lost(detail: string): void {
     this.#streams.forget();
@@ -132,7 +149,7 @@ export class Mirror {
     this.#stopSweeping();
     for (const [port, watchers] of all) {
       this.#log("mirror-lost", { port, why: detail });
-      for (const watcher of watchers) watcher.mirrorLost(port, detail);
+      for (const watcher of watchers.keys()) watcher.mirrorLost(port, detail);
     }
   }
 
@@ -150,7 +167,7 @@ export class Mirror {
     const watchers = this.#watchers.get(port);
     if (!watchers) {
       // Known before the answer: packets may overtake it.
-      const first = new Set([watcher]);
+      const first = new Map([[watcher, { since: new Date(), copies: 0 }]]);
       this.#watchers.set(port, first);
       try {
         await this.#capture.mirror(port);
@@ -159,7 +176,7 @@ export class Mirror {
         throw error;
       }
     } else if (watchers.has(watcher)) return;
-    else watchers.add(watcher);
+    else watchers.set(watcher, { since: new Date(), copies: 0 });
     this.#sweep ??= setInterval(() => this.#streams.sweep(performance.now()), SWEEP_MS).unref();
     this.#log("mirror", { port, session: watcher.id });
   }
@@ -188,9 +205,11 @@ export class Mirror {
   #open(client: Endpoint, local: Endpoint): Sink | undefined {
     if (this.#own.has(client)) return undefined;
     const sinks = new Map<Watcher, Sink>();
-    for (const watcher of this.#watchers.get(local.port) ?? []) {
+    for (const [watcher, watch] of this.#watchers.get(local.port) ?? []) {
       const sink = watcher.openCopy(client, local, this.#budget);
-      if (sink) sinks.set(watcher, sink);
+      if (!sink) continue;
+      watch.copies++;
+      sinks.set(watcher, sink);
     }
     if (sinks.size === 0) return undefined;
     const copies: Copies = { port: local.port, sinks };
@@ -212,13 +231,13 @@ export class Mirror {
   }
 
   #missed(port: number, what: MirrorMissed["what"]): void {
-    for (const watcher of this.#watchers.get(port) ?? []) watcher.missed(port, what, 1);
+    for (const watcher of this.#watchers.get(port)?.keys() ?? []) watcher.missed(port, what, 1);
   }
 
   #lostPackets(count: number): void {
     this.#log("packets-lost", { count });
     this.#streams.packetsLost(performance.now());
-    const all = new Set([...this.#watchers.values()].flatMap((watchers) => [...watchers]));
+    const all = new Set([...this.#watchers.values()].flatMap((watchers) => [...watchers.keys()]));
     for (const watcher of all) watcher.missed(0, "packets", count);
   }
 }

@@ -3,10 +3,12 @@ import type { Socket } from "node:net";
 import { FilterError, type FilterSpec, parseFilter } from "@inpod/http";
 import type {
   AgentMethod,
+  AgentStatus,
   CertificateText,
   Endpoint,
   MirrorMissed,
   Policy,
+  SessionStatus,
   StreamHeader,
   TargetDescription,
   TlsFacts,
@@ -57,12 +59,14 @@ export interface SessionParts {
   readonly metrics: Metrics;
   /** How many sessions there are beside this one that have not ended. */
   readonly otherSessions: (session: Session) => number;
+  readonly status: (asker: Session) => AgentStatus;
 }
 
 export class Session implements Holder, Watcher {
   readonly id: string;
   readonly #parts: SessionParts;
   readonly #files: SessionFiles;
+  readonly #since = new Date();
   readonly #missed = new Missed((missed) => {
     this.tunnel?.notify({ kind: "mirror-missed", ...missed });
   });
@@ -83,6 +87,17 @@ export class Session implements Holder, Watcher {
 
   get name(): string {
     return this.#parts.admission.ownerOf(this.id) ?? `session ${this.id}`;
+  }
+
+  status(): SessionStatus {
+    const { admission, ports, mirror } = this.#parts;
+    return {
+      sessionId: this.id,
+      owner: admission.ownerOf(this.id) ?? "",
+      sinceMs: this.#since.getTime(),
+      isConnected: this.tunnel !== undefined,
+      ports: [...ports.statusOf(this), ...mirror.statusOf(this)],
+    };
   }
 
   readonly handlers: TunnelHandlers = {
@@ -236,6 +251,7 @@ export class Session implements Holder, Watcher {
         await ports.steal(parsePort(params.port), this, {
           filter: filterOf(params.filter),
           flush: params.flush === true,
+          takesOver: params.takesOver === true,
         });
         return {};
       case "incoming.certificate":
@@ -259,6 +275,8 @@ export class Session implements Holder, Watcher {
       case "target.container":
         await this.#parts.target.container(String(params.id));
         return {};
+      case "status":
+        return this.#parts.status(this);
       case "session.admit":
         return this.#admit(params);
       case "end":

@@ -1,4 +1,5 @@
 /** All sessions of this agent, and how long it lives without any. */
+import type { AgentStatus } from "@inpod/protocol";
 import type { Tunnel } from "@inpod/tunnel";
 import { Session, type SessionParts } from "./session.ts";
 
@@ -19,8 +20,10 @@ export interface Lifetime {
   readonly resumeTimeoutMs: number;
 }
 
+type Shared = Omit<SessionParts, "otherSessions" | "status">;
+
 export class Sessions {
-  readonly #parts: Omit<SessionParts, "otherSessions">;
+  readonly #parts: Shared;
   readonly #lifetime: Lifetime;
   readonly #finish: (why: string) => void;
   readonly #sessions = new Map<string, Session>();
@@ -28,11 +31,7 @@ export class Sessions {
   #idle: NodeJS.Timeout | undefined;
 
   /** @param finish called once: this agent has nothing more to do */
-  constructor(
-    parts: Omit<SessionParts, "otherSessions">,
-    lifetime: Lifetime,
-    finish: (why: string) => void,
-  ) {
+  constructor(parts: Shared, lifetime: Lifetime, finish: (why: string) => void) {
     this.#parts = parts;
     this.#lifetime = lifetime;
     this.#finish = finish;
@@ -53,6 +52,7 @@ export class Sessions {
       ...this.#parts,
       otherSessions: (one) =>
         [...this.#sessions.values()].filter((each) => each !== one && !each.hasEnded).length,
+      status: (asker) => this.#status(asker),
     });
     this.#sessions.set(id, session);
     return session;
@@ -94,6 +94,18 @@ export class Sessions {
   /** Says goodbye to every session. */
   close(why: string): void {
     for (const { tunnel } of this.#sessions.values()) tunnel?.close(why);
+  }
+
+  #status(asker: Session): AgentStatus {
+    const all = [...this.#sessions.values()].filter(({ hasEnded }) => !hasEnded);
+    return {
+      // Who has no port and asks has come to ask.
+      sessions: all
+        .map((session) => ({ session, status: session.status() }))
+        .filter(({ session, status }) => session !== asker || status.ports.length > 0)
+        .map(({ status }) => status),
+      passed: this.#parts.ports.passedStatus(),
+    };
   }
 
   #hasTunnel(): boolean {

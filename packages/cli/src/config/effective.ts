@@ -78,6 +78,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.incoming.ports": ({ layer }) => layer.incoming.ports,
   "feature.network.incoming.ignore_ports": ({ layer }) => layer.incoming.ignorePorts,
   "feature.network.incoming.ignore_localhost": ({ layer }) => layer.incoming.ignoreLocalhost,
+  "feature.network.incoming.on_concurrent_steal": ({ layer }) => layer.incoming.onConcurrentSteal,
   "feature.network.incoming.port_mapping": ({ layer }) => [...layer.incoming.portMapping],
   ...Object.fromEntries(
     [

@@ -19,6 +19,7 @@ import {
 const WHAT_PAIR = "a pair [port of the program, port of the pod]";
 const pairs = list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers");
 const INCOMING_MODES = ["mirror", "steal", "off"] as const;
+const CONCURRENT_STEAL = ["abort", "override", "continue"] as const;
 
 const filterObject = z.record(z.string(), z.unknown(), { error: "an object" });
 const filters = list(filterObject, "filters");
@@ -81,9 +82,10 @@ const incoming = section({
     schema: pairs,
   }),
   http_filter: works(httpFilter, "which requests are taken, of those that are stolen"),
-  on_concurrent_steal: notYet("what happens when somebody else takes the port already", {
-    schema: words(["abort", "override", "continue"]),
-  }),
+  on_concurrent_steal: works(
+    words(CONCURRENT_STEAL),
+    "where somebody else has taken the same: the program ends (abort), it is taken from him (override), the target keeps it (continue)",
+  ),
   tls_delivery: notYet("how taken TLS reaches the program", { schema: tlsDelivery }),
   https_delivery: notYet("the old name of tls_delivery", { type: "object" }),
 });

@@ -173,10 +173,14 @@ function incomingOf(
   { steal }: Overrides,
 ): LayerConfig["incoming"] {
   const said = typeof incoming === "object" ? incoming : { mode: incoming };
-  const { ports, ignore_ports, ignore_localhost, port_mapping, http_filter } = said as Exclude<
-    typeof incoming,
-    boolean | string
-  >;
+  const {
+    ports,
+    ignore_ports,
+    ignore_localhost,
+    port_mapping,
+    http_filter,
+    on_concurrent_steal = "abort",
+  } = said as Exclude<typeof incoming, boolean | string>;
   const mode =
     steal === true
       ? "steal"
@@ -191,6 +195,7 @@ function incomingOf(
     ignorePorts: ignore_ports ?? [],
     ignoreLocalhost: ignore_localhost ?? false,
     portMapping: new Map(port_mapping ?? []),
+    onConcurrentSteal: on_concurrent_steal,
     ...httpFilterOf(http_filter),
   };
 }

@@ -7,19 +7,36 @@ import { remainingProcesses } from "./tree.ts";
 /** From the request to end until it is no request any more. */
 const STOP_MS = 5000;
 
-export interface EndWithSession {
-  /** @throws UserError SESSION_LOST when the tree was ended because of it: its exit code means nothing then */
-  throwIfStopped(): void;
+/** Ends the user's process for a reason of ours, once. */
+export class TreeEnd {
+  readonly #sessionId: string;
+  #because: UserError | undefined;
+
+  constructor(sessionId: string) {
+    this.#sessionId = sessionId;
+  }
+
+  /** Not waited for. */
+  stop(because: UserError): void {
+    if (this.#because !== undefined) return;
+    this.#because = because;
+    signalTree(this.#sessionId, "SIGTERM");
+    setTimeout(() => signalTree(this.#sessionId, "SIGKILL"), STOP_MS).unref();
+  }
+
+  /** @throws the reason for which the tree was ended: its exit code means nothing then */
+  throwIfStopped(): void {
+    if (this.#because !== undefined) throw this.#because;
+  }
 }
 
 /** Tells of the loss, and ends the tree if it is to end. */
 export function endWithSession(
   session: Session,
-  sessionId: string,
+  end: TreeEnd,
   onDisconnect: "stop" | "continue",
   progress: Progress,
-): EndWithSession {
-  let stoppedBy: string | undefined;
+): void {
   void session.lost.then((why) => {
     const what =
       onDisconnect === "stop"
@@ -28,16 +45,8 @@ export function endWithSession(
     progress.say(
       `inpod: the session is lost for good: ${why}. ${what} (on_disconnect: "${onDisconnect}"); the target answers its own requests again.`,
     );
-    if (onDisconnect === "continue") return;
-    stoppedBy = why;
-    signalTree(sessionId, "SIGTERM");
-    setTimeout(() => signalTree(sessionId, "SIGKILL"), STOP_MS).unref();
+    if (onDisconnect === "stop") end.stop(sessionLost(why));
   });
-  return {
-    throwIfStopped: () => {
-      if (stoppedBy !== undefined) throw sessionLost(stoppedBy);
-    },
-  };
 }
 
 function signalTree(sessionId: string, signal: NodeJS.Signals): void {
@@ -52,6 +61,16 @@ function signalTree(sessionId: string, signal: NodeJS.Signals): void {
     }
   }
 }
+
+/** `on_concurrent_steal: "abort"` */
+export const portHeld = (because: string): UserError =>
+  new UserError("TARGET_PORT_HELD", `your process was ended: ${because}`, {
+    hints: [
+      "who has what: inpod status",
+      "with filters that do not meet, several developers share a port: docs/http-filters.md",
+      'to take it over, or to go on without it: {"feature": {"network": {"incoming": {"on_concurrent_steal": "override"}}}}, or "continue"',
+    ],
+  });
 
 const sessionLost = (why: string): UserError =>
   new UserError("SESSION_LOST", `the session was lost: ${why}`, {

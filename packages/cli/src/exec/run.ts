@@ -13,7 +13,7 @@ import { credentialsNotice, hiddenFiles, withCredentialFiles } from "./credentia
 import { programEnvironment, reportEnvironment, toText } from "./environment.ts";
 import { FileServers, snapshotsLine } from "./file-servers.ts";
 import { followTarget } from "./follow.ts";
-import { endWithSession } from "./lost.ts";
+import { endWithSession, portHeld, TreeEnd } from "./lost.ts";
 import { whyNoMirror } from "./permission.ts";
 import { layerConfig, rungLine, withoutIncoming } from "./rung.ts";
 import { Signals } from "./signals.ts";
@@ -122,6 +122,7 @@ async function runInSession(
   if (noMount !== undefined) reporter.notice({ key: "files", text: snapshotsLine(noMount) });
   signals.throwIfStopped();
   progress.done();
+  const end = new TreeEnd(sessionId);
   const tree = await tap.start({
     session,
     podRoot: noMount === undefined ? files : undefined,
@@ -130,11 +131,11 @@ async function runInSession(
     executable,
     environment: { ...environment.variables, INPOD_SESSION: sessionId },
     cwd: io.directory,
-    reporter,
+    reporter: { ...reporter, portHeld: (_, because) => end.stop(portHeld(because)) },
     volumeMounts: target.volumeMounts ?? [],
     onDeath: config.onDisconnect,
   });
-  const end = endWithSession(session, sessionId, config.onDisconnect, progress);
+  endWithSession(session, end, config.onDisconnect, progress);
   const result = await signals.follow(tree.child, session);
   await untilTreeEnds(tree, sessionId, progress);
   await tree.close();

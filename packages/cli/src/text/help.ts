@@ -56,6 +56,16 @@ Examples:
   inpod ls pod -A -l app=orders -o json
   inpod exec -t "$(inpod ls deploy -o name | fzf)" -- node server.js`;
 
+export const STATUS_WHAT =
+  "Tells who has a session on a target, or anywhere in the namespace, which ports and requests are whose, and how many came. " +
+  "It asks the agents that run, as a session that takes nothing, so it needs the right to patch their pods; without it there are only the names of those who made them.";
+
+export const STATUS_EXAMPLES = `
+Examples:
+  inpod status
+  inpod status -t deployment/orders -n shop
+  inpod status -A -o json | jq '.[].sessions[].owner'`;
+
 export const COMPLETION_WHAT =
   "Prints a script that makes bash, zsh or fish complete inpod's commands, flags and values: " +
   "targets, namespaces and containers as the cluster has them, contexts as the kubeconfig has them.";

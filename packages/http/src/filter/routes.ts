@@ -16,13 +16,23 @@ export interface Conflict<D> {
   readonly relation: Relation | undefined;
 }
 
+/** How many requests went to one destination. */
+export interface Tally {
+  requests: number;
+}
+
 export class Routes<D> {
   readonly #pod: D;
-  readonly #filtered: { readonly to: D; readonly filter: Filter }[] = [];
+  readonly #podTally: Tally;
+  readonly #filtered: { readonly to: D; readonly filter: Filter; readonly tally: Tally }[] = [];
   #rest: D | undefined;
+  #restTally: Tally;
 
-  constructor(pod: D) {
+  /** @param tally of what goes to the pod */
+  constructor(pod: D, tally: Tally = { requests: 0 }) {
     this.#pod = pod;
+    this.#podTally = tally;
+    this.#restTally = tally;
   }
 
   /** How many want something. */
@@ -39,23 +49,31 @@ export class Routes<D> {
    * @param filter undefined: everything that no filter takes
    * @returns the first conflict; nothing has changed then
    */
-  add(to: D, filter: FilterSpec | undefined): Conflict<D> | undefined {
+  add(
+    to: D,
+    filter: FilterSpec | undefined,
+    tally: Tally = { requests: 0 },
+  ): Conflict<D> | undefined {
     if (filter === undefined) {
       if (this.#rest !== undefined) return { holder: this.#rest, relation: undefined };
       this.#rest = to;
+      this.#restTally = tally;
       return undefined;
     }
     for (const other of this.#filtered) {
       const relation = relate(filter, other.filter.spec);
       if (isConflict(relation)) return { holder: other.to, relation };
     }
-    this.#filtered.push({ to, filter: compileFilter(filter) });
+    this.#filtered.push({ to, filter: compileFilter(filter), tally });
     return undefined;
   }
 
   /** All that it wanted. */
   remove(to: D): void {
-    if (this.#rest === to) this.#rest = undefined;
+    if (this.#rest === to) {
+      this.#rest = undefined;
+      this.#restTally = this.#podTally;
+    }
     for (let i = this.#filtered.length - 1; i >= 0; i--) {
       if (this.#filtered[i]?.to === to) this.#filtered.splice(i, 1);
     }
@@ -68,16 +86,21 @@ export class Routes<D> {
 
   route(request: RequestFacts): D | "needs-body" {
     const subject = new Subject(request);
-    for (const { to, filter } of this.#filtered) {
+    for (const { to, filter, tally } of this.#filtered) {
       const answer = filter.matches(subject);
-      if (answer !== false) return answer === true ? to : "needs-body";
+      if (answer === "needs-body") return answer;
+      if (!answer) continue;
+      tally.requests++;
+      return to;
     }
+    this.#restTally.requests++;
     return this.rest;
   }
 
   routeWithBody(request: RequestFacts, body: Uint8Array | undefined): D {
     const subject = new Subject(request, body);
     const found = this.#filtered.find(({ filter }) => filter.matchesWithBody(subject));
+    (found?.tally ?? this.#restTally).requests++;
     return found?.to ?? this.rest;
   }
 }

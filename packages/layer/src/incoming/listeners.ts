@@ -3,7 +3,7 @@ import { Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Channel, FilterSpec, OnConnection, Session, Stolen } from "@inpod/session";
-import { describeFilter, splice } from "@inpod/session";
+import { describeFilter, splice, TunnelFailure } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
@@ -113,7 +113,10 @@ export class Listeners {
     const filter = isMirror ? undefined : this.#filterOf(port);
     const taken = isMirror
       ? this.#session.mirror(port, onConnection)
-      : this.#session.steal(port, onConnection, { filter });
+      : this.#session.steal(port, onConnection, {
+          filter,
+          takesOver: this.#config.onConcurrentSteal === "override",
+        });
     this.#taken.set(port, taken);
     try {
       await taken;
@@ -128,6 +131,11 @@ export class Listeners {
     } catch (error) {
       this.#taken.delete(port);
       const because = error instanceof Error ? error.message : String(error);
+      const isHeld = error instanceof TunnelFailure && error.errno === "EADDRINUSE";
+      if (isHeld && this.#config.onConcurrentSteal === "abort") {
+        this.#reporter.portHeld?.(port, because);
+        return;
+      }
       this.#reporter.notice({
         key: `not taken ${port}`,
         text: isMirror

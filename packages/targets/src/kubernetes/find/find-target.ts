@@ -23,6 +23,17 @@ export interface FoundTarget {
   readonly workload?: KnownWorkload | undefined;
 }
 
+/** Names of the pods that a session on this target could be beside; of a pod by name its own, whether it is there or not. @throws as findTarget */
+export async function podsOfTarget(
+  cluster: Cluster,
+  path: PodPath,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  if (path.kind === "pod") return [path.name];
+  const { pod, pods } = await findTarget(cluster, path, signal);
+  return [...new Set([pod, ...pods].map(({ name }) => name))];
+}
+
 /**
  * @throws UserError POD_NOT_FOUND, TARGET_NOT_FOUND, NAMESPACE_NOT_FOUND, CONTAINER_NOT_FOUND,
  * TARGET_NOT_RUNNING, TARGET_SCALED_TO_ZERO, TARGET_HAS_NO_PODS, and those of the API

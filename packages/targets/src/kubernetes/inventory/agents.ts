@@ -3,18 +3,28 @@ import type { Duplex } from "node:stream";
 import type { V1Job, V1Pod } from "@kubernetes/client-node";
 import type { Cluster } from "../cluster.ts";
 import { AGENT_PORT } from "../place/job-spec.ts";
+import { removeKey, writeKey } from "../place/join.ts";
+import { whoAmI } from "../place/owner.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
 import { listAll } from "../reach/list.ts";
 import { dialPod } from "../reach/portforward.ts";
 import { type AgentFacts, ephemeralAgents, jobAgents } from "./facts.ts";
 
+const REMOVE_KEY_MS = 5_000;
 const MANAGED = "app.kubernetes.io/managed-by=inpod";
 
 export interface Agent {
   readonly facts: AgentFacts;
   /** A byte stream to it; only while its pod runs. The caller ends it. */
   dial(signal: AbortSignal): Promise<Duplex>;
+  /**
+   * Writes down that this session may speak with it: one that it serves has it let in, within seconds. What it
+   * returns takes that away again.
+   *
+   * @param publicKey Ed25519, raw, base64. @throws UserError FORBIDDEN: it takes the right to patch pods
+   */
+  letIn(sessionId: string, publicKey: string, signal: AbortSignal): Promise<() => Promise<void>>;
   /**
    * Takes its Job or pod away, if it still is the object that was listed. Of an ephemeral container nothing can be
    * taken away: its entry stays in the pod's spec.
@@ -45,6 +55,8 @@ export async function findAgents(
     ]);
     return [...jobAgents(jobs, pods), ...ephemeralAgents(pods)].map((facts) => ({
       facts,
+      letIn: (sessionId, publicKey, letInSignal) =>
+        letIn(api, facts, { sessionId, publicKey }, letInSignal),
       dial: (dialSignal) => dialAgent(api, facts, dialSignal),
       remove: (removeSignal) => remove(api, facts, removeSignal),
     }));
@@ -59,6 +71,27 @@ async function dialAgent(api: ApiClient, facts: AgentFacts, signal: AbortSignal)
   const stream = await dialPod(api, { namespace, pod, port }, signal);
   stream.on("error", () => {});
   return stream;
+}
+
+async function letIn(
+  api: ApiClient,
+  { namespace, podName: name = "" }: AgentFacts,
+  { sessionId, publicKey }: { readonly sessionId: string; readonly publicKey: string },
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
+  const place = { api, namespace, name, sessionId };
+  try {
+    const owner = await whoAmI(api, signal);
+    await writeKey(place, { publicKey, owner }, signal);
+  } catch (error) {
+    throw explain(error);
+  }
+  // It goes with the pod, too.
+  return () =>
+    removeKey(place, AbortSignal.timeout(REMOVE_KEY_MS)).then(
+      () => {},
+      () => {},
+    );
 }
 
 async function remove(api: ApiClient, facts: AgentFacts, signal: AbortSignal): Promise<boolean> {

@@ -18,6 +18,7 @@ import { OWNER_ANNOTATION, SESSION_LABEL, targetLabels } from "./labels.ts";
 const KEY_PREFIX = "inpod.dev/key.";
 /** Of one pod: more sessions than an agent takes. */
 const MAX_JOINERS = 64;
+const MAX_OWNER = 256;
 
 /**
  * The agent's pod beside the same container, of the same image, that serves somebody now; undefined: none, or none
@@ -69,6 +70,34 @@ export const joinersOf = ({ metadata }: V1Pod): Joiner[] =>
     })
     .slice(0, MAX_JOINERS);
 
+interface KeyPlace {
+  readonly api: ApiClient;
+  readonly namespace: string;
+  /** The agent's pod. */
+  readonly name: string;
+  readonly sessionId: string;
+}
+
+/** @param publicKey Ed25519, raw, base64 */
+export const writeKey = (
+  place: KeyPlace,
+  { publicKey, owner = "" }: { readonly publicKey: string; readonly owner?: string | undefined },
+  signal?: AbortSignal,
+): Promise<unknown> => annotate(place, `${publicKey} ${owner.slice(0, MAX_OWNER)}`, signal);
+
+export const removeKey = (place: KeyPlace, signal?: AbortSignal): Promise<unknown> =>
+  annotate(place, null, signal);
+
+const annotate = (
+  { api, namespace, name, sessionId }: KeyPlace,
+  value: string | null,
+  signal: AbortSignal | undefined,
+): Promise<unknown> =>
+  api.request(
+    { verb: "patch", group: "", resource: "pods", namespace, name },
+    { body: { metadata: { annotations: { [KEY_PREFIX + sessionId]: value } } }, signal },
+  );
+
 /** As a place for a session: made by writing the key, taken away by removing it; the last one out removes the Job. */
 export function joinedBody(
   api: ApiClient,
@@ -81,18 +110,7 @@ export function joinedBody(
   const owner = annotations[OWNER_ANNOTATION] ?? "somebody";
   const session = labels[SESSION_LABEL];
   const job = pod.metadata?.ownerReferences?.find(({ kind }) => kind === "Job");
-  const annotate = (value: string | null, signal?: AbortSignal): Promise<unknown> =>
-    api.request(
-      { verb: "patch", group: "", resource: "pods", namespace, name },
-      {
-        body: {
-          metadata: {
-            annotations: { [`${KEY_PREFIX}${facts.greetsAs ?? facts.sessionId}`]: value },
-          },
-        },
-        signal,
-      },
-    );
+  const where = { api, namespace, name, sessionId: facts.greetsAs ?? facts.sessionId };
   return {
     name: `the agent of ${owner} beside pod/${target.name} in namespace "${namespace}"`,
     rung,
@@ -105,13 +123,13 @@ export function joinedBody(
     maker: undefined,
     tryAdmission: undefined,
     create: async () => {
-      await annotate(`${facts.publicKey} ${(facts.owner ?? "").slice(0, 256)}`);
+      await writeKey(where, facts);
       return `joined the agent of ${owner}`;
     },
     statusOf: (made) => made.status?.containerStatuses?.find((each) => each.name === CONTAINER),
     remove: async (signal, others) => {
       if (others > 0 || job === undefined) {
-        await annotate(null, signal);
+        await removeKey(where, signal);
         return;
       }
       // Whoever made it has gone before us.

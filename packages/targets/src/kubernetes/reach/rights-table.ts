@@ -40,6 +40,7 @@ const TABLES: Readonly<Record<string, readonly Row[]>> = {
   ],
   other: [
     ...KINDS.map((kind) => row(`\`inpod ls ${kind}\``, `list ${kind}`)),
+    row("`inpod status`", "status"),
     row("`inpod clean`", "clean"),
     row("`inpod verify`", "verify"),
     row("`inpod doctor`", "examine"),
@@ -60,6 +61,7 @@ const ROLES: Readonly<Record<string, () => string>> = {
         "place job",
         ...EXTRAS,
         ...KINDS.map((kind) => `list ${kind}` as const),
+        "status",
         "clean",
         "verify",
         "examine",

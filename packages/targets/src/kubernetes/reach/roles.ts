@@ -28,6 +28,7 @@ export type Operation =
   | "read variables"
   | "clean"
   | "verify"
+  | "status"
   | "examine"
   | "examine nodes"
   | "name namespaces";
@@ -208,6 +209,12 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ...always("list", "batch", "jobs", "finds agents"),
     ...always("list", "", "pods", "sees whether an agent still runs"),
     ...optional("get create", "", "pods/portforward", "asks an agent that runs who uses it"),
+  ],
+  status: [
+    ...always("list", "batch", "jobs", "finds agents"),
+    ...always("list", "", "pods", "sees whether an agent still runs"),
+    ...optional("get create", "", "pods/portforward", "asks an agent whose ports are whose"),
+    ...optional("patch", "", "pods", "is let in by an agent that it asks"),
   ],
   clean: [
     ...always("list delete", "batch", "jobs", "finds and removes agents that nobody holds"),
