@@ -5,7 +5,13 @@
 export const PROTOCOL_VERSION = 1;
 
 /** What this version's agents can do that older ones would misread. */
-export const AGENT_FEATURES: readonly string[] = ["http-filter", "flush", "status", "tls"];
+export const AGENT_FEATURES: readonly string[] = [
+  "http-filter",
+  "flush",
+  "status",
+  "tls",
+  "udp-ports",
+];
 
 /** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */
 export const SESSION_FEATURES: readonly string[] = ["tls"];
