@@ -17,6 +17,7 @@ test("without a file everything has mirrord's defaults, mirroring among them", (
       agent: undefined,
       env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
       localCredentials: [],
+      probes: false,
       ignoredKeys: [],
       layer: undefined,
     },
@@ -150,6 +151,7 @@ test("every key but the agent's arrives", (t) => {
           ports: [80],
           ignore_ports: [81],
           ignore_localhost: true,
+          probes: true,
           port_mapping: [[3000, 80]],
           on_concurrent_steal: "continue",
         },
@@ -226,6 +228,7 @@ test("every key but the agent's arrives", (t) => {
       skipExtraBuildTools: ["bazel"],
       skipProcesses: ["make", "gcc"],
     },
+    probes: true,
     ignoredKeys: [],
   });
 });

@@ -240,6 +240,7 @@ export const OWN_KEYS: readonly KnownKey[] = [
     "feature.fs.fallback": false,
     "feature.local_credentials": ["aws", "kubernetes"],
     "feature.network.dns.enabled": true,
+    "feature.network.incoming.probes": true,
     "feature.network.incoming.http_filter.none_of": [{ path: "/health" }],
   }),
 ];

@@ -20,6 +20,7 @@ export { describeFilter } from "./filter/describe.ts";
 export { type Answer, compileFilter, type Filter } from "./filter/filter.ts";
 export { FilterError } from "./filter/filter-error.ts";
 export { isConflict, type Relation, relate } from "./filter/judge.ts";
+export { isKubeletRequest, type ProbeSpec, type RequestTest } from "./filter/probes.ts";
 export { type Conflict, Routes, type Tally } from "./filter/routes.ts";
 export {
   type FilterSpec,

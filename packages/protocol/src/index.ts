@@ -10,7 +10,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "flush",
   "status",
   "tls",
-  "udp-ports",
+  "probes",
 ];
 
 /** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */
@@ -40,6 +40,13 @@ export {
   parseWireError,
 } from "./parse.ts";
 export { ALLOWS_ALL, hides, type Policy, parsePolicy, renderPolicy, stricter } from "./policy.ts";
+export {
+  MAX_NODE_ADDRESSES,
+  MAX_PROBES,
+  type PodProbes,
+  type Probe,
+  type ProbeKind,
+} from "./probes.ts";
 export type * from "./status.ts";
 export { MuxStream } from "./stream.ts";
 export {

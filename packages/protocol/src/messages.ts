@@ -6,7 +6,7 @@
  * A ByteString holds one byte in each char (latin1): file names and environment values
  * of Linux are bytes, not text.
  */
-
+import type { PodProbes } from "./probes.ts";
 import type { AgentStatus } from "./status.ts";
 import type { CertificateText, TlsFacts, TlsUntouched } from "./tls.ts";
 
@@ -117,6 +117,11 @@ export interface AgentMethods {
    * ends. Idempotent. EINVAL for what cannot be used, E2BIG for too many.
    */
   readonly "incoming.certificate": { params: CertificateText; result: Record<string, never> };
+  /**
+   * Of the pod's ports, what is the kubelet's own business (the feature "probes"): from the answer on this session gets
+   * none of it, whatever it takes. Before a port is asked for; a later one takes the place of the one before.
+   */
+  readonly "incoming.probes": { params: PodProbes; result: Record<string, never> };
   /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
   readonly pause: { params: Record<string, never>; result: Record<string, never> };
   readonly resume: { params: Record<string, never>; result: Record<string, never> };
@@ -158,9 +163,7 @@ export type AgentNotice =
   /** A port is no longer mirrored, either. */
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   | ({ readonly kind: "mirror-missed" } & MirrorMissed)
-  | ({ readonly kind: "tls-untouched" } & TlsUntouched)
-  /** Datagrams of a UDP port, stolen or mirrored, that found no room on their way, since the session began. */
-  | { readonly kind: "udp-dropped"; readonly port: number; readonly count: number };
+  | ({ readonly kind: "tls-untouched" } & TlsUntouched);
 
 /** What mirroring a port has missed since the session began. */
 export interface MirrorMissed {

@@ -25,6 +25,7 @@ import type {
   TargetDescription,
   WireError,
 } from "./messages.ts";
+import { parsePodProbes } from "./probes.ts";
 import { parseAgentStatus } from "./status.ts";
 import { parseCertificateText, parseTlsFacts, parseTlsUntouched } from "./tls.ts";
 
@@ -118,8 +119,6 @@ export function parseNotice(value: unknown): AgentNotice {
       };
     case "connections-kept":
       return { kind: from.kind, port: port(from.port), detail: text(from.detail, "detail") };
-    case "udp-dropped":
-      return { kind: from.kind, port: port(from.port), count: integer(from.count, "count") };
     case "mirror-missed":
       return {
         kind: "mirror-missed",
@@ -193,6 +192,7 @@ const METHODS: {
   "incoming.certificate": { params: parseCertificateText, result: nothing },
   "incoming.mirror": { params: podPort, result: nothing },
   "incoming.release": { params: podPort, result: nothing },
+  "incoming.probes": { params: parsePodProbes, result: nothing },
   pause: { params: nothing, result: nothing },
   resume: { params: nothing, result: nothing },
   "target.container": { params: containerOnly, result: nothing },

@@ -5,6 +5,7 @@ import type { Tunnel, TunnelHandlers } from "@inpod/tunnel";
 import { connectTunnel, TunnelFailure } from "@inpod/tunnel";
 import { dialled, pause } from "./dial.ts";
 import type { SessionKey } from "./key.ts";
+import type { ReadProbes } from "./probes.ts";
 
 /** From the first byte of a dial until the agent has answered over the tunnel. */
 const ATTEMPT_TIMEOUT_MS = 15_000;
@@ -43,6 +44,8 @@ export interface SessionOptions extends AgentAccess {
   readonly onEvent: (event: SessionEvent) => void;
   /** How long a lost tunnel is redialled. */
   readonly graceMs?: number;
+  /** What of the pod's ports is not to be had. Undefined: all of it is. */
+  readonly probes?: ReadProbes | undefined;
 }
 
 export interface LinkParts {

@@ -16,6 +16,7 @@ import { type FilesLink, filesLink } from "./files-link.ts";
 import type { SessionOptions } from "./link.ts";
 import { isLost, Link } from "./link.ts";
 import { Lives } from "./lives.ts";
+import { ProbesTold } from "./probes.ts";
 import {
   askFor,
   type OnConnection,
@@ -49,6 +50,7 @@ export class Session {
   readonly #link: Link;
   #target: TargetDescription | undefined;
   readonly #taken = new TakenPorts();
+  readonly #probes: ProbesTold;
   #isPaused = false;
   readonly #lives: Lives;
   readonly files: TargetFiles;
@@ -59,6 +61,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#probes = new ProbesTold(options.probes);
     this.#link = new Link(options, {
       handlers: {
         onStream: (channel) => this.#incoming(channel),
@@ -297,6 +300,7 @@ export class Session {
   }
 
   async #askFor(tunnel: Tunnel, taken: Taken, takesOver = false): Promise<void> {
+    this.#probes.tell(tunnel);
     await askFor(tunnel, taken, takesOver);
     if (!taken.flush || tunnel.peer.features.includes("flush")) return;
     const detail = "this agent is too old to take them over";

@@ -3,7 +3,7 @@
  * nothing but `dial`.
  */
 import type { Duplex } from "node:stream";
-import type { ByteString, Policy } from "@inpod/protocol";
+import type { ByteString, PodProbes, Policy } from "@inpod/protocol";
 
 export interface AgentOptions {
   /** Ed25519 public key, raw 32 bytes in base64: who may speak with the agent. Never a secret. */
@@ -122,6 +122,8 @@ export interface Target {
    * stands above it. Secret.
    */
   readonly environment?: Readonly<Record<string, string>>;
+  /** What asks the target's pod how it is, as it is now. Undefined where nothing does. */
+  probes?(): PodProbes;
   /** Undefined: a kind of target that has none. */
   readonly policy?: TargetPolicy;
   /**

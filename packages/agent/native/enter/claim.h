@@ -3,5 +3,4 @@
 #include <stdint.h>
 
 // A descriptor that holds the port for as long as it is open, or -errno: EADDRINUSE when another agent has it.
-// `suffix`: "/udp", or nothing for TCP.
-int claim_port(uint16_t port, const char *suffix);
+int claim_port(uint16_t port);

@@ -9,7 +9,7 @@ import { type Passage, Raw } from "./raw.ts";
 import { Silent } from "./silent.ts";
 
 /** So long a server that speaks first is kept waiting. */
-const SILENCE_MS = 100;
+export const SILENCE_MS = 100;
 /** Where somebody has given a certificate, TLS is expected, and in TLS the client speaks first. */
 const TLS_SILENCE_MS = 10_000;
 /** Bytes that have come can still become anything. mirrord's agent.http_detection_timeout. */
@@ -18,6 +18,8 @@ const UNDECIDED_MS = 2000;
 export interface FilteredParts<D> extends ConnectionParts<D> {
   /** Asked for each request: whoever comes or goes meanwhile counts. */
   routes(): Routes<D>;
+  /** Whose a connection of this kind is, whatever is in it; undefined: as the routes say. `untouched`: it ended at once. */
+  raw?(kind: string): D | undefined;
   /** Where a client's TLS may be ended; left out: what is inside it already. */
   readonly tls?: TlsDoor | undefined;
 }
@@ -39,6 +41,7 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     client.off("end", onEnd);
     client.off("close", onClose);
     const { rest } = parts.routes();
+    const own = parts.raw?.(kind === "ended" && early.length === 0 ? "untouched" : kind);
     const split = (opened?: D): Passage<D> =>
       new Splitter<D>({
         fallback: rest,
@@ -49,7 +52,8 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     const serve = (passage: Passage<D>): void =>
       new Connection(client, passage, parts).start(Buffer.concat(early));
     const onRaw = (why: string): void => parts.onRaw(rest, why);
-    if (kind === "http1") serve(split());
+    if (own !== undefined) serveRaw(client, Buffer.concat(early), kind, parts, own);
+    else if (kind === "http1") serve(split());
     else if (kind === "silent") serve(new Silent({ to: rest, split: () => split(rest), onRaw }));
     else if (kind === "tls" && parts.tls) {
       client.pause();
@@ -79,8 +83,13 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
 }
 
 /** All of it is one destination's. */
-function serveRaw<D>(client: Socket, early: Buffer, why: string, parts: FilteredParts<D>): void {
-  const { rest } = parts.routes();
-  parts.onRaw(rest, why);
-  new Connection(client, new Raw(rest), parts).start(early);
+function serveRaw<D>(
+  client: Socket,
+  early: Buffer,
+  why: string,
+  parts: FilteredParts<D>,
+  to = parts.routes().rest,
+): void {
+  parts.onRaw(to, why);
+  new Connection(client, new Raw(to), parts).start(early);
 }

@@ -19,8 +19,12 @@ import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { endpoint } from "../outgoing/tcp.ts";
-import { type FilteredParts, serveFiltered } from "./filtered.ts";
+import { Connection } from "./connection.ts";
+import { type FilteredParts, SILENCE_MS, serveFiltered } from "./filtered.ts";
+import { firstSign } from "./first-sign.ts";
 import { connectToPod } from "./pass-through.ts";
+import type { PortProbes } from "./probes.ts";
+import { type Passage, Raw } from "./raw.ts";
 import { Relay } from "./relay.ts";
 import { takeOver } from "./take-over.ts";
 import type { ServerCertificate } from "./tls/certificates.ts";
@@ -47,6 +51,8 @@ export interface Holder {
   /** It filters the port, and its filter has not seen what came. */
   tlsUntouched(port: number, why: TlsObstacle, detail: string): void;
   stealLost(port: number, detail: string): void;
+  /** What of the port is not its; undefined: nothing of it is a probe, or it takes those as well. */
+  probes?(port: number): PortProbes | undefined;
   /** Connections to `port` from before stay with the pod. */
   connectionsKept(port: number, detail: string): void;
 }
@@ -85,6 +91,7 @@ interface StolenPort {
   routes: Routes<Destination>;
   /** What went on to the pod. */
   readonly passed: ConnectionTally;
+  probes: PortProbes | undefined;
   relay: Relay | undefined;
   hasRule: boolean;
   /** Of the rule of now; undefined: connections from before have not been taken over. */
@@ -154,6 +161,11 @@ export class Ports {
     });
   }
 
+  /** What it says of probes is another thing than before. */
+  probesChanged(holder: Holder): void {
+    for (const stolen of this.#ports.values()) if (claimOf(stolen, holder)) reroute(stolen);
+  }
+
   /** All its rules away; the ports stay its own. Stops at the first failure. */
   suspend(holder: Holder, why: string): Promise<void> {
     return this.#change(async () => {
@@ -218,6 +230,7 @@ export class Ports {
       claims: [],
       routes: new Routes<Destination>("pod"),
       passed: { connections: 0, requests: 0 },
+      probes: undefined,
       relay: undefined,
       hasRule: false,
       takingOver: undefined,
@@ -328,20 +341,30 @@ export class Ports {
   }
 
   #route(stolen: StolenPort, socket: Socket): void {
-    const { port, routes } = stolen;
+    const { probes, routes } = stolen;
     // Also one that is suspended: its rule has turned the connection here. Where nobody is left, there is the pod.
     const claim = stolen.claims.find(({ filter }) => filter === undefined);
-    if (claim === undefined || !routes.isUnfiltered) {
-      this.#serve(stolen, socket);
-      return;
+    if (claim === undefined || !routes.isUnfiltered) this.#serve(stolen, socket);
+    else if (!mayBeProbe(stolen, claim.holder, socket)) this.#give(stolen, claim, socket);
+    else if (probes?.isRequest !== undefined) this.#serve(stolen, socket);
+    else {
+      firstSign(socket, SILENCE_MS, (sign) => {
+        if (sign === "ended") this.#serve(stolen, socket, new Raw<Destination>("pod"));
+        else if (stolen.claims.includes(claim)) this.#give(stolen, claim, socket);
+        else this.#serve(stolen, socket);
+      });
     }
+  }
+
+  #give({ port }: StolenPort, claim: Claim, socket: Socket): void {
     claim.tally.connections++;
     claim.sockets.add(socket);
     socket.once("close", () => claim.sockets.delete(socket));
     claim.holder.take(socket, port);
   }
 
-  #serve(stolen: StolenPort, socket: Socket): void {
+  /** @param passage undefined: its first bytes tell */
+  #serve(stolen: StolenPort, socket: Socket, passage?: Passage<Destination>): void {
     const { port } = stolen;
     const client = endpoint(socket.remoteAddress, socket.remotePort);
     // Behind a redirect the socket's own port is the relay's.
@@ -350,6 +373,10 @@ export class Ports {
       connectToPod({ rules: this.#rules, own: this.#own }, client, local);
     const parts = (openPod: () => Promise<Socket>, tls?: TlsFacts): FilteredParts<Destination> => ({
       routes: () => stolen.routes,
+      raw: (kind) =>
+        stolen.probes?.isConnection(kind) && stolen.probes.mayAsk(client.address)
+          ? stolen.routes.restOfProbes
+          : undefined,
       open: (to, events) => {
         if (to === "pod") {
           stolen.passed.connections++;
@@ -374,6 +401,10 @@ export class Ports {
       },
       serve: (inside, facts, openPod) => serveFiltered(inside, parts(openPod, facts)),
     };
+    if (passage !== undefined) {
+      new Connection(socket, passage, parts(toPod)).start(Buffer.alloc(0));
+      return;
+    }
     serveFiltered<Destination>(socket, {
       ...parts(toPod),
       tls: {
@@ -444,8 +475,17 @@ function held(port: number, { holder, filter, since }: Claim): Failure {
 }
 
 function reroute(stolen: StolenPort): void {
-  const routes = new Routes<Destination>("pod", stolen.passed);
-  for (const { holder, filter, isActive, tally } of stolen.claims)
-    if (isActive) routes.add(holder, filter, tally);
+  const active = stolen.claims.filter(({ isActive }) => isActive);
+  // They are the pod's: who knows of them knows the same.
+  stolen.probes = active
+    .map(({ holder }) => holder.probes?.(stolen.port))
+    .find((probes) => probes !== undefined);
+  const routes = new Routes<Destination>("pod", stolen.passed, stolen.probes?.isRequest);
+  for (const { holder, filter, tally } of active)
+    routes.add(holder, filter, tally, { takesProbes: holder.probes?.(stolen.port) === undefined });
   stolen.routes = routes;
 }
+
+/** All that comes is the holder's, but for what the kubelet may have sent. */
+const mayBeProbe = ({ port, probes }: StolenPort, holder: Holder, socket: Socket): boolean =>
+  probes?.mayAsk(socket.remoteAddress ?? "") === true && holder.probes?.(port) !== undefined;

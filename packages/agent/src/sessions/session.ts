@@ -7,6 +7,7 @@ import type {
   CertificateText,
   Endpoint,
   MirrorMissed,
+  PodProbes,
   Policy,
   SessionStatus,
   StreamHeader,
@@ -24,6 +25,7 @@ import {
 import { Failure } from "../failure.ts";
 import type { FileService, SessionFiles } from "../files/service.ts";
 import type { Holder, Ports } from "../incoming/ports.ts";
+import { gatewaysOf, KubeletProbes, type PortProbes } from "../incoming/probes.ts";
 import { ServerCertificate } from "../incoming/tls/certificates.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -32,12 +34,12 @@ import type { Mirror, Watcher } from "../mirror/mirror.ts";
 import { Missed } from "../mirror/missed.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import type { Sink } from "../mirror/streams.ts";
+import { withoutProbes } from "../mirror/without-probes.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
 import { mayMirror, mayStealPort } from "../policy.ts";
 import type { Target } from "../target.ts";
 import type { Admission } from "./admission.ts";
-import { SessionUdp, type UdpParts } from "./udp.ts";
 
 /** Sockets of one session at a time, either way; Node's own floor of descriptors is far above. */
 const MAX_SOCKETS = 4096;
@@ -52,7 +54,6 @@ export interface SessionParts {
   readonly fileService: FileService;
   readonly ports: Ports;
   readonly mirror: Mirror;
-  readonly udp: Pick<UdpParts, "ports" | "mirror">;
   readonly own: OwnEnds;
   readonly target: Pick<Target, "container" | "goneBecause">;
   readonly splice: Splice;
@@ -69,10 +70,11 @@ export class Session implements Holder, Watcher {
   readonly #parts: SessionParts;
   readonly #files: SessionFiles;
   readonly #since = new Date();
-  readonly udp: SessionUdp;
   readonly #missed = new Missed((missed) => {
     this.tunnel?.notify({ kind: "mirror-missed", ...missed });
   });
+  /** Undefined: it has not said, or takes them as well. */
+  #probes: KubeletProbes | undefined;
   #socketCount = 0;
   #certificates: ServerCertificate[] = [];
   /** Ports, each with a reason. */
@@ -86,13 +88,6 @@ export class Session implements Holder, Watcher {
     this.id = id;
     this.#parts = parts;
     this.#files = parts.fileService.session();
-    this.udp = new SessionUdp(id, {
-      ...parts.udp,
-      policy: parts.policy,
-      metrics: parts.metrics,
-      name: () => this.name,
-      tunnel: () => this.tunnel,
-    });
   }
 
   get name(): string {
@@ -172,6 +167,10 @@ export class Session implements Holder, Watcher {
     return {};
   }
 
+  probes(port: number): PortProbes | undefined {
+    return this.#probes?.ofPort(port);
+  }
+
   stealLost(port: number, detail: string): void {
     this.tunnel?.notify({ kind: "steal-lost", port, detail });
   }
@@ -181,6 +180,12 @@ export class Session implements Holder, Watcher {
   }
 
   openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined {
+    const probes = this.probes(local.port);
+    const open = (): Sink | undefined => this.#openCopy(client, local, budget);
+    return probes?.mayAsk(client.address) ? withoutProbes(probes, open) : open();
+  }
+
+  #openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined {
     if (!this.tunnel) return undefined;
     this.#parts.metrics.mirrored++;
     this.#parts.metrics.streams++;
@@ -235,7 +240,7 @@ export class Session implements Holder, Watcher {
       case "udp":
         if (!isDestination(header)) channel.reset("EINVAL");
         else if (this.#socketCount >= MAX_SOCKETS) channel.reset("EMFILE");
-        else if (header.kind === "udp") this.#count(openUdp(channel, header, this.#parts.own));
+        else if (header.kind === "udp") this.#count(openUdp(channel, header));
         else this.#count(openTcp(channel, header, this.#parts.splice, this.#parts.own));
         return;
       case "files":
@@ -257,7 +262,6 @@ export class Session implements Holder, Watcher {
       case "describe":
         return this.#parts.describe();
       case "incoming.steal":
-        if (params.protocol === "udp") return this.udp.steal(parsePort(params.port));
         mayStealPort(this.#parts.policy, params.filter !== undefined);
         await ports.steal(parsePort(params.port), this, {
           filter: filterOf(params.filter),
@@ -268,24 +272,24 @@ export class Session implements Holder, Watcher {
       case "incoming.certificate":
         return this.#certificate(params);
       case "incoming.mirror":
-        if (params.protocol === "udp") return this.udp.watch(parsePort(params.port));
         mayMirror(this.#parts.policy);
         await mirror.watch(parsePort(params.port), this);
         return {};
       case "incoming.release":
-        if (params.protocol === "udp") return this.udp.release(parsePort(params.port));
         await ports.release(parsePort(params.port), this);
         await mirror.unwatch(parsePort(params.port), this);
+        return {};
+      case "incoming.probes":
+        this.#probes = new KubeletProbes(params as unknown as PodProbes, gatewaysOf());
+        ports.probesChanged(this);
         return {};
       case "pause":
         await ports.suspend(this, "paused");
         await mirror.suspend(this);
-        await this.udp.suspend("paused");
         return {};
       case "resume":
         await ports.resume(this);
         await mirror.resume(this);
-        await this.udp.resume();
         return {};
       case "target.container":
         await this.#parts.target.container(String(params.id));
@@ -297,7 +301,6 @@ export class Session implements Holder, Watcher {
       case "end":
         await ports.releaseAll(this, "session ended");
         await mirror.unwatchAll(this);
-        await this.udp.end("session ended");
         this.#missed.flush();
         this.#certificates = [];
         this.hasEnded = true;

@@ -80,6 +80,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.incoming.ignore_localhost": ({ layer }) => layer.incoming.ignoreLocalhost,
   "feature.network.incoming.on_concurrent_steal": ({ layer }) => layer.incoming.onConcurrentSteal,
   "feature.network.incoming.port_mapping": ({ layer }) => [...layer.incoming.portMapping],
+  "feature.network.incoming.probes": ({ probes }) => probes,
   ...Object.fromEntries(
     [
       "header_filter",

@@ -82,6 +82,10 @@ const incoming = section({
     schema: pairs,
   }),
   http_filter: works(httpFilter, "which requests are taken, of those that are stolen"),
+  probes: works(
+    flag,
+    "whether the program gets the kubelet's probes and hooks of its ports, else they stay with the pod",
+  ),
   on_concurrent_steal: works(
     words(CONCURRENT_STEAL),
     "where somebody else has taken the same: the program ends (abort), it is taken from him (override), the target keeps it (continue)",

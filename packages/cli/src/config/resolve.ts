@@ -31,6 +31,8 @@ export interface ResolvedConfig {
   /** Of the developer's, what the program may use all the same. */
   readonly localCredentials: readonly CredentialKind[];
   readonly layer: LayerConfig;
+  /** Whether the program gets the pod's probes on ports that it takes. */
+  readonly probes: boolean;
   /** Accepted without effect, to be told under --verbose. */
   readonly ignoredKeys: readonly IgnoredKey[];
 }
@@ -86,6 +88,7 @@ export function resolve(
       skipExtraBuildTools: file.skip_extra_build_tools ?? [],
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
+    probes: ownIncoming(networkOf(file).incoming).probes ?? false,
     ignoredKeys: ignoredKeys,
   };
 }
@@ -199,6 +202,10 @@ function incomingOf(
     ...httpFilterOf(http_filter),
   };
 }
+
+/** What of it is not the layer's. */
+const ownIncoming = (incoming: Network["incoming"]): { readonly probes?: boolean | undefined } =>
+  typeof incoming === "object" ? incoming : {};
 
 /** It has been looked at by the schema. */
 function httpFilterOf(

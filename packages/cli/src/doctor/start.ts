@@ -129,6 +129,7 @@ async function judge(
   const { target: examined, targetless, namespaceFacts } = facts;
   const wish: SessionWish = {
     isStealing: config.layer.incoming.mode === "steal",
+    takesProbes: config.probes,
     isEphemeral: config.agent.ephemeral,
     allowsHostNetwork: config.agent.allowHostNetwork,
     protectedContexts: config.protectedContexts,

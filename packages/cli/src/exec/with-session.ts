@@ -90,6 +90,7 @@ export async function withSession<Result>(
         flushConnections: config.agent.flushConnections,
         build: VERSION,
         signal,
+        probes: config.probes ? undefined : () => target.probes?.(),
         onEvent: (event) => {
           if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
           if (event.kind === "tunnel-lost") agents.hasTunnel(false);

@@ -83,6 +83,7 @@ export const found: Found = {
 
 export const wish: SessionWish = {
   isStealing: true,
+  takesProbes: false,
   isEphemeral: false,
   allowsHostNetwork: false,
   protectedContexts: [],

@@ -6,6 +6,7 @@ import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
 import { findTarget } from "./find/find-target.ts";
 import { MovingTarget } from "./find/moving-target.ts";
 import { targetPolicy } from "./find/policy.ts";
+import { podProbes } from "./find/probes.ts";
 import { specEnvironment } from "./find/spec-environment.ts";
 import type { TargetPod } from "./find/target-pod.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
@@ -71,6 +72,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       pods,
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
+      probes: () => podProbes(moving.pod.pod),
       place: (agentOptions) =>
         session.place(agentOptions, async (facts) => {
           // A later one goes beside the container of then, and another pod may have another policy.

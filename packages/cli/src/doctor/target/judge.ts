@@ -36,7 +36,7 @@ export function judgeTarget(
     ...judgeMesh(pod, labels),
     ...judgeNetworkPlugin(facts),
     ...judgePolicies(facts),
-    ...(isStealing ? judgeProbes(pod) : []),
+    ...(isStealing ? judgeProbes(pod, wish.takesProbes) : []),
   ];
 }
 
@@ -161,8 +161,8 @@ function limitedOutgoing(policies: readonly PolicyFacts[]): Finding {
   );
 }
 
-/** Whoever stops at a breakpoint answers no probe. */
-function judgeProbes({ probes, ports }: PodFacts): Finding[] {
+/** Whoever stops at a breakpoint answers no probe: they stay with the pod unless the program wants them. */
+function judgeProbes({ probes, ports }: PodFacts, takesProbes: boolean): Finding[] {
   const ofPorts = probes.filter(({ port }) => port !== undefined);
   if (ofPorts.length === 0) return [];
   const numberOf = (port: string): string => {
@@ -173,12 +173,23 @@ function judgeProbes({ probes, ports }: PodFacts): Finding[] {
     ({ kind, port = "", patienceSeconds }: ProbeFacts) =>
       `${kind} on port ${numberOf(port)} for ${patienceSeconds} s`,
   );
+  if (!takesProbes)
+    return [
+      note(
+        "probes",
+        `the pod goes on answering its probes, on stolen ports too: ${list.join(", ")}`,
+        {
+          why: "failing for so long they take it out of its Services (readiness), or restart its container",
+          hints: ["to have them answered by your program: feature.network.incoming.probes: true"],
+        },
+      ),
+    ];
   const kills = ofPorts.some(({ kind }) => kind !== "readiness");
   return [
     note("probes", `a port that is stolen answers its probes by your program: ${list.join(", ")}`, {
       why: `failing for so long ${kills ? "restarts the pod's container (liveness)" : ""}${kills ? ", or " : ""}takes the pod out of its Services (readiness): a breakpoint can be enough`,
       hints: [
-        "answer them in your program, or leave their port out: feature.network.incoming.ignore_ports",
+        "answer them in your program, or leave them to the pod: without feature.network.incoming.probes",
       ],
     }),
   ];
