@@ -4,14 +4,17 @@
  * ids), of the reader of packets and of Node (no rights), which is the rest of this package. It never
  * gives Node a capability, and leaves no rule behind when any of its processes dies.
  */
-export { Enter, type Rules } from "./control/enter.ts";
+export { Enter, type Rules, type UdpRules } from "./control/enter.ts";
 export type { EnterEvent } from "./control/messages.ts";
 export { AnswerReader } from "./exchange.ts";
 export { Failure } from "./failure.ts";
 export { FileService } from "./files/service.ts";
 export { Worker } from "./files/worker.ts";
 export { type Holder, Ports } from "./incoming/ports.ts";
+export { SharedRules } from "./incoming/shared-rules.ts";
 export { type Flushed, takeOver } from "./incoming/take-over.ts";
+export { type FlowLimits, Flows } from "./incoming/udp-flows.ts";
+export { type UdpHolder, UdpPorts } from "./incoming/udp-ports.ts";
 export { createLog, type Log, logToStderr } from "./log.ts";
 export { Metrics } from "./metrics.ts";
 export { type Capture, Mirror, type Watcher } from "./mirror/mirror.ts";
@@ -20,6 +23,7 @@ export { endsOf, parsePacket } from "./mirror/packet.ts";
 export { Reassembly } from "./mirror/reassembly.ts";
 export { RecordReader } from "./mirror/records.ts";
 export { type Sink, STREAM_LIMITS, Streams } from "./mirror/streams.ts";
+export { UdpMirror, type UdpWatcher } from "./mirror/udp.ts";
 export type { SessionParts } from "./sessions/session.ts";
 export { type Lifetime, Sessions } from "./sessions/sessions.ts";
 export { Target } from "./target.ts";

@@ -8,11 +8,14 @@ import { errnoOf, Failure } from "./failure.ts";
 import { FileService } from "./files/service.ts";
 import { Worker } from "./files/worker.ts";
 import { Ports } from "./incoming/ports.ts";
+import { SharedRules } from "./incoming/shared-rules.ts";
+import { UdpPorts } from "./incoming/udp-ports.ts";
 import { NODE_FDS } from "./index.ts";
 import { createLog, LOG_LEVELS } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Mirror } from "./mirror/mirror.ts";
 import { OwnEnds } from "./mirror/own-ends.ts";
+import { UdpMirror } from "./mirror/udp.ts";
 import { withoutHidden } from "./policy.ts";
 import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
@@ -77,11 +80,16 @@ const fileService = new FileService(worker, {
   budgetBytes: filesBudgetBytes,
 });
 const own = new OwnEnds();
-const ports = new Ports(enter, log, own);
+const rules = new SharedRules(enter);
+const ports = new Ports(rules.tcp(), log, own);
+const udp = {
+  ports: new UdpPorts(rules.udp(), log),
+  mirror: new UdpMirror(enter, { own, log }),
+};
 const mirror = new Mirror(
   enter,
   new Socket({ fd: NODE_FDS.packets, readable: true, writable: false }),
-  { own, log, budgetBytes: filesBudgetBytes ?? MIRROR_BUDGET_BYTES },
+  { own, log, udp: udp.mirror, budgetBytes: filesBudgetBytes ?? MIRROR_BUDGET_BYTES },
 );
 const target = new Target(enter, worker, log);
 const admission = new Admission({ publicKey, owner: values.owner });
@@ -93,6 +101,7 @@ const sessions = new Sessions(
     fileService,
     ports,
     mirror,
+    udp,
     own,
     target,
     splice,
@@ -115,9 +124,12 @@ const sessions = new Sessions(
 target.onGone = () => sessions.targetGone();
 enter.onEvent = (event) => {
   log(event.kind, { why: event.detail });
-  if (event.kind === "rules-lost") void ports.rulesLost(event.detail);
-  else if (event.kind === "capture-lost") mirror.lost(event.detail);
-  else target.take(event);
+  if (event.kind === "rules-lost") {
+    void ports.rulesLost(event.detail);
+    void udp.ports.rulesLost(event.detail);
+  }
+  if (event.kind === "capture-lost") mirror.lost(event.detail);
+  else if (event.kind !== "rules-lost") target.take(event);
 };
 
 async function accept(socket: Socket): Promise<void> {

@@ -19,6 +19,8 @@ export type SessionEvent =
   | ({ readonly kind: "mirror-missed" } & MirrorMissed)
   /** No filter has seen what came. Once per port and reason. */
   | ({ readonly kind: "tls-untouched" } & TlsUntouched)
+  /** Datagrams of a UDP port that were lost on their way here: the count since the session began. */
+  | { readonly kind: "udp-dropped"; readonly port: number; readonly count: number }
   /** Its main process has ended; `target-back` follows if its container is started again. */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** `changed`: names of the variables that are not what they were. */

@@ -11,6 +11,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "status",
   "tls",
   "probes",
+  "udp-ports",
 ];
 
 /** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */

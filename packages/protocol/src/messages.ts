@@ -163,7 +163,9 @@ export type AgentNotice =
   /** A port is no longer mirrored, either. */
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   | ({ readonly kind: "mirror-missed" } & MirrorMissed)
-  | ({ readonly kind: "tls-untouched" } & TlsUntouched);
+  | ({ readonly kind: "tls-untouched" } & TlsUntouched)
+  /** Datagrams of a UDP port, stolen or mirrored, that found no room on their way, since the session began. */
+  | { readonly kind: "udp-dropped"; readonly port: number; readonly count: number };
 
 /** What mirroring a port has missed since the session began. */
 export interface MirrorMissed {

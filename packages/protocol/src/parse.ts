@@ -119,6 +119,8 @@ export function parseNotice(value: unknown): AgentNotice {
       };
     case "connections-kept":
       return { kind: from.kind, port: port(from.port), detail: text(from.detail, "detail") };
+    case "udp-dropped":
+      return { kind: from.kind, port: port(from.port), count: integer(from.count, "count") };
     case "mirror-missed":
       return {
         kind: "mirror-missed",

@@ -181,6 +181,34 @@ test("connections to a port that is not stolen, or no longer, are refused", asyn
   assert.deepEqual(agent.asked.slice(1), ["incoming.steal 80", "incoming.release 80"]);
 });
 
+test("the UDP port and the TCP port of one number are two", async (t) => {
+  const { agent, session } = await begun(t);
+  const params: unknown[] = [];
+  agent.answers["incoming.steal"] = (asked) => params.push(asked) && {};
+  agent.answers["incoming.release"] = (asked) => params.push(asked) && {};
+  const came: string[] = [];
+  await session.steal(53, () => came.push("tcp"));
+  const udp = await session.steal(
+    53,
+    (channel) => {
+      channel.onDatagram = (bytes) => came.push(`udp ${Buffer.from(bytes)}`);
+    },
+    { protocol: "udp" },
+  );
+  assert.deepEqual(params, [{ port: 53 }, { port: 53, protocol: "udp" }]);
+  const ends = { client: CLIENT, local: { address: "198.18.0.2", port: 53 } };
+  const flow = agent.tunnel.open({ kind: "incoming", protocol: "udp", ...ends });
+  flow.datagram(Buffer.from("query"));
+  await flow.opened;
+  await agent.tunnel.open({ kind: "incoming", ...ends }).opened;
+  assert.deepEqual(came, ["udp query", "tcp"]);
+  await udp.release();
+  assert.deepEqual(params.slice(2), [{ port: 53, protocol: "udp" }]);
+  const refused = agent.tunnel.open({ kind: "incoming", protocol: "udp", ...ends });
+  assert.equal(await errnoOf(refused.opened), "ECONNREFUSED");
+  assert.equal(await errnoOf(agent.tunnel.open({ kind: "incoming", ...ends }).opened), "none");
+});
+
 test("a steal that the agent refuses fails with its errno", async (t) => {
   const { agent, session } = await begun(t);
   agent.answers["incoming.steal"] = () => {

@@ -3,4 +3,5 @@
 #include <stdint.h>
 
 // A descriptor that holds the port for as long as it is open, or -errno: EADDRINUSE when another agent has it.
-int claim_port(uint16_t port);
+// `suffix`: "/udp", or nothing for TCP.
+int claim_port(uint16_t port, const char *suffix);

@@ -155,19 +155,24 @@ static int answer(struct control *control, const struct request *request, const 
   char detail[256] = "";
   int error = EINVAL;
   struct rules *rules = control->rules;
-  size_t stolen_before = rules->stolen_count;
+  size_t stolen_before = rules->stolen_count + rules->udp_count;
   switch (request->operation) {
     case CONTROL_STEAL:
+    case CONTROL_STEAL_UDP:
       if (!request->port || !request->relay_port || request->port == request->relay_port) break;
       if (*control->missing_incoming) {
         strncpy(detail, control->missing_incoming, sizeof detail - 1);
         error = EPERM;
         break;
       }
-      error = rules_steal(rules, request->port, request->relay_port, detail, sizeof detail);
+      error = (request->operation == CONTROL_STEAL ? rules_steal : rules_udp_steal)(
+          rules, request->port, request->relay_port, detail, sizeof detail);
       break;
     case CONTROL_RELEASE:
       if (request->port) error = rules_release(rules, request->port, detail, sizeof detail);
+      break;
+    case CONTROL_RELEASE_UDP:
+      if (request->port) error = rules_udp_release(rules, request->port, detail, sizeof detail);
       break;
     case CONTROL_RELEASE_ALL:
       error = rules_release_all(rules, detail, sizeof detail);

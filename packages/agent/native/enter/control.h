@@ -30,6 +30,8 @@ enum control_operation {
   CONTROL_MIRROR = 7,
   CONTROL_UNMIRROR = 8,
   CONTROL_FLUSH = 11, // of a stolen port: see flush_connections()
+  CONTROL_STEAL_UDP = 14, // as STEAL and RELEASE
+  CONTROL_RELEASE_UDP = 15,
 };
 enum control_event {
   CONTROL_TARGET_GONE = 1, // errno 0: its container may be started again; ESRCH: for good

@@ -102,11 +102,17 @@ static int settle(struct rules *rules, int error) {
   return error;
 }
 
+int rules_begin(struct rules *rules, char *detail, size_t size) {
+  return rules->nft.pid ? 0 : start(rules, detail, size);
+}
+
+int rules_change(struct rules *rules, const char *commands, char *detail, size_t size) {
+  return settle(rules, run(rules, commands, detail, size));
+}
+
 static int add_port(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size) {
-  if (!rules->nft.pid) {
-    int error = start(rules, detail, size);
-    if (error) return error;
-  }
+  int error = rules_begin(rules, detail, size);
+  if (error) return error;
   char commands[COMMANDS_LIMIT];
   // One line is one transaction. Adding a member twice is no error, so relays just grow.
   snprintf(commands, sizeof commands,
@@ -130,7 +136,7 @@ int rules_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *d
     snprintf(detail, size, "%d ports are stolen already", MAX_STOLEN);
     return ENOSPC;
   }
-  int claim = claim_port(port);
+  int claim = claim_port(port, "");
   if (claim < 0) {
     if (claim == -EADDRINUSE)
       snprintf(detail, size, "another session's agent has stolen port %u; inpod clean --dry-run names it", port);
@@ -163,10 +169,12 @@ int rules_release(struct rules *rules, uint16_t port, char *detail, size_t size)
 }
 
 int rules_release_all(struct rules *rules, char *detail, size_t size) {
-  if (!rules->stolen_count) return 0;
+  int error = 0;
+  while (!error && rules->udp_count) error = rules_udp_release(rules, rules->udp[0].port, detail, size);
+  if (error || !rules->stolen_count) return error;
   char commands[COMMANDS_LIMIT];
   snprintf(commands, sizeof commands, "flush map inet %s stolen\n", rules->table);
-  int error = settle(rules, run(rules, commands, detail, size));
+  error = settle(rules, run(rules, commands, detail, size));
   if (!error) forget_all(rules);
   return error;
 }
@@ -202,8 +210,8 @@ int rules_passed(struct rules *rules, const struct passing *passing, char *detai
 }
 
 int rules_drained(struct rules *rules, char *detail, size_t size) {
-  if (rules->stolen_count) {
-    snprintf(detail, size, "%zu ports are stolen", rules->stolen_count);
+  if (rules->stolen_count + rules->udp_count) {
+    snprintf(detail, size, "%zu ports are stolen", rules->stolen_count + rules->udp_count);
     return EBUSY;
   }
   rules_remove(rules);
@@ -228,4 +236,5 @@ void rules_remove(struct rules *rules) {
   nft_stop(&rules->nft);
   rules->table[0] = 0;
   forget_all(rules);
+  rules_udp_forget(rules);
 }

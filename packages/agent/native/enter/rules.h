@@ -16,6 +16,9 @@ struct rules {
   struct nft nft;
   struct { uint16_t port, relay_port; int claim; } stolen[MAX_STOLEN];
   size_t stolen_count;
+  bool has_udp; // the table has what UDP needs
+  struct { uint16_t port, relay_port; int claim; } udp[MAX_STOLEN];
+  size_t udp_count;
 };
 
 // What prevents stealing here, in words; NULL: nothing known.
@@ -39,6 +42,17 @@ struct passing {
 // Before its SYN; what nft knows of it afterwards matters no more. EOPNOTSUPP: with family 0 only.
 int rules_pass(struct rules *rules, const struct passing *passing, char *detail, size_t size);
 int rules_passed(struct rules *rules, const struct passing *passing, char *detail, size_t size);
+
+// The same for UDP, rules-udp.c: from now on every datagram to `port` goes to the relay, and what the relay sends comes
+// from `port`; after the release neither does.
+int rules_udp_steal(struct rules *rules, uint16_t port, uint16_t relay_port, char *detail, size_t size);
+int rules_udp_release(struct rules *rules, uint16_t port, char *detail, size_t size);
+void rules_udp_forget(struct rules *rules);
+
+// For those who add to the table. The table and its chains, if there are none yet.
+int rules_begin(struct rules *rules, char *detail, size_t size);
+// Each line is a transaction of its own. After ETIMEDOUT or EPIPE there are no rules any more.
+int rules_change(struct rules *rules, const char *commands, char *detail, size_t size);
 
 // No stolen connection is open any more: the table goes. EBUSY while a port is stolen.
 int rules_drained(struct rules *rules, char *detail, size_t size);

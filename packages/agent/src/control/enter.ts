@@ -5,6 +5,7 @@ import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
 import type { Flushed, FlushRules } from "../incoming/take-over.ts";
 import type { Capture } from "../mirror/mirror.ts";
+import type { UdpCapture } from "../mirror/udp.ts";
 import {
   type EnterEvent,
   encodeContainerRequest,
@@ -16,6 +17,7 @@ import {
   parseDescription,
   parseEvent,
   parseFlushed,
+  UDP,
 } from "./messages.ts";
 
 /** enter gives nft 5 s per batch, and the first steal may take three. */
@@ -35,7 +37,14 @@ export interface Rules extends FlushRules {
   drained(): Promise<void>;
 }
 
-export class Enter implements Rules, Capture {
+/** The same for UDP ports, where each datagram follows the rules of its moment. */
+export interface UdpRules {
+  stealUdp(port: number, relayPort: number): Promise<void>;
+  releaseUdp(port: number): Promise<void>;
+  drained(): Promise<void>;
+}
+
+export class Enter implements Rules, UdpRules, Capture, UdpCapture {
   readonly #exchange: Exchange;
   onEvent: ((event: EnterEvent) => void) | undefined;
 
@@ -57,6 +66,14 @@ export class Enter implements Rules, Capture {
 
   async release(port: number): Promise<void> {
     await this.#ask("release", port);
+  }
+
+  async stealUdp(port: number, relayPort: number): Promise<void> {
+    await this.#ask("stealUdp", port, relayPort);
+  }
+
+  async releaseUdp(port: number): Promise<void> {
+    await this.#ask("releaseUdp", port);
   }
 
   async pass(passing: Passing): Promise<void> {
@@ -81,6 +98,14 @@ export class Enter implements Rules, Capture {
 
   async unmirror(port: number): Promise<void> {
     await this.#ask("unmirror", port);
+  }
+
+  async mirrorUdp(port: number): Promise<void> {
+    await this.#send("mirror", (id) => encodeRequest("mirror", id, port, 0, UDP));
+  }
+
+  async unmirrorUdp(port: number): Promise<void> {
+    await this.#send("unmirror", (id) => encodeRequest("unmirror", id, port, 0, UDP));
   }
 
   /**

@@ -15,6 +15,8 @@ export const OPERATIONS = {
   pass: 9,
   passed: 10,
   flush: 11,
+  stealUdp: 14,
+  releaseUdp: 15,
 } as const;
 export type Operation = keyof typeof OPERATIONS;
 
@@ -41,15 +43,23 @@ const HEADER_BYTES = 12;
 const REQUEST_BYTES = 12;
 /** Of the request, and the protocol's number in IP. */
 const PROTOCOL_AT = 1;
-const TCP = 6;
+export const TCP = 6;
+export const UDP = 17;
 const CONTAINER_ID_BYTES = 64;
 /** native/enter/files/worker.h has the same number. */
 const MARK_BYTES = 32;
 
-export function encodeRequest(operation: Operation, id: number, port = 0, relayPort = 0): Buffer {
+/** @param protocol of "mirror" and "unmirror" */
+export function encodeRequest(
+  operation: Operation,
+  id: number,
+  port = 0,
+  relayPort = 0,
+  protocol = TCP,
+): Buffer {
   const request = Buffer.alloc(REQUEST_BYTES);
   request.writeUInt8(OPERATIONS[operation], 0);
-  if (operation === "mirror" || operation === "unmirror") request.writeUInt8(TCP, PROTOCOL_AT);
+  if (operation === "mirror" || operation === "unmirror") request.writeUInt8(protocol, PROTOCOL_AT);
   request.writeUInt16LE(port, 2);
   request.writeUInt16LE(relayPort, 4);
   request.writeUInt32LE(id, 8);

@@ -11,6 +11,7 @@ import type { OwnEnds } from "./own-ends.ts";
 import { parsePacket } from "./packet.ts";
 import { RecordReader } from "./records.ts";
 import { type Sink, Streams } from "./streams.ts";
+import type { UdpMirror } from "./udp.ts";
 
 const SWEEP_MS = 500;
 
@@ -52,6 +53,7 @@ export class Mirror {
   readonly #suspended = new Map<Watcher, Set<number>>();
   readonly #copies = new Set<Copies>();
   readonly #streams: Streams;
+  readonly #udp: UdpMirror | undefined;
   /** One change after the other: what they find decides what they do. */
   #changes: Promise<unknown> = Promise.resolve();
   #sweep: NodeJS.Timeout | undefined;
@@ -60,11 +62,18 @@ export class Mirror {
   constructor(
     capture: Capture,
     packets: Readable,
-    parts: { readonly own: OwnEnds; readonly log: Log; readonly budgetBytes: number },
+    parts: {
+      readonly own: OwnEnds;
+      readonly log: Log;
+      readonly budgetBytes: number;
+      /** Gets the datagrams, and learns when there are no packets any more. */
+      readonly udp?: UdpMirror;
+    },
   ) {
     this.#capture = capture;
     this.#own = parts.own;
     this.#log = parts.log;
+    this.#udp = parts.udp;
     this.#budget = new CopyBudget(parts.budgetBytes);
     this.#streams = new Streams({
       open: (client, local) => this.#open(client, local),
@@ -73,7 +82,8 @@ export class Mirror {
     const records = new RecordReader({
       onPacket: (bytes, isChecked) => {
         const packet = parsePacket(bytes, isChecked);
-        if (packet?.protocol === "tcp" && this.#watchers.has(packet.port))
+        if (packet?.protocol === "udp") this.#udp?.packet(packet);
+        else if (packet !== undefined && this.#watchers.has(packet.port))
           this.#streams.packet(packet, performance.now());
       },
       onLost: (count) => this.#lostPackets(count),
@@ -143,6 +153,7 @@ export class Mirror {
 
   /** There are no packets any more: nobody's port is mirrored. */
   lost(detail: string): void {
+    this.#udp?.lost(detail);
     this.#streams.forget();
     const all = [...this.#watchers];
     this.#watchers.clear();

@@ -3,6 +3,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import type { IncomingChannel } from "@inpod/tunnel";
 import { errnoOf } from "../failure.ts";
+import type { OwnEnds } from "../mirror/own-ends.ts";
 import { type Destination, endpoint } from "./tcp.ts";
 
 /** As long as Linux keeps a UDP stream in connection tracking (nf_conntrack_udp_timeout_stream). */
@@ -19,6 +20,7 @@ const LOST = new Set(["EAGAIN", "EMSGSIZE", "ENOBUFS", "ENOMEM"]);
 export function openUdp(
   channel: IncomingChannel,
   { host, port }: Destination,
+  own: Pick<OwnEnds, "add" | "remove">,
   idleTimeoutMs = IDLE_TIMEOUT_MS,
 ): Socket {
   const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
@@ -66,10 +68,14 @@ export function openUdp(
   socket.once("connect", () => {
     if (!isOpen) return;
     isConnected = true;
-    const local = socket.address();
+    const bound = socket.address();
+    const local = endpoint(bound.address, bound.port);
+    // Its datagrams are the user's program's own, also where the target's ports are copied to it.
+    own.add(local);
+    socket.once("close", () => own.remove(local));
     channel.accept({
       kind: "udp",
-      local: endpoint(local.address, local.port),
+      local,
       peer: { address: host, port },
     });
     for (const bytes of early.splice(0)) send(bytes);

@@ -40,6 +40,7 @@ import { openUdp } from "../outgoing/udp.ts";
 import { mayMirror, mayStealPort } from "../policy.ts";
 import type { Target } from "../target.ts";
 import type { Admission } from "./admission.ts";
+import { SessionUdp, type UdpParts } from "./udp.ts";
 
 /** Sockets of one session at a time, either way; Node's own floor of descriptors is far above. */
 const MAX_SOCKETS = 4096;
@@ -54,6 +55,7 @@ export interface SessionParts {
   readonly fileService: FileService;
   readonly ports: Ports;
   readonly mirror: Mirror;
+  readonly udp: Pick<UdpParts, "ports" | "mirror">;
   readonly own: OwnEnds;
   readonly target: Pick<Target, "container" | "goneBecause">;
   readonly splice: Splice;
@@ -70,6 +72,7 @@ export class Session implements Holder, Watcher {
   readonly #parts: SessionParts;
   readonly #files: SessionFiles;
   readonly #since = new Date();
+  readonly udp: SessionUdp;
   readonly #missed = new Missed((missed) => {
     this.tunnel?.notify({ kind: "mirror-missed", ...missed });
   });
@@ -88,6 +91,13 @@ export class Session implements Holder, Watcher {
     this.id = id;
     this.#parts = parts;
     this.#files = parts.fileService.session();
+    this.udp = new SessionUdp(id, {
+      ...parts.udp,
+      policy: parts.policy,
+      metrics: parts.metrics,
+      name: () => this.name,
+      tunnel: () => this.tunnel,
+    });
   }
 
   get name(): string {
@@ -240,7 +250,7 @@ export class Session implements Holder, Watcher {
       case "udp":
         if (!isDestination(header)) channel.reset("EINVAL");
         else if (this.#socketCount >= MAX_SOCKETS) channel.reset("EMFILE");
-        else if (header.kind === "udp") this.#count(openUdp(channel, header));
+        else if (header.kind === "udp") this.#count(openUdp(channel, header, this.#parts.own));
         else this.#count(openTcp(channel, header, this.#parts.splice, this.#parts.own));
         return;
       case "files":
@@ -262,6 +272,7 @@ export class Session implements Holder, Watcher {
       case "describe":
         return this.#parts.describe();
       case "incoming.steal":
+        if (params.protocol === "udp") return this.udp.steal(parsePort(params.port));
         mayStealPort(this.#parts.policy, params.filter !== undefined);
         await ports.steal(parsePort(params.port), this, {
           filter: filterOf(params.filter),
@@ -272,10 +283,12 @@ export class Session implements Holder, Watcher {
       case "incoming.certificate":
         return this.#certificate(params);
       case "incoming.mirror":
+        if (params.protocol === "udp") return this.udp.watch(parsePort(params.port));
         mayMirror(this.#parts.policy);
         await mirror.watch(parsePort(params.port), this);
         return {};
       case "incoming.release":
+        if (params.protocol === "udp") return this.udp.release(parsePort(params.port));
         await ports.release(parsePort(params.port), this);
         await mirror.unwatch(parsePort(params.port), this);
         return {};
@@ -286,10 +299,12 @@ export class Session implements Holder, Watcher {
       case "pause":
         await ports.suspend(this, "paused");
         await mirror.suspend(this);
+        await this.udp.suspend("paused");
         return {};
       case "resume":
         await ports.resume(this);
         await mirror.resume(this);
+        await this.udp.resume();
         return {};
       case "target.container":
         await this.#parts.target.container(String(params.id));
@@ -301,6 +316,7 @@ export class Session implements Holder, Watcher {
       case "end":
         await ports.releaseAll(this, "session ended");
         await mirror.unwatchAll(this);
+        await this.udp.end("session ended");
         this.#missed.flush();
         this.#certificates = [];
         this.hasEnded = true;

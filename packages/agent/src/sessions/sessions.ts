@@ -131,6 +131,9 @@ export class Sessions {
       this.#parts.mirror
         .suspend(session)
         .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
+      session.udp
+        .suspend("tunnel lost")
+        .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
       const timer = setTimeout(() => this.#forget(session), this.#lifetime.resumeTimeoutMs);
       this.#forgetting.set(session, timer.unref());
     }
@@ -154,6 +157,9 @@ export class Sessions {
       .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
     this.#parts.mirror
       .unwatchAll(session)
+      .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
+    session.udp
+      .end("session forgotten")
       .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
   }
 }

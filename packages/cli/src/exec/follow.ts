@@ -48,6 +48,11 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "tls-untouched":
       progress.say(tlsLine(event));
       return;
+    case "udp-dropped":
+      progress.say(
+        `inpod: UDP port ${event.port}: ${event.count} datagram${event.count === 1 ? "" : "s"} lost on the way to your process: more come, or from more clients, than this session takes`,
+      );
+      return;
     case "target-gone":
       progress.say(`inpod: the target does not run: ${event.detail}`);
       return;
