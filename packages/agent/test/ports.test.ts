@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { type Flushed, type Holder, OwnEnds, Ports, type Rules } from "@inpod/agent";
+import { Failure, type Flushed, type Holder, OwnEnds, Ports, type Rules } from "@inpod/agent";
 import { parseFilter } from "@inpod/http";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
@@ -27,6 +27,10 @@ class Recorded implements Rules {
   async pass(): Promise<void> {}
 
   async passed(): Promise<void> {}
+
+  async otherEnd(): Promise<never> {
+    throw new Failure("ENOENT", "not tracked");
+  }
 
   async flush(port: number, which: "idle" | "all"): Promise<Flushed> {
     this.flushes.push(`${which} ${port}${this.stolen.has(port) ? "" : ", which is not stolen"}`);

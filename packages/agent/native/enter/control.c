@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "flush.h"
+#include "nat.h"
 
 struct __attribute__((packed)) request {
   uint8_t operation, protocol;
@@ -147,8 +148,31 @@ static int flush(struct control *control, const struct request *request) {
   return put_message(control, request->id, CONTROL_FLUSH, 0, counts, sizeof counts);
 }
 
+struct __attribute__((packed)) redirected {
+  uint8_t family, is_reply;
+  uint16_t client_port;
+  uint8_t client[16], address[16], rest[CONTAINER_ID_LIMIT - 36];
+};
+_Static_assert(sizeof(struct redirected) == CONTAINER_ID_LIMIT, "what follows a request has one length");
+
+static int other_end(struct control *control, const struct request *request, const uint8_t *rest) {
+  char detail[256] = "";
+  struct redirected asked;
+  memcpy(&asked, rest, sizeof asked);
+  struct tracked tracked = {.family = asked.family, .is_reply = asked.is_reply, .client_port = asked.client_port,
+                            .port = request->port};
+  memcpy(tracked.client, asked.client, sizeof tracked.client);
+  memcpy(tracked.address, asked.address, sizeof tracked.address);
+  struct other_end other;
+  int error = EINVAL;
+  if ((asked.family == 4 || asked.family == 6) && asked.is_reply <= 1 && asked.client_port && request->port)
+    error = find_other_end(&tracked, &other, detail, sizeof detail);
+  return error ? put_message(control, request->id, CONTROL_OTHER_END, error, detail, strlen(detail))
+               : put_message(control, request->id, CONTROL_OTHER_END, 0, &other, sizeof other);
+}
+
 static bool has_rest(uint8_t operation) {
-  return operation == CONTROL_CONTAINER || operation == CONTROL_PASS || operation == CONTROL_PASSED;
+  return operation == CONTROL_OTHER_END || operation == CONTROL_CONTAINER || operation == CONTROL_PASS || operation == CONTROL_PASSED;
 }
 
 static int answer(struct control *control, const struct request *request, const uint8_t *rest) {
@@ -186,6 +210,8 @@ static int answer(struct control *control, const struct request *request, const 
       break;
     case CONTROL_DESCRIBE:
       return describe(control, request->id);
+    case CONTROL_OTHER_END:
+      return other_end(control, request, rest);
     case CONTROL_FLUSH:
       return flush(control, request);
     case CONTROL_PASS:

@@ -5,12 +5,14 @@
 //     of CONTAINER, 64 more: the container's id, lower-case hexadecimal digits, then NULs
 //     of PASS and PASSED, with our own port for the relay's, 64 more: u8 0, 4 or 6 (IP version) · u8 0 ·
 //       u16 client's port · u8[16] client's address · u8[44] 0
+//     of OTHER_END, with 0 for the relay port, 64 more: u8 4 or 6 (IP version) · u8 1 if asked by what the accepting
+//       socket knows · u16 client's port · u8[16] client's address · u8[16] address of `port` · u8[28] 0
 //     of FLUSH, u16 1 for the relay port: not only idle ones
 //   message: u32 length of the rest · u32 id (0: an event) · u8 operation or event · u8[3] 0 · i32 errno · payload
 // The payload of a failure or an event is words for people. That of DESCRIBE:
 //   u32 uid · u32 gid · seven times (u32 length · bytes): hostname, addresses (space-separated), environ
 //   (NUL-ended), what is missing of incoming, files, environment, mirror (empty: nothing)
-// That of FLUSH: u32 how many connections were ended · u32 how many are left.
+// That of OTHER_END: u8[16] address · u16 port. That of FLUSH: u32 how many connections were ended · u32 how many are left.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +34,7 @@ enum control_operation {
   CONTROL_FLUSH = 11, // of a stolen port: see flush_connections()
   CONTROL_STEAL_UDP = 14, // as STEAL and RELEASE
   CONTROL_RELEASE_UDP = 15,
+  CONTROL_OTHER_END = 12, // see find_other_end()
 };
 enum control_event {
   CONTROL_TARGET_GONE = 1, // errno 0: its container may be started again; ESRCH: for good

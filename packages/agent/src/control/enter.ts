@@ -1,6 +1,8 @@
 /** Our end of the control socket: what Node asks of its privileged parent. */
+
+import { isIPv4 } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TargetDescription } from "@inpod/protocol";
+import type { Endpoint, TargetDescription } from "@inpod/protocol";
 import { Exchange } from "../exchange.ts";
 import { errnoName, Failure } from "../failure.ts";
 import type { Flushed, FlushRules } from "../incoming/take-over.ts";
@@ -9,6 +11,7 @@ import type { UdpCapture } from "../mirror/udp.ts";
 import {
   type EnterEvent,
   encodeContainerRequest,
+  encodeOtherEndRequest,
   encodePassRequest,
   encodeRequest,
   type Operation,
@@ -17,6 +20,8 @@ import {
   parseDescription,
   parseEvent,
   parseFlushed,
+  parseOtherEnd,
+  type Tracked,
   UDP,
 } from "./messages.ts";
 
@@ -33,6 +38,11 @@ export interface Rules extends FlushRules {
   pass(passing: Passing): Promise<void>;
   /** After that connection stands, or has failed. */
   passed(passing: Passing): Promise<void>;
+  /**
+   * By what the client has sent: whom it reaches. By what the socket that accepted it knows: whom it was for.
+   * ENOENT: the kernel does not track it, so nobody has redirected it.
+   */
+  otherEnd(tracked: Tracked): Promise<Endpoint>;
   /** No stolen connection is open any more. EBUSY while a port is stolen. */
   drained(): Promise<void>;
 }
@@ -86,6 +96,11 @@ export class Enter implements Rules, UdpRules, Capture, UdpCapture {
 
   async flush(port: number, which: "idle" | "all"): Promise<Flushed> {
     return parseFlushed(await this.#ask("flush", port, which === "all" ? 1 : 0));
+  }
+
+  async otherEnd(tracked: Tracked): Promise<Endpoint> {
+    const payload = await this.#send("otherEnd", (id) => encodeOtherEndRequest(id, tracked));
+    return parseOtherEnd(payload, isIPv4(tracked.client.address));
   }
 
   async drained(): Promise<void> {

@@ -17,6 +17,7 @@ export const OPERATIONS = {
   flush: 11,
   stealUdp: 14,
   releaseUdp: 15,
+  otherEnd: 12,
 } as const;
 export type Operation = keyof typeof OPERATIONS;
 
@@ -94,6 +95,34 @@ export function encodePassRequest(
     addressBytes(client.address).copy(rest, 4);
   }
   return Buffer.concat([encodeRequest(operation, id, port, ownPort), rest]);
+}
+
+/** A connection by the address of its client and that of the pod or of ours. */
+export interface Tracked {
+  readonly client: Endpoint;
+  /** `sent`: what the client has sent its packets to. `accepted`: what the socket knows that has accepted it. */
+  readonly by: "sent" | "accepted";
+  readonly local: Endpoint;
+}
+
+export function encodeOtherEndRequest(id: number, { client, by, local }: Tracked): Buffer {
+  const rest = Buffer.alloc(CONTAINER_ID_BYTES);
+  rest.writeUInt8(isIPv4(client.address) ? 4 : 6, 0);
+  rest.writeUInt8(by === "accepted" ? 1 : 0, 1);
+  rest.writeUInt16LE(client.port, 2);
+  addressBytes(client.address).copy(rest, 4);
+  addressBytes(local.address).copy(rest, 20);
+  return Buffer.concat([encodeRequest("otherEnd", id, local.port), rest]);
+}
+
+/** @param payload what OTHER_END answers for an address of IPv4, or of IPv6. Throws EPROTO. */
+export function parseOtherEnd(payload: Buffer, isV4: boolean): Endpoint {
+  if (payload.length !== 18) throw new Failure("EPROTO", "no end of a connection");
+  const port = payload.readUInt16LE(16);
+  if (isV4) return { address: [...payload.subarray(0, 4)].join("."), port };
+  const groups = Array.from({ length: 8 }, (_, at) => payload.readUInt16BE(2 * at).toString(16));
+  // As every other address of IPv6 is written here.
+  return { address: new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1), port };
 }
 
 /** @throws Failure EINVAL */

@@ -2,7 +2,7 @@
 import { randomInt } from "node:crypto";
 import { connect, isIPv6, type Socket } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
-import type { Passing } from "../control/messages.ts";
+import type { Passing, Tracked } from "../control/messages.ts";
 import { errnoOf, Failure } from "../failure.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 
@@ -21,6 +21,25 @@ export interface PassRules {
 export interface PassParts {
   readonly rules: PassRules;
   readonly own: Pick<OwnEnds, "add" | "remove">;
+}
+
+/**
+ * What a client of the relay has connected to. One in the pod itself, or the pod's sidecar, is redirected to loopback,
+ * whatever address it was that it has asked for: there is a server on it, and maybe not on loopback.
+ */
+export async function addressed(
+  rules: { otherEnd(tracked: Tracked): Promise<Endpoint> },
+  client: Endpoint,
+  relay: Endpoint,
+  port: number,
+): Promise<Endpoint> {
+  const { address } = relay;
+  if (address !== "::1" && !address.startsWith("127.")) return { address, port };
+  try {
+    return await rules.otherEnd({ client, by: "accepted", local: relay });
+  } catch {
+    return { address, port };
+  }
 }
 
 /**

@@ -22,7 +22,7 @@ import { endpoint } from "../outgoing/tcp.ts";
 import { Connection } from "./connection.ts";
 import { type FilteredParts, SILENCE_MS, serveFiltered } from "./filtered.ts";
 import { firstSign } from "./first-sign.ts";
-import { connectToPod } from "./pass-through.ts";
+import { addressed, connectToPod } from "./pass-through.ts";
 import type { PortProbes } from "./probes.ts";
 import { type Passage, Raw } from "./raw.ts";
 import { Relay } from "./relay.ts";
@@ -367,10 +367,11 @@ export class Ports {
   #serve(stolen: StolenPort, socket: Socket, passage?: Passage<Destination>): void {
     const { port } = stolen;
     const client = endpoint(socket.remoteAddress, socket.remotePort);
-    // Behind a redirect the socket's own port is the relay's.
-    const local = endpoint(socket.localAddress, port);
-    const toPod = (): Promise<Socket> =>
-      connectToPod({ rules: this.#rules, own: this.#own }, client, local);
+    const relay = endpoint(socket.localAddress, socket.localPort);
+    const toPod = async (): Promise<Socket> => {
+      const local = await addressed(this.#rules, client, relay, port);
+      return connectToPod({ rules: this.#rules, own: this.#own }, client, local);
+    };
     const parts = (openPod: () => Promise<Socket>, tls?: TlsFacts): FilteredParts<Destination> => ({
       routes: () => stolen.routes,
       raw: (kind) =>

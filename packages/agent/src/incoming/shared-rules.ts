@@ -19,6 +19,7 @@ export class SharedRules {
       release: (port) => rules.release(port),
       pass: (passing) => rules.pass(passing),
       passed: (passing) => rules.passed(passing),
+      otherEnd: (tracked) => rules.otherEnd(tracked),
       flush: (...asked) => rules.flush(...asked),
       drained: () => this.#drained(user),
     };

@@ -46,10 +46,13 @@ async function controlRequests(random: Random): Promise<number> {
   const answered = (): number => controlAnswers.size - (controlAnswers.has(0) ? 1 : 0);
   const before = answered();
   for (let each = 1; each <= COUNT; each++) {
-    const operation = random.pick([1, 2, 3, 4, 5, 6, 11]);
+    const operation = random.pick([1, 2, 3, 4, 5, 6, 11, 12]);
     // That of CONTAINER has an id: digits, or anything.
     const rest = random.below(2) ? Buffer.alloc(64, "a") : random.bytes(64);
-    const request = Buffer.concat([random.bytes(12), operation === 6 ? rest : Buffer.alloc(0)]);
+    // That of OTHER_END begins with the version of IP, and how it is meant.
+    if (operation === 12) rest.set([random.pick([0, 4, 6]), random.below(3)]);
+    const hasRest = operation === 6 || operation === 12;
+    const request = Buffer.concat([random.bytes(12), hasRest ? rest : Buffer.alloc(0)]);
     request.writeUInt8(operation, 0);
     // Few ports, so that what was stolen is released, stolen again and asked for twice.
     request.writeUInt16LE(random.pick([0, 1, 22, 80, 8080, 65535]), 2);
