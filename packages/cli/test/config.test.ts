@@ -13,6 +13,7 @@ test("without a file everything has mirrord's defaults, mirroring among them", (
       useProxy: true,
       key: "made-up",
       onDisconnect: "stop",
+      replicas: 5,
       protectedContexts: [],
       agent: undefined,
       env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
@@ -104,6 +105,22 @@ test("a variable overrides a flag, a flag the file, and INPOD_ comes before MIRR
   assert.deepEqual([config.layer.outgoing.tcp, config.layer.outgoing.udp], [false, true]);
 });
 
+test("replicas are five unless the file, the flag or the variable says a number or all", (t) => {
+  const file = (replicas: unknown) => ({ feature: { network: { incoming: { replicas } } } });
+  assert.equal(loadValue(t, {}).replicas, 5);
+  assert.equal(loadValue(t, file(2)).replicas, 2);
+  assert.equal(loadValue(t, file("all")).replicas, Number.POSITIVE_INFINITY);
+  assert.equal(loadValue(t, file("all"), { flags: { replicas: 3 } }).replicas, 3);
+  const env = { INPOD_REPLICAS: "ALL" };
+  assert.equal(loadValue(t, file(2), { env }).replicas, Number.POSITIVE_INFINITY);
+  for (const wrong of [0, 1001, 1.5, "some", true])
+    assert.throws(() => loadValue(t, file(wrong)), /replicas.*a number of pods from 1 to 1000/s);
+  assert.throws(
+    () => loadValue(t, {}, { env: { INPOD_REPLICAS: "0" } }),
+    /INPOD_REPLICAS.*a number of pods from 1 to 1000, or "all"/s,
+  );
+});
+
 test("a list of variables to exclude takes the place of the file's list to include", (t) => {
   const { env } = loadValue(
     t,
@@ -179,6 +196,7 @@ test("every key but the agent's arrives", (t) => {
     localCredentials: ["gcp"],
     key: "fix-42",
     onDisconnect: "continue",
+    replicas: 5,
     protectedContexts: [],
     agent: config.agent,
     env: {

@@ -241,6 +241,7 @@ export const OWN_KEYS: readonly KnownKey[] = [
     "feature.local_credentials": ["aws", "kubernetes"],
     "feature.network.dns.enabled": true,
     "feature.network.incoming.probes": true,
+    "feature.network.incoming.replicas": "all",
     "feature.network.incoming.http_filter.none_of": [{ path: "/health" }],
   }),
 ];

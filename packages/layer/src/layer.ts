@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
-import type { Session } from "@inpod/session";
+import type { IncomingSource, Session } from "@inpod/session";
 import type { Tap, TapEvent, TrappedCall } from "@inpod/tap";
 import { decodeAddress, PathOperation } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
@@ -40,6 +40,8 @@ type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 export interface LayerParts {
   readonly tap: Tap;
   readonly session: Session;
+  /** Where ports are taken; undefined: by the session. */
+  readonly incoming?: IncomingSource | undefined;
   readonly config: LayerConfig;
   readonly facts: PathFacts;
   /** The pod's resolv.conf. */
@@ -81,7 +83,8 @@ export class Layer {
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
     this.#datagrams = new Datagrams(tap, session);
-    this.#listeners = new Listeners(tap, session, config.incoming, reporter);
+    const source = parts.incoming ?? session;
+    this.#listeners = new Listeners(tap, source, config.incoming, reporter);
     this.#files = new Files(tap, parts.podFiles);
   }
 

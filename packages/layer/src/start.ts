@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
-import type { Session } from "@inpod/session";
+import type { IncomingSource, Session } from "@inpod/session";
 import type { TapEvent } from "@inpod/tap";
 import { launch, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
@@ -22,6 +22,8 @@ const MAX_RESOLV_CONF = 64 * 1024;
 
 export interface StartOptions {
   readonly session: Session;
+  /** Where ports are taken; undefined: by the session. */
+  readonly incoming?: IncomingSource | undefined;
   readonly config: LayerConfig;
   readonly command: readonly [string, ...string[]];
   /** Absolute path of the command. */
@@ -82,6 +84,7 @@ export class PreparedTap {
     const layer = new Layer({
       tap: this.tap,
       session,
+      incoming: options.incoming,
       config,
       facts: {
         ...gatherFacts({

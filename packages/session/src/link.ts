@@ -46,6 +46,11 @@ export interface SessionOptions extends AgentAccess {
   readonly graceMs?: number;
   /** What of the pod's ports is not to be had. Undefined: all of it is. */
   readonly probes?: ReadProbes | undefined;
+  /**
+   * Whether the agent of now is asked for ports; else somebody else has those of its target, and what is stolen and
+   * mirrored is only kept for the next agent. Undefined: always.
+   */
+  readonly takesPorts?: () => boolean;
 }
 
 export interface LinkParts {

@@ -157,6 +157,12 @@ export class Session {
 
   async #take(taken: Taken, takesOver = false): Promise<Stolen> {
     this.#taken.add(taken);
+    const release = async (): Promise<void> => {
+      if (!this.#taken.has(taken)) return;
+      this.#taken.release(taken);
+      await this.#release(this.#link.current, podPort(taken));
+    };
+    if (!this.#takesPorts()) return { release };
     try {
       await this.#link.ask((tunnel) => this.#askFor(tunnel, taken, takesOver));
     } catch (error) {
@@ -165,13 +171,7 @@ export class Session {
     }
     const kind = taken.way === "steal" ? "stolen" : "mirrored";
     this.#options.onEvent({ kind, ...podPort(taken) });
-    return {
-      release: async () => {
-        if (!this.#taken.has(taken)) return;
-        this.#taken.release(taken);
-        await this.#release(this.#link.current, podPort(taken));
-      },
-    };
+    return { release };
   }
 
   /** Whom the agent serves, and with what. @throws TunnelError, EOPNOTSUPP when the agent is too old */
@@ -182,6 +182,8 @@ export class Session {
       return tunnel.call("status", {});
     });
   }
+
+  #takesPorts = (): boolean => this.#options.takesPorts?.() ?? true;
 
   /**
    * The target's container was started again, as this one: whoever follows the target tells. The agent is told
@@ -275,7 +277,8 @@ export class Session {
     for (;;) {
       for (const port of this.#taken.released) await this.#release(tunnel, port).catch(() => {});
       const isPaused = this.#isPaused;
-      if (!isPaused) for (const taken of this.#taken.all) await this.#takeAgain(tunnel, taken);
+      const ours = this.#takesPorts() ? this.#taken.all : [];
+      if (!isPaused) for (const taken of ours) await this.#takeAgain(tunnel, taken);
       try {
         await tunnel.call(isPaused ? "pause" : "resume", {});
       } catch (error) {
@@ -283,7 +286,7 @@ export class Session {
       }
       // Nothing of it changed while the agent was asked.
       if (isPaused === this.#isPaused && this.#taken.released.length === 0)
-        return this.#taken.all.map(({ port }) => port);
+        return ours.filter((taken) => this.#taken.has(taken)).map(({ port }) => port);
     }
   }
 

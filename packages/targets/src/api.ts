@@ -22,6 +22,8 @@ export interface AgentOptions {
   readonly onProgress: (step: string) => void;
   /** False: not one that runs already. */
   readonly mayJoin?: boolean;
+  /** Not the first: an agent of this session that is beside the pod already, of another use; it is given back then. */
+  readonly heldBeside?: (podUid: string) => PlacedAgent | undefined;
   /** Asks the user for a yes, with no as the default. Undefined: there is nobody to ask. */
   readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
 }
@@ -110,6 +112,38 @@ export interface SpecEnvironment {
   readonly missing: readonly string[];
 }
 
+/** One of a workload's pods, whose traffic can be taken beside that of the target's own. */
+export interface Replica {
+  /** The pod's uid. */
+  readonly id: string;
+  /** The pod's name. */
+  readonly name: string;
+  /** `ready`: as Services see it. `ending`: it is being deleted, and may go on for its grace period. */
+  readonly state: "ready" | "unready" | "ending";
+  /** The runtime's id of the container of now. */
+  readonly containerId: string;
+  /** What its owners allow, which may be less than for another pod. @throws UserError */
+  policy(signal: AbortSignal): Promise<TargetPolicy>;
+  place: Target["place"];
+  probes: NonNullable<Target["probes"]>;
+  audit: NonNullable<Target["audit"]>;
+}
+
+/** All pods of the workload that is the target, over time. */
+export interface Replicas {
+  /** "deployment/orders" */
+  readonly of: string;
+  /**
+   * As last known, in the order in which they are chosen; those that cannot be a target now are left out, and it stays
+   * as it was found until follow() is called.
+   */
+  now(): readonly Replica[];
+  /** `id` of the one that is the target itself, for files, environment and outgoing traffic. */
+  own(): string;
+  /** After every change. @returns to be called when nobody listens any more */
+  listen(listener: () => void): () => void;
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app", "podman/web" or "process/1234". */
   readonly name: string;
@@ -136,6 +170,8 @@ export interface Target {
     sessionId: string,
     onRefused: (why: string) => void,
   ): (reason: AuditReason, note: string) => Promise<void>;
+  /** Undefined: there is one pod, or the kind has none that do the same work. */
+  readonly replicas?: Replicas;
   /** May be called again when an agent is gone: the next one goes beside what the target is then. */
   place(options: AgentOptions): Promise<PlacedAgent>;
   /** For a target without a process. Undefined where there is no spec. @throws UserError */

@@ -75,6 +75,8 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.magic.auto_mount": ({ layer }) => layer.files.autoMount,
   "feature.hostname": ({ layer }) => layer.hostname,
   "feature.network.incoming.mode": ({ layer }) => layer.incoming.mode,
+  "feature.network.incoming.replicas": ({ replicas }) =>
+    replicas === Number.POSITIVE_INFINITY ? "all" : replicas,
   "feature.network.incoming.ports": ({ layer }) => layer.incoming.ports,
   "feature.network.incoming.ignore_ports": ({ layer }) => layer.incoming.ignorePorts,
   "feature.network.incoming.ignore_localhost": ({ layer }) => layer.incoming.ignoreLocalhost,

@@ -15,9 +15,23 @@ import {
   words,
 } from "./values.ts";
 
+/** Agents of one session, each with its tunnel; "all" has no limit. */
+const MAX_REPLICAS = 1000;
+
 /** One place: a program's own port and the pod's. */
 const WHAT_PAIR = "a pair [port of the program, port of the pod]";
 const pairs = list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers");
+const WHAT_REPLICAS = `a number of pods from 1 to ${MAX_REPLICAS}, or "all"`;
+export const replicas = z.union(
+  [
+    z.literal("all"),
+    z
+      .int({ error: WHAT_REPLICAS })
+      .min(1, { error: WHAT_REPLICAS })
+      .max(MAX_REPLICAS, { error: WHAT_REPLICAS }),
+  ],
+  { error: WHAT_REPLICAS },
+);
 const INCOMING_MODES = ["mirror", "steal", "off"] as const;
 const CONCURRENT_STEAL = ["abort", "override", "continue"] as const;
 
@@ -68,6 +82,10 @@ const incoming = section({
   mode: works(
     words(INCOMING_MODES),
     "whether what the pod's clients send is copied to the program, taken for it, or neither",
+  ),
+  replicas: works(
+    replicas,
+    "from how many of a workload's ready pods, the target's own among them, or all",
   ),
   ports: works(list(port, "port numbers"), "ports that are the pod's; the others stay local"),
   ignore_ports: works(list(port, "port numbers"), "ports that stay local"),

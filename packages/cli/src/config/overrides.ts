@@ -3,6 +3,7 @@
 import type * as z from "zod";
 import { type LogLevel, logLevel } from "./agent-keys.ts";
 import { dnsLabel, sessionKey } from "./kubernetes-values.ts";
+import { replicas } from "./network-keys.ts";
 
 /** undefined: not said. Keys are those of `configuration` below. */
 export interface Overrides {
@@ -26,6 +27,7 @@ export interface Overrides {
   readonly skipProcesses?: readonly string[] | undefined;
   readonly dns?: boolean | undefined;
   readonly steal?: boolean | undefined;
+  readonly replicas?: number | "all" | undefined;
   readonly tcpOutgoing?: boolean | undefined;
   readonly udpOutgoing?: boolean | undefined;
   readonly acceptInvalidCertificates?: boolean | undefined;
@@ -66,11 +68,13 @@ const seconds =
       : wrong(`a whole number of seconds from ${least} to 86400`);
 /** As the same key of a file is judged. */
 const checked =
-  <Value>(schema: z.ZodType<Value>): Reader<Value> =>
+  <Value>(schema: z.ZodType<Value>): ((value: unknown) => Read<Value>) =>
   (text) => {
     const { success, data, error } = schema.safeParse(text);
     return success ? ok(data) : wrong(error.issues[0]?.message ?? "something else");
   };
+const replicaCount: Reader<number | "all"> = (text) =>
+  checked(replicas)(/^\d{1,5}$/.test(text) ? Number(text) : text.toLowerCase());
 /** The flag's spelling and the file's are both known. */
 const fsMode: Reader<FsMode> = (text) => {
   const mode = text.toLowerCase().replaceAll("-", "");
@@ -107,6 +111,7 @@ const VARIABLES: {
   skipProcesses: ["SKIP_PROCESSES", list, "skip_processes"],
   dns: ["REMOTE_DNS", flag, "feature.network.dns.enabled"],
   steal: ["AGENT_TCP_STEAL_TRAFFIC", flag, "feature.network.incoming.mode"],
+  replicas: ["REPLICAS", replicaCount, "feature.network.incoming.replicas"],
   tcpOutgoing: ["TCP_OUTGOING", flag, "feature.network.outgoing.tcp"],
   udpOutgoing: ["UDP_OUTGOING", flag, "feature.network.outgoing.udp"],
   acceptInvalidCertificates: ["ACCEPT_INVALID_CERTIFICATES", flag, "accept_invalid_certificates"],

@@ -33,6 +33,8 @@ export interface ResolvedConfig {
   readonly layer: LayerConfig;
   /** Whether the program gets the pod's probes on ports that it takes. */
   readonly probes: boolean;
+  /** From how many pods of a workload incoming traffic comes; Infinity: all. */
+  readonly replicas: number;
   /** Accepted without effect, to be told under --verbose. */
   readonly ignoredKeys: readonly IgnoredKey[];
 }
@@ -89,6 +91,7 @@ export function resolve(
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
     probes: ownIncoming(networkOf(file).incoming).probes ?? false,
+    replicas: replicasOf(networkOf(file).incoming, overrides),
     ignoredKeys: ignoredKeys,
   };
 }
@@ -206,6 +209,13 @@ function incomingOf(
 /** What of it is not the layer's. */
 const ownIncoming = (incoming: Network["incoming"]): { readonly probes?: boolean | undefined } =>
   typeof incoming === "object" ? incoming : {};
+/** More agents than that are rather not started unless somebody says so. */
+const DEFAULT_REPLICAS = 5;
+
+function replicasOf(incoming: Network["incoming"] = true, { replicas }: Overrides): number {
+  const said = replicas ?? (typeof incoming === "object" ? incoming.replicas : undefined);
+  return said === "all" ? Number.POSITIVE_INFINITY : (said ?? DEFAULT_REPLICAS);
+}
 
 /** It has been looked at by the schema. */
 function httpFilterOf(

@@ -72,7 +72,7 @@ function fetch(
   const wish = {
     config,
     target: wantedTarget(config.target, "whose environment is wanted?"),
-    ...{ verbose, hasSaidYes: false, io, steals: false },
+    ...{ verbose, hasSaidYes: false, io, steals: false, replicas: 1 },
     does: "reads the environment of",
   };
   checkEnvironment(config, io);

@@ -22,12 +22,13 @@ const COMES_BACK_MS = 60_000;
 const FINAL =
   /^(POD_NOT|TARGET_(?!NOT_RUNNING|SCALED_TO_ZERO|HAS_NO_PODS)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
 
+type Place = Pick<Target, "place">;
 type Fixed = Omit<AgentOptions, "signal" | "onProgress">;
 
 export class Agents {
-  readonly #target: Target;
+  readonly #target: Place;
   readonly #options: Fixed;
-  readonly #progress: Progress;
+  readonly #progress: Pick<Progress, "say" | "detail">;
   readonly #placed: PlacedAgent[] = [];
   #placing: Promise<unknown> = Promise.resolve();
   #since = 0;
@@ -38,10 +39,15 @@ export class Agents {
   #tunnel: { readonly lostAtMs: number | undefined } | undefined;
   #onJoiner: ((joiner: Joiner) => void) | undefined;
 
-  constructor(target: Target, options: Fixed, progress: Progress) {
+  constructor(target: Place, options: Fixed, progress: Pick<Progress, "say" | "detail">) {
     this.#target = target;
     this.#options = options;
     this.#progress = progress;
+  }
+
+  /** Of now. */
+  get last(): PlacedAgent | undefined {
+    return this.#placed.at(-1);
   }
 
   /** @throws UserError, the signal's reason */

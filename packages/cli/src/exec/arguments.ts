@@ -54,6 +54,11 @@ export const withSessionFlags = (command: Command): Command =>
       "--steal",
       "the command answers the pod's clients (else it gets copies of what they send)",
     )
+    .option(
+      "--replicas <number>",
+      'from how many ready pods of a workload the traffic comes, or "all" (default: 5)',
+      as("replicas"),
+    )
     .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
     .option(
       "--agent-startup-timeout <seconds>",
@@ -133,6 +138,7 @@ export function readSessionFlags(options: Record<string, unknown>): SessionArgum
       skipProcesses: said.skipProcesses,
       dns: unlessFalse(options.remoteDns),
       steal: said.steal,
+      replicas: said.replicas,
       tcpOutgoing: unlessFalse(options.outgoing, options.tcpOutgoing),
       udpOutgoing: unlessFalse(options.outgoing, options.udpOutgoing),
     },

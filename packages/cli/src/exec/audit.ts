@@ -16,7 +16,7 @@ export class SessionAudit {
   #last: Promise<void> | undefined;
 
   /** @param say one line, at most once: nobody will see it */
-  constructor(target: Target, sessionId: string, say: (line: string) => void) {
+  constructor(target: Pick<Target, "audit">, sessionId: string, say: (line: string) => void) {
     this.#tell = target.audit?.(sessionId, (why) =>
       say(`inpod: the target's events do not tell of this session: ${why}`),
     );

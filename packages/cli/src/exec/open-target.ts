@@ -22,6 +22,7 @@ export async function openTarget(
   path: TargetPath,
   config: ResolvedConfig,
   signal: AbortSignal,
+  wantsReplicas = false,
 ): Promise<OpenedTarget> {
   const agent = placementOf(config.agent);
   if (path.kind === "process")
@@ -36,7 +37,7 @@ export async function openTarget(
   const target =
     path.kind === "targetless"
       ? await openTargetless(options)
-      : await openKubernetes({ ...options, target: path });
+      : await openKubernetes({ ...options, target: path, wantsReplicas });
   return { target, contextName: target.contextName, close: () => target.close() };
 }
 

@@ -22,8 +22,24 @@ export interface Wish {
 /** Undefined: copies of what the target's clients send may be had. Else why not, for one line. */
 export const whyNoMirror = (policy: TargetPolicy | undefined): string | undefined =>
   policy?.mirror === "forbidden"
-    ? `nothing comes in from the pod: inpod.dev/policy of ${policy.from.join(" and ")} says no-mirror`
+    ? `nothing comes in from the pod: ${said(policy, "no-mirror")}`
     : undefined;
+
+/** Undefined: what is wanted of one of a workload's other pods may be had. Else who says no to it. */
+export function whyNotAllowed(
+  { mode, hasFilter }: { readonly mode: "steal" | "mirror"; readonly hasFilter: boolean },
+  policy: TargetPolicy,
+): string | undefined {
+  if (mode === "mirror")
+    return policy.mirror === "forbidden" ? said(policy, "no-mirror") : undefined;
+  const isFree = policy.steal === "allowed" || (hasFilter && policy.steal === "filtered");
+  return isFree ? undefined : said(policy, stealWord(policy));
+}
+
+const said = ({ from }: TargetPolicy, word: string): string =>
+  `inpod.dev/policy of ${from.join(" and ")} says ${word}`;
+const stealWord = ({ steal }: TargetPolicy): string =>
+  steal === "forbidden" ? "no-steal" : "steal-with-filter-only";
 
 /** Before anything is made. @throws UserError POLICY_NO_STEAL, CONTEXT_PROTECTED */
 export async function checkPermission(wish: Wish): Promise<void> {
@@ -38,15 +54,11 @@ export async function checkPermission(wish: Wish): Promise<void> {
     throw contextProtected(contextName, wish.confirm !== undefined);
 }
 
-const noSteal = (target: string, { steal, from }: TargetPolicy): UserError =>
+const noSteal = (target: string, policy: TargetPolicy): UserError =>
   new UserError("POLICY_NO_STEAL", `the traffic of ${target} may not be stolen`, {
-    cause: new Error(
-      `inpod.dev/policy of ${from.join(" and ")} says ${
-        steal === "forbidden" ? "no-steal" : "steal-with-filter-only"
-      }`,
-    ),
+    cause: new Error(said(policy, stealWord(policy))),
     hints: [
-      ...(steal === "filtered"
+      ...(policy.steal === "filtered"
         ? ["say which requests: feature.network.incoming.http_filter (docs/http-filters.md)"]
         : []),
       "run it without --steal: the target answers, and your program gets copies of the requests",

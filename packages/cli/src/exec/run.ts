@@ -64,13 +64,15 @@ async function placeAndRun(
   const say = (text: string): void => progress.say(`inpod: ${text}`);
   const log = options.verbose ? say : () => {};
   // Beside the agent's start, which takes longer. In mode "local" hardly any file is the pod's.
-  const { mode } = options.config.layer.files;
+  const { incoming, files: wanted } = options.config.layer;
+  const { mode } = wanted;
   const files = mode === "local" ? undefined : new FileServers(tap.tap, mode !== "write", log, say);
   try {
     return await withSession(
       {
         ...options,
-        steals: options.config.layer.incoming.mode === "steal",
+        steals: incoming.mode === "steal",
+        replicas: incoming.mode === "off" ? 1 : options.config.replicas,
         does: "runs a process on another machine in the place of",
       },
       progress,
@@ -100,7 +102,7 @@ interface Running extends PlacedSession {
 
 async function runInSession(
   { config, command, executable, verbose, io }: ExecOptions,
-  { progress, signals, tap, files, session, sessionId, target, rung }: Running,
+  { progress, signals, tap, files, session, incoming, sessionId, target, rung }: Running,
 ): Promise<CommandResult> {
   const reporter = createReporter(io, verbose, (line) => progress.say(line));
   const { described } = await withSpecEnvironment(session.target, target, reporter, signals.signal);
@@ -125,6 +127,7 @@ async function runInSession(
   const end = new TreeEnd(sessionId);
   const tree = await tap.start({
     session,
+    incoming,
     podRoot: noMount === undefined ? files : undefined,
     config: layerConfig(withCredentialFiles(layer, config.localCredentials, home), rung),
     command,
@@ -136,7 +139,7 @@ async function runInSession(
     onDeath: config.onDisconnect,
   });
   endWithSession(session, end, config.onDisconnect, progress);
-  const result = await signals.follow(tree.child, session);
+  const result = await signals.follow(tree.child, incoming);
   await untilTreeEnds(tree, sessionId, progress);
   await tree.close();
   end.throwIfStopped();

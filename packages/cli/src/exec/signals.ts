@@ -13,6 +13,8 @@ const PASSED_ON: readonly NodeJS.Signals[] = ["SIGTERM", "SIGHUP"];
 /** How long Ctrl-Z waits for the target to get its traffic back. */
 const PAUSE_MS = 2000;
 
+type Pausing = Pick<Session, "pause" | "resume">;
+
 export class Signals {
   readonly #abort = new AbortController();
   #child: ChildProcess | undefined;
@@ -38,7 +40,7 @@ export class Signals {
   }
 
   /** From now on signals are the command's. Resolves with its end. */
-  async follow(child: ChildProcess, session: Session): Promise<CommandResult> {
+  async follow(child: ChildProcess, session: Pausing): Promise<CommandResult> {
     this.#child = child;
     this.#on("SIGTSTP", () => void this.#stopSelf(session));
     const [code, signal] =
@@ -71,7 +73,7 @@ export class Signals {
    * Ctrl-Z: the command has stopped; before we do, the target gets its traffic. A SIGCONT meanwhile is for us
    * too: who stopped after it would not be woken again.
    */
-  async #stopSelf(session: Session): Promise<void> {
+  async #stopSelf(session: Pausing): Promise<void> {
     let isContinued = false;
     const onContinue = (): void => {
       isContinued = true;

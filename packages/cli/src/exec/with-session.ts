@@ -1,13 +1,6 @@
 /** An agent beside the target, a session with it, and both undone when what was to be done has been done. */
-import { UserError } from "@inpod/protocol";
-import {
-  newSessionKey,
-  type Session,
-  type SessionOptions,
-  startSession,
-  TunnelFailure,
-} from "@inpod/session";
-import type { AgentRung, PlacedAgent, Target, TargetPath } from "@inpod/targets";
+import { type IncomingSource, newSessionKey, type Session } from "@inpod/session";
+import type { AgentRung, Target, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import { createAsk } from "../text/ask.ts";
@@ -15,9 +8,11 @@ import type { Progress } from "../text/progress.ts";
 import { VERSION } from "../version.ts";
 import { Agents } from "./agents.ts";
 import { SessionAudit } from "./audit.ts";
+import { beginSession } from "./begin-session.ts";
+import { Fleet, type FleetParts } from "./fleet/fleet.ts";
 import { tellEvent } from "./follow.ts";
 import { openTarget } from "./open-target.ts";
-import { checkPermission } from "./permission.ts";
+import { checkPermission, whyNoMirror } from "./permission.ts";
 
 export interface SessionWish {
   readonly config: ResolvedConfig;
@@ -28,12 +23,16 @@ export interface SessionWish {
   readonly io: Io;
   /** Whether the target's traffic is to be taken. */
   readonly steals: boolean;
+  /** From how many pods of a workload incoming traffic is wanted. */
+  readonly replicas: number;
   /** For the target's events, between the user's name and the target's. */
   readonly does: string;
 }
 
 export interface PlacedSession {
   readonly session: Session;
+  /** The session's, or where the target has several pods, that of all. */
+  readonly incoming: IncomingSource & Pick<Session, "pause" | "resume">;
   readonly sessionId: string;
   readonly target: Target;
   readonly rung: AgentRung | undefined;
@@ -44,23 +43,24 @@ export interface PlacedSession {
  * @throws UserError, the signal's reason, what `use` throws; all is undone then too
  */
 export async function withSession<Result>(
-  { config, target: path, verbose, hasSaidYes, io, steals, does }: SessionWish,
+  { config, target: path, verbose, hasSaidYes, io, steals, replicas, does }: SessionWish,
   progress: Progress,
   signal: AbortSignal,
   use: (placed: PlacedSession) => Promise<Result>,
 ): Promise<Result> {
   const key = newSessionKey();
   progress.begin(`finding ${config.target}`);
-  const { target, contextName, close } = await openTarget(path, config, signal);
+  const { target, contextName, close } = await openTarget(path, config, signal, replicas > 1);
   try {
     if (target.why !== undefined) {
       if (verbose) progress.say(`inpod: target ${target.why}`);
       else progress.detail(target.why);
     }
     const confirm = createAsk(io, signal);
+    const hasFilter = config.layer.incoming.httpFilter !== undefined;
     await checkPermission({
       steals,
-      hasFilter: config.layer.incoming.httpFilter !== undefined,
+      hasFilter,
       target: target.name,
       policy: target.policy,
       contextName,
@@ -70,98 +70,79 @@ export async function withSession<Result>(
     });
     const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
     progress.begin(`starting an agent beside ${target.name}`);
+    const { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs } = config.agent;
+    const agent = { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs };
+    const fleet = fleetOf(target, replicas, {
+      key,
+      agent,
+      flushConnections: config.agent.flushConnections,
+      probes: config.probes,
+      mode: steals ? "steal" : "mirror",
+      hasFilter,
+      say: (line) => progress.say(line),
+    });
     const agents = new Agents(
       target,
       {
+        ...agent,
         publicKey: key.publicKey,
         sessionId: key.sessionId,
-        startupTimeoutMs: config.agent.startupTimeoutMs,
-        communicationTimeoutMs: config.agent.communicationTimeoutMs,
-        idleTimeoutMs: config.agent.idleTimeoutMs,
+        heldBeside: (id) => fleet?.heldBeside(id),
         confirm,
       },
       progress,
     );
     let others: number | undefined;
+    let over: () => void = () => {};
+    const own = new Promise<void>((resolve) => {
+      over = resolve;
+    });
     try {
-      const { agent, session } = await beginSession(agents, progress, {
+      const beginning = beginSession(agents, progress, {
         key,
         replace: (why, stop) => agents.replace(why, stop),
         flushConnections: config.agent.flushConnections,
         build: VERSION,
         signal,
         probes: config.probes ? undefined : () => target.probes?.(),
+        takesPorts: () => fleet?.ownTakesPorts() ?? true,
         onEvent: (event) => {
           if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
           if (event.kind === "tunnel-lost") agents.hasTunnel(false);
+          if (event.kind === "steal-lost" || event.kind === "mirror-lost") fleet?.ownLost(event);
           if (event.kind === "stolen") audit.took(event);
           else if (event.kind === "mirrored") audit.copies(event);
           else tellEvent(event, progress);
+          if (event.kind === "resumed") fleet?.reconcile();
         },
       });
+      fleet?.begin(beginning.then(({ session }) => session));
+      const { agent: placed, session } = await beginning;
       audit.started(`${does} ${target.name}`);
+      const incoming = fleet ?? session;
       try {
-        return await use({ session, sessionId: key.sessionId, target, rung: agent.rung });
+        return await use({
+          ...{ session, incoming, sessionId: key.sessionId, target },
+          rung: placed.rung,
+        });
       } finally {
         [others] = await Promise.all([session.end(), audit.ended()]);
       }
     } finally {
-      await agents.remove(others);
+      over();
+      await Promise.all([fleet?.end(own), agents.remove(others)]);
     }
   } finally {
     close();
   }
 }
 
-/** A session with the first agent that takes it. */
-async function beginSession(
-  agents: Agents,
-  progress: Progress,
-  options: Omit<SessionOptions, "dial" | "gone">,
-): Promise<{ readonly agent: PlacedAgent; readonly session: Session }> {
-  let agent = await agents.first(options.signal);
-  const start = (): Promise<Session> => {
-    progress.begin("connecting");
-    const { dial, gone } = agent;
-    return startSession({ ...options, dial: dial.bind(agent), gone });
-  };
-  try {
-    const session = await start().catch(async (error: unknown) => {
-      if (!agent.isJoined || !isNotAdmitted(error)) throw error;
-      progress.begin("starting an agent of its own");
-      agent = await agents.own(options.signal);
-      return start();
-    });
-    agents.followJoiners(({ sessionId, publicKey, owner }) => {
-      // Refused or too late: the other gets an agent of its own.
-      session.admit(sessionId, publicKey, owner).catch(() => {});
-    });
-    return { agent, session };
-  } catch (error) {
-    throw sessionFailed(agent, error);
-  }
-}
-
-const isNotAdmitted = (error: unknown): boolean =>
-  error instanceof TunnelFailure && /^(EACCES|EAGAIN|ECONNRESET|ETIMEDOUT)$/.test(error.errno);
-
-function sessionFailed(agent: PlacedAgent, error: unknown): unknown {
-  if (!(error instanceof TunnelFailure)) return error;
-  if (error.errno === "EPROTONOSUPPORT") {
-    return new UserError(
-      "PROTOCOL_MISMATCH",
-      `${agent.name} speaks another version of inpod's protocol`,
-      {
-        cause: error,
-        hints: [
-          "use the agent image that belongs to this inpod: leave out --agent-image and agent.image",
-          "or build it: npm run agent-image -- --out agent.tar",
-        ],
-      },
-    );
-  }
-  return new UserError("SESSION_FAILED", `no session with ${agent.name}`, {
-    cause: error,
-    hints: ["try again; if it stays, look at the agent's log: kubectl logs job/…"],
-  });
-}
+/** Undefined: there is one pod, and nobody to begin with others. */
+const fleetOf = (
+  { replicas, policy }: Target,
+  limit: number,
+  parts: Omit<FleetParts, "replicas" | "limit">,
+): Fleet | undefined =>
+  replicas && (parts.mode === "steal" || whyNoMirror(policy) === undefined)
+    ? new Fleet({ ...parts, replicas, limit })
+    : undefined;

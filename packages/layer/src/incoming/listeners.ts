@@ -2,7 +2,7 @@
 import { Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
-import type { Channel, FilterSpec, OnConnection, Session, Stolen } from "@inpod/session";
+import type { Channel, FilterSpec, IncomingSource, OnConnection, Stolen } from "@inpod/session";
 import { describeFilter, splice, TunnelFailure } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
@@ -29,7 +29,7 @@ interface Listener {
 
 export class Listeners {
   readonly #tap: Tap;
-  readonly #session: Session;
+  readonly #source: IncomingSource;
   readonly #config: LayerConfig["incoming"];
   readonly #reporter: Reporter;
   /** Sockets that were bound, by cookie. */
@@ -40,9 +40,14 @@ export class Listeners {
   readonly #listening = new Map<number, Listener[]>();
   readonly #taken = new Map<number, Promise<Stolen>>();
 
-  constructor(tap: Tap, session: Session, config: LayerConfig["incoming"], reporter: Reporter) {
+  constructor(
+    tap: Tap,
+    source: IncomingSource,
+    config: LayerConfig["incoming"],
+    reporter: Reporter,
+  ) {
     this.#tap = tap;
-    this.#session = session;
+    this.#source = source;
     this.#config = config;
     this.#reporter = reporter;
   }
@@ -112,8 +117,8 @@ export class Listeners {
     const onConnection: OnConnection = (channel, header) => this.#connection(channel, header, port);
     const filter = isMirror ? undefined : this.#filterOf(port);
     const taken = isMirror
-      ? this.#session.mirror(port, onConnection)
-      : this.#session.steal(port, onConnection, {
+      ? this.#source.mirror(port, onConnection)
+      : this.#source.steal(port, onConnection, {
           filter,
           takesOver: this.#config.onConcurrentSteal === "override",
         });

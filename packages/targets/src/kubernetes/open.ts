@@ -1,14 +1,17 @@
+import { isDeepStrictEqual } from "node:util";
 import { hides } from "@inpod/protocol";
-import type { AgentOptions, PlacedAgent, Target } from "../api.ts";
+import type { AgentOptions, PlacedAgent, Replicas, Target, TargetPolicy } from "../api.ts";
 import type { ClusterPath, PodPath } from "../target-path.ts";
 import { Audit } from "./audit.ts";
 import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
-import { findTarget } from "./find/find-target.ts";
-import { MovingTarget } from "./find/moving-target.ts";
+import { type FoundTarget, findTarget } from "./find/find-target.ts";
+import { GOES_ON, MovingTarget, wordsOf } from "./find/moving-target.ts";
 import { targetPolicy } from "./find/policy.ts";
 import { podProbes } from "./find/probes.ts";
+import { workloadReplicas } from "./find/replicas.ts";
 import { specEnvironment } from "./find/spec-environment.ts";
 import type { TargetPod } from "./find/target-pod.ts";
+import { WorkloadWatch } from "./find/workload-watch.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
 import { jobWithoutTarget } from "./place/job-body.ts";
 import { placeOnLadder } from "./place/ladder.ts";
@@ -27,6 +30,8 @@ export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
 
 export interface KubernetesOptions extends ClusterTargetOptions {
   readonly target: PodPath;
+  /** Whether the workload's other pods are wanted too, as `replicas`. */
+  readonly wantsReplicas?: boolean;
 }
 
 export interface ClusterTarget extends Target {
@@ -51,7 +56,8 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
   const session = await openFor(options, options.target.kind);
   const { cluster } = session;
   try {
-    const { pod, pods, why, workload } = await findTarget(cluster, options.target, options.signal);
+    const found = await findTarget(cluster, options.target, options.signal);
+    const { pod, pods, why, workload } = found;
     const { api } = cluster;
     const policy = await targetPolicy(
       cluster,
@@ -60,9 +66,39 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       options.signal,
       workload,
     );
-    const moving = new MovingTarget(cluster, options.target, pod);
+    const watch = options.wantsReplicas ? watchOf(cluster, options.target, found) : undefined;
+    const moving = new MovingTarget(cluster, options.target, pod, watch);
+    /** Of another pod it may be another one. */
+    const policyOf = (now: TargetPod, signal: AbortSignal): Promise<TargetPolicy> | TargetPolicy =>
+      now.uid === pod.uid || isDeepStrictEqual(now.policyPlaces, pod.policyPlaces)
+        ? policy
+        : targetPolicy(cluster, now.namespace, now.policyPlaces, signal);
+    const auditOf =
+      (audited: TargetPod): NonNullable<Target["audit"]> =>
+      (sessionId, onRefused) => {
+        const events = new Audit(api, audited, sessionId, onRefused);
+        return async (reason, note) =>
+          events.tell(reason, `${(await session.owner) ?? "somebody"} ${note}`);
+      };
+    const replicas: Replicas | undefined =
+      watch &&
+      workloadReplicas({
+        api,
+        watch,
+        of: wordsOf(options.target),
+        container: options.target.container,
+        own: () => moving.pod.uid,
+        policyOf: async (now, signal) => policyOf(now, signal),
+        place: async (target, policyNow, agentOptions) => {
+          const facts = { ...agentOptions, owner: await session.owner, policy: policyNow };
+          const parts = { api, target, placement: options.agent, facts };
+          return placeOnLadder(parts, agentOptions);
+        },
+        audit: auditOf,
+      });
     let hasPlaced = false;
     return {
+      ...(replicas && { replicas }),
       get name() {
         return moving.pod.path;
       },
@@ -76,19 +112,17 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       place: (agentOptions) =>
         session.place(agentOptions, async (facts) => {
           // A later one goes beside the container of then, and another pod may have another policy.
-          const { signal } = agentOptions;
-          const now = hasPlaced ? await moving.now(signal) : pod;
-          const policyNow =
-            now.uid === pod.uid
-              ? policy
-              : await targetPolicy(cluster, now.namespace, now.policyPlaces, signal);
+          const { signal, heldBeside = () => undefined } = agentOptions;
+          const isHeld = (uid: string): boolean => heldBeside(uid) !== undefined;
+          const now = hasPlaced ? await moving.now(signal, isHeld) : pod;
+          const held = hasPlaced ? heldBeside(now.uid) : undefined;
           const parts = {
             api,
             target: now,
             placement: options.agent,
-            facts: { ...facts, policy: policyNow },
+            facts: { ...facts, policy: await policyOf(now, signal) },
           };
-          const agent = await placeOnLadder(parts, agentOptions);
+          const agent = held ?? (await placeOnLadder(parts, agentOptions));
           hasPlaced = true;
           moving.settle(now);
           return agent;
@@ -102,11 +136,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
         return { variables: shown, missing: [...missing, ...hidden] };
       },
       follow: (observer, signal) => moving.follow(observer, signal),
-      audit: (sessionId, onRefused) => {
-        const events = new Audit(api, pod, sessionId, onRefused);
-        return async (reason, note) =>
-          events.tell(reason, `${(await session.owner) ?? "somebody"} ${note}`);
-      },
+      audit: auditOf(pod),
       close: () => cluster.close(),
     };
   } catch (error) {
@@ -114,6 +144,21 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
     throw error;
   }
 }
+
+/** Of workloads whose pods all do the same work. */
+const watchOf = (
+  cluster: Cluster,
+  { kind }: PodPath,
+  { pod, pods, kin }: FoundTarget,
+): WorkloadWatch | undefined =>
+  kin && GOES_ON.has(kind)
+    ? new WorkloadWatch(
+        cluster.api,
+        pod.namespace,
+        kin,
+        [pod, ...pods.filter(({ uid }) => uid !== pod.uid)].map((each) => each.pod),
+      )
+    : undefined;
 
 /** A session without a target: in a pod of the agent's namespace. Nothing is asked of the cluster before place(). */
 export async function openTargetless(options: ClusterTargetOptions): Promise<ClusterTarget> {

@@ -10,7 +10,7 @@ import { lastWarning } from "./last-warning.ts";
 import { isNamespace, notFound, unknownNamespace } from "./names.ts";
 import type { KnownWorkload } from "./policy.ts";
 import { containerNotFound, podNotRunning, type TargetPod } from "./target-pod.ts";
-import { type WorkloadPath, workloadPods } from "./workload-pods.ts";
+import { type PodKin, type WorkloadPath, workloadPods } from "./workload-pods.ts";
 
 export interface FoundTarget {
   /** The pod for environment and files. */
@@ -21,6 +21,8 @@ export interface FoundTarget {
   readonly why: string;
   /** What was read to find it. */
   readonly workload?: KnownWorkload | undefined;
+  /** Undefined: it is a pod by name. */
+  readonly kin?: PodKin;
 }
 
 /** Names of the pods that a session on this target could be beside; of a pod by name its own, whether it is there or not. @throws as findTarget */
@@ -84,7 +86,11 @@ async function findWorkload(
   signal: AbortSignal | undefined,
 ): Promise<FoundTarget> {
   const { api, namespace } = cluster;
-  const { what, pods, order, none, hints, workload } = await workloadPods(cluster, path, signal);
+  const { what, pods, kin, order, none, hints, workload } = await workloadPods(
+    cluster,
+    path,
+    signal,
+  );
   const choice = choosePod(pods, path.container, order, what);
   switch (choice.kind) {
     case "chosen":
@@ -93,6 +99,7 @@ async function findWorkload(
         pods: choice.ready,
         why: told(choice.target, choice.why),
         workload,
+        kin,
       };
     case "no-container":
       throw containerNotFound(what, path.container ?? "", choice.known);

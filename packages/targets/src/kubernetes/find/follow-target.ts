@@ -1,23 +1,25 @@
 /** What becomes of a target pod after it was found: its container's next lives, and its end. */
 import type { V1Pod } from "@kubernetes/client-node";
 import type { TargetObserver } from "../../api.ts";
-import type { ApiClient } from "../reach/api-client.ts";
-import { followPod } from "../reach/follow-pod.ts";
+import type { PodObserver } from "../reach/follow-pod.ts";
 import { containerStatus } from "./pod-containers.ts";
 import type { TargetPod } from "./target-pod.ts";
 
+/** What becomes of one pod, until it is deleted or the signal is aborted. */
+export type PodSource = (observer: PodObserver, signal: AbortSignal) => Promise<void>;
+
 /**
- * A watch of this one pod, until it is gone or `signal` is aborted.
+ * Until the pod is gone or `signal` is aborted.
  *
- * @throws UserError when the watch is refused
+ * @param source of this one pod @throws UserError when the watch is refused
  */
 export async function followTarget(
-  api: ApiClient,
+  source: PodSource,
   target: TargetPod,
   observer: TargetObserver,
   signal: AbortSignal,
 ): Promise<void> {
-  const { namespace, name } = target;
+  const { name } = target;
   const stop = new AbortController();
   const watching = AbortSignal.any([signal, stop.signal]);
   const gone = (why: string): void => {
@@ -25,7 +27,7 @@ export async function followTarget(
     stop.abort();
   };
   let known: PodNews = { kind: "runs", containerId: target.containerId };
-  await followPod(api, namespace, { fieldSelector: `metadata.name=${name}` }, watching, {
+  const podObserver: PodObserver = {
     onPod: (pod) => {
       const news = podNews(pod, target);
       if (watching.aborted || isSame(news, known)) return;
@@ -47,7 +49,8 @@ export async function followTarget(
       }
     },
     onDeleted: () => gone(`pod/${name} was deleted`),
-  });
+  };
+  await source(podObserver, watching);
 }
 
 export type PodNews =

@@ -10,6 +10,8 @@ const HASHES = ["pod-template-hash", "rollouts-pod-template-hash"];
 
 interface Owned {
   readonly pods: readonly V1Pod[];
+  /** Of later ones as well, whose ReplicaSet may be a new one. */
+  readonly has: (pod: V1Pod) => boolean;
   readonly strangers: number;
   /** Undefined where ReplicaSets may not be listed. */
   readonly revision: PodOrder["revision"];
@@ -27,16 +29,16 @@ export async function ownedThroughReplicaSets(
       throw explain(error);
     }),
   ]);
-  if (sets === undefined) {
-    // Both controllers name a ReplicaSet so.
-    const pods = all.filter(({ metadata: { labels = {}, ownerReferences = [] } = {} }) =>
-      HASHES.some((key) =>
-        ownerReferences.some(
-          (each) => each.controller && each.name === `${metadata.name}-${labels[key]}`,
-        ),
+  // Both controllers name a ReplicaSet so.
+  const isNamedSo = ({ metadata: { labels = {}, ownerReferences = [] } = {} }: V1Pod): boolean =>
+    HASHES.some((key) =>
+      ownerReferences.some(
+        (each) => each.controller && each.name === `${metadata.name}-${labels[key]}`,
       ),
     );
-    return { pods, strangers: all.length - pods.length, revision: undefined };
+  if (sets === undefined) {
+    const pods = all.filter(isNamedSo);
+    return { pods, has: isNamedSo, strangers: all.length - pods.length, revision: undefined };
   }
   const uids = sets
     .filter((set) =>
@@ -48,7 +50,8 @@ export async function ownedThroughReplicaSets(
   const place = (pod: V1Pod): number =>
     uids.indexOf(pod.metadata?.ownerReferences?.find((each) => each.controller)?.uid ?? "");
   const pods = all.filter((pod) => place(pod) >= 0);
-  return { pods, strangers: all.length - pods.length, revision: place };
+  const has = (pod: V1Pod): boolean => place(pod) >= 0 || isNamedSo(pod);
+  return { pods, has, strangers: all.length - pods.length, revision: place };
 }
 
 const revisionOf = ({ metadata: { annotations = {} } }: Metadata): number =>

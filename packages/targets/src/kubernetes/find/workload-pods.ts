@@ -33,10 +33,20 @@ import { selectorText } from "./selector.ts";
 
 export type WorkloadPath = Exclude<ClusterPath, { kind: "pod" | "targetless" }>;
 
+/** What a workload's pods have in common. */
+export interface PodKin {
+  /** As the API server reads it; undefined: every pod of the namespace. */
+  readonly selector: string | undefined;
+  /** Whether one that the selector matches is the workload's own. */
+  has(pod: V1Pod): boolean;
+}
+
 export interface WorkloadPods {
   /** "deployment/orders" */
   readonly what: string;
   readonly pods: readonly V1Pod[];
+  /** How later ones are found. */
+  readonly kin: PodKin;
   readonly order: PodOrder;
   /** Why there is none. */
   readonly none: () => UserError;
@@ -57,7 +67,7 @@ export async function workloadPods(
   return { hints: [], order: {}, workload: reader.first, ...found };
 }
 
-type Found = Pick<WorkloadPods, "what" | "pods" | "none"> & Partial<WorkloadPods>;
+type Found = Pick<WorkloadPods, "what" | "pods" | "kin" | "none"> & Partial<WorkloadPods>;
 
 function read(reader: Reader, path: WorkloadPath): Promise<Found> {
   switch (path.kind) {
@@ -90,10 +100,12 @@ const controlledBy =
 async function own(
   reader: Reader,
   workload: { metadata?: { uid?: string }; spec?: { selector?: V1LabelSelector } },
-): Promise<{ pods: V1Pod[]; strangers: number }> {
-  const all = await reader.pods(selectorText(workload.spec?.selector ?? {}));
-  const pods = all.filter(controlledBy(workload.metadata?.uid));
-  return { pods, strangers: all.length - pods.length };
+): Promise<{ pods: V1Pod[]; kin: PodKin; strangers: number }> {
+  const selector = selectorText(workload.spec?.selector ?? {});
+  const has = controlledBy(workload.metadata?.uid);
+  const all = await reader.pods(selector);
+  const pods = all.filter(has);
+  return { pods, kin: { selector, has }, strangers: all.length - pods.length };
 }
 
 async function byReplicaSets(
@@ -105,11 +117,12 @@ async function byReplicaSets(
   const selector =
     kind === "rollout" ? await rolloutSelector(reader, workload) : workload.spec?.selector;
   const text = selectorText(selector ?? {});
-  const { pods, strangers, revision } = await ownedThroughReplicaSets(reader, workload, text);
+  const { pods, has, strangers, revision } = await ownedThroughReplicaSets(reader, workload, text);
   const what = `${kind}/${name}`;
   return {
     what,
     pods,
+    kin: { selector: text, has },
     order: { revision, revisionWord: "newest ReplicaSet" },
     none: () => noPods(what, reader.namespace, workload, strangers),
   };
@@ -117,11 +130,12 @@ async function byReplicaSets(
 
 async function statefulSet(reader: Reader, name: string): Promise<Found> {
   const workload = await reader.get<V1StatefulSet>("statefulset", name);
-  const { pods, strangers } = await own(reader, workload);
+  const { pods, kin, strangers } = await own(reader, workload);
   const wanted = workload.status?.updateRevision;
   return {
     what: `statefulset/${name}`,
     pods,
+    kin,
     order: {
       isOrdinal: true,
       revisionWord: "newest revision",
@@ -134,26 +148,32 @@ async function statefulSet(reader: Reader, name: string): Promise<Found> {
 
 async function daemonSet(reader: Reader, name: string): Promise<Found> {
   const workload = await reader.get<V1DaemonSet>("daemonset", name);
-  const { pods, strangers } = await own(reader, workload);
+  const { pods, kin, strangers } = await own(reader, workload);
   const what = `daemonset/${name}`;
-  return { what, pods, none: () => noDaemonPods(what, reader.namespace, workload, strangers) };
+  return { what, pods, kin, none: () => noDaemonPods(what, reader.namespace, workload, strangers) };
 }
 
 async function replicaSet(reader: Reader, name: string): Promise<Found> {
   const workload = await reader.get<V1ReplicaSet>("replicaset", name);
-  const { pods, strangers } = await own(reader, workload);
+  const { pods, kin, strangers } = await own(reader, workload);
   const what = `replicaset/${name}`;
-  return { what, pods, none: () => noPods(what, reader.namespace, workload as Scaled, strangers) };
+  return {
+    what,
+    pods,
+    kin,
+    none: () => noPods(what, reader.namespace, workload as Scaled, strangers),
+  };
 }
 
 async function job(reader: Reader, name: string): Promise<Found> {
   const workload = await reader.get<V1Job>("job", name);
-  const { pods } = await own(reader, workload);
+  const { pods, kin } = await own(reader, workload);
   const what = `job/${name}`;
   const cronjob = workload.metadata?.ownerReferences?.find((each) => each.kind === "CronJob");
   return {
     what,
     pods,
+    kin,
     none: () => noJobPods(what, reader.namespace, workload),
     hints: cronjob === undefined ? [] : [runNow(cronjob.name, reader.namespace)],
   };
@@ -172,13 +192,15 @@ async function cronJob(reader: Reader, name: string): Promise<Found> {
     return {
       what: `cronjob/${name}`,
       pods: [],
+      kin: { selector: undefined, has: () => false },
       none: () => noJobs(name, reader.namespace, workload),
     };
-  const { pods } = await own(reader, newest);
+  const { pods, kin } = await own(reader, newest);
   const what = `cronjob/${name} (job/${newest.metadata?.name})`;
   return {
     what,
     pods,
+    kin,
     none: () => noJobPods(what, reader.namespace, newest),
     hints: [runNow(name, reader.namespace)],
     workload: {
@@ -196,12 +218,14 @@ async function service(reader: Reader, name: string): Promise<Found> {
   if (refusal !== undefined) throw refusal;
   const selector = selectorText({ matchLabels: workload.spec?.selector ?? {} }) ?? "";
   const pods = await reader.pods(selector);
-  return { what, pods, none: () => noPodsWithLabels(what, reader.namespace, selector) };
+  const kin = { selector, has: () => true };
+  return { what, pods, kin, none: () => noPodsWithLabels(what, reader.namespace, selector) };
 }
 
 async function byLabels(reader: Reader, labels: Readonly<Record<string, string>>): Promise<Found> {
   const selector = selectorText({ matchLabels: labels }) ?? "";
   const pods = await reader.pods(selector);
   const what = `label/${selector}`;
-  return { what, pods, none: () => noPodsWithLabels(what, reader.namespace, selector) };
+  const kin = { selector, has: () => true };
+  return { what, pods, kin, none: () => noPodsWithLabels(what, reader.namespace, selector) };
 }

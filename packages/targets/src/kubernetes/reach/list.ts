@@ -46,7 +46,7 @@ export interface ListOptions {
 interface Page<T> {
   /** null: Go's empty list. */
   readonly items: readonly T[] | null;
-  readonly metadata?: { readonly continue?: string };
+  readonly metadata?: { readonly continue?: string; readonly resourceVersion?: string };
 }
 
 /** Everything, as the server's selector has it. @throws as ApiClient.request() */
@@ -54,24 +54,41 @@ export const listAll = <T>(
   api: ApiClient,
   call: ListCall,
   options: ListOptions = {},
-): Promise<T[]> => pages<T>(api, call, options, PAGE);
+): Promise<T[]> => pages<T>(api, call, options, PAGE).then(({ items }) => items);
+
+export interface Versioned<T> {
+  readonly items: T[];
+  /** A watch from here tells what has changed since. */
+  readonly resourceVersion: string | undefined;
+}
+
+/** The same, for who goes on with a watch. */
+export const listVersioned = <T>(
+  api: ApiClient,
+  call: ListCall,
+  options: ListOptions = {},
+): Promise<Versioned<T>> => pages<T>(api, call, options, PAGE);
 
 /** The same without specs and states: a tenth of the bytes. */
 export const listMetadata = (
   api: ApiClient,
   call: ListCall,
   options: ListOptions = {},
-): Promise<Metadata[]> => pages(api, call, { ...options, accept: METADATA_ONLY }, METADATA_PAGE);
+): Promise<Metadata[]> =>
+  pages<Metadata>(api, call, { ...options, accept: METADATA_ONLY }, METADATA_PAGE).then(
+    ({ items }) => items,
+  );
 
 async function pages<T>(
   api: ApiClient,
   { namespace, ...call }: ListCall,
   { labelSelector, fieldSelector, accept, signal }: ListOptions,
   limit: number,
-): Promise<T[]> {
+): Promise<Versioned<T>> {
   for (let attempt = 1; ; attempt++) {
     const items: T[] = [];
     let token: string | undefined;
+    let resourceVersion: string | undefined;
     try {
       do {
         const page: Page<T> = await api.request(
@@ -88,9 +105,10 @@ async function pages<T>(
           },
         );
         items.push(...(page.items ?? []));
+        resourceVersion = page.metadata?.resourceVersion;
         token = page.metadata?.continue || undefined;
       } while (token !== undefined && items.length < MAX_OBJECTS);
-      return items;
+      return { items, resourceVersion };
     } catch (error) {
       const isExpired = error instanceof ApiError && error.status === EXPIRED;
       if (!isExpired || token === undefined || attempt > 1) throw error;

@@ -1,0 +1,170 @@
+/** Ports that are taken from several targets at once, as if from one: a session with each, and they come and go. */
+import type { PodPort } from "@inpod/protocol";
+import type { Session } from "./session.ts";
+import {
+  type OnConnection,
+  podPort,
+  type StealOptions,
+  type Stolen,
+  type TakeOptions,
+} from "./taken.ts";
+
+/** A port is said to be taken then, though a source that still starts has not given it. */
+const PATIENCE_MS = 5000;
+
+export type IncomingSource = Pick<Session, "steal" | "mirror">;
+
+export interface FanObserver<Name> {
+  /** One source did not give the port, and another one did. */
+  onRefused(name: Name, port: PodPort, error: unknown): void;
+  /** From which sources what is taken has changed; `port` is taken for the first time, or undefined. */
+  onTaken(port: PodPort | undefined): void;
+}
+
+/** What was asked for, and of whom it is had. */
+interface Wish<Name> {
+  readonly port: PodPort;
+  readonly ask: (name: Name, source: IncomingSource) => Promise<Stolen>;
+  readonly had: Map<Name, Stolen>;
+  isOver: boolean;
+}
+
+export class Fan<Name> implements IncomingSource {
+  readonly #observer: FanObserver<Name>;
+  /** In the order in which they were added; a source that fails to start removes itself. */
+  readonly #sources = new Map<Name, Promise<IncomingSource>>();
+  readonly #wishes = new Set<Wish<Name>>();
+  readonly #counts = new Map<Name, number>();
+
+  constructor(observer: FanObserver<Name>) {
+    this.#observer = observer;
+  }
+
+  /** What is taken somewhere, in the order in which it was asked for. */
+  get ports(): readonly PodPort[] {
+    return [...this.#wishes].filter(({ had }) => had.size > 0).map(({ port }) => port);
+  }
+
+  /** The sources of which a port is taken, in the order in which they were added. */
+  get taken(): readonly Name[] {
+    return [...this.#sources.keys()].filter((name) =>
+      [...this.#wishes].some((wish) => wish.had.has(name)),
+    );
+  }
+
+  /** Connections so far, of sources that have gone as well. */
+  get counts(): ReadonlyMap<Name, number> {
+    return this.#counts;
+  }
+
+  /**
+   * From now on it is asked for every port that is or will be wanted. Who waits for a port waits for this one too.
+   * @param source rejects when there is none to be had; whoever gave it knows why
+   * @returns resolves when it has answered for all ports that are wanted now
+   */
+  async add(name: Name, source: Promise<IncomingSource>): Promise<void> {
+    this.#sources.set(name, source);
+    source.catch(() => this.#sources.delete(name));
+    const answers = await Promise.all([...this.#wishes].map((wish) => this.#ask(wish, name)));
+    for (const { wish, error } of answers)
+      if (error !== undefined) this.#observer.onRefused(name, wish.port, error.cause);
+    if (answers.some(({ isNews }) => isNews)) this.#observer.onTaken(undefined);
+  }
+
+  /** It is not asked any more; what it has given it may keep. */
+  remove(name: Name): void {
+    const wasTaken = this.taken.includes(name);
+    this.#sources.delete(name);
+    for (const { had } of this.#wishes) had.delete(name);
+    if (wasTaken) this.#observer.onTaken(undefined);
+  }
+
+  /** It has lost the port, and will not have it again by itself. */
+  lost(name: Name, { port, protocol }: PodPort): void {
+    for (const { port: wanted, had } of this.#wishes)
+      if (wanted.port === port && wanted.protocol === protocol) had.delete(name);
+  }
+
+  /** As a session's, of all sources: it has failed when all have, with what the first one said. */
+  steal(port: number, onConnection: OnConnection, options: StealOptions = {}): Promise<Stolen> {
+    return this.#take(podPort({ ...options, port }), (name, source) =>
+      source.steal(port, this.#counted(name, onConnection), options),
+    );
+  }
+
+  mirror(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
+    return this.#take(podPort({ ...options, port }), (name, source) =>
+      source.mirror(port, this.#counted(name, onConnection), options),
+    );
+  }
+
+  async #take(port: PodPort, ask: Wish<Name>["ask"]): Promise<Stolen> {
+    const wish: Wish<Name> = { port, ask, had: new Map(), isOver: false };
+    this.#wishes.add(wish);
+    const names = [...this.#sources.keys()];
+    const asked = Promise.all(names.map((name) => this.#ask(wish, name)));
+    await Promise.race([asked, pause(PATIENCE_MS)]);
+    if (wish.had.size === 0) await asked;
+    if (wish.had.size === 0) {
+      this.#wishes.delete(wish);
+      wish.isOver = true;
+      throw (await asked).find(({ error }) => error !== undefined)?.error?.cause ?? noSource();
+    }
+    const before = wish.had.size;
+    void asked.then((answers) => {
+      for (const { name, error } of answers)
+        if (error !== undefined) this.#observer.onRefused(name, port, error.cause);
+      if (wish.had.size !== before && !wish.isOver) this.#observer.onTaken(undefined);
+    });
+    this.#observer.onTaken(port);
+    return { release: () => this.#release(wish) };
+  }
+
+  /** Never rejects. A source that could not be started says nothing here: who started it tells. */
+  async #ask(wish: Wish<Name>, name: Name): Promise<Answer<Name>> {
+    const promise = this.#sources.get(name);
+    const source = await promise?.catch(() => undefined);
+    if (source === undefined || this.#sources.get(name) !== promise)
+      return { wish, name, isNews: false };
+    try {
+      const stolen = await wish.ask(name, source);
+      if (this.#sources.get(name) !== promise) return { wish, name, isNews: false };
+      if (wish.isOver) {
+        await stolen.release().catch(() => {});
+        return { wish, name, isNews: false };
+      }
+      wish.had.set(name, stolen);
+      return { wish, name, isNews: true };
+    } catch (cause) {
+      return { wish, name, isNews: false, error: { cause } };
+    }
+  }
+
+  async #release(wish: Wish<Name>): Promise<void> {
+    wish.isOver = true;
+    this.#wishes.delete(wish);
+    await Promise.all([...wish.had.values()].map((stolen) => stolen.release()));
+  }
+
+  #counted(name: Name, onConnection: OnConnection): OnConnection {
+    return (channel, header) => {
+      this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+      onConnection(channel, header);
+    };
+  }
+}
+
+interface Answer<Name> {
+  readonly wish: Wish<Name>;
+  readonly name: Name;
+  /** The port is had of it. */
+  readonly isNews: boolean;
+  readonly error?: { readonly cause: unknown };
+}
+
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
+
+const noSource = (): Error => new Error("there is no pod to take it from");
