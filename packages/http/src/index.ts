@@ -7,6 +7,7 @@
  * - `Detector`: the protocol, by a connection's first bytes.
  * - `HelloReader`: whom a client of TLS means, and what it can speak inside.
  * - `Splitter`: one client's HTTP/1 connection, each request to its destination.
+ * - `RequestCopier`: the same of copies, where only the client's bytes are seen and nobody is answered.
  * - *filter*: which requests somebody wants; `Routes`: who gets one if several want some. Both ask for a method,
  *   a target and headers only, of any version.
  *
@@ -49,7 +50,10 @@ export {
   type RequestHead,
   type ResponseHead,
 } from "./http1/head.ts";
+export { type CopierEvent, type CopierOptions, RequestCopier } from "./http1/request-copier.ts";
 export { MAX_REQUEST_LINE } from "./http1/request-line.ts";
 export type { Command, SplitterOptions } from "./http1/split-contract.ts";
 export { Splitter } from "./http1/splitter.ts";
+export { FrameCutter } from "./http2/frame-cutter.ts";
+export { RequestFrames } from "./http2/request-frames.ts";
 export { type ClientHello, HelloReader, type HelloReading } from "./tls/client-hello.ts";
