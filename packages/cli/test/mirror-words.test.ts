@@ -47,8 +47,12 @@ test("what was not mirrored is one line, with the count and the port where it is
     missedLine({ port: 0, what: "packets", count: 2 }),
     /^inpod: mirror: 2 packets lost/,
   );
-  for (const what of ["hole", "limit"] as const)
+  for (const what of ["hole", "limit", "malformed"] as const)
     assert.match(missedLine({ port: 1, what, count: 1 }), /1 connection mirrored no further/);
+  assert.match(
+    missedLine({ port: 1, what: "not-http", count: 2 }),
+    /^inpod: mirror of port 1: 2 connections without HTTP not mirrored: http_filter/,
+  );
 });
 
 test("owners who forbid copies are named", () => {

@@ -259,10 +259,10 @@ export class Layer {
 }
 
 /** A filter for some ports says that the others stay local, unless they are named, too. */
-function podPorts({ mode, ports, httpFilter }: LayerConfig["incoming"]): {
+function podPorts({ ports, httpFilter }: LayerConfig["incoming"]): {
   readonly ports?: readonly number[];
 } {
-  const filtered = mode === "steal" ? httpFilter?.ports : undefined;
+  const filtered = httpFilter?.ports;
   if (filtered !== undefined) return { ports: [...filtered, ...(ports ?? [])] };
   return ports === undefined ? {} : { ports };
 }

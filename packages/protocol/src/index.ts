@@ -7,6 +7,7 @@ export const PROTOCOL_VERSION = 1;
 /** What this version's agents can do that older ones would misread. */
 export const AGENT_FEATURES: readonly string[] = [
   "http-filter",
+  "mirror-filter",
   "flush",
   "status",
   "tls",

@@ -51,6 +51,8 @@ export type StreamHeader =
       readonly client: Endpoint;
       readonly local: Endpoint;
       readonly tls?: TlsFacts;
+      /** Of a copy: the agent speaks with the program itself, and takes back what it says. */
+      readonly needsAnswers?: boolean;
     };
 
 /** What OPENED (the answer to OPEN) says. */
@@ -102,9 +104,18 @@ export interface AgentMethods {
   /**
    * From its answer on, TCP connections to `port` of the pod that begin are copied: what their clients send arrives as
    * "incoming" streams, each from its first byte on; the pod answers them. Idempotent; any number of sessions.
+   *
+   * With `filter` (the feature "mirror-filter") a stream carries those requests of one connection that match, as they
+   * came, and ends with the connection; after the session's end has ended it (FIN or reset) the next request opens
+   * another. Requests of HTTP/2 come over a connection of their own, which needs answers. Another filter takes the place
+   * of the one before, whose streams are reset.
    */
   readonly "incoming.mirror": {
-    params: { port: number; protocol?: PortProtocol };
+    params: {
+      port: number;
+      protocol?: PortProtocol;
+      filter?: Readonly<Record<string, unknown>>;
+    };
     result: Record<string, never>;
   };
   /** From its answer on, new connections reach the pod; open ones live on, but for copies, which are reset. */
@@ -173,9 +184,10 @@ export interface MirrorMissed {
   readonly port: number;
   /**
    * Connections: with TLS, which nobody else could answer · open before mirroring began · ended because a packet was
-   * missed · ended because the session, or the agent's memory, takes no more. And packets that found no room.
+   * missed · ended because the session, or the agent's memory, takes no more. And packets that found no room. With a
+   * filter also: no HTTP · ended because what came could not be read, or is read in more than one way.
    */
-  readonly what: "tls" | "began-before" | "hole" | "limit" | "packets";
+  readonly what: "tls" | "began-before" | "hole" | "limit" | "packets" | "not-http" | "malformed";
   readonly count: number;
 }
 

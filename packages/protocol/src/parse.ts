@@ -18,6 +18,7 @@ import type {
   AgentMethod,
   AgentMethods,
   AgentNotice,
+  MirrorMissed,
   PodPort,
   SessionHello,
   StreamHeader,
@@ -58,6 +59,7 @@ export function parseStreamHeader(value: unknown): StreamHeader {
         client: endpoint(from.client),
         local: endpoint(from.local),
         ...(from.tls === undefined ? {} : { tls: parseTlsFacts(from.tls) }),
+        ...(from.needsAnswers === true ? { needsAnswers: true } : {}),
       };
     default:
       return fail("kind of stream");
@@ -102,7 +104,9 @@ export function parseTargetDescription(value: unknown): TargetDescription {
   };
 }
 
-const MISSED = ["tls", "began-before", "hole", "limit", "packets"] as const;
+const MISSED: readonly MirrorMissed["what"][] = [
+  ...(["tls", "began-before", "hole", "limit", "packets", "not-http", "malformed"] as const),
+];
 
 export function parseNotice(value: unknown): AgentNotice {
   const from = fields(value, "notice");
@@ -170,6 +174,14 @@ const publicKeyOf = (value: unknown): string => {
   return /^[A-Za-z0-9+/]{43}=$/.test(key) ? key : fail("publicKey");
 };
 
+/** Package http reads the filter. */
+const filteredPort = (value: unknown): AgentMethods["incoming.mirror"]["params"] => {
+  const { filter } = fields(value, "parameters");
+  return filter === undefined
+    ? podPort(value)
+    : { ...podPort(value), filter: fields(filter, "filter") };
+};
+
 /** How the parameters and the result of each method are read. */
 const METHODS: {
   readonly [M in AgentMethod]: {
@@ -180,11 +192,10 @@ const METHODS: {
   describe: { params: nothing, result: parseTargetDescription },
   "incoming.steal": {
     params: (value) => {
-      const { filter, flush, takesOver } = fields(value, "parameters");
+      const { flush, takesOver } = fields(value, "parameters");
       if (flush !== undefined && typeof flush !== "boolean") fail("flush");
       return {
-        ...podPort(value),
-        ...(filter === undefined ? {} : { filter: fields(filter, "filter") }),
+        ...filteredPort(value),
         ...(flush === undefined ? {} : { flush }),
         ...(takesOver === true ? { takesOver } : {}),
       };
@@ -192,7 +203,7 @@ const METHODS: {
     result: nothing,
   },
   "incoming.certificate": { params: parseCertificateText, result: nothing },
-  "incoming.mirror": { params: podPort, result: nothing },
+  "incoming.mirror": { params: filteredPort, result: nothing },
   "incoming.release": { params: podPort, result: nothing },
   "incoming.probes": { params: parsePodProbes, result: nothing },
   pause: { params: nothing, result: nothing },

@@ -148,7 +148,8 @@ export class Session {
 
   /**
    * From now on, and again after each redial, what clients send to `port` of the target is copied here, of connections
-   * that begin from now on, each from its first byte. What is written to such a channel goes nowhere.
+   * that begin from now on, each from its first byte; with a filter only the requests that match. What is written to
+   * such a channel goes nowhere, unless its header needs answers: then it is HTTP/2 of an own connection.
    * @throws TunnelError: EPERM without the right, EOPNOTSUPP when the agent is too old
    */
   mirror(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {

@@ -14,7 +14,7 @@ export type Way = "steal" | "mirror";
 export interface TakeOptions {
   /** Left out: TCP. */
   readonly protocol?: PortProtocol | undefined;
-  /** Of a steal; undefined: everything. */
+  /** Which requests; undefined: everything. */
   readonly filter?: FilterSpec | undefined;
 }
 
@@ -97,14 +97,16 @@ export async function askFor(tunnel: Tunnel, taken: Taken, takesOver = false): P
     throw new TunnelFailure("EOPNOTSUPP", `this agent is too old for ${what}`);
   };
   if (params.protocol === "udp") needs("udp-ports", "UDP ports");
+  const filtered = filter === undefined ? {} : { filter: renderFilter(filter) };
   if (way === "mirror") {
-    await tunnel.call("incoming.mirror", params);
+    if (filter !== undefined) needs("mirror-filter", "filters on what is mirrored");
+    await tunnel.call("incoming.mirror", { ...params, ...filtered });
     return;
   }
   if (filter !== undefined) needs("http-filter", "filters");
   await tunnel.call("incoming.steal", {
     ...params,
-    ...(filter === undefined ? {} : { filter: renderFilter(filter) }),
+    ...filtered,
     ...(flush ? { flush } : {}),
     ...(takesOver ? { takesOver } : {}),
   });

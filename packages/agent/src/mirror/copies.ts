@@ -3,14 +3,20 @@ import type { Channel } from "@inpod/tunnel";
 import type { Sink } from "./streams.ts";
 
 /** Bytes of one copy that the tunnel has not taken yet: a large upload comes faster than most tunnels take it. */
-const MAX_QUEUED = 32 * 1024 * 1024;
+export const MAX_QUEUED = 32 * 1024 * 1024;
 /** Smaller pieces are copied: else each would hold the whole chunk it came in. */
 const SMALL = 16 * 1024;
+
+/** Something that keeps bytes of clients. */
+export interface Keeper {
+  /** Bytes that wait now. */
+  look(): number;
+}
 
 /** Bytes that wait in all copies of all sessions. */
 export class CopyBudget {
   readonly #limitBytes: number;
-  readonly #copies = new Set<Copy>();
+  readonly #keepers = new Set<Keeper>();
   /** As of the last look at each: never less than there is. */
   #bytes = 0;
 
@@ -18,12 +24,12 @@ export class CopyBudget {
     this.#limitBytes = limitBytes;
   }
 
-  add(copy: Copy): void {
-    this.#copies.add(copy);
+  add(keeper: Keeper): void {
+    this.#keepers.add(keeper);
   }
 
-  remove(copy: Copy, bytes: number): void {
-    if (this.#copies.delete(copy)) this.#bytes -= bytes;
+  remove(keeper: Keeper, bytes: number): void {
+    if (this.#keepers.delete(keeper)) this.#bytes -= bytes;
   }
 
   /** False: there is no room for so many more. */
@@ -31,42 +37,74 @@ export class CopyBudget {
     this.#bytes += bytes;
     if (this.#bytes <= this.#limitBytes) return true;
     this.#bytes = 0;
-    for (const copy of this.#copies) this.#bytes += copy.look();
+    for (const keeper of this.#keepers) this.#bytes += keeper.look();
     return this.#bytes <= this.#limitBytes;
+  }
+}
+
+/** What one keeper has of a budget. */
+export class Share implements Keeper {
+  readonly #budget: CopyBudget;
+  readonly #count: () => number;
+  #counted = 0;
+
+  constructor(budget: CopyBudget, count: () => number) {
+    this.#budget = budget;
+    this.#count = count;
+    budget.add(this);
+  }
+
+  look(): number {
+    this.#counted = this.#count();
+    return this.#counted;
+  }
+
+  /** To be called when there may be more. False: it is too much, by itself or of all. */
+  hasRoom(): boolean {
+    const before = this.#counted;
+    const waiting = this.look();
+    return this.#budget.grow(waiting - before) && waiting <= MAX_QUEUED;
+  }
+
+  giveBack(): void {
+    this.#budget.remove(this, this.#counted);
   }
 }
 
 export class Copy implements Sink {
   readonly #channel: Channel;
-  readonly #budget: CopyBudget;
+  readonly #share: Share;
   readonly #onLimit: () => void;
-  #counted = 0;
   #isOver = false;
+  #hasProgramEnd = false;
 
   /** @param onLimit once: it was ended because the session takes too little of it */
   constructor(channel: Channel, budget: CopyBudget, onLimit: () => void) {
     this.#channel = channel;
-    this.#budget = budget;
+    this.#share = new Share(budget, () => channel.queuedBytes);
     this.#onLimit = onLimit;
-    budget.add(this);
     // The session does not want it any more: what its program has closed, it does not read.
     channel.onReset = () => this.#finish();
     // Nothing that the program answers is sent; a session that does gets no credit for it.
     channel.onData = () => undefined;
+    channel.onEnd = () => {
+      this.#hasProgramEnd = true;
+    };
   }
 
-  /** Bytes that wait now. */
-  look(): number {
-    this.#counted = this.#channel.queuedBytes;
-    return this.#counted;
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
-  data(bytes: Buffer): void {
+  /** The program has closed its direction: it answers nothing more. Of all copies of a whole connection that is said at once. */
+  get hasProgramEnd(): boolean {
+    return this.#hasProgramEnd;
+  }
+
+  data(bytes: Uint8Array): void {
     if (this.#isOver) return;
     this.#channel.write(bytes.length < SMALL ? Buffer.from(bytes) : bytes);
-    const before = this.#counted;
-    const waiting = this.look();
-    if (this.#budget.grow(waiting - before) && waiting <= MAX_QUEUED) return;
+    if (this.#share.hasRoom()) return;
     this.reset("ENOBUFS");
     this.#onLimit();
   }
@@ -86,6 +124,6 @@ export class Copy implements Sink {
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#budget.remove(this, this.#counted);
+    this.#share.giveBack();
   }
 }

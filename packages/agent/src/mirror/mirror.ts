@@ -3,9 +3,14 @@
  * answers. What a copy cannot be had of is counted and told.
  */
 import type { Readable } from "node:stream";
+import { isDeepStrictEqual } from "node:util";
+import { compileFilter, describeFilter, type Filter, type FilterSpec } from "@inpod/http";
 import type { Endpoint, MirrorMissed, PortStatus } from "@inpod/protocol";
+import type { OutgoingChannel } from "@inpod/tunnel";
 import { Failure } from "../failure.ts";
+import type { PortProbes } from "../incoming/probes.ts";
 import type { Log } from "../log.ts";
+import { ConnectionCopies } from "./connection-copies.ts";
 import { CopyBudget } from "./copies.ts";
 import type { OwnEnds } from "./own-ends.ts";
 import { parsePacket } from "./packet.ts";
@@ -25,22 +30,24 @@ export interface Capture {
 export interface Watcher {
   /** The session's id. */
   readonly id: string;
-  /** A copy of a new connection to the watched port; undefined: it cannot have one now. */
-  openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined;
+  /**
+   * A stream for copies of what this client sends to the watched port; undefined: it cannot have one now.
+   * `needsAnswers`: what the program says comes back.
+   */
+  openCopy(client: Endpoint, local: Endpoint, needsAnswers: boolean): OutgoingChannel | undefined;
+  /** What of the port is the kubelet's, and not copied. */
+  probes(port: number): PortProbes | undefined;
   missed(port: number, what: MirrorMissed["what"], count: number): void;
   mirrorLost(port: number, detail: string): void;
 }
 
-/** Of one watcher and one port. */
+/** What one watcher wants of one port. */
 interface Watch {
+  /** Which requests; undefined: all of each connection. */
+  readonly filter: Filter | undefined;
   readonly since: Date;
   copies: number;
-}
-
-/** A connection's copies, for each session its own; who no longer watches has none. */
-interface Copies {
-  readonly port: number;
-  readonly sinks: Map<Watcher, Sink>;
+  requests: number;
 }
 
 export class Mirror {
@@ -50,8 +57,9 @@ export class Mirror {
   readonly #budget: CopyBudget;
   readonly #watchers = new Map<number, Map<Watcher, Watch>>();
   /** Ports that come back with resume(). */
-  readonly #suspended = new Map<Watcher, Set<number>>();
-  readonly #copies = new Set<Copies>();
+  readonly #suspended = new Map<Watcher, Map<number, FilterSpec | undefined>>();
+  /** Of a port's connections. */
+  readonly #copies = new Map<ConnectionCopies<Watcher>, number>();
   readonly #streams: Streams;
   readonly #udp: UdpMirror | undefined;
   /** One change after the other: what they find decides what they do. */
@@ -101,9 +109,12 @@ export class Mirror {
     packets.on("close", () => this.lost("the reader of packets has ended"));
   }
 
-  /** Connections to `port` that begin from the moment this resolves have a copy. Idempotent. */
-  watch(port: number, watcher: Watcher): Promise<void> {
-    return this.#change(() => this.#watch(port, watcher));
+  /**
+   * Connections to `port` that begin from the moment this resolves have a copy, or with a filter those of their requests
+   * that match. Idempotent; another filter replaces the one before, whose copies are reset.
+   */
+  watch(port: number, watcher: Watcher, filter?: FilterSpec): Promise<void> {
+    return this.#change(() => this.#watch(port, watcher, filter));
   }
 
   /** Its copies of the port's connections are reset. Idempotent. */
@@ -117,9 +128,9 @@ export class Mirror {
   /** All its ports; they come back with resume(). */
   suspend(watcher: Watcher): Promise<void> {
     return this.#change(async () => {
-      const ports = this.#suspended.get(watcher) ?? new Set();
+      const ports = this.#suspended.get(watcher) ?? new Map();
       for (const port of this.#portsOf(watcher)) {
-        ports.add(port);
+        ports.set(port, this.#watchers.get(port)?.get(watcher)?.filter?.spec);
         await this.#unwatch(port, watcher);
       }
       this.#suspended.set(watcher, ports);
@@ -128,7 +139,8 @@ export class Mirror {
 
   resume(watcher: Watcher): Promise<void> {
     return this.#change(async () => {
-      for (const port of this.#suspended.get(watcher) ?? []) await this.#watch(port, watcher);
+      for (const [port, filter] of this.#suspended.get(watcher) ?? [])
+        await this.#watch(port, watcher, filter);
       this.#suspended.delete(watcher);
     });
   }
@@ -144,9 +156,11 @@ export class Mirror {
     return [...this.#watchers].flatMap(([port, watchers]) => {
       const watch = watchers.get(watcher);
       if (watch === undefined) return [];
+      const { filter } = watch;
       return {
+        ...(filter === undefined ? {} : { filter: describeFilter(filter.spec) }),
         ...{ port, protocol: "tcp" as const, way: "mirror" as const, isActive: true },
-        ...{ sinceMs: watch.since.getTime(), connections: watch.copies, requests: 0 },
+        ...{ sinceMs: watch.since.getTime(), connections: watch.copies, requests: watch.requests },
       };
     });
   }
@@ -174,11 +188,13 @@ export class Mirror {
     return [...this.#watchers].filter(([, set]) => set.has(watcher)).map(([port]) => port);
   }
 
-  async #watch(port: number, watcher: Watcher): Promise<void> {
+  async #watch(port: number, watcher: Watcher, spec: FilterSpec | undefined): Promise<void> {
     const watchers = this.#watchers.get(port);
+    const filter = spec === undefined ? undefined : compileFilter(spec);
+    const watch: Watch = { filter, since: new Date(), copies: 0, requests: 0 };
     if (!watchers) {
       // Known before the answer: packets may overtake it.
-      const first = new Map([[watcher, { since: new Date(), copies: 0 }]]);
+      const first = new Map([[watcher, watch]]);
       this.#watchers.set(port, first);
       try {
         await this.#capture.mirror(port);
@@ -186,20 +202,21 @@ export class Mirror {
         if (this.#watchers.get(port) === first) this.#watchers.delete(port);
         throw error;
       }
-    } else if (watchers.has(watcher)) return;
-    else watchers.set(watcher, { since: new Date(), copies: 0 });
+    } else {
+      const known = watchers.get(watcher);
+      if (known !== undefined && isDeepStrictEqual(known.filter?.spec, spec)) return;
+      this.#leave(port, watcher);
+      watchers.set(watcher, watch);
+    }
     this.#sweep ??= setInterval(() => this.#streams.sweep(performance.now()), SWEEP_MS).unref();
-    this.#log("mirror", { port, session: watcher.id });
+    const which = spec === undefined ? {} : { filter: describeFilter(spec) };
+    this.#log("mirror", { port, session: watcher.id, ...which });
   }
 
   async #unwatch(port: number, watcher: Watcher): Promise<void> {
     const watchers = this.#watchers.get(port);
     if (!watchers?.delete(watcher)) return;
-    for (const copies of this.#copies) {
-      if (copies.port !== port) continue;
-      copies.sinks.get(watcher)?.reset("ECONNABORTED");
-      copies.sinks.delete(watcher);
-    }
+    this.#leave(port, watcher);
     this.#log("unmirror", { port, session: watcher.id });
     if (watchers.size > 0) return;
     this.#watchers.delete(port);
@@ -208,37 +225,42 @@ export class Mirror {
     await this.#capture.unmirror(port);
   }
 
+  #leave(port: number, watcher: Watcher): void {
+    for (const [copies, of] of this.#copies) if (of === port) copies.leave(watcher, "ECONNABORTED");
+  }
+
   #stopSweeping(): void {
     clearInterval(this.#sweep);
     this.#sweep = undefined;
   }
 
   #open(client: Endpoint, local: Endpoint): Sink | undefined {
-    if (this.#own.has(client)) return undefined;
-    const sinks = new Map<Watcher, Sink>();
-    for (const [watcher, watch] of this.#watchers.get(local.port) ?? []) {
-      const sink = watcher.openCopy(client, local, this.#budget);
-      if (!sink) continue;
-      watch.copies++;
-      sinks.set(watcher, sink);
-    }
-    if (sinks.size === 0) return undefined;
-    const copies: Copies = { port: local.port, sinks };
-    this.#copies.add(copies);
-    const each = (act: (sink: Sink) => void): void => {
-      for (const sink of sinks.values()) act(sink);
-    };
-    return {
-      data: (bytes) => each((sink) => sink.data(bytes)),
-      end: () => {
-        this.#copies.delete(copies);
-        each((sink) => sink.end());
+    const { port } = local;
+    const watchers = this.#watchers.get(port);
+    if (watchers === undefined || this.#own.has(client)) return undefined;
+    const copies = new ConnectionCopies(
+      client.address,
+      watchers,
+      {
+        open: (watcher, needsAnswers) => {
+          const channel = watcher.openCopy(client, local, needsAnswers);
+          const watch = watchers.get(watcher);
+          if (channel !== undefined && watch !== undefined) watch.copies++;
+          return channel;
+        },
+        probes: (watcher) => watcher.probes(port),
+        request: (watcher) => {
+          const watch = watchers.get(watcher);
+          if (watch !== undefined) watch.requests++;
+        },
+        missed: (watcher, what) => watcher.missed(port, what, 1),
+        budget: this.#budget,
       },
-      reset: (errno) => {
-        this.#copies.delete(copies);
-        each((sink) => sink.reset(errno));
-      },
-    };
+      (ended) => this.#copies.delete(ended),
+    );
+    if (copies.isEmpty) return undefined;
+    this.#copies.set(copies, port);
+    return copies;
   }
 
   #missed(port: number, what: MirrorMissed["what"]): void {

@@ -29,12 +29,9 @@ import { gatewaysOf, KubeletProbes, type PortProbes } from "../incoming/probes.t
 import { ServerCertificate } from "../incoming/tls/certificates.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { Copy, type CopyBudget } from "../mirror/copies.ts";
 import type { Mirror, Watcher } from "../mirror/mirror.ts";
 import { Missed } from "../mirror/missed.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
-import type { Sink } from "../mirror/streams.ts";
-import { withoutProbes } from "../mirror/without-probes.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
 import { mayMirror, mayStealPort } from "../policy.ts";
@@ -189,20 +186,15 @@ export class Session implements Holder, Watcher {
     this.tunnel?.notify({ kind: "connections-kept", port, detail });
   }
 
-  openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined {
-    const probes = this.probes(local.port);
-    const open = (): Sink | undefined => this.#openCopy(client, local, budget);
-    return probes?.mayAsk(client.address) ? withoutProbes(probes, open) : open();
-  }
-
-  #openCopy(client: Endpoint, local: Endpoint, budget: CopyBudget): Sink | undefined {
+  openCopy(client: Endpoint, local: Endpoint, needsAnswers: boolean): OutgoingChannel | undefined {
     if (!this.tunnel) return undefined;
     this.#parts.metrics.mirrored++;
     this.#parts.metrics.streams++;
-    const channel = this.tunnel.open({ kind: "incoming", client, local });
+    const header = { kind: "incoming", client, local } as const;
+    const channel = this.tunnel.open(needsAnswers ? { ...header, needsAnswers } : header);
     // A refusal is a reset, too.
     channel.opened.catch(() => undefined);
-    return new Copy(channel, budget, () => this.missed(local.port, "limit", 1));
+    return channel;
   }
 
   missed(port: number, what: MirrorMissed["what"], count: number): void {
@@ -285,7 +277,7 @@ export class Session implements Holder, Watcher {
       case "incoming.mirror":
         if (params.protocol === "udp") return this.udp.watch(parsePort(params.port));
         mayMirror(this.#parts.policy);
-        await mirror.watch(parsePort(params.port), this);
+        await mirror.watch(parsePort(params.port), this, filterOf(params.filter));
         return {};
       case "incoming.release":
         if (params.protocol === "udp") return this.udp.release(parsePort(params.port));

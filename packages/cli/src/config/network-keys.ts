@@ -99,7 +99,7 @@ const incoming = section({
   listen_ports: notYet("ports of the program, and the port that each is bound to", {
     schema: pairs,
   }),
-  http_filter: works(httpFilter, "which requests are taken, of those that are stolen"),
+  http_filter: works(httpFilter, "which requests are taken, or copied"),
   probes: works(
     flag,
     "whether the program gets the kubelet's probes and hooks of its ports, else they stay with the pod",

@@ -76,6 +76,8 @@ export function missedLine({ port, what, count }: MirrorMissed): string {
     "began-before": `${connections} from before not mirrored until made anew`,
     hole: `${connections} mirrored no further: a packet was missed`,
     limit: `${connections} mirrored no further: more came than this session takes`,
+    "not-http": `${connections} without HTTP not mirrored: http_filter takes nothing of them`,
+    malformed: `${connections} mirrored no further: a request that can be read in more than one way, or not at all`,
     packets: `${count} packet${count === 1 ? "" : "s"} lost on the way to your process: the agent's node is too slow for them`,
   }[what];
   return port === 0 ? `inpod: mirror: ${words}` : `inpod: mirror of port ${port}: ${words}`;

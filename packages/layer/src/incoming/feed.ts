@@ -3,7 +3,11 @@ import type { Socket } from "node:net";
 import type { Channel } from "@inpod/session";
 import { resetSocket } from "@inpod/session";
 
-export function feed(socket: Socket, channel: Channel): void {
+/**
+ * @param isOfRequests the connection carries some requests of one: when the program closes its direction the next one is
+ *   to come over another connection, as clients do it
+ */
+export function feed(socket: Socket, channel: Channel, isOfRequests: boolean): void {
   let isOver = false;
   channel.onData = (bytes) => {
     // The sender's credit, given back as the socket takes the bytes, is the limit.
@@ -17,8 +21,9 @@ export function feed(socket: Socket, channel: Channel): void {
     isOver = true;
     resetSocket(socket);
   };
-  // Our direction is over before it begins.
-  channel.end();
+  // Our direction is over before it begins, or says when the program's is.
+  if (isOfRequests) socket.once("end", () => channel.end());
+  else channel.end();
   socket.resume();
   socket.on("error", () => undefined); // "close" follows
   socket.on("close", () => {

@@ -115,9 +115,9 @@ export class Listeners {
     }
     const isMirror = this.#config.mode === "mirror";
     const onConnection: OnConnection = (channel, header) => this.#connection(channel, header, port);
-    const filter = isMirror ? undefined : this.#filterOf(port);
+    const filter = this.#filterOf(port);
     const taken = isMirror
-      ? this.#source.mirror(port, onConnection)
+      ? this.#source.mirror(port, onConnection, { filter })
       : this.#source.steal(port, onConnection, {
           filter,
           takesOver: this.#config.onConcurrentSteal === "override",
@@ -127,11 +127,7 @@ export class Listeners {
       await taken;
       this.#reporter.notice({
         key: `taken ${port}`,
-        text: isMirror
-          ? `what clients send to port ${port} of the target is copied to your process; the target answers them (--steal: your process does)${this.#config.httpFilter ? "; http_filter is for what is stolen: all of it is copied" : ""}`
-          : filter === undefined
-            ? `connections to port ${port} of the target now arrive at your process`
-            : `requests to port ${port} of the target now arrive at your process if they match: ${describeFilter(filter)}`,
+        text: isMirror ? mirroredWords(port, filter) : stolenWords(port, filter),
       });
     } catch (error) {
       this.#taken.delete(port);
@@ -181,10 +177,20 @@ export class Listeners {
     socket.on("close", () => {
       if (ours !== undefined) this.#tap.forgetName("incoming", ours);
     });
-    if (this.#config.mode === "mirror") feed(socket, channel);
-    else splice(socket, channel);
+    if (this.#config.mode !== "mirror" || header.needsAnswers === true) splice(socket, channel);
+    else feed(socket, channel, this.#filterOf(port) !== undefined);
   }
 }
+
+const stolenWords = (port: number, filter: FilterSpec | undefined): string =>
+  filter === undefined
+    ? `connections to port ${port} of the target now arrive at your process`
+    : `requests to port ${port} of the target now arrive at your process if they match: ${describeFilter(filter)}`;
+
+const mirroredWords = (port: number, filter: FilterSpec | undefined): string =>
+  filter === undefined
+    ? `what clients send to port ${port} of the target is copied to your process; the target answers them (--steal: your process does)`
+    : `requests to port ${port} of the target are copied to your process if they match: ${describeFilter(filter)}; the target answers them (--steal: your process does)`;
 
 const pause = (ms: number): Promise<void> =>
   new Promise((resolve) => {

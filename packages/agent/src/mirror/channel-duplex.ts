@@ -1,0 +1,46 @@
+/** A stream of the tunnel as a Duplex, for who speaks a protocol over it. */
+import { Duplex } from "node:stream";
+import type { Channel } from "@inpod/tunnel";
+
+/** Closed with the channel, which it resets if one direction has not ended. */
+export function duplexOf(channel: Channel): Duplex {
+  let owed = 0;
+  let waiting: (() => void) | undefined;
+  let isOver = false;
+  const duplex = new Duplex({
+    read() {
+      // What was pushed has been taken.
+      if (owed > 0) channel.consumed(owed);
+      owed = 0;
+    },
+    write(bytes: Buffer, _encoding, taken) {
+      if (channel.write(bytes)) taken();
+      else waiting = taken;
+    },
+    final(done) {
+      channel.end();
+      done();
+    },
+    destroy(error, done) {
+      if (!isOver) channel.reset("ECONNRESET");
+      isOver = true;
+      done(error);
+    },
+  });
+  channel.onData = (bytes) => {
+    if (isOver) return;
+    if (duplex.push(bytes)) channel.consumed(bytes.length);
+    else owed += bytes.length;
+  };
+  channel.onEnd = () => duplex.push(null);
+  channel.onReset = () => {
+    isOver = true;
+    duplex.destroy();
+  };
+  channel.onDrain = () => {
+    const taken = waiting;
+    waiting = undefined;
+    taken?.();
+  };
+  return duplex;
+}
