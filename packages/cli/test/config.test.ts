@@ -4,6 +4,16 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { load, loadValue, problems } from "./config-support.ts";
 
+const NO_TLS = {
+  certificates: [],
+  delivery: {
+    protocol: "tls",
+    trustRoots: undefined,
+    serverName: undefined,
+    serverCert: undefined,
+  },
+};
+
 test("without a file everything has mirrord's defaults, mirroring among them", (t) => {
   const config = load(t, {});
   assert.deepEqual(
@@ -19,6 +29,7 @@ test("without a file everything has mirrord's defaults, mirroring among them", (
       env: { include: ["*"], exclude: [], override: {}, mapping: [], unset: [] },
       localCredentials: [],
       probes: false,
+      tls: NO_TLS,
       ignoredKeys: [],
       layer: undefined,
     },
@@ -247,6 +258,7 @@ test("every key but the agent's arrives", (t) => {
       skipProcesses: ["make", "gcc"],
     },
     probes: true,
+    tls: NO_TLS,
     ignoredKeys: [],
   });
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { TlsObstacle } from "@inpod/protocol";
 import { ALLOWS_ALL } from "@inpod/protocol";
-import { missedLine } from "../src/exec/follow.ts";
+import { missedLine, tlsLine } from "../src/exec/follow.ts";
 import { whyNoMirror } from "../src/exec/permission.ts";
 import { rungLine } from "../src/exec/rung.ts";
 
@@ -63,4 +64,16 @@ test("owners who forbid copies are named", () => {
     whyNoMirror({ ...ALLOWS_ALL, from, mirror: "forbidden" }) ?? "",
     /deployment\/orders says no-mirror/,
   );
+});
+
+test("of TLS that no filter sees one line says why, and what to do or what becomes of it", () => {
+  const line = (why: TlsObstacle, detail = ""): string => tlsLine({ port: 8443, why, detail });
+  assert.match(
+    line("no-certificate"),
+    /port 8443: your filter sees nothing.*incoming\.tls.*without/,
+  );
+  assert.match(line("other-name", "a.test"), /"a\.test".*none of your certificates.*untouched/);
+  assert.match(line("client-certificate"), /asks its clients for certificates.*untouched/);
+  assert.match(line("pod", "handshake failure"), /refuses TLS \(handshake failure\).*untouched/);
+  assert.match(line("refused", "unknown ca"), /does not take your certificate: unknown ca/);
 });

@@ -34,6 +34,8 @@ export interface FileServerOptions {
   readonly ways?: readonly Via[];
   /** What only matters to who looks for a mistake. */
   readonly log?: (text: string) => void;
+  /** It is not wanted any more, if it has not been mounted yet. */
+  readonly signal?: AbortSignal;
 }
 
 export interface FileServer {
@@ -137,7 +139,7 @@ class Running {
   readonly mounted: Promise<MountedMessage>;
   readonly ended: Promise<string>;
 
-  constructor(child: ChildProcess, { link, limits, ways, log }: FileServerOptions) {
+  constructor(child: ChildProcess, { link, limits, ways, log, signal }: FileServerOptions) {
     this.#child = child;
     this.#socket = child.stdio[3] as Duplex;
     const send: Send = (frame, data) => {
@@ -160,11 +162,9 @@ class Running {
         resolve(`the file server ended (${signal ?? code})${lastWords && `: ${lastWords.trim()}`}`);
       });
     });
+    let fail = (_why: string): void => {};
     this.mounted = new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new FileServerFailed("the file server says nothing")),
-        STARTED_WITHIN_MS,
-      );
+      fail = (why) => reject(new FileServerFailed(why));
       const cutter = new FrameCutter();
       this.#socket.on("error", () => {});
       this.#socket.on("data", (chunk: Buffer) => {
@@ -179,9 +179,15 @@ class Running {
         }
       });
       void this.ended.then((why) => reject(new FileServerFailed(why)));
-      void Promise.allSettled([this.mounted]).then(() => clearTimeout(timer));
       const start: StartMessage = { ways: ways ?? WAYS, limits: { ...LIMITS, ...limits } };
       send(encodeText(FrameKind.start, JSON.stringify(start)));
+    });
+    const timer = setTimeout(() => fail("the file server says nothing"), STARTED_WITHIN_MS);
+    const unwanted = (): void => fail("it is not wanted any more");
+    signal?.addEventListener("abort", unwanted, { once: true });
+    void Promise.allSettled([this.mounted]).then(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", unwanted);
     });
   }
 

@@ -2,6 +2,16 @@
 import type { Endpoint } from "@inpod/protocol";
 import type { HttpFilterSpec } from "@inpod/session";
 
+export interface TlsDelivery {
+  readonly protocol: "tls" | "tcp";
+  /** PEM: the program's certificate must be signed by one of them, and have the name. */
+  readonly trustRoots?: readonly string[] | undefined;
+  /** Default: the one that the client means, else `localhost`. */
+  readonly serverName?: string | undefined;
+  /** PEM: the program must have this certificate. */
+  readonly serverCert?: string | undefined;
+}
+
 export interface LayerConfig {
   readonly files: {
     readonly mode: "local" | "localwithoverrides" | "read" | "write";
@@ -37,6 +47,8 @@ export interface LayerConfig {
     readonly httpFilter?:
       | (HttpFilterSpec & { readonly said: Readonly<Record<string, unknown>> })
       | undefined;
+    /** How the program gets what was inside TLS that has ended in the agent; left out: as TLS again. */
+    readonly tlsDelivery?: TlsDelivery | undefined;
   };
   readonly dns: boolean;
   readonly hostname: boolean;

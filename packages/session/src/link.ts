@@ -1,6 +1,6 @@
 /** A session's way to its agent: one tunnel at a time, dialled again when it is lost. */
 import type { Duplex } from "node:stream";
-import type { SessionEvent } from "@inpod/protocol";
+import type { CertificateText, SessionEvent } from "@inpod/protocol";
 import type { Tunnel, TunnelHandlers } from "@inpod/tunnel";
 import { connectTunnel, TunnelFailure } from "@inpod/tunnel";
 import { dialled, pause } from "./dial.ts";
@@ -39,6 +39,8 @@ export interface SessionOptions extends AgentAccess {
   /** Whether the target's connections from before to a port that is stolen are ended, so that their clients come again. */
   readonly flushConnections?: boolean;
   readonly build: string;
+  /** With which its agent may end TLS on ports that it filters. */
+  readonly certificates?: readonly CertificateText[];
   /** Ends the beginning of a session, and every later redial; end() is still to be called. */
   readonly signal: AbortSignal;
   readonly onEvent: (event: SessionEvent) => void;

@@ -89,9 +89,10 @@ export class Session {
 
   /** Once. After a failure nothing is left open. */
   async begin(): Promise<void> {
-    this.#target = await this.#link.begin((tunnel) =>
-      tunnel.call("describe", {}, { timeoutMs: DESCRIBE_TIMEOUT_MS }),
-    );
+    this.#target = await this.#link.begin(async (tunnel) => {
+      await this.#giveCertificates(tunnel);
+      return tunnel.call("describe", {}, { timeoutMs: DESCRIBE_TIMEOUT_MS });
+    });
     this.#lives.begin(this.#target);
     this.#options.onEvent({ kind: "connected", rttMs: this.rttMs() });
   }
@@ -248,6 +249,14 @@ export class Session {
     return this.#link.end();
   }
 
+  /** @throws TunnelFailure EOPNOTSUPP, EINVAL, E2BIG */
+  async #giveCertificates(tunnel: Tunnel): Promise<void> {
+    const { certificates = [] } = this.#options;
+    if (certificates.length > 0 && !tunnel.peer.features.includes("tls"))
+      throw new TunnelFailure("EOPNOTSUPP", "this agent is too old to end TLS");
+    for (const certificate of certificates) await tunnel.call("incoming.certificate", certificate);
+  }
+
   #incoming(channel: IncomingChannel): void {
     const { header } = channel;
     const taken =
@@ -274,6 +283,9 @@ export class Session {
   async #restore(tunnel: Tunnel): Promise<readonly number[]> {
     await this.#lives.follow(tunnel).catch((error: unknown) => {
       if (isLost(error)) throw error; // what it refuses costs files, and nothing of what follows
+    });
+    await this.#giveCertificates(tunnel).catch((error: unknown) => {
+      if (isLost(error)) throw error; // another agent may be an older one: it tells of TLS that it does not end
     });
     for (;;) {
       for (const port of this.#taken.released) await this.#release(tunnel, port).catch(() => {});

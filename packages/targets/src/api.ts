@@ -144,6 +144,12 @@ export interface Replicas {
   listen(listener: () => void): () => void;
 }
 
+/** PEM. Secret: never logged. */
+export interface TlsSecret {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app", "podman/web" or "process/1234". */
   readonly name: string;
@@ -176,6 +182,8 @@ export interface Target {
   place(options: AgentOptions): Promise<PlacedAgent>;
   /** For a target without a process. Undefined where there is no spec. @throws UserError */
   specEnvironment?(signal: AbortSignal): Promise<SpecEnvironment>;
+  /** Of the target's namespace. Undefined where there are no Secrets. @throws UserError */
+  tlsSecret?(name: string, signal: AbortSignal): Promise<TlsSecret>;
   /**
    * Until the target is gone or `signal` is aborted. Undefined where an agent sees all that there is to see.
    * @throws UserError when the cluster does not let us

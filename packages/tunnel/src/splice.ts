@@ -3,7 +3,8 @@ import type { Socket } from "node:net";
 import type { Channel } from "./api.ts";
 import { resetSocket } from "./reset.ts";
 
-export function splice(socket: Socket, channel: Channel): void {
+/** @param transport what is reset in its place: a socket of TLS has no RST of its own */
+export function splice(socket: Socket, channel: Channel, transport = socket): void {
   let isOver = false;
   socket.allowHalfOpen = true;
 
@@ -16,7 +17,7 @@ export function splice(socket: Socket, channel: Channel): void {
   };
   channel.onReset = () => {
     isOver = true;
-    resetSocket(socket);
+    resetSocket(transport);
   };
   channel.onDrain = () => {
     socket.resume();
@@ -28,7 +29,8 @@ export function splice(socket: Socket, channel: Channel): void {
   socket.on("error", (error: NodeJS.ErrnoException) => {
     if (isOver) return;
     isOver = true;
-    channel.reset(error.code ?? "ECONNRESET");
+    // Beside those of the system there are Node's own ("ERR_SSL_…"), which mean nothing to the other end.
+    channel.reset(/^E[A-Z0-9]+$/.test(error.code ?? "") ? String(error.code) : "ECONNRESET");
   });
   socket.on("close", () => {
     if (isOver) return;

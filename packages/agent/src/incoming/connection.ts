@@ -19,16 +19,9 @@ export interface ConnectionParts<D> {
   open(to: D, events: UpstreamEvents): Upstream | undefined;
   /** Once for each connection that is not split. */
   onRaw(to: D, why: string): void;
-  /** It is served from now on, until the client's connection is closed. */
-  onServed?(connection: Drainable): void;
 }
 
-export interface Drainable {
-  /** The client should come with a new connection. */
-  drain(): void;
-}
-
-export class Connection<D> implements Drainable {
+export class Connection<D> {
   readonly #client: Socket;
   readonly #passage: Passage<D>;
   readonly #parts: ConnectionParts<D>;
@@ -52,7 +45,6 @@ export class Connection<D> implements Drainable {
     client.on("end", () => this.#run(this.#passage.clientEnd()));
     client.on("drain", () => {
       for (const taken of this.#owed.splice(0)) taken();
-      this.#run([]);
     });
     client.on("close", (hadError) => {
       clearTimeout(this.#bodyTimer);
@@ -64,11 +56,6 @@ export class Connection<D> implements Drainable {
     });
     this.#run(this.#passage.clientBytes(early));
     if (client.readableEnded) this.#run(this.#passage.clientEnd());
-    this.#parts.onServed?.(this);
-  }
-
-  drain(): void {
-    if (!this.#client.destroyed) this.#run(this.#passage.drain?.() ?? []);
   }
 
   #run(commands: readonly Command<D>[]): void {
@@ -77,9 +64,7 @@ export class Connection<D> implements Drainable {
       this.#linger();
       return;
     }
-    const isUnread =
-      this.#passage.isAnswering === true && this.#client.writableLength >= HIGH_WATER;
-    if (this.#passage.wantsClientBytes && this.#full.size === 0 && !isUnread) this.#client.resume();
+    if (this.#passage.wantsClientBytes && this.#full.size === 0) this.#client.resume();
     else this.#client.pause();
     if (!this.#passage.isWaitingForBody) {
       clearTimeout(this.#bodyTimer);
@@ -109,8 +94,7 @@ export class Connection<D> implements Drainable {
         return;
       case "send":
         if (this.#upstreams.get(command.upstream)?.write(command.bytes) === false) {
-          if (this.#passage.upstreamFull) this.#passage.upstreamFull(command.upstream);
-          else this.#full.add(command.upstream);
+          this.#full.add(command.upstream);
         }
         return;
       case "end":
@@ -144,7 +128,7 @@ export class Connection<D> implements Drainable {
       },
       onDrain: () => {
         this.#full.delete(id);
-        this.#run(this.#passage.upstreamDrained?.(id) ?? []);
+        this.#run([]);
       },
     });
     if (upstream !== undefined) this.#upstreams.set(id, upstream);

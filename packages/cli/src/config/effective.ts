@@ -99,6 +99,12 @@ export const VALUES: Readonly<Record<string, Get>> = {
       ({ layer }: ResolvedConfig) => layer.incoming.httpFilter?.said[key],
     ]),
   ),
+  "feature.network.incoming.tls": ({ tls }) =>
+    tls.certificates.length === 0 ? undefined : tls.certificates,
+  "feature.network.incoming.tls_delivery.protocol": ({ tls }) => tls.delivery.protocol,
+  "feature.network.incoming.tls_delivery.trust_roots": ({ tls }) => tls.delivery.trustRoots,
+  "feature.network.incoming.tls_delivery.server_name": ({ tls }) => tls.delivery.serverName,
+  "feature.network.incoming.tls_delivery.server_cert": ({ tls }) => tls.delivery.serverCert,
   "feature.network.outgoing.tcp": ({ layer }) => layer.outgoing.tcp,
   "feature.network.outgoing.udp": ({ layer }) => layer.outgoing.udp,
   "feature.network.outgoing.ignore_localhost": ({ layer }) => layer.outgoing.ignoreLocalhost,

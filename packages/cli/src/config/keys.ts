@@ -40,6 +40,7 @@ interface More {
   readonly why?: string;
   readonly into?: string;
   readonly since?: string;
+  readonly type?: string;
 }
 
 function key<Schema extends z.ZodType>(schema: Schema, facts: KeyFacts): z.ZodOptional<Schema> {

@@ -2,6 +2,7 @@
 import { FilterError, parseHttpFilter } from "@inpod/session";
 import * as z from "zod";
 import { notYet, works } from "./keys.ts";
+import { httpsDelivery, tls, tlsDelivery } from "./tls.ts";
 import {
   flag,
   flagOrObject,
@@ -69,15 +70,6 @@ const httpFilter = section({
   }
 });
 
-const tlsDelivery = section({
-  protocol: notYet("tcp or tls", { schema: words(["tcp", "tls"]) }),
-  trust_roots: notYet("certificates that the program's must be signed by", {
-    type: "list of string",
-  }),
-  server_name: notYet("name that the program's certificate must have", { type: "string" }),
-  server_cert: notYet("certificate that the program must have", { type: "string" }),
-});
-
 const incoming = section({
   mode: works(
     words(INCOMING_MODES),
@@ -108,8 +100,9 @@ const incoming = section({
     words(CONCURRENT_STEAL),
     "where somebody else has taken the same: the program ends (abort), it is taken from him (override), the target keeps it (continue)",
   ),
-  tls_delivery: notYet("how taken TLS reaches the program", { schema: tlsDelivery }),
-  https_delivery: notYet("the old name of tls_delivery", { type: "object" }),
+  tls,
+  tls_delivery: tlsDelivery,
+  https_delivery: httpsDelivery,
 });
 
 /** `[tcp|udp://]host|ip|cidr|:port`; what is no address is a name, so only the shape is checked here. */

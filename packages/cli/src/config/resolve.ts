@@ -9,6 +9,7 @@ import type { OwnConfig } from "./own-config.ts";
 import type { FileConfig } from "./schema.ts";
 import type { IgnoredKey } from "./sort-out.ts";
 import { targetOf } from "./target-keys.ts";
+import { deliveryOf, type TlsConfig } from "./tls.ts";
 
 export interface ResolvedConfig {
   /** "pod/NAME/container/C" and the like; "@inpod/targets/path" judges and reads it. */
@@ -35,6 +36,7 @@ export interface ResolvedConfig {
   readonly probes: boolean;
   /** From how many pods of a workload incoming traffic comes; Infinity: all. */
   readonly replicas: number;
+  readonly tls: TlsConfig;
   /** Accepted without effect, to be told under --verbose. */
   readonly ignoredKeys: readonly IgnoredKey[];
 }
@@ -92,6 +94,7 @@ export function resolve(
     },
     probes: ownIncoming(networkOf(file).incoming).probes ?? false,
     replicas: replicasOf(networkOf(file).incoming, overrides),
+    tls: tlsOf(networkOf(file).incoming),
     ignoredKeys: ignoredKeys,
   };
 }
@@ -215,6 +218,14 @@ const DEFAULT_REPLICAS = 5;
 function replicasOf(incoming: Network["incoming"] = true, { replicas }: Overrides): number {
   const said = replicas ?? (typeof incoming === "object" ? incoming.replicas : undefined);
   return said === "all" ? Number.POSITIVE_INFINITY : (said ?? DEFAULT_REPLICAS);
+}
+
+function tlsOf(incoming: Network["incoming"]): TlsConfig {
+  const said = typeof incoming === "object" ? incoming : {};
+  return {
+    certificates: said.tls ?? [],
+    delivery: deliveryOf(said.tls_delivery ?? said.https_delivery),
+  };
 }
 
 /** It has been looked at by the schema. */

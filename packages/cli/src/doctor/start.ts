@@ -5,6 +5,7 @@ import { parseTarget, type TargetPath } from "@inpod/targets/path";
 import { placementOf } from "../agent-placement.ts";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
+import { readsSecrets } from "../config/tls.ts";
 import { clusterOptions } from "../configured-cluster.ts";
 import { hasColor, type Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
@@ -105,6 +106,7 @@ async function examine(
       ...clusterOptions(config),
       target,
       agent: placementOf(config.agent),
+      readsCertificates: readsSecrets(config.tls),
       signal: AbortSignal.timeout(CLUSTER_TIMEOUT_MS),
     });
   } catch (error) {
@@ -163,7 +165,7 @@ async function rolesFor(target: TargetPath | undefined, config: ResolvedConfig):
 async function rolesIn(
   namespace: string,
   target: ClusterPath | undefined,
-  { agent }: ResolvedConfig,
+  { agent, tls }: ResolvedConfig,
 ): Promise<string> {
   const { rolesYaml, sessionRights } = await import("@inpod/targets");
   return rolesYaml(
@@ -172,6 +174,7 @@ async function rolesIn(
       namespace,
       agentNamespace: agent.namespace,
       isEphemeral: agent.ephemeral,
+      readsCertificates: readsSecrets(tls),
     }),
   );
 }

@@ -112,6 +112,7 @@ export class FileServers implements PodRoot {
     return startFileServer({
       link: { open: async (which) => (await this.#session).filesLink.open(which) },
       log: this.#log,
+      signal: this.#stop.signal,
     });
   }
 

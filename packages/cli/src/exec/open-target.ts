@@ -8,6 +8,7 @@ import type { Target, TargetPath } from "@inpod/targets";
 import { openEngine, openKubernetes, openProcess, openTargetless } from "@inpod/targets";
 import { placementOf } from "../agent-placement.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
+import { readsSecrets } from "../config/tls.ts";
 import { clusterOptions } from "../configured-cluster.ts";
 
 export interface OpenedTarget {
@@ -33,7 +34,8 @@ export async function openTarget(
     return { target, contextName: undefined, close: () => {} };
   }
   const { startupRetry } = config.agent;
-  const options = { ...clusterOptions(config), startupRetry, agent, signal };
+  const readsCertificates = readsSecrets(config.tls);
+  const options = { ...clusterOptions(config), startupRetry, agent, readsCertificates, signal };
   const target =
     path.kind === "targetless"
       ? await openTargetless(options)

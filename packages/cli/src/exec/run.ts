@@ -18,6 +18,7 @@ import { whyNoMirror } from "./permission.ts";
 import { layerConfig, rungLine, withoutIncoming } from "./rung.ts";
 import { Signals } from "./signals.ts";
 import { withSpecEnvironment } from "./spec-environment.ts";
+import { loadDelivery } from "./tls.ts";
 import { remainingProcesses } from "./tree.ts";
 import { type PlacedSession, withSession } from "./with-session.ts";
 
@@ -56,10 +57,11 @@ export async function runExec(options: ExecOptions): Promise<CommandResult> {
 }
 
 async function placeAndRun(
-  options: ExecOptions,
+  given: ExecOptions,
   progress: Progress,
   signals: Signals,
 ): Promise<CommandResult> {
+  const options = withTlsDelivery(given);
   const tap = new PreparedTap(); // what this machine refuses is known before anything is made
   const say = (text: string): void => progress.say(`inpod: ${text}`);
   const log = options.verbose ? say : () => {};
@@ -91,6 +93,16 @@ async function placeAndRun(
   } finally {
     await files?.close();
   }
+}
+
+/** Files that are not as they must be are told before anything is made. */
+function withTlsDelivery(options: ExecOptions): ExecOptions {
+  const { config, io } = options;
+  const { incoming } = config.layer;
+  if (incoming.mode !== "steal") return options;
+  const tlsDelivery = loadDelivery(config.tls.delivery, io.directory);
+  const layer = { ...config.layer, incoming: { ...incoming, tlsDelivery } };
+  return { ...options, config: { ...config, layer } };
 }
 
 interface Running extends PlacedSession {

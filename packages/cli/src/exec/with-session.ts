@@ -13,6 +13,7 @@ import { Fleet, type FleetParts } from "./fleet/fleet.ts";
 import { tellEvent } from "./follow.ts";
 import { openTarget } from "./open-target.ts";
 import { checkPermission, whyNoMirror } from "./permission.ts";
+import { loadCertificates } from "./tls.ts";
 
 export interface SessionWish {
   readonly config: ResolvedConfig;
@@ -68,6 +69,9 @@ export async function withSession<Result>(
       hasSaidYes,
       confirm,
     });
+    const certificates = steals
+      ? await loadCertificates(config.tls.certificates, target, io.directory, signal)
+      : [];
     const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
     progress.begin(`starting an agent beside ${target.name}`);
     const { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs } = config.agent;
@@ -76,6 +80,7 @@ export async function withSession<Result>(
       key,
       agent,
       flushConnections: config.agent.flushConnections,
+      certificates,
       probes: config.probes,
       mode: steals ? "steal" : "mirror",
       hasFilter,
@@ -102,6 +107,7 @@ export async function withSession<Result>(
         key,
         replace: (why, stop) => agents.replace(why, stop),
         flushConnections: config.agent.flushConnections,
+        certificates,
         build: VERSION,
         signal,
         probes: config.probes ? undefined : () => target.probes?.(),

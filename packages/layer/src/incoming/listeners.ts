@@ -8,6 +8,7 @@ import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
 import { feed } from "./feed.ts";
+import { deliverTls } from "./tls-delivery.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 type ListenCall = Extract<TrappedCall, { kind: "listen" }>;
@@ -146,6 +147,13 @@ export class Listeners {
     }
   }
 
+  #noTls(port: number, why: string): void {
+    this.#reporter.notice({
+      key: `no tls ${port}`,
+      text: `your process does not speak TLS on port ${port} as it must (${why}): feature.network.incoming.tls_delivery says how; with its protocol "tcp" the process gets what was inside`,
+    });
+  }
+
   #filterOf(port: number): FilterSpec | undefined {
     const { httpFilter } = this.#config;
     const isFiltered = httpFilter?.ports === undefined || httpFilter.ports.includes(port);
@@ -177,8 +185,11 @@ export class Listeners {
     socket.on("close", () => {
       if (ours !== undefined) this.#tap.forgetName("incoming", ours);
     });
-    if (this.#config.mode !== "mirror" || header.needsAnswers === true) splice(socket, channel);
-    else feed(socket, channel, this.#filterOf(port) !== undefined);
+    const { mode, tlsDelivery } = this.#config;
+    if (mode === "mirror" && header.needsAnswers !== true)
+      feed(socket, channel, this.#filterOf(port) !== undefined);
+    else if (header.tls === undefined || tlsDelivery?.protocol === "tcp") splice(socket, channel);
+    else deliverTls(socket, channel, header.tls, tlsDelivery, (why) => this.#noTls(port, why));
   }
 }
 

@@ -11,6 +11,7 @@ import { podProbes } from "./find/probes.ts";
 import { workloadReplicas } from "./find/replicas.ts";
 import { specEnvironment } from "./find/spec-environment.ts";
 import type { TargetPod } from "./find/target-pod.ts";
+import { readTlsSecret } from "./find/tls-secret.ts";
 import { WorkloadWatch } from "./find/workload-watch.ts";
 import type { SessionFacts } from "./place/agent-command.ts";
 import { jobWithoutTarget } from "./place/job-body.ts";
@@ -25,6 +26,8 @@ export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
   readonly agent: AgentPlacement;
   /** Until the agent is placed; then failures have their own meaning. */
   readonly startupRetry?: Retry | undefined;
+  /** Whether a Secret with a certificate will be read. */
+  readonly readsCertificates?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -135,6 +138,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
         const hidden = count === 0 ? [] : [`${count} that inpod.dev/policy hides`];
         return { variables: shown, missing: [...missing, ...hidden] };
       },
+      tlsSecret: (name, signal) => readTlsSecret(api, pod.namespace, name, signal),
       follow: (observer, signal) => moving.follow(observer, signal),
       audit: auditOf(pod),
       close: () => cluster.close(),
@@ -190,7 +194,14 @@ interface OpenedCluster {
 }
 
 async function openFor(
-  { takeTerminal = () => false, startupRetry, agent, signal, ...options }: ClusterTargetOptions,
+  {
+    takeTerminal = () => false,
+    startupRetry,
+    readsCertificates,
+    agent,
+    signal,
+    ...options
+  }: ClusterTargetOptions,
   kind: ClusterPath["kind"],
 ): Promise<OpenedCluster> {
   // From then on the terminal is the user's program's.
@@ -199,7 +210,8 @@ async function openFor(
     ...options,
     takeTerminal: () => !isPlaced && takeTerminal(),
     retry: () => (isPlaced ? undefined : startupRetry),
-    purposes: (namespace) => sessionPurposes(kind, namespace, agent.namespace, agent.ephemeral),
+    purposes: (namespace) =>
+      sessionPurposes(kind, namespace, agent.namespace, agent.ephemeral, readsCertificates),
   });
   // At the same time as the target is looked for: a name that is not told costs nobody a round trip.
   const owner = whoAmI(cluster.api, signal);

@@ -1,5 +1,5 @@
 /** One pod of a workload beside the target's own: an agent there, and a session that only takes its traffic. */
-import { type PodPort, UserError } from "@inpod/protocol";
+import { type CertificateText, type PodPort, UserError } from "@inpod/protocol";
 import type { Session, SessionKey } from "@inpod/session";
 import type { AgentOptions, PlacedAgent, Replica } from "@inpod/targets";
 import { VERSION } from "../../version.ts";
@@ -18,6 +18,7 @@ export interface MemberParts {
     "startupTimeoutMs" | "communicationTimeoutMs" | "idleTimeoutMs"
   >;
   readonly flushConnections: boolean;
+  readonly certificates: readonly CertificateText[];
   /** Whether the program gets the pod's probes on ports that it takes. */
   readonly probes: boolean;
   readonly mode: "steal" | "mirror";
@@ -108,6 +109,7 @@ export class Member {
           key: this.#key,
           replace: (why, stop) => this.#replace(why, stop),
           flushConnections: this.#parts.flushConnections,
+          certificates: this.#parts.certificates,
           probes: this.#parts.probes ? undefined : () => this.replica.probes(),
           build: VERSION,
           signal,

@@ -28,7 +28,7 @@ export async function examineCluster(options: ExamineOptions): Promise<ClusterFa
 
 async function examine(
   cluster: Cluster,
-  { target, agent, signal }: ExamineOptions,
+  { target, agent, readsCertificates, signal }: ExamineOptions,
 ): Promise<ClusterFacts> {
   const { api, namespace, contextName } = cluster;
   const asked = await ask(api.nonResource("/version", signal));
@@ -39,6 +39,7 @@ async function examine(
     namespace,
     agentNamespace: agent.namespace,
     isEphemeral: agent.ephemeral === true,
+    readsCertificates,
   });
   const rights: RightAnswer[] = [];
   for (const each of wanted)

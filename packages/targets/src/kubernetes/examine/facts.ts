@@ -14,6 +14,8 @@ export interface ExamineOptions extends ClusterOptions {
   /** Undefined: only what does not depend on one. */
   readonly target: ClusterPath | undefined;
   readonly agent: AgentPlacement;
+  /** Whether a Secret with a certificate will be read. */
+  readonly readsCertificates?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -14,6 +14,8 @@ export interface SessionPlace {
   /** Undefined: the target's. */
   readonly agentNamespace: string | undefined;
   readonly isEphemeral: boolean;
+  /** Whether a Secret with a certificate will be read. */
+  readonly readsCertificates?: boolean | undefined;
 }
 
 /** One for each namespace, the target's first. */
@@ -26,8 +28,14 @@ export function sessionRights(place: SessionPlace): RightsAt[] {
   }));
 }
 
-const purposesOf = ({ kind = "pod", namespace, agentNamespace, isEphemeral }: SessionPlace) =>
-  sessionPurposes(kind, namespace, agentNamespace, isEphemeral);
+const purposesOf = ({
+  kind = "pod",
+  namespace,
+  agentNamespace,
+  isEphemeral,
+  readsCertificates,
+}: SessionPlace) =>
+  sessionPurposes(kind, namespace, agentNamespace, isEphemeral, readsCertificates);
 
 /** A YAML document for each, for `kubectl apply -f -`. */
 export const rolesYaml = (all: readonly RightsAt[]): string =>

@@ -28,6 +28,7 @@ const TABLES: Readonly<Record<string, readonly Row[]>> = {
     all("joining an agent that runs", "join agent"),
     all("events of the target that tell who was there", "write events"),
     all("obeying what owners allow (`inpod.dev/policy`)", "read policy"),
+    all("filters inside TLS, with a certificate that is in a Secret", "read certificates"),
     all("variables of the spec, where the process shows none", "read variables"),
   ],
   find: [

@@ -26,6 +26,7 @@ export type Operation =
   | "read policy"
   | "write events"
   | "read variables"
+  | "read certificates"
   | "clean"
   | "verify"
   | "status"
@@ -205,6 +206,12 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
       "the spec's variables, where the target's process shows none",
     ),
   ],
+  "read certificates": always(
+    "get",
+    "",
+    "secrets",
+    "the certificate of feature.network.incoming.tls is there",
+  ),
   verify: [
     ...always("list", "batch", "jobs", "finds agents"),
     ...always("list", "", "pods", "sees whether an agent still runs"),
@@ -250,12 +257,14 @@ export function rightsFor(operations: Iterable<Operation>): Right[] {
  * What a session on a target of this kind does; `targetless` finds nothing.
  *
  * @param isEphemeral the user has said yes to a container in the target's pod
+ * @param readsCertificates there are some in Secrets of the target's namespace
  */
 export function sessionPurposes(
   kind: "pod" | "label" | WorkloadKind | "targetless",
   namespace: string,
   agentNamespace: string | undefined,
   isEphemeral = false,
+  readsCertificates = false,
 ): Purpose[] {
   const place: Purpose =
     isEphemeral && kind !== "targetless"
@@ -272,6 +281,7 @@ export function sessionPurposes(
             namespace,
           })),
           { operation: "join agent" as const, namespace: agentNamespace ?? namespace },
+          ...(readsCertificates ? [{ operation: "read certificates" as const, namespace }] : []),
         ]),
   ];
 }
