@@ -1,13 +1,10 @@
 /** What a client speaks, by its first bytes. */
-import { fromLatin1 } from "./bytes.ts";
 import { RequestLineScanner } from "./http1/request-line.ts";
+import { HTTP2_PREFACE } from "./preface.ts";
 
 export type Detection =
   | { readonly kind: "http1" | "http2" | "tls" | "undecided" }
   | { readonly kind: "other"; readonly why: string };
-
-/** The first bytes of every HTTP/2 connection (RFC 9113, section 3.4). */
-export const HTTP2_PREFACE = fromLatin1("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /** Bytes of a TLS record's header and of the type of the handshake message in it (RFC 8446, 4 and 5.1). */
 const HELLO_START = 6;

@@ -8,15 +8,17 @@
  * - `HelloReader`: whom a client of TLS means, and what it can speak inside.
  * - `Splitter`: one client's HTTP/1 connection, each request to its destination.
  * - `RequestCopier`: the same of copies, where only the client's bytes are seen and nobody is answered.
+ * - `Http2Splitter`: the same of HTTP/2, each stream to its destination.
  * - *filter*: which requests somebody wants; `Routes`: who gets one if several want some. Both ask for a method,
  *   a target and headers only, of any version.
  *
- * HTTP/2 is read at the edge, by node:http2: HPACK has a state for the whole connection, so that its frames
- * cannot be passed on untouched to several destinations, and a decoder of our own would gain nothing. Requests
- * of it come to the filters by `requestOfHttp2`.
+ * Of HTTP/2 it is streams that are passed on, not bytes: HPACK has a state for the whole connection, so that its
+ * frames cannot go untouched to several destinations. It is our own reading because node:http2 keeps neither the
+ * order of header fields nor where a stream that is reset has ended, refuses streams in silence after its GOAWAY,
+ * and costs four times as much.
  */
 export { fromLatin1, latin1, Unread } from "./bytes.ts";
-export { type Detection, Detector, HTTP2_PREFACE } from "./detect.ts";
+export { type Detection, Detector } from "./detect.ts";
 export { describeFilter } from "./filter/describe.ts";
 export { type Answer, compileFilter, type Filter } from "./filter/filter.ts";
 export { FilterError } from "./filter/filter-error.ts";
@@ -56,4 +58,6 @@ export type { Command, SplitterOptions } from "./http1/split-contract.ts";
 export { Splitter } from "./http1/splitter.ts";
 export { FrameCutter } from "./http2/frame-cutter.ts";
 export { RequestFrames } from "./http2/request-frames.ts";
+export { Http2Splitter, type Http2SplitterOptions } from "./http2/splitter.ts";
+export { HTTP2_PREFACE } from "./preface.ts";
 export { type ClientHello, HelloReader, type HelloReading } from "./tls/client-hello.ts";

@@ -19,9 +19,16 @@ export interface ConnectionParts<D> {
   open(to: D, events: UpstreamEvents): Upstream | undefined;
   /** Once for each connection that is not split. */
   onRaw(to: D, why: string): void;
+  /** It is served from now on, until the client's connection is closed. */
+  onServed?(connection: Drainable): void;
 }
 
-export class Connection<D> {
+export interface Drainable {
+  /** The client should come with a new connection. */
+  drain(): void;
+}
+
+export class Connection<D> implements Drainable {
   readonly #client: Socket;
   readonly #passage: Passage<D>;
   readonly #parts: ConnectionParts<D>;
@@ -45,6 +52,7 @@ export class Connection<D> {
     client.on("end", () => this.#run(this.#passage.clientEnd()));
     client.on("drain", () => {
       for (const taken of this.#owed.splice(0)) taken();
+      this.#run([]);
     });
     client.on("close", (hadError) => {
       clearTimeout(this.#bodyTimer);
@@ -56,6 +64,11 @@ export class Connection<D> {
     });
     this.#run(this.#passage.clientBytes(early));
     if (client.readableEnded) this.#run(this.#passage.clientEnd());
+    this.#parts.onServed?.(this);
+  }
+
+  drain(): void {
+    if (!this.#client.destroyed) this.#run(this.#passage.drain?.() ?? []);
   }
 
   #run(commands: readonly Command<D>[]): void {
@@ -64,7 +77,9 @@ export class Connection<D> {
       this.#linger();
       return;
     }
-    if (this.#passage.wantsClientBytes && this.#full.size === 0) this.#client.resume();
+    const isUnread =
+      this.#passage.isAnswering === true && this.#client.writableLength >= HIGH_WATER;
+    if (this.#passage.wantsClientBytes && this.#full.size === 0 && !isUnread) this.#client.resume();
     else this.#client.pause();
     if (!this.#passage.isWaitingForBody) {
       clearTimeout(this.#bodyTimer);
@@ -94,7 +109,8 @@ export class Connection<D> {
         return;
       case "send":
         if (this.#upstreams.get(command.upstream)?.write(command.bytes) === false) {
-          this.#full.add(command.upstream);
+          if (this.#passage.upstreamFull) this.#passage.upstreamFull(command.upstream);
+          else this.#full.add(command.upstream);
         }
         return;
       case "end":
@@ -128,7 +144,7 @@ export class Connection<D> {
       },
       onDrain: () => {
         this.#full.delete(id);
-        this.#run([]);
+        this.#run(this.#passage.upstreamDrained?.(id) ?? []);
       },
     });
     if (upstream !== undefined) this.#upstreams.set(id, upstream);

@@ -1,10 +1,11 @@
 /**
  * A client's connection to a port of which somebody wants some requests: its first bytes tell what it speaks.
- * HTTP/1 is split, each request for itself; everything else is one destination's, with all its bytes.
+ * HTTP is split, each request for itself; everything else is one destination's, with all its bytes.
  */
 import type { Socket } from "node:net";
 import { Detector, type Routes, Splitter } from "@inpod/http";
 import { Connection, type ConnectionParts } from "./connection.ts";
+import { http2Passage } from "./http2/passage.ts";
 import { type Passage, Raw } from "./raw.ts";
 import { Silent } from "./silent.ts";
 
@@ -42,20 +43,23 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     client.off("close", onClose);
     const { rest } = parts.routes();
     const own = parts.raw?.(kind === "ended" && early.length === 0 ? "untouched" : kind);
-    const split = (opened?: D): Passage<D> =>
-      new Splitter<D>({
-        fallback: rest,
-        route: (request) => parts.routes().route(request),
-        routeWithBody: (request, body) => parts.routes().routeWithBody(request, body),
-        ...(opened === undefined ? {} : { opened }),
-      });
+    const split = (spoken: "http1" | "http2", opened?: D): Passage<D> =>
+      spoken === "http2"
+        ? http2Passage(parts.routes, opened)
+        : new Splitter<D>({
+            fallback: rest,
+            route: (request) => parts.routes().route(request),
+            routeWithBody: (request, body) => parts.routes().routeWithBody(request, body),
+            ...(opened === undefined ? {} : { opened }),
+          });
     const serve = (passage: Passage<D>): void =>
       new Connection(client, passage, parts).start(Buffer.concat(early));
     const onRaw = (why: string): void => parts.onRaw(rest, why);
     if (own !== undefined) serveRaw(client, Buffer.concat(early), kind, parts, own);
-    else if (kind === "http1") serve(split());
-    else if (kind === "silent") serve(new Silent({ to: rest, split: () => split(rest), onRaw }));
-    else if (kind === "tls" && parts.tls) {
+    else if (kind === "http1" || kind === "http2") serve(split(kind));
+    else if (kind === "silent") {
+      serve(new Silent({ to: rest, split: (spoken) => split(spoken, rest), onRaw }));
+    } else if (kind === "tls" && parts.tls) {
       client.pause();
       parts.tls.end(client, Buffer.concat(early), (bytes, why) =>
         serveRaw(client, bytes, why, parts),

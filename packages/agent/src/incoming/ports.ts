@@ -19,7 +19,7 @@ import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { endpoint } from "../outgoing/tcp.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type Drainable } from "./connection.ts";
 import { type FilteredParts, SILENCE_MS, serveFiltered } from "./filtered.ts";
 import { firstSign } from "./first-sign.ts";
 import { addressed, connectToPod } from "./pass-through.ts";
@@ -97,6 +97,8 @@ interface StolenPort {
   /** Of the rule of now; undefined: connections from before have not been taken over. */
   takingOver: AbortController | undefined;
   readonly tls: TlsEnds;
+  /** Connections whose requests are somebody's, each for itself. */
+  readonly served: Set<Drainable>;
 }
 
 export class Ports {
@@ -235,6 +237,7 @@ export class Ports {
       hasRule: false,
       takingOver: undefined,
       tls: new TlsEnds(),
+      served: new Set(),
     };
     const own = claimOf(stolen, holder);
     const isSame = own !== undefined && sameFilter(own.filter, filter);
@@ -337,6 +340,8 @@ export class Ports {
     }
     claim.isActive = false;
     reroute(stolen);
+    // Whoever comes again meets the pod, without us.
+    if (isLast) for (const connection of stolen.served) connection.drain();
     this.#log("release", { port: stolen.port, session: holder.id, why });
   }
 
@@ -389,6 +394,13 @@ export class Ports {
         return channel && channelUpstream(channel, events);
       },
       onRaw: (to, why) => this.#log("raw", { port, to: to === "pod" ? "pod" : to.id, why }),
+      onServed: (connection) => {
+        if (socket.destroyed) return;
+        stolen.served.add(connection);
+        socket.once("close", () => stolen.served.delete(connection));
+        // The rule that has turned it here may be gone meanwhile.
+        if (!stolen.claims.some(({ isActive }) => isActive)) connection.drain();
+      },
     });
     const filterers = (): readonly Holder[] =>
       stolen.claims.flatMap(({ holder, filter, isActive }) => (isActive && filter ? [holder] : []));

@@ -14,7 +14,15 @@ export type Passage<D> = Pick<
   | "wantsClientBytes"
   | "isWaitingForBody"
   | "isOver"
->;
+> & {
+  /** It goes on without this upstream, which takes nothing until upstreamDrained(). Left out: the client is not read. */
+  readonly upstreamFull?: ((id: number) => void) | undefined;
+  readonly upstreamDrained?: ((id: number) => Command<D>[]) | undefined;
+  /** What the client sends is answered here: it is not read while it does not take the answers. */
+  readonly isAnswering?: boolean;
+  /** The client should come with a new connection: what is the end of this one, and when, is its protocol's. */
+  readonly drain?: (() => Command<D>[]) | undefined;
+};
 
 export class Raw<D> implements Passage<D> {
   readonly #to: D;

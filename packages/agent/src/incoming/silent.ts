@@ -8,8 +8,8 @@ import { type Passage, Raw } from "./raw.ts";
 
 export interface SilentOptions<D> {
   readonly to: D;
-  /** The client speaks HTTP/1; upstream 1 is open to `to`. */
-  split(): Passage<D>;
+  /** What the client speaks; upstream 1 is open to `to`. */
+  split(kind: "http1" | "http2"): Passage<D>;
   onRaw(why: string): void;
 }
 
@@ -34,6 +34,10 @@ export class Silent<D> implements Passage<D> {
     return this.#inner?.isWaitingForBody ?? this.#held.length > 0;
   }
 
+  get isAnswering(): boolean {
+    return this.#inner?.isAnswering ?? false;
+  }
+
   get isOver(): boolean {
     return this.#inner?.isOver ?? this.#isOver;
   }
@@ -51,7 +55,8 @@ export class Silent<D> implements Passage<D> {
       case "undecided":
         return [];
       case "http1":
-        this.#inner = this.#options.split();
+      case "http2":
+        this.#inner = this.#options.split(found.kind);
         return this.#inner.clientBytes(this.#held.consume());
       case "other":
         return this.#goRaw(found.why);
@@ -89,6 +94,18 @@ export class Silent<D> implements Passage<D> {
     if (this.#inner) return this.#inner.upstreamReset(id);
     this.#isOver = true;
     return [{ kind: "reset-client" }];
+  }
+
+  get upstreamFull(): Passage<D>["upstreamFull"] {
+    return this.#inner?.upstreamFull?.bind(this.#inner);
+  }
+
+  get upstreamDrained(): Passage<D>["upstreamDrained"] {
+    return this.#inner?.upstreamDrained?.bind(this.#inner);
+  }
+
+  get drain(): Passage<D>["drain"] {
+    return this.#inner?.drain?.bind(this.#inner);
   }
 
   #goRaw(why: string): Command<D>[] {

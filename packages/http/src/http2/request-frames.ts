@@ -5,7 +5,7 @@
  * What comes out is the beginning of a connection with a server whose SETTINGS are acknowledged at once. RFC 9113.
  */
 import { fromLatin1 } from "../bytes.ts";
-import { HTTP2_PREFACE } from "../detect.ts";
+import { HTTP2_PREFACE } from "../preface.ts";
 import { FrameCutter, type FrameHeader } from "./frame-cutter.ts";
 
 const SETTINGS = 4;

@@ -1,0 +1,563 @@
+/**
+ * One end of an HTTP/2 connection (RFC 9113) without its socket: bytes in, events out to the handlers, and bytes
+ * to be sent. Server push, priorities and extensions that it does not know are not taken part in.
+ *
+ * Both directions of a stream are bounded by its windows, and all of them by the connection's: what has come is
+ * paid back (`consume`) when whoever got it has passed it on.
+ */
+
+import { fromLatin1, latin1 } from "../bytes.ts";
+import { HTTP2_PREFACE } from "../preface.ts";
+import { HeaderBlocks } from "./blocks.ts";
+import {
+  CODE,
+  ConnectionError,
+  FLAG,
+  FRAME,
+  FrameReader,
+  FrameWriter,
+  SETTING,
+  uint31,
+  uint32,
+} from "./frames.ts";
+import { type Field, fieldBytes, HpackDecoder, HpackEncoder, HpackError } from "./hpack.ts";
+import { applySettings, defaultSettings, MAX_WINDOW, type Settings } from "./settings.ts";
+import { Stream } from "./stream.ts";
+
+/** Bytes of all DATA on a connection that nobody has passed on yet. */
+const CONNECTION_WINDOW = 8 * 1024 * 1024;
+/** Of one stream at first, and for one that always passes on what it gets. */
+export const STREAM_WINDOW = 128 * 1024;
+const LARGEST_STREAM_WINDOW = 1024 * 1024;
+/** Above that much DATA that waits no stream's window grows. */
+const MAX_WAITING_TO_GROW = 1024 * 1024;
+/** Bytes of one stream, before another one's turn. */
+const QUANTUM = 64 * 1024;
+/** Streams that a server must have said nothing about. RFC 9113 recommends to allow no fewer. */
+const UNKNOWN_CONCURRENCY = 100;
+/** Own resets that are remembered: frames that crossed them are no mistake. */
+const REMEMBERED_RESETS = 1000;
+/** Pieces of a reason that is passed on. */
+const MAX_DEBUG = 1024;
+
+export interface Handlers<O> {
+  /** Of a new stream if it has no owner. `isTooLarge`: some are missing. */
+  onHeaders(stream: Stream<O>, fields: readonly Field[], isEnd: boolean, isTooLarge: boolean): void;
+  onData(stream: Stream<O>, bytes: Uint8Array, isEnd: boolean): void;
+  onReset(stream: Stream<O>, code: number): void;
+  /** DATA has been sent, or dropped. */
+  onSent(stream: Stream<O>, bytes: number): void;
+  onSettings(): void;
+  onGoaway(lastStreamId: number, code: number, debug: Uint8Array): void;
+  onPong(payload: Uint8Array): void;
+}
+
+export interface ConnectionOptions<O> {
+  /** `acceptor`: the other end opens the streams. */
+  readonly role: "acceptor" | "opener";
+  readonly handlers: Handlers<O>;
+  /** Bytes of one message's header fields. */
+  readonly maxHeaderListBytes: number;
+  /** Streams that the other end may have open. */
+  maxConcurrentStreams(): number;
+}
+
+export class Http2Connection<O> {
+  /** What the other end allows. */
+  readonly peer: Settings = defaultSettings();
+  readonly streams = new Map<number, Stream<O>>();
+  /** The last that the other end has opened. */
+  lastStreamId = 0;
+  hasPeerSettings = false;
+  /** Nothing is sent meanwhile. */
+  isBlocked = false;
+  /** No stream is opened before the other end has said what it allows. */
+  opensAfterSettings = false;
+  /** Of header fields that wait. */
+  waitingHeaderBytes = 0;
+  readonly #options: ConnectionOptions<O>;
+  readonly #handlers: Handlers<O>;
+  readonly #reader = new FrameReader();
+  readonly #writer = new FrameWriter();
+  readonly #decoder = new HpackDecoder();
+  readonly #encoder = new HpackEncoder();
+  readonly #blocks: HeaderBlocks;
+  /** Bytes of the preface that are still to come. */
+  #prefaceLeft: number;
+  #hasStarted = false;
+  #error: ConnectionError | undefined;
+  #nextId = 1;
+  /** After our GOAWAY: later streams are not heard of. */
+  #lastAllowed = MAX_WINDOW;
+  #sendWindow = 65_535;
+  #receiveWindow = CONNECTION_WINDOW;
+  #consumed = 0;
+  readonly #ownResets = new Set<number>();
+  /** With something to send. */
+  #ready: Stream<O>[] = [];
+  /** That wait for the connection's window. */
+  #starved: Stream<O>[] = [];
+  /** That wait for their turn to be opened. */
+  #opening: Stream<O>[] = [];
+
+  constructor(options: ConnectionOptions<O>) {
+    this.#options = options;
+    this.#handlers = options.handlers;
+    this.#blocks = new HeaderBlocks(options.maxHeaderListBytes);
+    this.#prefaceLeft = options.role === "acceptor" ? HTTP2_PREFACE.length : 0;
+  }
+
+  /** Why the connection is over, by a mistake of the other end. */
+  get error(): ConnectionError | undefined {
+    return this.#error;
+  }
+
+  /** No stream has anything to send or to hear. */
+  get isIdle(): boolean {
+    return this.streams.size === 0 && this.#opening.every(({ isClosed }) => isClosed);
+  }
+
+  /** Also those that were not opened yet. */
+  all(): Stream<O>[] {
+    return [...this.streams.values(), ...this.#opening.filter(({ isClosed }) => !isClosed)];
+  }
+
+  /** Stream ids are left. */
+  get canOpen(): boolean {
+    return this.#nextId + 2 * this.#opening.length < MAX_WINDOW;
+  }
+
+  /** Something waits that is not an answer to the other end's frames. */
+  get hasSomethingToSay(): boolean {
+    return this.#ready.length > 0 || this.#starved.length > 0;
+  }
+
+  /** Our SETTINGS. To be called once, before anything is taken. */
+  start(settings: readonly (readonly [id: number, value: number])[]): void {
+    const answers = this.#writer.take();
+    if (this.#options.role === "opener") this.#writer.bytes(HTTP2_PREFACE, false);
+    this.#writer.settings([[SETTING.initialWindowSize, STREAM_WINDOW], ...settings]);
+    this.#writer.frame32(FRAME.windowUpdate, 0, CONNECTION_WINDOW - 65_535);
+    for (const bytes of answers) this.#writer.bytes(bytes, false);
+    this.#hasStarted = true;
+  }
+
+  settings(settings: readonly (readonly [id: number, value: number])[]): void {
+    this.#writer.settings(settings);
+  }
+
+  /** @param bytes not to be written to again */
+  push(bytes: Uint8Array): void {
+    if (this.#error !== undefined) return;
+    const skipped = Math.min(bytes.length, this.#prefaceLeft);
+    this.#prefaceLeft -= skipped;
+    try {
+      this.#reader.push(bytes.subarray(skipped), (type, flags, streamId, payload) => {
+        if (this.#error === undefined) this.#onFrame(type, flags, streamId, payload);
+      });
+    } catch (error) {
+      const failure =
+        error instanceof HpackError ? new ConnectionError(CODE.compression, error.message) : error;
+      if (!(failure instanceof ConnectionError)) throw failure;
+      this.fail(failure);
+    }
+  }
+
+  /** Says so, and hears nothing more. */
+  fail(error: ConnectionError): void {
+    if (this.#error !== undefined) return;
+    this.goaway(this.lastStreamId, error.code, fromLatin1(error.message));
+    this.#error = error;
+  }
+
+  /** A new stream; its first header fields open it, as soon as the other end allows. */
+  open(): Stream<O> {
+    const stream = new Stream<O>(0, 0, STREAM_WINDOW);
+    this.#opening.push(stream);
+    return stream;
+  }
+
+  headers(stream: Stream<O>, fields: readonly Field[], isEnd: boolean): void {
+    if (stream.isClosed) return;
+    for (const field of fields) this.waitingHeaderBytes += fieldBytes(field);
+    stream.push({ kind: "headers", fields, isEnd });
+    this.#queue(stream);
+  }
+
+  data(stream: Stream<O>, bytes: Uint8Array, isEnd: boolean): void {
+    if (stream.isClosed) this.#handlers.onSent(stream, bytes.length);
+    else {
+      stream.push({ kind: "data", bytes, length: bytes.length, isEnd, isOwn: false });
+      this.#queue(stream);
+    }
+  }
+
+  /** After what waits. */
+  resetAfter(stream: Stream<O>, code: number): void {
+    if (stream.isClosed) return;
+    if (stream.first === undefined) this.reset(stream, code);
+    else stream.push({ kind: "reset", code });
+  }
+
+  /** At once; what waits is dropped. */
+  reset(stream: Stream<O>, code: number): void {
+    if (stream.isClosed) return;
+    if (stream.id !== 0) {
+      this.#writer.frame32(FRAME.reset, stream.id, code);
+      this.#ownResets.add(stream.id);
+      if (this.#ownResets.size > REMEMBERED_RESETS) {
+        for (const oldest of this.#ownResets) {
+          this.#ownResets.delete(oldest);
+          break;
+        }
+      }
+    }
+    this.#close(stream);
+  }
+
+  /** DATA of this stream was passed on: the other end may send as much again. */
+  consume(stream: Stream<O>, bytes: number): void {
+    if (bytes === 0) return;
+    this.#consumeOfAll(bytes);
+    if (stream.isClosed || stream.isRemoteEnded) return;
+    stream.consumed += bytes;
+    stream.passed += bytes;
+    if (stream.passed >= stream.fullWindow && stream.fullWindow < LARGEST_STREAM_WINDOW) {
+      stream.passed = 0;
+      if (CONNECTION_WINDOW - this.#receiveWindow - this.#consumed < MAX_WAITING_TO_GROW) {
+        stream.consumed += stream.fullWindow;
+        stream.fullWindow *= 2;
+      }
+    }
+    if (stream.consumed < stream.fullWindow / 4) return;
+    this.#writer.frame32(FRAME.windowUpdate, stream.id, stream.consumed);
+    stream.receiveWindow += stream.consumed;
+    stream.consumed = 0;
+  }
+
+  /** @param lastStreamId of those that were or will be served */
+  goaway(lastStreamId: number, code: number, debug: Uint8Array = new Uint8Array(0)): void {
+    this.#lastAllowed = Math.min(this.#lastAllowed, lastStreamId);
+    this.#writer.goaway(lastStreamId, code, debug.subarray(0, MAX_DEBUG));
+  }
+
+  ping(payload: Uint8Array): void {
+    this.#writer.frame(FRAME.ping, 0, 0, payload);
+  }
+
+  /** Of answers and window updates that were not taken. */
+  get waitingBytes(): number {
+    return this.#writer.length;
+  }
+
+  /** What can be sent now, after all that was said before. Empty before start(), and while it is blocked. */
+  take(): Uint8Array[] {
+    if (!this.#hasStarted || this.isBlocked) return [];
+    if (this.#error === undefined) this.#flush();
+    return this.#writer.take();
+  }
+
+  #queue(stream: Stream<O>): void {
+    if (stream.isQueued || stream.id === 0) return;
+    stream.isQueued = true;
+    this.#ready.push(stream);
+  }
+
+  #flush(): void {
+    const most = this.hasPeerSettings ? this.peer.maxConcurrentStreams : UNKNOWN_CONCURRENCY;
+    const mayOpen = this.hasPeerSettings || !this.opensAfterSettings;
+    while (mayOpen && this.#opening.length > 0 && this.streams.size < most) {
+      const stream = this.#opening[0] as Stream<O>;
+      if (!stream.isClosed && stream.first === undefined) break;
+      this.#opening.shift();
+      if (stream.isClosed) continue;
+      stream.id = this.#nextId;
+      this.#nextId += 2;
+      stream.sendWindow = this.peer.initialWindowSize;
+      this.streams.set(stream.id, stream);
+      // In the order of their ids.
+      this.#send(stream, 0);
+    }
+    for (let next = 0; next < this.#ready.length; next++) {
+      this.#send(this.#ready[next] as Stream<O>, QUANTUM);
+    }
+    this.#ready = [];
+  }
+
+  /** Its place in #ready is behind the others' after `quantum` bytes. */
+  #send(stream: Stream<O>, quantum: number): void {
+    let left = quantum;
+    stream.isQueued = false;
+    for (;;) {
+      const item = stream.first;
+      if (item === undefined || stream.isClosed) return;
+      if (item.kind === "headers") {
+        stream.shift();
+        this.#sendHeaders(stream, item.fields, item.isEnd);
+        if (item.isEnd) this.#end(stream);
+        continue;
+      }
+      if (item.kind === "reset") {
+        this.reset(stream, item.code);
+        return;
+      }
+      const allowed = Math.min(this.#sendWindow, stream.sendWindow, this.peer.maxFrameSize);
+      if (item.length > 0 && allowed <= 0) {
+        if (stream.sendWindow > 0) {
+          stream.isQueued = true;
+          this.#starved.push(stream);
+        }
+        return;
+      }
+      if (left <= 0 && item.length > 0) {
+        this.#queue(stream);
+        return;
+      }
+      const length = Math.min(item.length, allowed);
+      const isLast = length === item.length;
+      const isEnd = isLast && item.isEnd;
+      const bytes = item.bytes.subarray(0, length);
+      this.#writer.frame(FRAME.data, isEnd ? FLAG.endStream : 0, stream.id, bytes);
+      this.#sendWindow -= length;
+      stream.sendWindow -= length;
+      stream.queuedBytes -= length;
+      left -= length;
+      if (isLast) stream.shift();
+      else {
+        item.bytes = item.bytes.subarray(length);
+        item.length -= length;
+      }
+      this.#handlers.onSent(stream, length);
+      if (isEnd) this.#end(stream);
+    }
+  }
+
+  #sendHeaders(stream: Stream<O>, fields: readonly Field[], isEnd: boolean): void {
+    for (const field of fields) this.waitingHeaderBytes -= fieldBytes(field);
+    const block = this.#encoder.encode(fields);
+    const most = this.peer.maxFrameSize;
+    let type: number = FRAME.headers;
+    let flags = isEnd ? FLAG.endStream : 0;
+    for (let at = 0; at === 0 || at < block.length; at += most) {
+      if (at + most >= block.length) flags |= FLAG.endHeaders;
+      this.#writer.frame(type, flags, stream.id, block.subarray(at, at + most));
+      type = FRAME.continuation;
+      flags = 0;
+    }
+  }
+
+  #end(stream: Stream<O>): void {
+    stream.isEnded = true;
+    if (stream.isRemoteEnded && stream.first === undefined) this.#close(stream);
+  }
+
+  #remoteEnd(stream: Stream<O>): void {
+    stream.isRemoteEnded = true;
+    if (stream.isEnded && stream.first === undefined) this.#close(stream);
+  }
+
+  #close(stream: Stream<O>): void {
+    if (stream.isClosed) return;
+    stream.isClosed = true;
+    this.streams.delete(stream.id);
+    for (const { fields } of stream.waitingHeaders())
+      for (const field of fields) this.waitingHeaderBytes -= fieldBytes(field);
+    const dropped = stream.clear();
+    if (dropped > 0) this.#handlers.onSent(stream, dropped);
+  }
+
+  #consumeOfAll(bytes: number): void {
+    this.#consumed += bytes;
+    if (this.#consumed < CONNECTION_WINDOW / 4) return;
+    this.#writer.frame32(FRAME.windowUpdate, 0, this.#consumed);
+    this.#receiveWindow += this.#consumed;
+    this.#consumed = 0;
+  }
+
+  #onFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
+    if (!this.hasPeerSettings && (type !== FRAME.settings || (flags & FLAG.ack) !== 0)) {
+      throw new ConnectionError(CODE.protocol, "the first frame is not SETTINGS");
+    }
+    const block = this.#blocks.frame(type, flags, streamId, payload);
+    if (block === "more") return;
+    if (block !== undefined) {
+      this.#onHeaders(block.streamId, block.bytes, block.isEnd);
+      return;
+    }
+    switch (type) {
+      case FRAME.data:
+        this.#onData(streamId, flags, payload);
+        return;
+      case FRAME.reset: {
+        expectLength(payload, 4);
+        const stream = this.#find(streamId);
+        if (stream === undefined) return;
+        this.#close(stream);
+        this.#handlers.onReset(stream, uint32(payload, 0));
+        return;
+      }
+      case FRAME.settings:
+        this.#onSettings(streamId, flags, payload);
+        return;
+      case FRAME.ping:
+        expectLength(payload, 8);
+        expectConnection(streamId);
+        if ((flags & FLAG.ack) === 0) this.#writer.frame(FRAME.ping, FLAG.ack, 0, payload);
+        else this.#handlers.onPong(payload);
+        return;
+      case FRAME.goaway:
+        expectConnection(streamId);
+        if (payload.length < 8) throw new ConnectionError(CODE.frameSize, "a short GOAWAY");
+        this.#handlers.onGoaway(uint31(payload, 0), uint32(payload, 4), payload.subarray(8));
+        return;
+      case FRAME.windowUpdate:
+        this.#onWindowUpdate(streamId, payload);
+        return;
+      case FRAME.priority:
+        expectLength(payload, 5);
+        if (streamId === 0) throw new ConnectionError(CODE.protocol, "PRIORITY of no stream");
+        return;
+      case FRAME.pushPromise:
+        throw new ConnectionError(CODE.protocol, "PUSH_PROMISE was not asked for");
+      default:
+    }
+  }
+
+  /** @returns undefined: it is over */
+  #find(streamId: number): Stream<O> | undefined {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined && this.#isUnheardOf(streamId)) {
+      throw new ConnectionError(CODE.protocol, "a frame of a stream that was not opened");
+    }
+    return stream;
+  }
+
+  #isUnheardOf(streamId: number): boolean {
+    const isTheirs = this.#options.role === "acceptor";
+    return streamId % 2 === 0 || streamId > (isTheirs ? this.lastStreamId : this.#nextId - 2);
+  }
+
+  #onHeaders(streamId: number, bytes: Uint8Array, isEnd: boolean): void {
+    const limit = this.#options.maxHeaderListBytes;
+    // Also of those that are refused: the table goes on.
+    const { fields, isTooLarge } = this.#decoder.decode(bytes, limit);
+    let stream = this.streams.get(streamId);
+    if (stream?.isRemoteEnded) {
+      throw new ConnectionError(CODE.streamClosed, "header fields after the end of a stream");
+    }
+    if (stream === undefined) {
+      const isNew = this.#options.role === "acceptor" && this.#isUnheardOf(streamId);
+      if (!isNew) {
+        if (this.#find(streamId) === undefined && this.#ownResets.has(streamId)) return;
+        if (this.#options.role === "opener") return;
+        throw new ConnectionError(CODE.streamClosed, "header fields of a stream that is over");
+      }
+      if (streamId % 2 === 0) throw new ConnectionError(CODE.protocol, "a stream with an even id");
+      this.lastStreamId = streamId;
+      if (streamId > this.#lastAllowed) return;
+      stream = new Stream<O>(streamId, this.peer.initialWindowSize, STREAM_WINDOW);
+      this.streams.set(streamId, stream);
+      if (this.streams.size > this.#options.maxConcurrentStreams()) {
+        this.reset(stream, CODE.refused);
+        return;
+      }
+    }
+    if (isEnd) this.#remoteEnd(stream);
+    this.#handlers.onHeaders(stream, fields, isEnd, isTooLarge);
+  }
+
+  #onData(streamId: number, flags: number, payload: Uint8Array): void {
+    this.#receiveWindow -= payload.length;
+    if (this.#receiveWindow < 0) {
+      throw new ConnectionError(CODE.flowControl, "more DATA than the connection allows");
+    }
+    const stream = this.#find(streamId);
+    if (stream === undefined || stream.isRemoteEnded) {
+      this.#consumeOfAll(payload.length);
+      if (stream !== undefined) {
+        this.reset(stream, CODE.streamClosed);
+        this.#handlers.onReset(stream, CODE.streamClosed);
+      } else if (!this.#ownResets.has(streamId) && streamId <= this.#lastAllowed) {
+        this.#writer.frame32(FRAME.reset, streamId, CODE.streamClosed);
+      }
+      return;
+    }
+    stream.receiveWindow -= payload.length;
+    if (stream.receiveWindow < 0) {
+      this.#consumeOfAll(payload.length);
+      this.reset(stream, CODE.flowControl);
+      this.#handlers.onReset(stream, CODE.flowControl);
+      return;
+    }
+    let bytes = payload;
+    if ((flags & FLAG.padded) !== 0) {
+      const padding = (payload[0] ?? payload.length) + 1;
+      if (padding > payload.length) throw new ConnectionError(CODE.protocol, "too much padding");
+      bytes = payload.subarray(1, payload.length - padding + 1);
+      this.consume(stream, padding);
+    }
+    const isEnd = (flags & FLAG.endStream) !== 0;
+    if (isEnd) this.#remoteEnd(stream);
+    if (bytes.length > 0 || isEnd) this.#handlers.onData(stream, bytes, isEnd);
+  }
+
+  #onSettings(streamId: number, flags: number, payload: Uint8Array): void {
+    expectConnection(streamId);
+    const isAck = (flags & FLAG.ack) !== 0;
+    if (isAck ? payload.length > 0 : payload.length % 6 !== 0) {
+      throw new ConnectionError(CODE.frameSize, "SETTINGS of a wrong length");
+    }
+    if (isAck) return;
+    const before = this.peer.initialWindowSize;
+    applySettings(this.peer, payload, this.#options.role === "acceptor");
+    const more = this.peer.initialWindowSize - before;
+    for (const stream of more === 0 ? [] : this.streams.values()) {
+      stream.sendWindow += more;
+      if (stream.sendWindow > MAX_WINDOW) {
+        throw new ConnectionError(CODE.flowControl, "a window beyond 2^31-1");
+      }
+      if (stream.first !== undefined) this.#queue(stream);
+    }
+    this.#encoder.limitTable(this.peer.headerTableSize);
+    this.#writer.frame(FRAME.settings, FLAG.ack, 0, new Uint8Array(0));
+    this.hasPeerSettings = true;
+    this.#handlers.onSettings();
+  }
+
+  #onWindowUpdate(streamId: number, payload: Uint8Array): void {
+    expectLength(payload, 4);
+    const more = uint31(payload, 0);
+    if (streamId === 0) {
+      this.#sendWindow += more;
+      if (more === 0) throw new ConnectionError(CODE.protocol, "a WINDOW_UPDATE of nothing");
+      if (this.#sendWindow > MAX_WINDOW) {
+        throw new ConnectionError(CODE.flowControl, "a window beyond 2^31-1");
+      }
+      for (const stream of this.#starved) this.#ready.push(stream);
+      this.#starved = [];
+      return;
+    }
+    const stream = this.#find(streamId);
+    if (stream === undefined) return;
+    stream.sendWindow += more;
+    if (more === 0 || stream.sendWindow > MAX_WINDOW) {
+      const code = more === 0 ? CODE.protocol : CODE.flowControl;
+      this.reset(stream, code);
+      this.#handlers.onReset(stream, code);
+      return;
+    }
+    if (stream.first !== undefined) this.#queue(stream);
+  }
+}
+
+function expectLength(payload: Uint8Array, length: number): void {
+  if (payload.length !== length) {
+    throw new ConnectionError(CODE.frameSize, "a frame of a wrong length");
+  }
+}
+
+function expectConnection(streamId: number): void {
+  if (streamId !== 0) throw new ConnectionError(CODE.protocol, "a frame of a stream, out of place");
+}
+
+export const debugText = (debug: Uint8Array): string => latin1(debug.subarray(0, MAX_DEBUG));
