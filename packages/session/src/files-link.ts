@@ -1,5 +1,5 @@
 /** Streams to the file service of the session's agent, whichever agent and tunnel that is at the time. */
-import type { Tunnel } from "@inpod/tunnel";
+import type { OutgoingChannel, Tunnel } from "@inpod/tunnel";
 import { isLost } from "./link.ts";
 
 /**
@@ -28,19 +28,43 @@ export interface FilesLink {
 }
 
 /** @param next the tunnel of now or the next one; rejects when there will be none */
-export const filesLink = (next: () => Promise<Tunnel>): FilesLink => ({
-  async open(): Promise<FilesChannel> {
-    for (;;) {
-      const tunnel = await next();
-      try {
-        const channel = tunnel.open({ kind: "files" });
-        await channel.opened;
-        return channel;
-      } catch (error) {
-        if (!isLost(error)) throw error;
-        // The tunnel tells its end right after it has rejected what was under way.
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+export function filesLink(next: () => Promise<Tunnel>): FilesLink & {
+  /** The files are another target's from now on: who has a stream to the one before opens another. */
+  leave(): void;
+} {
+  const open = new Map<Tunnel, OutgoingChannel[]>();
+  const keep = (tunnel: Tunnel, channel: OutgoingChannel): void => {
+    const known = open.get(tunnel);
+    if (known !== undefined) {
+      known.push(channel);
+      return;
     }
-  },
-});
+    open.set(tunnel, [channel]);
+    void tunnel.closed.then(() => open.delete(tunnel));
+  };
+  return {
+    leave: () => {
+      for (const channel of [...open.values()].flat()) {
+        const { onReset } = channel;
+        channel.reset("ESTALE");
+        onReset?.("ESTALE", "the target is another pod");
+      }
+      open.clear();
+    },
+    open: async () => {
+      for (;;) {
+        const tunnel = await next();
+        try {
+          const channel = tunnel.open({ kind: "files" });
+          await channel.opened;
+          keep(tunnel, channel);
+          return channel;
+        } catch (error) {
+          if (!isLost(error)) throw error;
+          // The tunnel tells its end right after it has rejected what was under way.
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      }
+    },
+  };
+}

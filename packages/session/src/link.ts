@@ -33,9 +33,9 @@ export interface SessionOptions extends AgentAccess {
   /**
    * Another agent in the place of one that is gone, or that could not be reached until the grace was over; it
    * takes the same key. Rejects when there is none to be had: then the session is lost. Undefined: there is one
-   * agent in the life of a session.
+   * agent in the life of a session. With `isLeft` the one before goes on with what it has, and is not to be removed yet.
    */
-  readonly replace?: (why: string, signal: AbortSignal) => Promise<AgentAccess>;
+  readonly replace?: (why: string, signal: AbortSignal, isLeft: boolean) => Promise<AgentAccess>;
   /** Whether the target's connections from before to a port that is stolen are ended, so that their clients come again. */
   readonly flushConnections?: boolean;
   readonly build: string;
@@ -69,6 +69,10 @@ export class Link {
   readonly #options: SessionOptions;
   readonly #parts: LinkParts;
   #current: Tunnel | undefined;
+  /** Tunnels to agents that were left: what came through them goes on until they end. */
+  readonly #left = new Set<Tunnel>();
+  /** Another agent is looked for, while the tunnel of now goes on. */
+  #leaving: { readonly onFound: () => void } | undefined;
   /** The tunnel that is being redialled. Rejects with ECONNRESET when there will be none. */
   #next: Promise<Tunnel> = failed("the session has not begun");
   #ending: Promise<number | undefined> | undefined;
@@ -155,7 +159,7 @@ export class Link {
   /** There is nothing to come back to: as if the last agent were gone. */
   lose(why: string): void {
     this.#stop.abort(new TunnelFailure("ECONNRESET", why));
-    this.#current?.close(why);
+    this.#closeAll(why);
   }
 
   /** The agent is of no use any more: as if it were gone. */
@@ -163,6 +167,37 @@ export class Link {
     this.#agentGone.abort(new TunnelFailure("ECONNRESET", why));
     // Its silence would tell the same, after 25 s.
     if (!this.#ending) this.#current?.close(why);
+  }
+
+  /**
+   * The next agent takes its place as soon as it answers. Until then all goes on with this one; what has come through it
+   * by then goes on until it ends by itself.
+   * @param onFound the next one is there, and is going to be dialled
+   */
+  leaveAgent(why: string, onFound: () => void): void {
+    if (this.#ending || this.#leaving) return;
+    if (!this.#current) {
+      onFound();
+      this.giveUpAgent(why);
+      return;
+    }
+    this.#leaving = { onFound };
+    this.#agentGone.abort(new TunnelFailure("ECONNRESET", why));
+    this.#redialFrom(why, 0);
+  }
+
+  /** To agents that were left. */
+  get left(): readonly Tunnel[] {
+    return [...this.#left];
+  }
+
+  closeLeft(why: string): void {
+    for (const tunnel of this.#left) tunnel.close(why);
+  }
+
+  #closeAll(why: string): void {
+    this.#current?.close(why);
+    this.closeLeft(why);
   }
 
   #use(agent: AgentAccess): void {
@@ -188,11 +223,14 @@ export class Link {
 
   async #end(): Promise<number | undefined> {
     this.#close();
-    const tunnel = this.#current;
-    const answer = await tunnel
-      ?.call("end", {}, { timeoutMs: END_TIMEOUT_MS })
-      .catch(() => undefined);
-    tunnel?.close("the session has ended");
+    const [answer] = await Promise.all(
+      [this.#current, ...this.#left].map(async (tunnel) => {
+        const said = tunnel?.call("end", {}, { timeoutMs: END_TIMEOUT_MS });
+        const answered = await said?.catch(() => undefined);
+        tunnel?.close("the session has ended");
+        return answered;
+      }),
+    );
     return answer?.others;
   }
 
@@ -237,8 +275,11 @@ export class Link {
 
   #adopt(tunnel: Tunnel): void {
     const sinceMs = performance.now();
+    if (this.#current) this.#left.add(this.#current);
+    this.#leaving = undefined;
     this.#current = tunnel;
     void tunnel.closed.then(({ why }) => {
+      if (this.#left.delete(tunnel)) return;
       this.#current = undefined;
       if (this.#ending) {
         this.#next = failed("the session has ended");
@@ -246,14 +287,22 @@ export class Link {
       }
       const isShort = performance.now() - sinceMs < SHORT_LIFE_MS;
       this.#options.onEvent({ kind: "tunnel-lost", why });
-      this.#next = this.#redial(why, isShort ? FIRST_BACKOFF_MS : 0).catch((error: unknown) => {
-        const reason = textOf(error);
-        this.#close();
-        if (!this.#ending) this.#resolveLost(reason);
-        throw new TunnelFailure("ECONNRESET", reason);
-      });
-      this.#next.catch(() => {}); // whoever waits for it gets it too
+      // Else the next one is already looked for.
+      if (!this.#leaving) this.#redialFrom(why, isShort ? FIRST_BACKOFF_MS : 0);
     });
+  }
+
+  #redialFrom(why: string, firstPauseMs: number): void {
+    this.#next = this.#redial(why, firstPauseMs).catch((error: unknown) => {
+      const reason = textOf(error);
+      this.#close();
+      if (!this.#ending) {
+        this.#closeAll(reason);
+        this.#resolveLost(reason);
+      }
+      throw new TunnelFailure("ECONNRESET", reason);
+    });
+    this.#next.catch(() => {}); // whoever waits for it gets it too
   }
 
   /** The next tunnel: to the agent of before, or to another one. */
@@ -268,8 +317,9 @@ export class Link {
         if (!replace || stop.aborted) throw error;
         why = textOf(error);
         onEvent({ kind: "agent-gone", why });
-        const agent = await replace(why, stop);
+        const agent = await replace(why, stop, this.#leaving !== undefined);
         stop.throwIfAborted();
+        this.#leaving?.onFound();
         this.#use(agent);
       }
     }

@@ -69,11 +69,15 @@ export class Session {
       },
       restore: (tunnel) => this.#restore(tunnel),
     });
-    this.filesLink = filesLink(() => this.#link.nextTunnel());
+    const files = filesLink(() => this.#link.nextTunnel());
+    this.filesLink = files;
     this.files = new TargetFiles(new FileService(this.filesLink));
     this.#lives = new Lives({
       onNext: (changed) => options.onEvent({ kind: "target-back", changed }),
-      onOther: (hostname, changed) => options.onEvent({ kind: "target-moved", hostname, changed }),
+      onOther: (hostname, changed) => {
+        files.leave();
+        options.onEvent({ kind: "target-moved", hostname, changed });
+      },
     });
     this.lost = this.#link.lost;
   }
@@ -162,6 +166,8 @@ export class Session {
     const release = async (): Promise<void> => {
       if (!this.#taken.has(taken)) return;
       this.#taken.release(taken);
+      for (const left of this.#link.left)
+        left.call("incoming.release", podPort(taken)).catch(() => {});
       await this.#release(this.#link.current, podPort(taken));
     };
     if (!this.#takesPorts()) return { release };
@@ -210,10 +216,16 @@ export class Session {
     }
   }
 
-  /** Another pod is going to be the target, and the agent of now is of no use: the next one is beside that pod. */
-  targetMoves(why: string): void {
-    this.#lives.move();
-    this.#link.giveUpAgent(why);
+  /**
+   * Another pod is going to be the target: the next agent is beside that pod.
+   * @param goesOn what comes and has come from this one goes on as long as it can; else its agent is of no use any more
+   */
+  targetMoves(why: string, goesOn = false): void {
+    if (goesOn) this.#link.leaveAgent(why, () => this.#lives.move());
+    else {
+      this.#lives.move();
+      this.#link.giveUpAgent(why);
+    }
   }
 
   /** The target is gone for good: the session is lost, with this reason. */
@@ -224,6 +236,7 @@ export class Session {
   /** Before this process is stopped (Ctrl-Z): the target gets its traffic back until resume(). */
   async pause(): Promise<void> {
     this.#isPaused = true;
+    this.#link.closeLeft("this process is stopped");
     await this.#link.current?.call("pause", {}, { timeoutMs: PAUSE_TIMEOUT_MS });
   }
 

@@ -219,6 +219,122 @@ test("in another pod the containers of before mean nothing, and which pod it is 
   assert.equal(watched.events.filter(({ kind }) => kind === "target-back").length, 1);
 });
 
+test("a target that moves while its pod goes on: all goes on there until the next agent answers, and after", async (t) => {
+  let letPlace: () => void = () => {};
+  const placed = new Promise<void>((resolve) => {
+    letPlace = resolve;
+  });
+  let next: TestAgent | undefined;
+  const { agent, session, watched, why } = await replaceable(t, async (first) => {
+    await placed;
+    next = await another(t, first);
+    next.answers.describe = () => ({ ...TARGET, hostname: "next-pod" });
+    return accessTo(next);
+  });
+  const arrived: string[] = [];
+  await session.steal(80, (_, header) => arrived.push(header.local.address));
+  const arrive = async (at: TestAgent, address: string): Promise<void> => {
+    const client = { address: "198.18.0.9", port: 4711 };
+    await at.tunnel.open({ kind: "incoming", client, local: { address, port: 80 } }).opened;
+  };
+  const gone = watched.next("agent-gone");
+  const resumed = watched.next("resumed");
+  session.targetMoves("the pod is being deleted", true);
+  await gone;
+  await arrive(agent, "198.18.0.2");
+  await ask(session);
+  assert.equal(agent.asked.at(-1), "session.admit");
+  letPlace();
+  await resumed;
+  assert.ok(next);
+  await arrive(agent, "198.18.0.3");
+  await arrive(next, "198.18.0.4");
+  assert.deepEqual(arrived, ["198.18.0.2", "198.18.0.3", "198.18.0.4"]);
+  await ask(session);
+  assert.equal(next.asked.at(-1), "session.admit");
+  // Its end is no loss: nothing is looked for.
+  const { closed } = agent.tunnel;
+  agent.cut();
+  await closed;
+  await ask(session);
+  assert.deepEqual(why, ["the pod is being deleted"]);
+  assert.deepEqual(
+    watched.events.map(({ kind }) => kind),
+    ["connected", "stolen", "agent-gone", "reconnecting", "target-moved", "resumed"],
+  );
+});
+
+test("an agent that ends while the next one is looked for is lost as any other, and looked for once", async (t) => {
+  let letPlace: () => void = () => {};
+  const placed = new Promise<void>((resolve) => {
+    letPlace = resolve;
+  });
+  const { agent, session, watched, why } = await replaceable(t, async (first) => {
+    await placed;
+    return accessTo(await another(t, first));
+  });
+  const gone = watched.next("agent-gone");
+  session.targetMoves("the pod is being deleted", true);
+  await gone;
+  const lost = watched.next("tunnel-lost");
+  agent.cut();
+  await lost;
+  const asked = ask(session);
+  letPlace();
+  await asked;
+  assert.equal(why.length, 1);
+});
+
+test("a session that ends tells the agents that it has left, too; one that is stopped leaves them nothing", async (t) => {
+  const agents: TestAgent[] = [];
+  const { agent, session, watched } = await replaceable(t, async (first) => {
+    const next = await another(t, first);
+    agents.push(next);
+    return accessTo(next);
+  });
+  await session.steal(80, () => {});
+  for (const _ of [1, 2]) {
+    const resumed = watched.next("resumed");
+    session.targetMoves("the pod is being deleted", true);
+    await resumed;
+  }
+  const [second, third] = agents;
+  assert.ok(second && third);
+  const { closed } = agent.tunnel;
+  agent.cut();
+  await closed;
+  await session.end();
+  assert.equal(second.asked.at(-1), "end");
+  assert.equal(third.asked.at(-1), "end");
+
+  const other = await replaceable(t, async (first) => accessTo(await another(t, first)));
+  const resumed = other.watched.next("resumed");
+  other.session.targetMoves("the pod is being deleted", true);
+  await resumed;
+  const { closed: left } = other.agent.tunnel;
+  await other.session.pause();
+  await left;
+});
+
+test("streams to the files of the target before are ended when it is another pod", async (t) => {
+  let next: TestAgent | undefined;
+  const { agent, session, watched } = await replaceable(t, async (first) => {
+    next = await another(t, first);
+    next.onStream = (channel) => channel.accept({ kind: "files", isReadOnly: false });
+    return accessTo(next);
+  });
+  agent.onStream = (channel) => channel.accept({ kind: "files", isReadOnly: false });
+  const before = await session.filesLink.open("bulk");
+  const reset = new Promise<string>((resolve) => {
+    before.onReset = resolve;
+  });
+  const resumed = watched.next("resumed");
+  session.targetMoves("the pod is being deleted", true);
+  assert.equal(await reset, "ESTALE");
+  await resumed;
+  await session.filesLink.open("bulk");
+});
+
 test("what the agent says of a container that it cannot find is told, and costs nothing else", async (t) => {
   const { agent, session, watched } = await begun(t);
   agent.answers["target.container"] = () => {

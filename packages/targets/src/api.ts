@@ -97,10 +97,10 @@ export interface TargetObserver {
   /** It is about to be gone: its end was asked for. */
   onEnding(): void;
   /**
-   * This pod of a workload is of no use any more, and the next place() goes to another one: the agent of now is to be
-   * given up. Then the other one is followed.
+   * The next place() goes to another pod of the workload, or to what is the target then. Then that one is followed.
+   * @param goesOn this one serves its clients for a while yet; else the agent of now is of no use any more
    */
-  onMoving(why: string): void;
+  onMoving(why: string, goesOn?: boolean): void;
   /** There is no such target any more. Nothing follows. */
   onGone(why: string): void;
 }

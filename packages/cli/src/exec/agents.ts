@@ -69,24 +69,18 @@ export class Agents {
 
   /**
    * The next one, when the one before is gone; tries for about two minutes.
+   * @param isLeft the one before goes on until it ends: it is no failure
    * @throws UserError why there is none to be had, the signal's reason
    */
-  replace(why: string, signal: AbortSignal): Promise<PlacedAgent> {
-    const placing = this.#replace(why, signal);
+  replace(why: string, signal: AbortSignal, isLeft = false): Promise<PlacedAgent> {
+    const placing = this.#replace(why, signal, isLeft);
     this.#placing = placing.catch(() => {});
     return placing;
   }
 
-  async #replace(why: string, signal: AbortSignal): Promise<PlacedAgent> {
-    const isShort = performance.now() - this.#since < SHORT_LIFE_MS;
-    this.#shortLives = isShort ? this.#shortLives + 1 : 0;
-    if (this.#shortLives >= MAX_SHORT_LIVES) throw noAgentLasts(why);
-    this.#progress.say(`inpod: the agent is gone (${why}): starting another one`);
-    // What is left of it can be in the way of the next: rules, or a place on the node.
-    await this.#placed
-      .at(-1)
-      ?.remove()
-      .catch(() => {});
+  async #replace(why: string, signal: AbortSignal, isLeft: boolean): Promise<PlacedAgent> {
+    if (isLeft) this.#progress.say(`inpod: ${why}`);
+    else await this.#giveUp(why);
     const until = performance.now() + PATIENCE_MS;
     let said = "";
     for (let attempt = 0; ; attempt++) {
@@ -102,6 +96,19 @@ export class Agents {
         said = cause;
       }
     }
+  }
+
+  /** @throws UserError that none lasts */
+  async #giveUp(why: string): Promise<void> {
+    const isShort = performance.now() - this.#since < SHORT_LIFE_MS;
+    this.#shortLives = isShort ? this.#shortLives + 1 : 0;
+    if (this.#shortLives >= MAX_SHORT_LIVES) throw noAgentLasts(why);
+    this.#progress.say(`inpod: the agent is gone (${why}): starting another one`);
+    // What is left of it can be in the way of the next: rules, or a place on the node.
+    await this.#placed
+      .at(-1)
+      ?.remove()
+      .catch(() => {});
   }
 
   async #place(

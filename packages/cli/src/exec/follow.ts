@@ -121,7 +121,7 @@ export async function followTarget(
     },
     onWaiting: (why) => progress.say(`inpod: the target's container does not run now: ${why}`),
     onEnding: () => progress.say(`inpod: ${target.name} is being deleted`),
-    onMoving: (why) => session.targetMoves(why),
+    onMoving: (why, goesOn) => session.targetMoves(why, goesOn),
     onGone: (why) => session.lose(why),
   };
   try {

@@ -105,7 +105,7 @@ export async function withSession<Result>(
     try {
       const beginning = beginSession(agents, progress, {
         key,
-        replace: (why, stop) => agents.replace(why, stop),
+        replace: (...args) => agents.replace(...args),
         flushConnections: config.agent.flushConnections,
         certificates,
         build: VERSION,

@@ -75,10 +75,10 @@ export class MovingTarget {
     this.#onMoved();
   }
 
-  #leave(why: string): void {
+  #leave(why: string, goesOn = false): void {
     if (this.#isLeft) return;
     this.#isLeft = true;
-    this.#observer?.onMoving(`${why}: on to the next pod of ${wordsOf(this.#path)}`);
+    this.#observer?.onMoving(`${why}: on to the next pod of ${wordsOf(this.#path)}`, goesOn);
   }
 
   /** @throws UserError when the watch is refused */
@@ -113,7 +113,7 @@ export class MovingTarget {
         {
           onContainer: (id) => observer.onContainer(id),
           onWaiting: (why) => observer.onWaiting(why),
-          onEnding: () => this.#leave(`pod/${name} is being deleted`),
+          onEnding: () => this.#leave(`pod/${name} is being deleted`, true),
           onGone: (why) => this.#leave(why),
           onMoving: () => {},
         },
