@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "newer-calls.h"
+#include "udp-numbers.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -86,6 +87,35 @@ static void filter_trap_socket_error(struct filter *f) {
   filter_return(f, SECCOMP_RET_ALLOW);
 }
 
+/* socket(2) of UDP, over IPv4 or IPv6. */
+static void filter_trap_udp_socket(struct filter *f) {
+  filter_if_equal(f, (uint32_t)__NR_socket, 0, 11);
+  filter_load(f, filter_low(0));
+  filter_if_equal(f, 2 /* AF_INET */, 1, 0);
+  filter_if_equal(f, 10 /* AF_INET6 */, 0, 7);
+  filter_load(f, filter_low(1));
+  filter_add(f, BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf /* SOCK_TYPE_MASK */);
+  filter_if_equal(f, 2 /* SOCK_DGRAM */, 0, 4);
+  filter_load(f, filter_low(2));
+  filter_if_equal(f, 0, 1, 0);
+  filter_if_equal(f, 17 /* IPPROTO_UDP */, 0, 1);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+/* Calls with a message, on descriptors that only UDP sockets have, as a rule: addon/messages.c gives them out. */
+static void filter_trap_messages(struct filter *f) {
+  filter_if_equal(f, (uint32_t)__NR_sendmsg, 3, 0);
+  filter_if_equal(f, (uint32_t)__NR_recvmsg, 2, 0);
+  filter_if_equal(f, (uint32_t)__NR_sendmmsg, 1, 0);
+  filter_if_equal(f, (uint32_t)__NR_recvmmsg, 0, 5);
+  filter_load(f, filter_low(0));
+  filter_add(f, BPF_JMP | BPF_JGE | BPF_K, 0, 2, FIRST_UDP);
+  filter_add(f, BPF_JMP | BPF_JGT | BPF_K, 1, 0, LAST_UDP);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
 static void filter_trap_all(struct filter *f, const long *numbers, size_t count) {
   for (size_t i = 0; i < count; i++) filter_trap(f, numbers[i]);
 }
@@ -143,6 +173,8 @@ static void filter_build(struct filter *f, unsigned groups) {
     filter_trap_pointer(f, __NR_sendto, 4);
     filter_trap_pointer(f, __NR_recvfrom, 4);
     filter_trap_socket_error(f);
+    filter_trap_udp_socket(f);
+    filter_trap_messages(f);
     /* Rings would connect and accept past the tap; every user of them falls back. */
     filter_if_equal(f, (uint32_t)__NR_io_uring_setup, 0, 1);
     filter_return(f, SECCOMP_RET_ERRNO | FILTER_ENOSYS);

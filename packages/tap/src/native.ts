@@ -52,6 +52,7 @@ export interface Native {
   replyFile(token: number, name: string, content: Buffer, mode: number, mtimeNs: bigint): number;
   replyDescriptor(token: number, fd: number): number;
   bindSocket(token: number, port: number): number;
+  bindAsAsked(token: number): number;
   replyBound(token: number, requested: Buffer): number;
   listenSocket(token: number): number;
   replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): number;

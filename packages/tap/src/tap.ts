@@ -335,6 +335,10 @@ export class Tap {
   bindSocket(token: number, port: number): number {
     return this.#native.bindSocket(token, port);
   }
+  /** Binds it as the program has asked. The port bound, or a negative errno. */
+  bindAsAsked(token: number): number {
+    return this.#native.bindAsAsked(token);
+  }
   /** Answers bind with success; from now on the socket says it is bound to `requested`. */
   replyBound(token: number, requested: Buffer): void {
     this.#native.replyBound(token, requested);

@@ -81,6 +81,8 @@ const ARCHITECTURES = {
     },
     futimesat: 261,
     getsockopt: 55,
+    socket: 41,
+    messages: { sendmsg: 46, recvmsg: 47, sendmmsg: 307, recvmmsg: 299 },
     /** read, write, epoll_wait: data and waiting are never stopped. */
     untouched: [0, 1, 232],
   },
@@ -124,6 +126,8 @@ const ARCHITECTURES = {
     },
     futimesat: undefined,
     getsockopt: 209,
+    socket: 198,
+    messages: { sendmsg: 211, recvmsg: 212, sendmmsg: 269, recvmmsg: 243 },
     /** read, write, epoll_pwait, and x86-64's numbers of open, stat and connect. */
     untouched: [63, 64, 22, 2, 4, 42],
   },
@@ -177,9 +181,13 @@ function evaluate(code: readonly Instruction[], { arch, nr, args = [] }: Call): 
   for (let at = 0; at < code.length; at++) {
     const [op, ifTrue, ifFalse, k] = code[at] ?? assert.fail();
     if (op === 0x20) accumulator = data.readUInt32LE(k);
+    else if (op === 0x54) accumulator &= k;
     else if (op === 0x06) return k;
     else {
-      const holds = { 21: accumulator === k, 53: accumulator >= k, 69: (accumulator & k) !== 0 };
+      const holds = {
+        ...{ 21: accumulator === k, 37: accumulator > k },
+        ...{ 53: accumulator >= k, 69: (accumulator & k) !== 0 },
+      };
       const answer = holds[op as keyof typeof holds] ?? assert.fail(`opcode ${op}`);
       at += answer ? ifTrue : ifFalse;
     }
@@ -189,6 +197,7 @@ function evaluate(code: readonly Instruction[], { arch, nr, args = [] }: Call): 
 
 for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
   const { compiler, audit: arch, trapped, getsockopt, untouched, futimesat } = architecture;
+  const { socket, messages } = architecture;
   const other = { ...architecture.other, futimesat: futimesat ?? -1 };
   test(`on ${name} the filter stops these calls, and no others`, (t) => {
     try {
@@ -228,11 +237,26 @@ for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
     assert.equal(verdict(getsockopt, 3n, 1n, 4n), USER_NOTIF, "SO_ERROR");
     assert.equal(verdict(getsockopt, 3n, 1n, 3n), ALLOW, "another option");
     assert.equal(verdict(getsockopt, 3n, 6n, 4n), ALLOW, "another level");
+    const [inet, inet6, stream, datagram] = [2n, 10n, 1n, 2n] as const;
+    const [unix, cloexec, icmp, udp] = [1n, 0x80000n, 1n, 17n] as const;
+    for (const family of [inet, inet6]) {
+      for (const protocol of [0n, udp])
+        assert.equal(verdict(socket, family, datagram | cloexec, protocol), USER_NOTIF, "UDP");
+      assert.equal(verdict(socket, family, datagram, icmp), ALLOW, "a socket that pings");
+      assert.equal(verdict(socket, family, stream | cloexec, 0n), ALLOW, "TCP");
+    }
+    assert.equal(verdict(socket, unix, datagram, 0n), ALLOW, "a UNIX socket");
+    for (const [call, nr] of Object.entries(messages)) {
+      for (const fd of [3n, 899n, 1024n]) assert.equal(verdict(nr, fd), ALLOW, `${call} of ${fd}`);
+      for (const fd of [900n, 1023n]) assert.equal(verdict(nr, fd), USER_NOTIF, `${call} of ${fd}`);
+    }
+    assert.ok(code.length < 256, "there is room for all of it");
     assert.equal(verdict(IO_URING_SETUP), ENOSYS);
     const known = new Set<number>([
       ...Object.values(trapped),
       ...Object.values(other),
-      ...[getsockopt, IO_URING_SETUP],
+      ...Object.values(messages),
+      ...[getsockopt, socket, IO_URING_SETUP],
     ]);
     for (let nr = 0; nr < 600; nr++) {
       if (!known.has(nr)) assert.equal(verdict(nr, 1n, 1n, 4n, 1n, 1n), ALLOW, `system call ${nr}`);

@@ -102,23 +102,34 @@ int reply_descriptor(const struct call *call, struct op *op) { return inject(op,
 
 /* ---- acting on the process's own socket ---- */
 
-/* bindSocket(token, port) -> port really bound, or -errno; on the socket's own loopback; 0: any free one. */
-int bind_socket(const struct call *call, struct op *op) {
-  struct sockaddr_storage to;
-  socklen_t length = address_loopback(op, (uint16_t)int_of(call, 1), &to);
+static int bind_to(struct op *op, const struct sockaddr_storage *to, socklen_t length) {
   kept_acting(op, 0, EADDRINUSE);
-  int result = bind(op->socket, (struct sockaddr *)&to, length) ? -errno : 0;
+  int result = bind(op->socket, (const struct sockaddr *)to, length) ? -errno : 0;
   if (result == 0) kept_acting(op, 0, 0); /* bound it is; a second bind would be EINVAL */
   else kept_undone(op);
-  length = sizeof to;
-  if (result == 0 && getsockname(op->socket, (struct sockaddr *)&to, &length) == 0) result = address_port(&to);
+  struct sockaddr_storage bound;
+  length = sizeof bound;
+  if (result == 0 && getsockname(op->socket, (struct sockaddr *)&bound, &length) == 0) result = address_port(&bound);
   op_unclaim(op);
   return result;
 }
 
+/* bindSocket(token, port) -> port really bound, or -errno; on the socket's own loopback; 0: any free one. */
+int bind_socket(const struct call *call, struct op *op) {
+  struct sockaddr_storage to;
+  socklen_t length = address_loopback(op, (uint16_t)int_of(call, 1), &to);
+  return bind_to(op, &to, length);
+}
+
+/* bindAsAsked(token) -> port really bound, or -errno: to the address of the call. */
+int bind_as_asked(const struct call *call, struct op *op) {
+  (void)call;
+  return bind_to(op, &op->address, op->address_length);
+}
+
 /* replyBound(token, requested): remembers the address the program asked for, answers 0. */
 int reply_bound(const struct call *call, struct op *op) {
-  struct cookie_entry entry = {.bound = true};
+  struct cookie_entry entry = {.bound = true, .udp = socket_is_udp(op)};
   address_of(call, 1, &entry.requested);
   cookie_update(op->cookie, &entry);
   return op_reply(op, 0, 0);
@@ -217,7 +228,9 @@ int verdict_connected_js(const struct call *call, struct op *op) {
 
 /* The socket that stands for the peer: what the program sends goes there. */
 static socklen_t datagram_relay(const struct call *call, struct op *op, struct sockaddr_storage *to) {
-  struct cookie_entry entry = {.udp = true};
+  struct cookie_entry entry = {0};
+  cookie_get(op->cookie, &entry); /* it may be bound to a port of the pod */
+  entry.udp = true;
   cookie_update(op->cookie, &entry);
   return address_loopback(op, (uint16_t)int_of(call, 1), to);
 }
@@ -234,9 +247,8 @@ int reply_connected_datagram(const struct call *call, struct op *op) {
 /* replySentTo(token, port): sends the datagram to our relay socket instead. */
 int reply_sent_to(const struct call *call, struct op *op) {
   struct sockaddr_storage to;
-  socklen_t length = datagram_relay(call, op, &to);
-  kept_acting(op, (int64_t)op->payload_length, 0); /* sent or lost, never sent twice */
-  ssize_t sent = sendto(op->socket, op->payload, op->payload_length,
-                        (int)op->args[3] | MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to, length);
-  return op_reply(op, sent < 0 ? 0 : sent, sent < 0 ? errno : 0);
+  op->address_length = datagram_relay(call, op, &to);
+  op->address = to;
+  pool_run(datagram_send, op);
+  return 0;
 }

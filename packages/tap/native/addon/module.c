@@ -177,6 +177,7 @@ static const struct answer answers[] = {
     {"serveRemote", serve_remote_js},
     {"serveLocal", serve_local_js},
     {"bindSocket", bind_socket},
+    {"bindAsAsked", bind_as_asked},
     {"replyBound", reply_bound},
     {"listenSocket", listen_socket},
     {"replyRelayed", reply_relayed},

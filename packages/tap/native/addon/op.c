@@ -37,16 +37,18 @@ int notification_continue(int listener, uint64_t id) {
 }
 
 /* The number it has in the process, or -errno; -ENOENT: nobody waits any more. */
-static int notification_give(int listener, uint64_t id, int fd, bool cloexec, uint32_t flags) {
+static int notification_give(int listener, uint64_t id, int fd, bool cloexec, uint32_t flags, int at) {
   struct seccomp_notif_addfd add = {
-      .id = id, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0, .flags = flags};
+      .id = id, .srcfd = (uint32_t)fd, .newfd = (uint32_t)at, .newfd_flags = cloexec ? O_CLOEXEC : 0, .flags = flags};
   int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
   if (result >= 0) return result;
   return errno == ESRCH ? -ENOENT : -errno; /* ESRCH: interrupted before it took the fd */
 }
 
-static int notification_inject(int listener, uint64_t id, int fd, bool cloexec) {
-  return notification_give(listener, id, fd, cloexec, SECCOMP_ADDFD_FLAG_SEND);
+/* `at`: the number that it is to have; 0: any. */
+static int notification_inject(int listener, uint64_t id, int fd, bool cloexec, int at) {
+  uint32_t flags = SECCOMP_ADDFD_FLAG_SEND | (at ? SECCOMP_ADDFD_FLAG_SETFD : 0);
+  return notification_give(listener, id, fd, cloexec, flags, at);
 }
 
 uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
@@ -118,7 +120,7 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
     kept_rename(op);
     return true;
   }
-  if (op->kept_fd >= 0) notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec);
+  if (op->kept_fd >= 0) notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec, 0);
   else notification_reply(listener, notif->id, op->value, op->error);
   release_locked(op);
   return true;
@@ -195,7 +197,7 @@ static int answer(struct op *op, enum how how, int64_t value, int error, int fd,
   } else if (how == CONTINUE) {
     result = notification_continue(op->listener, id);
   } else {
-    result = notification_inject(op->listener, id, fd, cloexec);
+    result = notification_inject(op->listener, id, fd, cloexec, op->inject_at);
     /* EBADF, EMFILE: the program's own limit, or nothing that can be handed over */
     if (result < 0 && result != -ENOENT && how == INJECT_OR_KEEP) notification_reply(op->listener, id, 0, -result);
   }
@@ -235,7 +237,7 @@ int op_inject(struct op *op, int fd, bool cloexec) {
 }
 
 int op_give(const struct op *op, int fd) {
-  return notification_give(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), fd, true, 0);
+  return notification_give(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), fd, true, 0, 0);
 }
 
 void op_drop(struct op *op) {

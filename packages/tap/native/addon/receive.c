@@ -54,6 +54,14 @@ static bool handle(struct op *op) {
       return handle_sendto(op);
     case __NR_recvfrom:
       return handle_recvfrom(op);
+    case __NR_socket:
+      return handle_socket(op);
+    case __NR_sendmsg:
+    case __NR_sendmmsg:
+      return handle_sendmsg(op);
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+      return handle_recvmsg(op);
     case __NR_getsockopt:
       return handle_socket_error(op);
     case __NR_uname:

@@ -53,10 +53,13 @@ bool socket_is_tcp(const struct op *op) {
 bool socket_is_udp(const struct op *op) { return is_internet(op) && op->type == SOCK_DGRAM && op->protocol == IPPROTO_UDP; }
 
 bool socket_read_address(struct op *op, int address_argument, int length_argument) {
-  uint64_t length = op->args[length_argument];
+  return address_read(op, op->args[address_argument], op->args[length_argument]);
+}
+
+bool address_read(struct op *op, uint64_t address, uint64_t length) {
   memset(&op->address, 0, sizeof op->address);
   if (length < sizeof(sa_family_t) || length > sizeof op->address) return false;
-  ssize_t got = memory_read(op->tid, op->args[address_argument], &op->address, length);
+  ssize_t got = memory_read(op->tid, address, &op->address, length);
   if (got != (ssize_t)length) {
     op->is_unreadable = got >= 0 || got == -EFAULT;
     return false;
@@ -110,7 +113,7 @@ bool handle_bind(struct op *op) {
   if (!socket_read_address(op, 1, 2)) return false;
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
   if (address_port(&op->address) == 0) return false;
-  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
+  if (socket_describe(op, (int)op->args[0]) != 0 || !(socket_is_tcp(op) || socket_is_udp(op))) return false;
   op->keep_result = true;
   op_ask(op, OP_BIND, OP_LOCAL_MS, EADDRINUSE);
   return true;

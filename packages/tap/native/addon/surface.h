@@ -89,6 +89,7 @@ int serve_local_js(const struct call *call, struct op *op);
 int reply_file(const struct call *call, struct op *op);
 int reply_descriptor(const struct call *call, struct op *op);
 int bind_socket(const struct call *call, struct op *op);
+int bind_as_asked(const struct call *call, struct op *op);
 int reply_bound(const struct call *call, struct op *op);
 int listen_socket(const struct call *call, struct op *op);
 int reply_relayed(const struct call *call, struct op *op);

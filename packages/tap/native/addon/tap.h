@@ -56,13 +56,14 @@ struct op {
   socklen_t address_length;
   bool is_unreadable; /* the address is where nothing can be read */
   uint8_t *payload;
-  size_t payload_length;
+  size_t payload_length, control_length; /* control data of a message stands behind its payload */
   /* paths (paths.h) */
   char *path, *second_path; /* what the rules are about: by them a restarted call is known, too */
   int flags, operation, rule;
   struct path_work *work; /* of one that TypeScript was asked about */
   int kept_fd;            /* of a finished open, for the restarted call; -1: none */
   bool kept_cloexec;
+  int inject_at; /* the number that the process is to have it at; 0: any */
   struct op *next;
 };
 
@@ -165,6 +166,10 @@ bool names_get(enum name_table table, uint16_t port, struct name *into);
 void cookie_update(uint64_t cookie, const struct cookie_entry *entry);
 bool cookie_get(uint64_t cookie, struct cookie_entry *into);
 void cookie_forget(uint64_t cookie);
+/* Whether a UDP socket has ever been bound to a port of the pod. */
+bool cookies_have_servers(void);
+/* Whether there has ever been a UDP socket with which one of ours speaks. */
+bool cookies_have_datagrams(void);
 
 /* Loopback of the socket's own family: 127.0.0.1, ::ffff:127.0.0.1 or ::1. */
 socklen_t address_loopback(const struct op *op, uint16_t port, struct sockaddr_storage *into);
@@ -183,6 +188,7 @@ bool socket_is_udp(const struct op *op);
 int socket_option(int fd, int level, int name);
 /* Copies the call's address into op->address; false: let the kernel say what is wrong with it. */
 bool socket_read_address(struct op *op, int address_argument, int length_argument);
+bool address_read(struct op *op, uint64_t address, uint64_t length);
 /* connect(2) to nscd's socket says ENOENT: it would answer with the developer's names. */
 void sockets_hide_nscd(bool hide);
 /* Ports (of the developer's machine) to which loopback connects stay native. */
@@ -204,6 +210,18 @@ int64_t wait_timeout_ms(int fd, int option);
 /* Pool threads, with a claimed op: what came is handed over, or waited for again. */
 void accept_deliver(void *op);
 void datagram_deliver(void *op);
+void message_deliver(void *op);
+
+/* ---- datagrams.c, messages.c: UDP ---- */
+
+/* Whether TypeScript is to say where the datagram to op->address goes; describes the socket. */
+bool datagram_is_asked(struct op *op);
+/* Whether one of ours speaks with the call's socket; describes it. */
+bool datagram_is_known(struct op *op);
+/* Whom the program sees as the sender. */
+socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *from, struct sockaddr_storage *shown);
+/* Pool threads: sends the payload to op->address and answers. */
+void datagram_send(void *op);
 
 /* ---- connect.c: connects in progress ---- */
 
@@ -238,6 +256,9 @@ bool handle_accept(struct op *op);
 bool handle_names(struct op *op);
 bool handle_sendto(struct op *op);
 bool handle_recvfrom(struct op *op);
+bool handle_socket(struct op *op);
+bool handle_sendmsg(struct op *op);
+bool handle_recvmsg(struct op *op);
 bool handle_socket_error(struct op *op);
 void handle_uname(struct op *op);
 void uname_set(const char *nodename);

@@ -28,6 +28,9 @@ static void (*deliver_of(int nr))(void *) {
       return verdict_deliver;
     case __NR_recvfrom:
       return datagram_deliver;
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+      return message_deliver;
     default:
       return accept_deliver;
   }

@@ -1,0 +1,225 @@
+/*
+ * UDP with messages (sendmsg, recvmmsg and their like: libuv, and Go with control data). Their arguments are in memory, where
+ * the filter cannot look: so UDP sockets are made by us, and given to the process at numbers by which the filter knows them.
+ */
+#include "tap.h"
+#include "udp-numbers.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { MAX_DATAGRAM = 65536, MAX_CONTROL = 4096, MAX_VECTORS = 1024, MAX_MESSAGES = 64 };
+
+/* ---- socket(2) ---- */
+
+/* The number is looked for and taken under one lock: a number that is given twice would replace the first one's socket. */
+static pthread_mutex_t numbers_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_free(pid_t tgid, int number) {
+  char path[64];
+  struct stat unused;
+  snprintf(path, sizeof path, "/proc/%d/fd/%d", tgid, number);
+  return lstat(path, &unused) != 0 && errno == ENOENT;
+}
+
+/* A socket of ours would be in our network: a program may have gone to another one (unshare, ip netns). */
+static bool is_in_our_network(pid_t tid) {
+  char path[64];
+  struct stat own, its;
+  snprintf(path, sizeof path, "/proc/%d/ns/net", tid);
+  return stat("/proc/self/ns/net", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
+}
+
+static void make_socket(void *argument) {
+  struct op *op = argument;
+  int type = (int)op->args[1], fd = -1, result = -EMFILE;
+  if (is_in_our_network(op->tid)) fd = socket((int)op->args[0], type | SOCK_CLOEXEC, (int)op->args[2]);
+  if (fd < 0) {
+    op_continue(op);
+    return;
+  }
+  pthread_mutex_lock(&numbers_mutex);
+  for (int number = FIRST_UDP; number <= LAST_UDP && result < 0; number++) {
+    if (!is_free(op->tgid, number)) continue;
+    op->inject_at = number;
+    result = op_inject(op, fd, (type & SOCK_CLOEXEC) != 0);
+    break;
+  }
+  pthread_mutex_unlock(&numbers_mutex);
+  if (result >= 0) return;
+  close(fd);
+  if (result == -ENOENT) op_drop(op);
+  else op_continue(op); /* no number is free, or RLIMIT_NOFILE is below them: one that is not watched */
+}
+
+bool handle_socket(struct op *op) {
+  op->kind = OP_NATIVE;
+  pool_run(make_socket, op);
+  return true;
+}
+
+/* ---- what a message is ---- */
+
+struct message {
+  struct msghdr head;
+  struct iovec vectors[MAX_VECTORS];
+  size_t room; /* of all vectors, at most MAX_DATAGRAM */
+};
+
+/* struct msghdr of the process, at `address`. 0 or -errno. */
+static int read_message(pid_t tid, uint64_t address, struct message *message) {
+  if (memory_read(tid, address, &message->head, sizeof message->head) != sizeof message->head) return -EFAULT;
+  size_t count = message->head.msg_iovlen;
+  if (count > MAX_VECTORS) return -EMSGSIZE;
+  size_t bytes = count * sizeof *message->vectors;
+  if (bytes && memory_read(tid, (uintptr_t)message->head.msg_iov, message->vectors, bytes) != (ssize_t)bytes)
+    return -EFAULT;
+  message->room = 0;
+  for (size_t i = 0; i < count && message->room < MAX_DATAGRAM; i++) {
+    size_t left = MAX_DATAGRAM - message->room;
+    message->room += message->vectors[i].iov_len < left ? message->vectors[i].iov_len : left;
+  }
+  return 0;
+}
+
+static bool is_many(const struct op *op) { return op->nr == __NR_sendmmsg || op->nr == __NR_recvmmsg; }
+static int flags_of(const struct op *op) { return (int)op->args[is_many(op) ? 3 : 2]; }
+
+/* ---- sending ---- */
+
+static int gather(struct op *op, const struct message *message) {
+  const struct msghdr *head = &message->head;
+  if (head->msg_controllen > MAX_CONTROL) return -ENOBUFS;
+  op->payload = malloc(message->room + head->msg_controllen + 1);
+  if (!op->payload) return -ENOMEM;
+  for (size_t i = 0; i < head->msg_iovlen; i++) {
+    size_t length = message->vectors[i].iov_len;
+    if (length > message->room - op->payload_length) return -EMSGSIZE;
+    ssize_t got = memory_read(op->tid, (uintptr_t)message->vectors[i].iov_base, op->payload + op->payload_length, length);
+    if (length && got != (ssize_t)length) return -EFAULT;
+    op->payload_length += length;
+  }
+  op->control_length = head->msg_control ? head->msg_controllen : 0;
+  if (op->control_length == 0) return 0;
+  ssize_t got = memory_read(op->tid, (uintptr_t)head->msg_control, op->payload + op->payload_length, op->control_length);
+  return got == (ssize_t)op->control_length ? 0 : -EFAULT;
+}
+
+/* Of several messages the first: their number is what the call returns, and the program sends the rest by another. */
+bool handle_sendmsg(struct op *op) {
+  if (is_many(op) && op->args[2] == 0) return false;
+  struct message *message = malloc(sizeof *message);
+  bool asks = message && read_message(op->tid, op->args[1], message) == 0 && message->head.msg_name &&
+              address_read(op, (uintptr_t)message->head.msg_name, message->head.msg_namelen) &&
+              datagram_is_asked(op) && gather(op, message) == 0;
+  free(message);
+  if (asks) op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
+  return asks;
+}
+
+/* Pool thread, after TypeScript has said where to: op->address is that by now. */
+void datagram_send(void *argument) {
+  struct op *op = argument;
+  bool is_sendto = op->nr == __NR_sendto;
+  int flags = (is_sendto ? (int)op->args[3] : flags_of(op)) | MSG_NOSIGNAL | MSG_DONTWAIT;
+  struct iovec vector = {op->payload, op->payload_length};
+  struct msghdr head = {.msg_name = &op->address, .msg_namelen = op->address_length, .msg_iov = &vector, .msg_iovlen = 1};
+  if (op->control_length) {
+    head.msg_control = op->payload + op->payload_length;
+    head.msg_controllen = op->control_length;
+  }
+  /* Sent or lost, never sent twice. */
+  kept_acting(op, op->nr == __NR_sendmmsg ? 1 : (int64_t)op->payload_length, 0);
+  ssize_t sent = sendmsg(op->socket, &head, flags);
+  int error = sent < 0 ? errno : 0;
+  if (!error && op->nr == __NR_sendmmsg) {
+    uint32_t length = (uint32_t)sent;
+    error = -memory_write(op->tid, op->args[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
+    sent = 1;
+  }
+  op_reply(op, error ? 0 : sent, error);
+}
+
+/* ---- receiving ---- */
+
+static int scatter(const struct op *op, const struct message *message, const uint8_t *bytes, size_t length) {
+  for (size_t i = 0; i < message->head.msg_iovlen && length > 0; i++) {
+    size_t part = message->vectors[i].iov_len < length ? message->vectors[i].iov_len : length;
+    int failed = memory_write(op->tid, (uintptr_t)message->vectors[i].iov_base, bytes, part);
+    if (failed) return failed;
+    bytes += part;
+    length -= part;
+  }
+  return 0;
+}
+
+/* One message into the msghdr at `address`. Its length, or -errno. */
+static ssize_t receive_message(const struct op *op, uint64_t address, struct message *message, uint8_t *buffer) {
+  int failed = read_message(op->tid, address, message);
+  if (failed) return failed;
+  struct sockaddr_storage from, shown;
+  uint8_t control[MAX_CONTROL];
+  struct iovec vector = {buffer, message->room};
+  struct msghdr head = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1};
+  if (message->head.msg_control) {
+    head.msg_control = control;
+    head.msg_controllen = message->head.msg_controllen < sizeof control ? message->head.msg_controllen : sizeof control;
+  }
+  ssize_t got = recvmsg(op->socket, &head, (flags_of(op) & ~MSG_WAITFORONE) | MSG_DONTWAIT);
+  if (got < 0) return -errno;
+  socklen_t length = datagram_shown(op, &from, &shown);
+  size_t stored = (size_t)got < message->room ? (size_t)got : message->room; /* MSG_TRUNC tells the true length */
+  failed = scatter(op, message, buffer, stored);
+  if (!failed && head.msg_control)
+    failed = memory_write(op->tid, (uintptr_t)message->head.msg_control, control, head.msg_controllen);
+  if (!failed && message->head.msg_name)
+    failed = memory_write_address(op->tid, (uintptr_t)message->head.msg_name,
+                                  address + offsetof(struct msghdr, msg_namelen), &shown, length);
+  size_t controllen = message->head.msg_control ? head.msg_controllen : 0;
+  if (!failed)
+    failed = memory_write(op->tid, address + offsetof(struct msghdr, msg_controllen), &controllen, sizeof controllen);
+  if (!failed)
+    failed = memory_write(op->tid, address + offsetof(struct msghdr, msg_flags), &head.msg_flags, sizeof head.msg_flags);
+  return failed ? failed : got;
+}
+
+static ssize_t receive_messages(const struct op *op, struct message *message, uint8_t *buffer) {
+  if (!is_many(op)) return receive_message(op, op->args[1], message, buffer);
+  ssize_t count = 0, result = 0;
+  uint64_t at = op->args[1];
+  for (; count < (ssize_t)op->args[2] && count < MAX_MESSAGES; count++, at += sizeof(struct mmsghdr)) {
+    result = receive_message(op, at, message, buffer);
+    if (result < 0) break;
+    uint32_t length = (uint32_t)result;
+    int failed = memory_write(op->tid, at + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
+    if (failed) return failed;
+  }
+  return count > 0 ? count : result;
+}
+
+void message_deliver(void *argument) {
+  struct op *op = argument;
+  struct message *message = malloc(sizeof *message);
+  uint8_t *buffer = malloc(MAX_DATAGRAM);
+  ssize_t result = message && buffer ? receive_messages(op, message, buffer) : -ENOMEM;
+  free(message);
+  free(buffer);
+  if (result == -EAGAIN && !op->nonblocking && !(flags_of(op) & MSG_DONTWAIT)) wait_for(op, EPOLLIN);
+  else op_reply(op, result < 0 ? 0 : result, result < 0 ? (int)-result : 0);
+}
+
+bool handle_recvmsg(struct op *op) {
+  if (flags_of(op) & MSG_ERRQUEUE) return false;
+  if (!datagram_is_known(op)) return false;
+  op->kind = OP_NATIVE;
+  int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
+  if (timeout && !op->nonblocking) op_set_deadline(op, timeout, EAGAIN);
+  pool_run(message_deliver, op);
+  return true;
+}
