@@ -32,7 +32,9 @@ const pod = spawn(
     ...["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"],
     ...["/bin/sh", folder("pod/boot.sh"), folder("pod"), process.execPath],
     ...[podNetwork.hostname, services.nameServer, uid, gid].map(String),
-    ...[podNetwork.httpPort, podNetwork.echoPort, podNetwork.sidecarPort].map(String),
+    ...[podNetwork.httpPort, podNetwork.echoPort, podNetwork.sidecarPort, podNetwork.udpPort].map(
+      String,
+    ),
   ],
   { stdio: ["pipe", "pipe", "inherit"], env: environment },
 );

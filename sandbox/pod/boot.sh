@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the pod around itself and becomes its main process. It runs as pid 1 of new mount, pid, network and UTS
-# namespaces. Arguments: this folder, Node's executable, hostname, name server, uid, gid, then the HTTP, echo and
-# sidecar port. Environment: the pod's own, and nothing else.
+# namespaces. Arguments: this folder, Node's executable, hostname, name server, uid, gid, then the HTTP, echo,
+# sidecar and UDP port. Environment: the pod's own, and nothing else.
 # It says "unshared" when the namespaces exist and waits for a line on stdin before it needs the network.
 set -eu
 here=$1 node=$2 hostname=$3 nameserver=$4 uid=$5 gid=$6

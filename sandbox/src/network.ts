@@ -12,6 +12,8 @@ export const NETWORK = {
     echoPort: 7000,
     /** The same, on the pod's 127.0.0.1 only, as a sidecar would listen. */
     sidecarPort: 9999,
+    /** UDP: "I am the pod, you are …". */
+    udpPort: 5300,
     hostname: "orders-7d4f",
   },
   client: { address: "198.18.200.9" },

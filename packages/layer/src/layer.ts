@@ -12,6 +12,7 @@ import { refusedNotice } from "./files/refused.ts";
 import { Files } from "./files/serve.ts";
 import type { SnapshotServer } from "./files/snapshots/serve.ts";
 import { Listeners } from "./incoming/listeners.ts";
+import { UdpServers } from "./incoming/udp-servers.ts";
 import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
 import { Relay } from "./outgoing/relay.ts";
@@ -60,6 +61,7 @@ export class Layer {
   readonly #connections: Connections;
   readonly #datagrams: Datagrams;
   readonly #listeners: Listeners;
+  readonly #udpServers: UdpServers;
   readonly #files: Files;
   #onEnd: () => void = () => {};
   readonly ended: Promise<void> = new Promise((resolve) => {
@@ -85,6 +87,7 @@ export class Layer {
     this.#datagrams = new Datagrams(tap, session);
     const source = parts.incoming ?? session;
     this.#listeners = new Listeners(tap, source, config.incoming, reporter);
+    this.#udpServers = new UdpServers(tap, source, config.incoming, reporter);
     this.#files = new Files(tap, parts.podFiles);
   }
 
@@ -101,6 +104,7 @@ export class Layer {
 
   async close(): Promise<void> {
     this.#relay.close();
+    this.#udpServers.close();
     await this.#datagrams.close();
   }
 
@@ -209,15 +213,24 @@ export class Layer {
     }
     const protocol = call.isStream ? "tcp" : "udp";
     const isLoopback = isLoopbackAddress(to.address);
-    const treePort = isLoopback && call.isStream ? this.#listeners.realPort(to.port) : undefined;
+    const flowPort = call.isStream ? undefined : this.#udpServers.flowPort(call.cookie, to);
+    if (flowPort !== undefined) {
+      this.#decided("connect", `udp ${endpointText(to)}`, "remote", "a client of the bound port");
+      this.#parts.tap.replyConnectedDatagram(call.token, flowPort);
+      return;
+    }
+    const ours = call.isStream ? this.#listeners : this.#udpServers;
+    const treePort = isLoopback ? ours.realPort(to.port) : undefined;
     if (treePort !== undefined) {
       this.#decided("connect", endpointText(to), "local", "the program itself listens there");
       if (treePort === to.port) this.#parts.tap.continue(call.token);
+      else if (!call.isStream) this.#parts.tap.replyConnectedDatagram(call.token, treePort);
       else this.#connections.connectToTree(call, treePort);
       return;
     }
     const { verdict, why } = this.#decideOutgoing({ protocol, ...to });
     this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why);
+    if (!call.isStream) this.#udpServers.connected(call.cookie);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
     else {
@@ -228,6 +241,16 @@ export class Layer {
 
   async #sendto(call: SendtoCall): Promise<void> {
     const to = decodeAddress(call.address);
+    const flowPort = to && this.#udpServers.flowPort(call.cookie, to);
+    if (flowPort !== undefined) {
+      this.#parts.tap.replySentTo(call.token, flowPort);
+      return;
+    }
+    // Of a socket that is bound to a port of the pod, datagrams to loopback come here, too.
+    if (to && isLoopbackAddress(to.address)) {
+      this.#parts.tap.continue(call.token);
+      return;
+    }
     const decision = to && this.#decideOutgoing({ protocol: "udp", ...to });
     if (!to || !decision || decision.verdict === "local") {
       this.#parts.tap.continue(call.token);
@@ -254,7 +277,8 @@ export class Layer {
     });
     this.#decided("bind", endpointText(to), verdict, why);
     if (verdict === "native") tap.continue(call.token);
-    else this.#listeners.bind(call);
+    else if (call.isStream) this.#listeners.bind(call);
+    else this.#answer(call, this.#udpServers.bind(call));
   }
 }
 

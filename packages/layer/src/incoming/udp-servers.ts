@@ -1,0 +1,234 @@
+/**
+ * The tree's UDP sockets that stand for ports of the pod. Such a socket is bound on this machine as the program has asked:
+ * it may serve or send on the developer's own links, too. Only where that cannot be had it is on loopback, on another port.
+ */
+import type { Endpoint } from "@inpod/protocol";
+import { errnoNumber } from "@inpod/protocol";
+import type { IncomingSource, OnConnection, Stolen } from "@inpod/session";
+import type { Tap, TrappedCall } from "@inpod/tap";
+import { decodeAddress } from "@inpod/tap";
+import type { LayerConfig, Reporter } from "../config.ts";
+import { UdpFlow } from "./udp-flows.ts";
+
+type BindCall = Extract<TrappedCall, { kind: "bind" }>;
+
+/** bind() returns then all the same; the notice comes when the port is had. */
+const TAKE_PATIENCE_MS = 5000;
+/** Clients of all ports: each has a socket of ours. The agent ends those that are silent. */
+const MAX_FLOWS = 2048;
+/** Taken by a stranger, not ours to take, or an address of the pod: of loopback, another port then. */
+const ELSEWHERE = new Set(
+  ["EADDRINUSE", "EACCES", "EADDRNOTAVAIL"].map((name) => -errnoNumber(name)),
+);
+
+/** Addresses by which it is reached from loopback. */
+const REACHED = new Map<string, "127.0.0.1" | "::1">([
+  ["0.0.0.0", "127.0.0.1"],
+  ["127.0.0.1", "127.0.0.1"],
+  ["::", "127.0.0.1"],
+  ["::1", "::1"],
+]);
+
+interface Bound {
+  readonly cookie: number;
+  readonly requested: number;
+  readonly real: number;
+  /** Where it is reached. */
+  readonly host: "127.0.0.1" | "::1";
+  readonly isIPv6: boolean;
+  readonly isIPv6Only: boolean;
+}
+
+interface PodPort {
+  readonly port: number;
+  readonly taken: Promise<Stolen>;
+  /** Newest first. */
+  sockets: Bound[];
+  /** By the client: the last one that was heard of. */
+  readonly flows: Map<string, UdpFlow>;
+}
+
+const keyOf = ({ address, port }: Endpoint): string => `${address} ${port}`;
+
+export class UdpServers {
+  readonly #tap: Tap;
+  readonly #source: IncomingSource;
+  readonly #config: LayerConfig["incoming"];
+  readonly #reporter: Reporter;
+  readonly #bound = new Map<number, Bound>();
+  /** On loopback, for ports that could not be had: the same again, so that the kernel itself says EADDRINUSE. */
+  readonly #elsewhere = new Map<number, number>();
+  readonly #asAsked = new Set<number>();
+  readonly #ports = new Map<number, PodPort>();
+  #flowCount = 0;
+
+  constructor(
+    tap: Tap,
+    source: IncomingSource,
+    config: LayerConfig["incoming"],
+    reporter: Reporter,
+  ) {
+    this.#tap = tap;
+    this.#source = source;
+    this.#config = config;
+    this.#reporter = reporter;
+  }
+
+  async bind(call: BindCall): Promise<void> {
+    const asked = decodeAddress(call.address);
+    const requested = asked?.port ?? 0;
+    const reached = REACHED.get(asked?.address ?? "");
+    const real = this.#bindReal(call.token, requested, reached !== undefined);
+    if (real < 0) {
+      this.#tap.reply(call.token, 0, -real);
+      return;
+    }
+    if (real !== requested) {
+      this.#reporter.notice({
+        key: `UDP port ${requested}`,
+        text: `UDP port ${requested} cannot be had on this machine: the program receives on 127.0.0.1:${real} here`,
+      });
+    }
+    const { cookie, isIPv6, isIPv6Only } = call;
+    const isOnIPv6 = isIPv6Only || (reached === "::1" && real === requested);
+    const host = isOnIPv6 ? ("::1" as const) : ("127.0.0.1" as const);
+    const socket = { cookie, requested, real, host, isIPv6, isIPv6Only };
+    this.#bound.set(cookie, socket);
+    const taken = this.#take(socket);
+    // That it is bound is to mean that the pod's clients reach it.
+    await Promise.race([taken, pause(TAKE_PATIENCE_MS)]);
+    this.#tap.replyBound(call.token, call.address);
+  }
+
+  /** Where the tree's socket of this number really is; undefined: the tree has none. */
+  realPort(requested: number): number | undefined {
+    return this.#ports.get(this.#podPort(requested))?.sockets[0]?.real;
+  }
+
+  /** Our port that stands for `to`, where that is a client of the port to which the socket is bound. */
+  flowPort(cookie: number, to: Endpoint): number | undefined {
+    const socket = this.#bound.get(cookie);
+    const flow = socket && this.#portOf(socket)?.flows.get(keyOf(to));
+    return flow?.port || undefined;
+  }
+
+  /** A bound socket has been connected to somebody who is no client of it: it is not there to serve. */
+  connected(cookie: number): void {
+    const socket = this.#bound.get(cookie);
+    if (socket) this.#forget(socket, ({ cookie: each }) => each === cookie);
+  }
+
+  close(): void {
+    for (const { flows } of this.#ports.values())
+      for (const flow of [...flows.values()]) flow.close("ECONNRESET");
+  }
+
+  /** @param isReached whether the address that it asks for is one of this machine by which we reach it */
+  #bindReal(token: number, requested: number, isReached: boolean): number {
+    const elsewhere = this.#elsewhere.get(requested);
+    if (elsewhere !== undefined) return this.#tap.bindSocket(token, elsewhere);
+    const asAsked = isReached
+      ? this.#tap.bindAsAsked(token)
+      : this.#tap.bindSocket(token, requested);
+    if (asAsked >= 0) this.#asAsked.add(requested);
+    // One of the tree's own has it: that is what the program is to hear.
+    if (!ELSEWHERE.has(asAsked) || this.#asAsked.has(requested)) return asAsked;
+    const real = this.#tap.bindSocket(token, 0);
+    if (real >= 0) this.#elsewhere.set(requested, real);
+    return real;
+  }
+
+  async #take(socket: Bound): Promise<void> {
+    const port = this.#podPort(socket.requested);
+    const known = this.#ports.get(port);
+    if (known) {
+      known.sockets = [socket, ...known.sockets];
+      await known.taken.catch(() => {});
+      return;
+    }
+    const isMirror = this.#config.mode === "mirror";
+    const onConnection: OnConnection = (channel, { client, local }) =>
+      this.#connection(port, channel, client, local);
+    const taken = isMirror
+      ? this.#source.mirror(port, onConnection, { protocol: "udp" })
+      : this.#source.steal(port, onConnection, { protocol: "udp" });
+    const entry: PodPort = { port, taken, sockets: [socket], flows: new Map() };
+    this.#ports.set(port, entry);
+    try {
+      await taken;
+      this.#reporter.notice({
+        key: `UDP taken ${port}`,
+        text: isMirror
+          ? `datagrams that clients send to UDP port ${port} of the target are copied to your process; the target answers them (--steal: your process does)`
+          : `datagrams to UDP port ${port} of the target now arrive at your process`,
+      });
+    } catch (error) {
+      if (this.#ports.get(port) === entry) this.#ports.delete(port);
+      const because = error instanceof Error ? error.message : String(error);
+      this.#reporter.notice({
+        key: `UDP not taken ${port}`,
+        text: isMirror
+          ? `UDP port ${port} of the target cannot be mirrored, so nothing comes in by it: ${because}`
+          : `UDP port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
+      });
+    }
+  }
+
+  #connection(
+    port: number,
+    channel: Parameters<OnConnection>[0],
+    client: Endpoint,
+    local: Endpoint,
+  ): void {
+    const entry = this.#ports.get(port);
+    const isIPv6 = client.address.includes(":");
+    // In the pod a socket of IPv4 would hear nothing of IPv6 either.
+    const socket = entry?.sockets.find((each) => (isIPv6 ? each.isIPv6 : !each.isIPv6Only));
+    if (!entry || !socket || this.#flowCount >= MAX_FLOWS) {
+      channel.reset(this.#flowCount >= MAX_FLOWS ? "EMFILE" : "ECONNREFUSED");
+      return;
+    }
+    const key = keyOf(client);
+    this.#flowCount++;
+    const flow = new UdpFlow({
+      tap: this.#tap,
+      channel,
+      client,
+      local,
+      real: { port: socket.real, host: socket.host },
+      answers: this.#config.mode === "steal",
+      onEnd: (isRefused) => {
+        this.#flowCount--;
+        if (entry.flows.get(key) === flow) entry.flows.delete(key);
+        if (isRefused)
+          this.#forget(socket, ({ real, host }) => real === socket.real && host === socket.host);
+      },
+    });
+    entry.flows.set(key, flow);
+  }
+
+  /** It is closed, or a client's: where it was the last one, the pod has its port back. */
+  #forget(socket: Bound, isGone: (socket: Bound) => boolean): void {
+    const entry = this.#portOf(socket);
+    if (!entry) return;
+    for (const { cookie } of entry.sockets.filter(isGone)) this.#bound.delete(cookie);
+    entry.sockets = entry.sockets.filter((each) => !isGone(each));
+    if (entry.sockets.length > 0) return;
+    this.#ports.delete(entry.port);
+    for (const flow of [...entry.flows.values()]) flow.close("ECONNREFUSED");
+    entry.taken.then((stolen) => stolen.release()).catch(() => {}); // without a tunnel the next one is told
+  }
+
+  #portOf(socket: Bound): PodPort | undefined {
+    return this.#ports.get(this.#podPort(socket.requested));
+  }
+
+  #podPort(requested: number): number {
+    return this.#config.portMapping.get(requested) ?? requested;
+  }
+}
+
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
