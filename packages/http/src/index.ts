@@ -17,6 +17,7 @@
  * order of header fields nor where a stream that is reset has ended, refuses streams in silence after its GOAWAY,
  * and costs four times as much.
  */
+export { answeredBy } from "./answered-by.ts";
 export { fromLatin1, latin1, Unread } from "./bytes.ts";
 export { type Detection, Detector } from "./detect.ts";
 export { describeFilter } from "./filter/describe.ts";
@@ -35,6 +36,7 @@ export {
 export { type RequestFacts, requestOfHttp2, Subject } from "./filter/subject.ts";
 export type { TextPattern } from "./filter/text-pattern.ts";
 export { BodyReader, type OnPayload } from "./http1/body.ts";
+export type { Field } from "./http1/edit-head.ts";
 export {
   type Body,
   hasToken,

@@ -1,102 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Command, fromLatin1, latin1, type RequestHead, Splitter } from "../src/index.ts";
-
-type Destination = "pod" | "mine" | "yours";
-
-/** `X-User` names the destination; `X-Body` says that the body does. */
-function route({ headers }: RequestHead): Destination | "needs-body" {
-  const of = (wanted: string) => headers.find(({ name }) => name === wanted)?.value;
-  if (of("x-body") !== undefined) return "needs-body";
-  const user = of("x-user");
-  return user === "mine" || user === "yours" ? user : "pod";
-}
-
-type Event =
-  | readonly [kind: "client", bytes: string]
-  | readonly [kind: "client-end" | "client-reset" | "deadline"]
-  | readonly [kind: "answer", upstream: number, bytes: string]
-  | readonly [kind: "end" | "reset", upstream: number];
-
-function apply(splitter: Splitter<Destination>, event: Event): Command<Destination>[] {
-  switch (event[0]) {
-    case "client":
-      return splitter.clientBytes(fromLatin1(event[1]));
-    case "client-end":
-      return splitter.clientEnd();
-    case "client-reset":
-      return splitter.clientReset();
-    case "deadline":
-      return splitter.bodyDeadline();
-    case "answer":
-      return splitter.upstreamBytes(event[1], fromLatin1(event[2]));
-    case "end":
-      return splitter.upstreamEnd(event[1]);
-    case "reset":
-      return splitter.upstreamReset(event[1]);
-  }
-}
-
-function split(limit?: number): Splitter<Destination> {
-  return new Splitter<Destination>({
-    fallback: "pod",
-    route,
-    routeWithBody: (_, body) => (body && latin1(body).includes("mine") ? "mine" : "pod"),
-    ...(limit === undefined ? {} : { bodyLimitBytes: limit }),
-  });
-}
-
-/** One line for each command; bytes for the same receiver that follow each other are one. */
-function lines(commands: readonly Command<Destination>[]): string[] {
-  const said: [what: string, bytes: string][] = [];
-  for (const command of commands) {
-    const what =
-      "upstream" in command ? `${command.kind} ${command.upstream}` : (command.kind as string);
-    if ("bytes" in command) {
-      const last = said.at(-1);
-      const bytes = latin1(command.bytes);
-      if (last?.[0] === what) last[1] += bytes;
-      else said.push([what, bytes]);
-    } else if (command.kind === "open") said.push([`${what} ${command.to}`, ""]);
-    else if (command.kind === "raw") said.push([`${what} ${command.to}: ${command.why}`, ""]);
-    else said.push([what, ""]);
-  }
-  return said.map(([what, bytes]) => (bytes === "" ? what : `${what} ${JSON.stringify(bytes)}`));
-}
-
-interface Step {
-  readonly event: Event;
-  readonly commands: string[];
-}
-
-/** The dialogue as it is written, and once more with everything byte by byte. */
-function play(steps: readonly Step[], limit?: number): Splitter<Destination> {
-  const whole = split(limit);
-  const byBytes = split(limit);
-  for (const { event, commands } of steps) {
-    assert.deepEqual(lines(apply(whole, event)), commands, JSON.stringify(event));
-    const text = event[0] === "client" ? event[1] : event[0] === "answer" ? event[2] : undefined;
-    const single = text === undefined ? [event] : [...text].map((char) => withText(event, char));
-    const said = single.flatMap((one) => apply(byBytes, one));
-    assert.deepEqual(lines(said), commands, `byte by byte: ${JSON.stringify(event)}`);
-  }
-  return whole;
-}
-
-const withText = (event: Event, text: string): Event =>
-  event[0] === "answer" ? ["answer", event[1], text] : ["client", text];
-
-const when = (event: Event, ...commands: string[]): Step => ({ event, commands });
-const sent = (upstream: number, text: string): string => `send ${upstream} ${JSON.stringify(text)}`;
-const replied = (text: string): string => `reply ${JSON.stringify(text)}`;
-
-const get = (path: string, ...headers: string[]): string =>
-  `GET ${path} HTTP/1.1\r\n${["Host: a", ...headers].join("\r\n")}\r\n\r\n`;
-const post = (path: string, body: string, ...headers: string[]): string =>
-  `POST ${path} HTTP/1.1\r\n${[...headers, `Content-Length: ${body.length}`].join("\r\n")}\r\n\r\n${body}`;
-const ok = (body: string, ...headers: string[]): string =>
-  `HTTP/1.1 200 OK\r\n${[...headers, `Content-Length: ${body.length}`].join("\r\n")}\r\n\r\n${body}`;
-const MINE = "X-User: mine";
+import {
+  apply,
+  get,
+  lines,
+  MINE,
+  ok,
+  play,
+  post,
+  replied,
+  sent,
+  split,
+  when,
+} from "./support/dialogue.ts";
 
 test("each request of a connection goes where it belongs, each destination over one connection", () => {
   play([
@@ -434,13 +350,7 @@ test("a client that ends inside a head is the pod's to answer", () => {
 });
 
 test("an upstream that is open already is used, and one that nobody needs is ended in the end", () => {
-  const opened = () =>
-    new Splitter<Destination>({
-      fallback: "pod",
-      route,
-      routeWithBody: () => "pod",
-      opened: "pod",
-    });
+  const opened = () => split({ opened: "pod" });
   assert.deepEqual(lines(apply(opened(), ["client", get("/1")])), [sent(1, get("/1"))]);
   const mine = opened();
   assert.deepEqual(lines(apply(mine, ["client", get("/1", MINE)])), [
@@ -482,8 +392,11 @@ test("a body that decides is waited for, and then goes as it came", () => {
 
 test("a body that is too long or too late does not decide", () => {
   const long = `POST / HTTP/1.1\r\nX-Body: 1\r\nContent-Length: 99\r\n\r\nI am mine`;
-  assert.deepEqual(lines(apply(split(8), ["client", long])), ["open 1 pod", sent(1, long)]);
-  const splitter = split(100);
+  assert.deepEqual(lines(apply(split({ bodyLimitBytes: 8 }), ["client", long])), [
+    "open 1 pod",
+    sent(1, long),
+  ]);
+  const splitter = split({ bodyLimitBytes: 100 });
   assert.deepEqual(lines(apply(splitter, ["client", long])), []);
   assert.equal(splitter.isWaitingForBody, true);
   assert.deepEqual(lines(apply(splitter, ["deadline"])), ["open 1 pod", sent(1, long)]);

@@ -24,7 +24,16 @@ export type ResponseEvent =
   /** Nobody has asked; a server that closes an idle connection may say 408 before. */
   | { readonly kind: "unsolicited"; readonly why: string; readonly bytes: Uint8Array };
 
+/**
+ * What takes the place of a final response's head; undefined: it stays as it is.
+ *
+ * @param bytes begin with the head, of `length` bytes
+ * @param closes the response says by itself that nothing follows
+ */
+export type OnHead = (bytes: Uint8Array, length: number, closes: boolean) => Uint8Array | undefined;
+
 export class Responses {
+  readonly #onHead: OnHead | undefined;
   readonly #unread = new Unread();
   readonly #exchanges: Exchange[] = [];
   #scanner = new HeadScanner();
@@ -35,6 +44,10 @@ export class Responses {
   #hasLooked = false;
   #closes = false;
   #isGivenUp = false;
+
+  constructor(onHead?: OnHead) {
+    this.#onHead = onHead;
+  }
 
   /** Requests without a complete response. */
   get outstanding(): number {
@@ -91,6 +104,13 @@ export class Responses {
   #begin(body: Body, isPersistent: boolean, headLength: number): ResponseEvent | undefined {
     this.#hasLooked = false;
     this.#closes = body.kind === "until-close" || !isPersistent;
+    const edited = this.#onHead?.(this.#unread.view(), headLength, this.#closes);
+    if (edited !== undefined) {
+      this.#unread.consume(headLength);
+      this.#body = new BodyReader(body);
+      const end = this.#body.read(this.#unread.view(), 0);
+      return { kind: "bytes", bytes: joined(edited, this.#unread.consume(end)) };
+    }
     const length = headLength + (body.kind === "length" ? body.length : 0);
     if (body.kind === "none" || (body.kind === "length" && length <= this.#unread.length)) {
       this.#isComplete = true;
@@ -134,6 +154,14 @@ export class Responses {
     const bytes = this.#unread.consume();
     return bytes.length > 0 ? { kind: "bytes", bytes } : undefined;
   }
+}
+
+/** In one piece: so it is one packet. */
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const all = new Uint8Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
 }
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300;

@@ -1,4 +1,5 @@
 /** What the splitter asks of its edge, and what its edge tells it. */
+import type { Field } from "./edit-head.ts";
 import type { RequestHead } from "./head.ts";
 
 export type Command<D> =
@@ -23,6 +24,8 @@ export interface SplitterOptions<D> {
   route(request: RequestHead): D | "needs-body";
   /** @param body without chunk sizes; undefined: it is too long, or did not come in time */
   routeWithBody(request: RequestHead, body: Uint8Array | undefined): D;
+  /** A header that each response of `to` gets. */
+  fieldOf?(to: D): Field | undefined;
   /** To whom upstream 1 is open already; nothing was said there yet. */
   readonly opened?: D;
   /** Bytes of a body that is waited for, chunk sizes included. */

@@ -1,7 +1,7 @@
 /**
  * One client's HTTP/1 connection, split: each request goes to the destination that `route` names, and the
  * responses come back in the order of the requests. No byte is changed, added or left out (but see
- * `CONTINUE`). Events in, commands out; the edge has the sockets and the clock.
+ * `CONTINUE` and edit-head.ts). Events in, commands out; the edge has the sockets and the clock.
  *
  * - Each destination has one upstream connection, opened with its first request. A request for another
  *   destination than that of the request before waits until everything before it is answered: so responses
@@ -9,9 +9,12 @@
  * - What cannot be read goes, from there on and with all that follows, to the *fallback*, the pod: the
  *   connection is *raw*. After an upgrade or CONNECT it is raw, too, to whoever agreed.
  * - If a response says that it is the last, or cannot be read, the client's connection ends with it.
+ * - `drain()` ends it, too, but lets nobody wait in vain: what has begun is answered, and the answer says that it is
+ *   the last.
  */
 import { fromLatin1, Unread } from "../bytes.ts";
 import { BodyReader } from "./body.ts";
+import { editedHead } from "./edit-head.ts";
 import { MAX_HEAD, type RequestHead } from "./head.ts";
 import { Requests } from "./requests.ts";
 import { type ResponseEvent, Responses } from "./responses.ts";
@@ -44,6 +47,9 @@ export class Splitter<D> {
   #nextId = 1;
   #hasClientEnd = false;
   #isOver = false;
+  #isDraining = false;
+  /** The response that is under way says that it is the last, because of #isDraining. */
+  #isClosing = false;
   #commands: Command<D>[] = [];
 
   constructor(options: SplitterOptions<D>) {
@@ -54,7 +60,8 @@ export class Splitter<D> {
   /** false: the edge should stop reading from the client. */
   get wantsClientBytes(): boolean {
     const { kind } = this.#phase;
-    return (kind !== "waiting" && kind !== "upgrading") || this.#unread.length < MAX_WAITING;
+    const mayWait = kind === "waiting" || kind === "upgrading" || this.#isDraining;
+    return !mayWait || this.#unread.length < MAX_WAITING;
   }
 
   /** The edge has a deadline for how long this may last; then it calls bodyDeadline(). */
@@ -77,6 +84,16 @@ export class Splitter<D> {
       return this.#take();
     }
     this.#unread.append(bytes);
+    return this.#advance();
+  }
+
+  /**
+   * The client should come with a new connection: this one ends at once if nothing is asked on it, else with the answer
+   * to what is. One that is raw lives on: nobody knows where its messages end.
+   */
+  drain(): Command<D>[] {
+    if (this.#isOver || this.#phase.kind === "raw") return [];
+    this.#isDraining = true;
     return this.#advance();
   }
 
@@ -162,7 +179,12 @@ export class Splitter<D> {
       for (const upstream of this.#upstreams.values()) this.#end(upstream);
       if (this.#upstreams.size === 0) this.#endClient();
     }
+    if (this.#isDraining && !this.#isOver && this.#isIdle()) this.#endClient();
     return this.#take();
+  }
+
+  #isIdle(): boolean {
+    return this.#phase.kind === "head" && this.#unread.length === 0 && this.#outstanding() === 0;
   }
 
   #take(): Command<D>[] {
@@ -202,6 +224,8 @@ export class Splitter<D> {
   }
 
   #readHead(): boolean {
+    // What was pipelined behind the last one is for the next connection: nobody has seen it.
+    if (this.#isClosing || (this.#isDraining && this.#outstanding() > 0)) return false;
     const event = this.#requests.next();
     if (event === undefined) return false;
     if (event.kind === "malformed") this.#goRaw(event.why);
@@ -294,8 +318,10 @@ export class Splitter<D> {
   }
 
   #afterBody(request: RequestHead, { responses }: Upstream<D>, isLast: boolean): void {
-    if (isLast) this.#phase = LAST;
-    else if (request.mayLeaveHttp && responses.outstanding > 0) {
+    if (isLast) {
+      this.#phase = LAST;
+      if (this.#isClosing && responses.outstanding === 0) this.#endClient();
+    } else if (request.mayLeaveHttp && responses.outstanding > 0) {
       this.#phase = { kind: "upgrading", request };
     } else this.#phase = request.isPersistent ? { kind: "head" } : LAST;
   }
@@ -308,6 +334,8 @@ export class Splitter<D> {
         return;
       case "complete":
         if (event.closes) this.#last(false);
+        else if (this.#isClosing && phase.kind !== "body") this.#endClient();
+        else if (this.#isClosing) this.#last(false);
         else if (phase.kind === "upgrading" && upstream.responses.outstanding === 0) {
           this.#phase = phase.request.isPersistent ? { kind: "head" } : LAST;
         }
@@ -375,9 +403,22 @@ export class Splitter<D> {
   }
 
   #add(to: D): Upstream<D> {
-    const upstream = { id: this.#nextId++, to, responses: new Responses(), hasEnd: false };
+    const responses = new Responses((bytes, length, closes) =>
+      this.#editedHead(to, bytes, length, closes),
+    );
+    const upstream = { id: this.#nextId++, to, responses, hasEnd: false };
     this.#upstreams.set(upstream.id, upstream);
     return upstream;
+  }
+
+  #editedHead(to: D, bytes: Uint8Array, length: number, isLast: boolean): Uint8Array | undefined {
+    const { kind } = this.#phase;
+    const isBehind = kind === "waiting" || kind === "deciding" || this.#outstanding() > 1;
+    const closes = this.#isDraining && !isLast && !isBehind;
+    if (closes) this.#isClosing = true;
+    const field = this.#options.fieldOf?.(to);
+    if (!closes && field === undefined) return undefined;
+    return editedHead(bytes.subarray(0, length), { closes, field });
   }
 
   #sendTo(upstream: Upstream<D>, bytes: Uint8Array): void {
