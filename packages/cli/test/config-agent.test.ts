@@ -23,6 +23,7 @@ const DEFAULTS = {
   jsonLog: false,
   checkOutOfPods: true,
   flushConnections: true,
+  injectHeaders: false,
   disableMeshSidecarInjection: true,
   startupRetry: { minMs: 500, maxMs: 5000, maxRetries: 2 },
 };
@@ -72,6 +73,7 @@ test("every key of the agent arrives as a typed value", (t) => {
       metrics: "0.0.0.0:9000",
       check_out_of_pods: false,
       flush_connections: false,
+      inject_headers: true,
       disable_mesh_sidecar_injection: false,
     },
   });
@@ -111,6 +113,7 @@ test("every key of the agent arrives as a typed value", (t) => {
     metrics: "0.0.0.0:9000",
     checkOutOfPods: false,
     flushConnections: false,
+    injectHeaders: true,
     disableMeshSidecarInjection: false,
     startupRetry: { minMs: 100, maxMs: 200, maxRetries: 0 },
   });

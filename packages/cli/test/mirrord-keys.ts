@@ -71,6 +71,7 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     privileged: true,
     disable_mesh_sidecar_injection: false,
     check_out_of_pods: false,
+    inject_headers: true,
     flush_connections: false,
     resources: { requests: { cpu: "1m" }, limits: { memory: "100Mi" } },
     "resources.requests": { cpu: "1m" },
@@ -89,7 +90,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
   }),
   ...all("agent.", "not yet", {
     nftables: false,
-    inject_headers: true,
     max_body_buffer_size: 65535,
     max_body_buffer_timeout: 1000,
     http_detection_timeout: 2,
@@ -226,7 +226,6 @@ export const HARMLESS: readonly (readonly [path: string, value: unknown])[] = [
   ["operator", false],
   ["multi_cluster", false],
   ["agent.nftables", true],
-  ["agent.inject_headers", false],
   ["feature.magic.turbo", false],
   ["feature.network.ipv6", true],
   ["feature.copy_target", false],

@@ -13,6 +13,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "tls",
   "probes",
   "udp-ports",
+  "inject-headers",
 ];
 
 /** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */

@@ -87,6 +87,8 @@ export interface AgentMethods {
    * Idempotent; another filter takes the place of the one before. EADDRINUSE names who has the same.
    * With `flush` (the feature "flush") the pod's connections from before are ended, idle ones first, so that their
    * clients come again: after the answer, within some seconds.
+   * With `injectHeaders` (the feature "inject-headers") each HTTP response of the port gets a header that says whether the
+   * pod or a developer has answered.
    *
    * `protocol` "udp" (the feature "udp-ports"), here and below: the UDP port of that number, which is another port.
    */
@@ -98,6 +100,7 @@ export interface AgentMethods {
       flush?: boolean;
       /** Whoever has the same loses it, and is told ("steal-lost"). Part of the feature "status". */
       takesOver?: boolean;
+      injectHeaders?: boolean;
     };
     result: Record<string, never>;
   };

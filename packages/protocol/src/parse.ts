@@ -192,12 +192,14 @@ const METHODS: {
   describe: { params: nothing, result: parseTargetDescription },
   "incoming.steal": {
     params: (value) => {
-      const { flush, takesOver } = fields(value, "parameters");
+      const { flush, takesOver, injectHeaders } = fields(value, "parameters");
       if (flush !== undefined && typeof flush !== "boolean") fail("flush");
+      if (injectHeaders !== undefined && typeof injectHeaders !== "boolean") fail("injectHeaders");
       return {
         ...filteredPort(value),
         ...(flush === undefined ? {} : { flush }),
         ...(takesOver === true ? { takesOver } : {}),
+        ...(injectHeaders === undefined ? {} : { injectHeaders }),
       };
     },
     result: nothing,

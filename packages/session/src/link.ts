@@ -38,6 +38,8 @@ export interface SessionOptions extends AgentAccess {
   readonly replace?: (why: string, signal: AbortSignal, isLeft: boolean) => Promise<AgentAccess>;
   /** Whether the target's connections from before to a port that is stolen are ended, so that their clients come again. */
   readonly flushConnections?: boolean;
+  /** Whether responses of a port that is stolen say who answered. */
+  readonly injectHeaders?: boolean;
   readonly build: string;
   /** With which its agent may end TLS on ports that it filters. */
   readonly certificates?: readonly CertificateText[];

@@ -148,7 +148,9 @@ export class Session {
     { takesOver, ...options }: StealOptions = {},
   ): Promise<Stolen> {
     const flush = (this.#options.flushConnections ?? false) && options.protocol !== "udp";
-    return this.#take({ ...options, port, way: "steal", onConnection, flush }, takesOver);
+    const injectHeaders = (this.#options.injectHeaders ?? false) && options.protocol !== "udp";
+    const taken = { ...options, port, way: "steal", onConnection, flush, injectHeaders } as const;
+    return this.#take(taken, takesOver);
   }
 
   /**

@@ -29,6 +29,8 @@ export interface Taken extends TakeOptions {
   readonly onConnection: OnConnection;
   /** Whether the target's connections from before are ended, so that their clients come again. */
   readonly flush?: boolean;
+  /** Whether responses say who answered. */
+  readonly injectHeaders?: boolean;
 }
 
 /** A port that is stolen or mirrored until it is released. */
@@ -90,7 +92,7 @@ export class TakenPorts {
 
 /** @throws TunnelFailure also EOPNOTSUPP: this agent would leave out what it does not know, and take something else */
 export async function askFor(tunnel: Tunnel, taken: Taken, takesOver = false): Promise<void> {
-  const { way, filter, flush } = taken;
+  const { way, filter, flush, injectHeaders } = taken;
   const params = podPort(taken);
   const needs = (feature: string, what: string): void => {
     if (tunnel.peer.features.includes(feature)) return;
@@ -104,10 +106,12 @@ export async function askFor(tunnel: Tunnel, taken: Taken, takesOver = false): P
     return;
   }
   if (filter !== undefined) needs("http-filter", "filters");
+  if (injectHeaders) needs("inject-headers", "agent.inject_headers");
   await tunnel.call("incoming.steal", {
     ...params,
     ...filtered,
     ...(flush ? { flush } : {}),
     ...(takesOver ? { takesOver } : {}),
+    ...(injectHeaders ? { injectHeaders } : {}),
   });
 }

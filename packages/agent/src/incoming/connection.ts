@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Command } from "@inpod/http";
+import type { Drainable, Draining } from "./draining.ts";
 import type { Passage } from "./raw.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
 
@@ -19,13 +20,8 @@ export interface ConnectionParts<D> {
   open(to: D, events: UpstreamEvents): Upstream | undefined;
   /** Once for each connection that is not split. */
   onRaw(to: D, why: string): void;
-  /** It is served from now on, until the client's connection is closed. */
-  onServed?(connection: Drainable): void;
-}
-
-export interface Drainable {
-  /** The client should come with a new connection. */
-  drain(): void;
+  /** Of the port. */
+  readonly draining: Pick<Draining, "add" | "delete">;
 }
 
 export class Connection<D> implements Drainable {
@@ -56,6 +52,7 @@ export class Connection<D> implements Drainable {
     });
     client.on("close", (hadError) => {
       clearTimeout(this.#bodyTimer);
+      this.#parts.draining.delete(this);
       // Where both sides have ended, so have the upstreams, which may still be sending what they were given.
       if (!hadError && client.readableEnded && client.writableFinished) return;
       if (!this.#passage.isOver) this.#run(this.#passage.clientReset());
@@ -64,11 +61,13 @@ export class Connection<D> implements Drainable {
     });
     this.#run(this.#passage.clientBytes(early));
     if (client.readableEnded) this.#run(this.#passage.clientEnd());
-    this.#parts.onServed?.(this);
+    // Not before it has its first bytes: it would end as one on which nothing is asked.
+    if (!client.destroyed) this.#parts.draining.add(this);
   }
 
   drain(): void {
-    if (!this.#client.destroyed) this.#run(this.#passage.drain?.() ?? []);
+    const isOpen = !this.#client.destroyed && !this.#passage.isOver;
+    if (isOpen) this.#run(this.#passage.drain?.() ?? []);
   }
 
   #run(commands: readonly Command<D>[]): void {
@@ -82,7 +81,7 @@ export class Connection<D> implements Drainable {
     if (this.#passage.wantsClientBytes && this.#full.size === 0 && !isUnread) this.#client.resume();
     else this.#client.pause();
     if (!this.#passage.isWaitingForBody) {
-      clearTimeout(this.#bodyTimer);
+      if (this.#bodyTimer !== undefined) clearTimeout(this.#bodyTimer);
       this.#bodyTimer = undefined;
     } else {
       this.#bodyTimer ??= setTimeout(() => {

@@ -3,7 +3,7 @@
  * HTTP is split, each request for itself; everything else is one destination's, with all its bytes.
  */
 import type { Socket } from "node:net";
-import { Detector, type Routes, Splitter } from "@inpod/http";
+import { Detector, type Field, type Routes, Splitter } from "@inpod/http";
 import { Connection, type ConnectionParts } from "./connection.ts";
 import { http2Passage } from "./http2/passage.ts";
 import { type Passage, Raw } from "./raw.ts";
@@ -21,6 +21,8 @@ export interface FilteredParts<D> extends ConnectionParts<D> {
   routes(): Routes<D>;
   /** Whose a connection of this kind is, whatever is in it; undefined: as the routes say. `untouched`: it ended at once. */
   raw?(kind: string): D | undefined;
+  /** A header for each response of `to`; asked for each. */
+  fieldOf?(to: D): Field | undefined;
   /** Where a client's TLS may be ended; left out: what is inside it already. */
   readonly tls?: TlsDoor | undefined;
 }
@@ -50,6 +52,7 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
             fallback: rest,
             route: (request) => parts.routes().route(request),
             routeWithBody: (request, body) => parts.routes().routeWithBody(request, body),
+            fieldOf: (to) => parts.fieldOf?.(to),
             ...(opened === undefined ? {} : { opened }),
           });
     const serve = (passage: Passage<D>): void =>

@@ -1,11 +1,13 @@
 /**
  * Which sessions want what of which port. A port's rule is there while one of them is active; a session stays
  * its holder, without a rule (pause, a lost tunnel), until it gives the port back. The relay stays as long as
- * connections are open or the rule is there.
+ * connections are open or the rule is there, and without a rule they are asked to end.
  */
 import type { Socket } from "node:net";
 import {
+  answeredBy,
   describeFilter,
+  type Field,
   type FilterSpec,
   isConflict,
   Routes,
@@ -19,7 +21,8 @@ import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { endpoint } from "../outgoing/tcp.ts";
-import { Connection, type Drainable } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import { Draining, ended } from "./draining.ts";
 import { type FilteredParts, SILENCE_MS, serveFiltered } from "./filtered.ts";
 import { firstSign } from "./first-sign.ts";
 import { addressed, connectToPod } from "./pass-through.ts";
@@ -36,6 +39,8 @@ import { channelUpstream, podUpstream } from "./upstream.ts";
  * a relay listens on.
  */
 const LINGER_MS = 1000;
+/** For what was asked before the session ended. A session waits for two seconds. */
+const END_GRACE_MS = 1000;
 
 export interface Holder {
   /** The session's id. */
@@ -64,6 +69,8 @@ export interface StealOptions {
   readonly flush?: boolean | undefined;
   /** Whether another holder of the same loses it. */
   readonly takesOver?: boolean | undefined;
+  /** Whether responses say who answered. */
+  readonly injectHeaders?: boolean | undefined;
 }
 
 interface Claim {
@@ -71,6 +78,7 @@ interface Claim {
   /** undefined: everything that no filter takes. */
   readonly filter: FilterSpec | undefined;
   readonly flush: boolean;
+  readonly injectHeaders: boolean;
   readonly since: Date;
   readonly tally: ConnectionTally;
   isActive: boolean;
@@ -97,8 +105,7 @@ interface StolenPort {
   /** Of the rule of now; undefined: connections from before have not been taken over. */
   takingOver: AbortController | undefined;
   readonly tls: TlsEnds;
-  /** Connections whose requests are somebody's, each for itself. */
-  readonly served: Set<Drainable>;
+  readonly draining: Draining;
 }
 
 export class Ports {
@@ -187,15 +194,36 @@ export class Ports {
   }
 
   /** All its rules away, its connections reset, its ports free. */
-  releaseAll(holder: Holder, why: string): Promise<void> {
+  async releaseAll(holder: Holder, why: string): Promise<void> {
+    for (const socket of await this.#giveBack(holder, why)) socket.resetAndDestroy();
+  }
+
+  /**
+   * The same in good order: new connections reach the pod at once; for what is under way there is a second.
+   *
+   * @param isLast the agent ends, too, and with it every connection
+   */
+  async end(holder: Holder, isLast: () => boolean): Promise<void> {
+    const left = new Set(await this.#giveBack(holder, "session ended"));
+    if (isLast()) {
+      for (const { relay } of this.#ports.values())
+        for (const socket of relay?.connections ?? []) left.add(socket);
+    }
+    await ended(left, END_GRACE_MS);
+  }
+
+  /** @returns the connections that were all its */
+  #giveBack(holder: Holder, why: string): Promise<Socket[]> {
     return this.#change(async () => {
+      const sockets: Socket[] = [];
       for (const stolen of this.#ports.values()) {
         const claim = claimOf(stolen, holder);
         if (claim === undefined) continue;
         await this.#suspendClaim(stolen, holder, why);
-        for (const socket of claim.sockets) socket.resetAndDestroy();
+        sockets.push(...claim.sockets);
         stolen.claims = stolen.claims.filter((other) => other !== claim);
       }
+      return sockets;
     });
   }
 
@@ -226,7 +254,7 @@ export class Ports {
   }
 
   async #claim(port: number, holder: Holder, options: StealOptions): Promise<void> {
-    const { filter, flush = false, takesOver = false } = options;
+    const { filter, flush = false, injectHeaders = false, takesOver = false } = options;
     const stolen = this.#ports.get(port) ?? {
       port,
       claims: [],
@@ -237,7 +265,7 @@ export class Ports {
       hasRule: false,
       takingOver: undefined,
       tls: new TlsEnds(),
-      served: new Set(),
+      draining: new Draining(),
     };
     const own = claimOf(stolen, holder);
     const isSame = own !== undefined && sameFilter(own.filter, filter);
@@ -249,6 +277,7 @@ export class Ports {
       holder,
       filter,
       flush,
+      injectHeaders,
       since: new Date(),
       tally: { connections: 0, requests: 0 },
       isActive: false,
@@ -284,6 +313,7 @@ export class Ports {
           onIdle: () => this.#sweepLater(),
         });
         this.#hasTable = true;
+        stolen.draining.stop();
         // Before the rule: the first connection finds whose it is.
         claim.isActive = true;
         if (!stolen.claims.includes(claim)) stolen.claims.push(claim);
@@ -341,7 +371,6 @@ export class Ports {
     claim.isActive = false;
     reroute(stolen);
     // Whoever comes again meets the pod, without us.
-    if (isLast) for (const connection of stolen.served) connection.drain();
     this.#log("release", { port: stolen.port, session: holder.id, why });
   }
 
@@ -349,7 +378,8 @@ export class Ports {
     const { probes, routes } = stolen;
     // Also one that is suspended: its rule has turned the connection here. Where nobody is left, there is the pod.
     const claim = stolen.claims.find(({ filter }) => filter === undefined);
-    if (claim === undefined || !routes.isUnfiltered) this.#serve(stolen, socket);
+    const isLookedInto = claim?.injectHeaders === true || !routes.isUnfiltered;
+    if (claim === undefined || isLookedInto) this.#serve(stolen, socket);
     else if (!mayBeProbe(stolen, claim.holder, socket)) this.#give(stolen, claim, socket);
     else if (probes?.isRequest !== undefined) this.#serve(stolen, socket);
     else {
@@ -394,13 +424,8 @@ export class Ports {
         return channel && channelUpstream(channel, events);
       },
       onRaw: (to, why) => this.#log("raw", { port, to: to === "pod" ? "pod" : to.id, why }),
-      onServed: (connection) => {
-        if (socket.destroyed) return;
-        stolen.served.add(connection);
-        socket.once("close", () => stolen.served.delete(connection));
-        // The rule that has turned it here may be gone meanwhile.
-        if (!stolen.claims.some(({ isActive }) => isActive)) connection.drain();
-      },
+      fieldOf: (to) => fieldOf(stolen, to),
+      draining: stolen.draining,
     });
     const filterers = (): readonly Holder[] =>
       stolen.claims.flatMap(({ holder, filter, isActive }) => (isActive && filter ? [holder] : []));
@@ -455,7 +480,14 @@ function ruleGoes(stolen: StolenPort): void {
   stolen.hasRule = false;
   stolen.takingOver?.abort();
   stolen.takingOver = undefined;
+  stolen.draining.begin();
 }
+
+/** For everybody's responses, as soon as one session wants it: a client cannot know whose it gets. */
+const fieldOf = ({ claims }: StolenPort, to: Destination): Field | undefined =>
+  claims.some(({ isActive, injectHeaders }) => isActive && injectHeaders)
+    ? answeredBy(to === "pod" ? "pod" : "developer")
+    : undefined;
 
 const claimOf = ({ claims }: StolenPort, holder: Holder): Claim | undefined =>
   claims.find((claim) => claim.holder === holder);

@@ -20,7 +20,10 @@ export type Passage<D> = Pick<
   readonly upstreamDrained?: ((id: number) => Command<D>[]) | undefined;
   /** What the client sends is answered here: it is not read while it does not take the answers. */
   readonly isAnswering?: boolean;
-  /** The client should come with a new connection: what is the end of this one, and when, is its protocol's. */
+  /**
+   * The client should come with a new connection: what is the end of this one, and when, is its protocol's. Left out:
+   * nobody knows where its messages end, and it lives on.
+   */
   readonly drain?: (() => Command<D>[]) | undefined;
 };
 

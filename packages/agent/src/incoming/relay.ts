@@ -57,6 +57,10 @@ export class Relay {
     }
   }
 
+  get connections(): Iterable<Socket> {
+    return this.#connections;
+  }
+
   get connectionCount(): number {
     return this.#connections.size;
   }

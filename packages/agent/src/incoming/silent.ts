@@ -20,6 +20,7 @@ export class Silent<D> implements Passage<D> {
   #inner: Passage<D> | undefined;
   #isOpen = false;
   #isOver = false;
+  #isDraining = false;
 
   constructor(options: SilentOptions<D>) {
     this.#options = options;
@@ -57,7 +58,10 @@ export class Silent<D> implements Passage<D> {
       case "http1":
       case "http2":
         this.#inner = this.#options.split(found.kind);
-        return this.#inner.clientBytes(this.#held.consume());
+        return [
+          ...this.#inner.clientBytes(this.#held.consume()),
+          ...((this.#isDraining ? this.#inner.drain?.() : undefined) ?? []),
+        ];
       case "other":
         return this.#goRaw(found.why);
       default:
@@ -78,6 +82,12 @@ export class Silent<D> implements Passage<D> {
 
   bodyDeadline(): Command<D>[] {
     return this.#inner ? this.#inner.bodyDeadline() : this.#goRaw("undecided");
+  }
+
+  /** Which of the two would speak first is not known yet: it lives on until one does. */
+  drain(): Command<D>[] {
+    this.#isDraining = true;
+    return this.#inner?.drain?.() ?? [];
   }
 
   upstreamBytes(id: number, bytes: Uint8Array): Command<D>[] {
@@ -102,10 +112,6 @@ export class Silent<D> implements Passage<D> {
 
   get upstreamDrained(): Passage<D>["upstreamDrained"] {
     return this.#inner?.upstreamDrained?.bind(this.#inner);
-  }
-
-  get drain(): Passage<D>["drain"] {
-    return this.#inner?.drain?.bind(this.#inner);
   }
 
   #goRaw(why: string): Command<D>[] {

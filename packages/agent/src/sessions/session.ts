@@ -270,6 +270,7 @@ export class Session implements Holder, Watcher {
           filter: filterOf(params.filter),
           flush: params.flush === true,
           takesOver: params.takesOver === true,
+          injectHeaders: params.injectHeaders === true,
         });
         return {};
       case "incoming.certificate":
@@ -306,7 +307,7 @@ export class Session implements Holder, Watcher {
       case "session.admit":
         return this.#admit(params);
       case "end":
-        await ports.releaseAll(this, "session ended");
+        await ports.end(this, () => this.#parts.otherSessions(this) === 0);
         await mirror.unwatchAll(this);
         await this.udp.end("session ended");
         this.#missed.flush();

@@ -55,6 +55,7 @@ export interface AgentConfig {
   readonly metrics?: string;
   readonly checkOutOfPods: boolean;
   readonly flushConnections: boolean;
+  readonly injectHeaders: boolean;
   readonly disableMeshSidecarInjection: boolean;
   /** Of requests to the API server before the agent runs. */
   readonly startupRetry: {
@@ -114,6 +115,7 @@ export function agentConfig(
     jsonLog: agent.json_log ?? false,
     checkOutOfPods: agent.check_out_of_pods ?? true,
     flushConnections: agent.flush_connections ?? true,
+    injectHeaders: agent.inject_headers ?? false,
     disableMeshSidecarInjection: agent.disable_mesh_sidecar_injection ?? true,
     startupRetry: {
       minMs: retry.min_ms ?? Math.min(500, retry.max_ms ?? 500),

@@ -160,10 +160,7 @@ export const agentSection = section({
     "the program's own resolver asks, as the pod's resolv.conf says",
     "object",
   ),
-  inject_headers: notYet("whether responses say who answered", {
-    harmless: z.literal(false),
-    type: "boolean",
-  }),
+  inject_headers: works(flag, "whether HTTP responses of stolen ports say who answered"),
   http_detection_timeout: notYet("seconds for which a connection's protocol is waited for", {
     why: DETECTION,
     type: "integer",

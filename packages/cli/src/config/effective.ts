@@ -56,6 +56,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "agent.metrics": ({ agent }) => agent.metrics,
   "agent.check_out_of_pods": ({ agent }) => agent.checkOutOfPods,
   "agent.flush_connections": ({ agent }) => agent.flushConnections,
+  "agent.inject_headers": ({ agent }) => agent.injectHeaders,
   "agent.disable_mesh_sidecar_injection": ({ agent }) => agent.disableMeshSidecarInjection,
   "feature.env": ({ env }) => env !== false,
   "feature.env.include": envValue(({ include }) => include),

@@ -108,6 +108,7 @@ export async function withSession<Result>(
         replace: (...args) => agents.replace(...args),
         flushConnections: config.agent.flushConnections,
         certificates,
+        injectHeaders: config.agent.injectHeaders,
         build: VERSION,
         signal,
         probes: config.probes ? undefined : () => target.probes?.(),

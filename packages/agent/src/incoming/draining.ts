@@ -1,0 +1,58 @@
+/**
+ * A port's open connections when nobody steals it any more: they would stay in the agent for as long as their clients keep
+ * them, and so each is asked to end in good order.
+ */
+import type { Socket } from "node:net";
+
+export interface Drainable {
+  /** Its client should come with a new connection. */
+  drain(): void;
+}
+
+export class Draining {
+  readonly #open = new Set<Drainable>();
+  #hasBegun = false;
+
+  /** Also one that was redirected just before the end, and came just after. */
+  add(connection: Drainable): void {
+    this.#open.add(connection);
+    if (this.#hasBegun) connection.drain();
+  }
+
+  delete(connection: Drainable): void {
+    this.#open.delete(connection);
+  }
+
+  begin(): void {
+    this.#hasBegun = true;
+    for (const connection of [...this.#open]) connection.drain();
+  }
+
+  /** The port is stolen again: who comes from now on stays. */
+  stop(): void {
+    this.#hasBegun = false;
+  }
+}
+
+/** Waits until each has ended or has been sent all of its answer and the FIN; after `graceMs` the others are reset. */
+export async function ended(sockets: Iterable<Socket>, graceMs: number): Promise<void> {
+  const open = new Set([...sockets].filter(isOpen));
+  if (open.size > 0) {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      for (const socket of open) {
+        const over = (): void => {
+          open.delete(socket);
+          if (open.size > 0) return;
+          clearTimeout(timer);
+          resolve();
+        };
+        socket.once("finish", over);
+        socket.once("close", over);
+      }
+    });
+  }
+  for (const socket of open) if (isOpen(socket)) socket.resetAndDestroy();
+}
+
+const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.writableFinished;
