@@ -1,5 +1,5 @@
 /** What happens to a session, for the command line and whoever else watches. */
-import type { MirrorMissed, PodPort } from "./messages.ts";
+import type { MirrorMissed, PodPort, UdpDropped } from "./messages.ts";
 import type { TlsUntouched } from "./tls.ts";
 
 export type SessionEvent =
@@ -20,7 +20,7 @@ export type SessionEvent =
   /** No filter has seen what came. Once per port and reason. */
   | ({ readonly kind: "tls-untouched" } & TlsUntouched)
   /** Datagrams of a UDP port that were lost on their way here: the count since the session began. */
-  | { readonly kind: "udp-dropped"; readonly port: number; readonly count: number }
+  | ({ readonly kind: "udp-dropped" } & UdpDropped)
   /** Its main process has ended; `target-back` follows if its container is started again. */
   | { readonly kind: "target-gone"; readonly detail: string }
   /** `changed`: names of the variables that are not what they were. */

@@ -178,8 +178,15 @@ export type AgentNotice =
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)
   | ({ readonly kind: "mirror-missed" } & MirrorMissed)
   | ({ readonly kind: "tls-untouched" } & TlsUntouched)
-  /** Datagrams of a UDP port, stolen or mirrored, that found no room on their way, since the session began. */
-  | { readonly kind: "udp-dropped"; readonly port: number; readonly count: number };
+  | ({ readonly kind: "udp-dropped" } & UdpDropped);
+
+/** Datagrams of a UDP port that have not reached the session since it began. */
+export interface UdpDropped {
+  readonly port: number;
+  readonly count: number;
+  /** Only their first fragments can be seen, of a port that is mirrored. Left out: they found no room on their way. */
+  readonly why?: "fragments";
+}
 
 /** What mirroring a port has missed since the session began. */
 export interface MirrorMissed {

@@ -124,7 +124,12 @@ export function parseNotice(value: unknown): AgentNotice {
     case "connections-kept":
       return { kind: from.kind, port: port(from.port), detail: text(from.detail, "detail") };
     case "udp-dropped":
-      return { kind: from.kind, port: port(from.port), count: integer(from.count, "count") };
+      return {
+        kind: from.kind,
+        port: port(from.port),
+        count: integer(from.count, "count"),
+        ...(from.why === "fragments" ? { why: from.why } : {}),
+      };
     case "mirror-missed":
       return {
         kind: "mirror-missed",

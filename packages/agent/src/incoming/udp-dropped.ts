@@ -1,4 +1,4 @@
-/** Counts datagrams that found no room, and tells the session: at once the first time, then seldom. */
+/** Counts datagrams that do not reach the session, and tells it: at once the first time, then seldom. */
 const TELL_MS = 5000;
 
 export class Dropped {

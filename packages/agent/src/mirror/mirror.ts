@@ -90,9 +90,9 @@ export class Mirror {
     const records = new RecordReader({
       onPacket: (bytes, isChecked) => {
         const packet = parsePacket(bytes, isChecked);
-        if (packet?.protocol === "udp") this.#udp?.packet(packet);
-        else if (packet !== undefined && this.#watchers.has(packet.port))
-          this.#streams.packet(packet, performance.now());
+        if (packet === undefined) this.#udp?.unread(bytes);
+        else if (packet.protocol === "udp") this.#udp?.packet(packet);
+        else if (this.#watchers.has(packet.port)) this.#streams.packet(packet, performance.now());
       },
       onLost: (count) => this.#lostPackets(count),
     });

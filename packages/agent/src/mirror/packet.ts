@@ -83,6 +83,9 @@ function parseTransport(
     const pseudo = bytes.subarray(addresses, addresses + 2 * addressBytes);
     if (!hasNone && !isSumRight(pseudo, protocol, bytes.subarray(at, end))) return undefined;
   }
+  // The kernel takes what is behind a datagram's own length for padding, and drops what is shorter than it says.
+  const ownEnd = isTcp ? end : at + bytes.readUInt16BE(at + 4);
+  if (ownEnd < at + header || ownEnd > end) return undefined;
   const flow = bytes.toString("latin1", addresses, addresses + 2 * addressBytes);
   return {
     protocol: isTcp ? "tcp" : "udp",
@@ -91,7 +94,7 @@ function parseTransport(
     port: bytes.readUInt16BE(at + 2),
     sequence: isTcp ? bytes.readUInt32BE(at + 4) : 0,
     flags: isTcp ? bytes.readUInt8(at + 13) : 0,
-    payload: bytes.subarray(at + header, end),
+    payload: bytes.subarray(at + header, ownEnd),
   };
 }
 
@@ -104,6 +107,20 @@ function isSumRight(addresses: Buffer, protocol: number, segment: Buffer): boole
   if (even !== segment.length) sum += segment.readUInt8(even) << 8;
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
   return sum === 0xffff;
+}
+
+/**
+ * The port of a UDP datagram over IPv4 of which this is the first fragment; undefined: it is something else. The others
+ * have no port.
+ */
+export function fragmentedPort(bytes: Buffer): number | undefined {
+  if (bytes.length < 28 || bytes.readUInt8(0) >> 4 !== 4 || bytes.readUInt8(9) !== UDP)
+    return undefined;
+  const header = (bytes.readUInt8(0) & 0xf) * 4;
+  const isFirst = (bytes.readUInt16BE(6) & 0x3fff) === 0x2000;
+  return isFirst && header >= 20 && bytes.length >= header + 4
+    ? bytes.readUInt16BE(header + 2)
+    : undefined;
 }
 
 /** The flow's two ends, from its key. */

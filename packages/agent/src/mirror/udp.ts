@@ -4,7 +4,7 @@ import type { Channel } from "@inpod/tunnel";
 import { FLOW_LIMITS, type FlowLimits, Flows } from "../incoming/udp-flows.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "./own-ends.ts";
-import { endsOf, type Packet } from "./packet.ts";
+import { endsOf, fragmentedPort, type Packet } from "./packet.ts";
 
 const SWEEP_MS = 1000;
 
@@ -20,6 +20,7 @@ export interface UdpWatcher {
   /** A stream for what this client sends; undefined: there is none now. */
   openCopyFlow(client: Endpoint, local: Endpoint): Channel | undefined;
   udpDropped(port: number): void;
+  udpFragmented(port: number): void;
   udpMirrorLost(port: number, detail: string): void;
 }
 
@@ -92,6 +93,13 @@ export class UdpMirror {
     // What the user's program has sent by way of the pod would come back to it, and make it send again, for ever.
     if (this.#own.has(client)) return;
     for (const flows of watchers.values()) flows.datagram(packet.payload, client, local);
+  }
+
+  /** A packet that cannot be understood by itself. */
+  unread(bytes: Buffer): void {
+    const port = fragmentedPort(bytes);
+    if (port === undefined) return;
+    for (const watcher of this.#watchers.get(port)?.keys() ?? []) watcher.udpFragmented(port);
   }
 
   /** There are no packets any more: nobody's port is mirrored. */

@@ -23,6 +23,10 @@ export class SessionUdp implements UdpHolder, UdpWatcher {
     this.#parts.tunnel()?.notify({ kind: "udp-dropped", port, count });
   });
 
+  readonly #fragmented = new Dropped((port, count) => {
+    this.#parts.tunnel()?.notify({ kind: "udp-dropped", port, count, why: "fragments" });
+  });
+
   constructor(id: string, parts: UdpParts) {
     this.id = id;
     this.#parts = parts;
@@ -64,6 +68,7 @@ export class SessionUdp implements UdpHolder, UdpWatcher {
     await this.#parts.ports.releaseAll(this, why);
     await this.#parts.mirror.unwatchAll(this);
     this.#dropped.flush();
+    this.#fragmented.flush();
   }
 
   openFlow(client: Endpoint, local: Endpoint): Channel | undefined {
@@ -78,6 +83,10 @@ export class SessionUdp implements UdpHolder, UdpWatcher {
 
   udpDropped(port: number): void {
     this.#dropped.add(port);
+  }
+
+  udpFragmented(port: number): void {
+    this.#fragmented.add(port);
   }
 
   udpStealLost(port: number, detail: string): void {

@@ -119,7 +119,8 @@ export interface Flow {
   readonly client: Endpoint;
   readonly local: Endpoint;
   readonly channel: IncomingChannel;
-  datagrams: number;
+  /** The lengths of its datagrams. */
+  readonly bytes: number[];
   end: string;
 }
 
@@ -154,11 +155,11 @@ export class UdpDeveloper {
       return;
     }
     const { client, local } = header;
-    const flow: Flow = { client, local, channel, datagrams: 0, end: "open" };
+    const flow: Flow = { client, local, channel, bytes: [], end: "open" };
     this.flows.push(flow);
     channel.accept({ kind: "incoming" });
     channel.onDatagram = (bytes) => {
-      flow.datagrams++;
+      flow.bytes.push(bytes.length);
       const text = `${name} ${client.address} ${bytes.length}`;
       // A large one is answered by one of its size.
       channel.datagram(bytes.length > 1000 ? bytes : Buffer.from(text));

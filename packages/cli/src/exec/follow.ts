@@ -1,6 +1,12 @@
 /** What happens to the session and to its target while the command runs, in words, and what follows from it. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { MirrorMissed, PodPort, SessionEvent, TlsUntouched } from "@inpod/protocol";
+import type {
+  MirrorMissed,
+  PodPort,
+  SessionEvent,
+  TlsUntouched,
+  UdpDropped,
+} from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Target, TargetObserver } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
@@ -49,9 +55,7 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
       progress.say(tlsLine(event));
       return;
     case "udp-dropped":
-      progress.say(
-        `inpod: UDP port ${event.port}: ${event.count} datagram${event.count === 1 ? "" : "s"} lost on the way to your process: more come, or from more clients, than this session takes`,
-      );
+      progress.say(droppedLine(event));
       return;
     case "target-gone":
       progress.say(`inpod: the target does not run: ${event.detail}`);
@@ -66,6 +70,13 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
       );
       if (event.changed.length > 0) progress.say(changedVariables(event.changed));
   }
+}
+
+export function droppedLine({ port, count, why }: UdpDropped): string {
+  const datagrams = `${count} datagram${count === 1 ? "" : "s"}`;
+  return why === "fragments"
+    ? `inpod: mirror of UDP port ${port}: ${datagrams} not copied, longer than a packet: of a fragment only the target knows the rest (--steal takes them)`
+    : `inpod: UDP port ${port}: ${datagrams} lost on the way to your process: more come, or from more clients, than this session takes`;
 }
 
 /** Of each kind the session is told seldom, with the count since its begin. */
