@@ -52,6 +52,7 @@ interface Reading<W> {
   body: Buffer[];
   bodyBytes: number;
   trailers: IncomingHttpHeaders | undefined;
+  isWhole: boolean;
 }
 
 export class Http2Copies<W> implements RequestCopies<W> {
@@ -123,6 +124,8 @@ export class Http2Copies<W> implements RequestCopies<W> {
         setImmediate(close);
         return;
       }
+      // Of requests that are whole, the program finishes its answers.
+      for (const [stream, { isWhole }] of [...this.#open]) if (isWhole) this.#forget(stream);
       this.#session.close();
       const timer = setTimeout(() => this.#session.destroy(), LAST_MS);
       this.#session.once("close", () => clearTimeout(timer));
@@ -147,7 +150,8 @@ export class Http2Copies<W> implements RequestCopies<W> {
     const facts = requestOfHttp2(pairsOf(headers));
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
     const reading: Reading<W> = {
-      ...{ facts, headers, hasBody, to: undefined, body: [], bodyBytes: 0, trailers: undefined },
+      ...{ facts, headers, hasBody, to: undefined, body: [], bodyBytes: 0 },
+      ...{ trailers: undefined, isWhole: false },
     };
     this.#open.set(stream, reading);
     const to = this.#wishes.wants(facts);
@@ -157,15 +161,35 @@ export class Http2Copies<W> implements RequestCopies<W> {
       reading.trailers = trailers;
     });
     stream.on("end", () => {
-      if (stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR) return;
-      if (reading.to === undefined) this.#decide(reading, Buffer.concat(reading.body));
-      this.#close(stream, (request) => request.end(reading.trailers));
-      stream.close();
+      if (!stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR)
+        this.#end(stream, reading);
     });
     stream.on("close", () => {
       // Who waits for a body that does not come any more is nobody's.
       this.#close(stream, (request) => request.cancel(stream.rstCode));
     });
+  }
+
+  /** It is whole. Until it is answered its client may cancel it, which the program is to see. */
+  #end(stream: ServerHttp2Stream, reading: Reading<W>): void {
+    if (reading.to === undefined) this.#decide(reading, Buffer.concat(reading.body));
+    const requests = [...(reading.to?.values() ?? [])];
+    let unanswered = requests.length;
+    for (const request of requests) {
+      request.onAnswered(() => {
+        unanswered--;
+        if (unanswered === 0) this.#forget(stream);
+      });
+      request.end(reading.trailers);
+    }
+    reading.isWhole = true;
+    if (unanswered === 0 || this.#hasEnd) this.#forget(stream);
+  }
+
+  /** What it was copied to goes on. */
+  #forget(stream: ServerHttp2Stream): void {
+    this.#close(stream, () => undefined);
+    if (!stream.destroyed) stream.close();
   }
 
   #read(stream: ServerHttp2Stream, reading: Reading<W>, bytes: Buffer): void {
@@ -227,8 +251,10 @@ export class Http2Copies<W> implements RequestCopies<W> {
   }
 
   #makeRoom(): void {
-    const [[stream] = []] = this.#open;
-    if (this.#open.size >= MAX_OPEN) stream?.close(constants.NGHTTP2_CANCEL);
+    const [[stream, { isWhole }] = [undefined, { isWhole: false }]] = this.#open;
+    if (this.#open.size < MAX_OPEN || stream === undefined) return;
+    if (isWhole) this.#forget(stream);
+    else stream.close(constants.NGHTTP2_CANCEL);
   }
 
   #fail(what: "malformed" | "limit"): void {

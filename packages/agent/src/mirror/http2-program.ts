@@ -19,6 +19,8 @@ export interface Http2Request {
   data(bytes: Buffer): void;
   end(trailers: IncomingHttpHeaders | undefined): void;
   cancel(code: number): void;
+  /** Once, when nothing more comes, whatever the program said. */
+  onAnswered(listener: () => void): void;
 }
 
 export class Http2Program {
@@ -78,6 +80,10 @@ export class Http2Program {
       end: (given) => {
         trailers = given;
         stream.end();
+      },
+      onAnswered: (listener) => {
+        if (stream.destroyed) listener();
+        else stream.once("close", listener);
       },
       cancel: (code) => {
         if (!stream.closed) stream.close(code === 0 ? constants.NGHTTP2_CANCEL : code);
