@@ -17,6 +17,8 @@ export { type FlowLimits, Flows } from "./incoming/udp-flows.ts";
 export { type UdpHolder, UdpPorts } from "./incoming/udp-ports.ts";
 export { createLog, type Log, logToStderr } from "./log.ts";
 export { Metrics } from "./metrics.ts";
+export { CopyBudget } from "./mirror/copies.ts";
+export { FilteredCopies, type FilteredParts } from "./mirror/filtered.ts";
 export { type Capture, Mirror, type Watcher } from "./mirror/mirror.ts";
 export { OwnEnds } from "./mirror/own-ends.ts";
 export { endsOf, parsePacket } from "./mirror/packet.ts";

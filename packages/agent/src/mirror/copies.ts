@@ -35,10 +35,14 @@ export class CopyBudget {
   /** False: there is no room for so many more. */
   grow(bytes: number): boolean {
     this.#bytes += bytes;
-    if (this.#bytes <= this.#limitBytes) return true;
+    return this.#bytes <= this.#limitBytes || this.look() <= this.#limitBytes;
+  }
+
+  /** Bytes that wait now. */
+  look(): number {
     this.#bytes = 0;
     for (const keeper of this.#keepers) this.#bytes += keeper.look();
-    return this.#bytes <= this.#limitBytes;
+    return this.#bytes;
   }
 }
 

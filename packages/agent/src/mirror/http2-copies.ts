@@ -67,7 +67,10 @@ export class Http2Copies<W> implements RequestCopies<W> {
   readonly #open = new Map<ServerHttp2Stream, Reading<W>>();
   readonly #share: Share;
   #waitingBytes = 0;
+  /** The client has sent its FIN; all before it is read, and the session is told to end. */
   #hasEnd = false;
+  #isClosing = false;
+  #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
   constructor(wishes: Wishes<W>, parts: FilteredParts<W>) {
@@ -79,15 +82,15 @@ export class Http2Copies<W> implements RequestCopies<W> {
       write: (bytes: Buffer, _encoding, done) => {
         said.push(bytes, ({ type }) => {
           // What cannot be read is answered so, and with nothing else.
-          if (type === GOAWAY && !this.#hasEnd) setImmediate(() => this.#fail("malformed"));
+          if (type === GOAWAY && !this.#isClosing) setImmediate(() => this.#fail("malformed"));
           return false;
         });
         done();
       },
       final: (done) => {
-        // As a client does that is told to go.
-        this.#wire.push(null);
         done();
+        // As a client does that is told to go; what nobody has read keeps it open else.
+        setImmediate(() => this.#wire.destroy());
       },
     });
     this.#share = new Share(parts.budget, () => this.#waitingBytes + this.#wire.readableLength);
@@ -100,11 +103,8 @@ export class Http2Copies<W> implements RequestCopies<W> {
       raw: string[],
     ): void => this.#begin(stream, flags, raw);
     this.#session.on("stream", onStream);
-    this.#session.on("error", () => undefined);
-    this.#session.once("close", () => {
-      if (this.#hasEnd) this.#finish((program) => program.end());
-      else this.#fail("malformed");
-    });
+    this.#session.on("error", () => this.#fail("malformed"));
+    this.#session.once("close", () => this.#over());
   }
 
   data(bytes: Buffer): void {
@@ -118,17 +118,18 @@ export class Http2Copies<W> implements RequestCopies<W> {
   end(): void {
     if (this.#isOver || this.#hasEnd) return;
     this.#hasEnd = true;
+    this.#timer = setTimeout(() => this.#over(), LAST_MS);
     const close = (): void => {
+      if (this.#isOver) return;
       // What was pushed is read first, and its streams are told of in the next turn.
-      if (this.#wire.readableLength > 0 && !this.#wire.destroyed) {
+      if (this.#wire.readableLength > 0 && !this.#wire.destroyed && !this.#session.destroyed) {
         setImmediate(close);
         return;
       }
       // Of requests that are whole, the program finishes its answers.
       for (const [stream, { isWhole }] of [...this.#open]) if (isWhole) this.#forget(stream);
+      this.#isClosing = true;
       this.#session.close();
-      const timer = setTimeout(() => this.#session.destroy(), LAST_MS);
-      this.#session.once("close", () => clearTimeout(timer));
     };
     setImmediate(() => setImmediate(close));
   }
@@ -257,6 +258,11 @@ export class Http2Copies<W> implements RequestCopies<W> {
     else stream.close(constants.NGHTTP2_CANCEL);
   }
 
+  #over(): void {
+    if (this.#hasEnd) this.#finish((program) => program.end());
+    else this.#fail("malformed");
+  }
+
   #fail(what: "malformed" | "limit"): void {
     if (this.#isOver) return;
     this.reset(what === "limit" ? "ENOBUFS" : "ECONNABORTED");
@@ -266,6 +272,7 @@ export class Http2Copies<W> implements RequestCopies<W> {
   #finish(each: (program: Http2Program) => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    clearTimeout(this.#timer);
     this.#share.giveBack();
     for (const stream of [...this.#open.keys()]) {
       this.#close(stream, (request) => request.cancel(constants.NGHTTP2_CANCEL));
@@ -273,6 +280,7 @@ export class Http2Copies<W> implements RequestCopies<W> {
     for (const program of this.#programs.values()) each(program);
     this.#programs.clear();
     this.#session.destroy();
+    this.#wire.destroy();
   }
 }
 
