@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { Bed } from "./bed.ts";
 import { onCluster } from "./rows/cluster.ts";
 import { files } from "./rows/files.ts";
+import { filtered } from "./rows/filter.ts";
 import { handover, stolen } from "./rows/incoming.ts";
 import { mirrored } from "./rows/mirror.ts";
 import { outgoing } from "./rows/outgoing.ts";
@@ -30,6 +31,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   start: startUp,
   outgoing,
   stolen,
+  filter: filtered,
   mirrored,
   handover,
   programs: wholePrograms,

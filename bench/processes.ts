@@ -35,6 +35,26 @@ export function residentMegabytes(pid: number): number {
   return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
 }
 
+/** Processor time of all its threads; 10 ms are the least that the kernel tells by `stat`, of which this is not made. */
+export function cpuMicroseconds(pid: number): number {
+  let all = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const [running] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+    all += Number(running) / 1000;
+  }
+  return all;
+}
+
+/** The agent's Node of a session. Enter's command line names the bundle too; the agent is whose own program is Node. */
+export function agentOf(session: number): number {
+  const pid = descendants(session).find((each) => {
+    const [program = "", script = ""] = commandOf(each);
+    return program.endsWith("node") && script.endsWith("agent.js");
+  });
+  if (pid === undefined) throw new Error("no agent in the session");
+  return pid;
+}
+
 /** Of this machine, whoever's they are. */
 export const allProcesses = (): number[] =>
   readdirSync("/proc")

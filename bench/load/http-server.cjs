@@ -1,7 +1,9 @@
-// A small answer from Node's own HTTP server: argv is PORT and the answer. Says "ready".
+// A small answer from Node's own HTTP server: argv is PORT, the answer and microseconds of work for it. Says "ready".
 const http = require("node:http");
-const [port, answer] = process.argv.slice(2);
+const [port, answer, work = "0"] = process.argv.slice(2);
 const server = http.createServer((_request, response) => {
+  const until = performance.now() + Number(work) / 1000;
+  while (performance.now() < until);
   response.setHeader("content-length", Buffer.byteLength(answer));
   response.end(answer);
 });

@@ -5,7 +5,7 @@ import { performance } from "node:perf_hooks";
 import { promisify } from "node:util";
 import type { Bed } from "../bed.ts";
 import { interleaved } from "../measure.ts";
-import { commandOf, descendants, residentMegabytes } from "../processes.ts";
+import { agentOf, commandOf, descendants, residentMegabytes } from "../processes.ts";
 import { figureAtMost, type Row } from "../table.ts";
 
 const run = promisify(execFile);
@@ -53,7 +53,7 @@ export async function memory(bed: Bed): Promise<Row[]> {
     {
       what: "memory idle: agent's Node",
       ...shared,
-      inpod: agentNode(tree),
+      inpod: residentMegabytes(agentOf(session.pid as number)),
       goal: figureAtMost(80),
     },
     { what: "memory idle: enter", beside: "–", unit: "MB", inpod: rss("inpod-enter") },
@@ -61,16 +61,6 @@ export async function memory(bed: Bed): Promise<Row[]> {
   await bed.end(session, "SIGTERM");
   await bed.end(plain, "SIGTERM");
   return rows;
-}
-
-/** Enter's command line names the agent's bundle too; the agent is the one whose own program is Node. */
-function agentNode(tree: readonly number[]): number {
-  const pid = tree.find((each) => {
-    const [program = "", script = ""] = commandOf(each);
-    return program.endsWith("node") && script.endsWith("agent.js");
-  });
-  if (pid === undefined) throw new Error("no agent in the session");
-  return residentMegabytes(pid);
 }
 
 /** Wrappers (setpriv, nsenter, env) become the program; whatever is left of them is above it. */
