@@ -35,8 +35,8 @@ async function server(name: string): Promise<string[]> {
   return ["node", path];
 }
 
-async function start(name: string, http_filter: unknown): Promise<Run> {
-  const config = { feature: { network: { incoming: { mode: "steal", http_filter } } } };
+async function start(name: string, http_filter: unknown, more: object = {}): Promise<Run> {
+  const config = { ...more, feature: { network: { incoming: { mode: "steal", http_filter } } } };
   const run = await startInpod(sandbox, await server(name), { config });
   await run.said("listening");
   return run;
@@ -77,6 +77,33 @@ test("the pod's server sees the client's address under a filter", async () => {
   assert.match(body, /^I am the pod, you are (::ffff:)?([\d.]+)\n/);
   assert.ok(body.includes(`${NETWORK.client.address}\n`), body);
   await interrupted(run);
+});
+
+test("responses say who answered, where agent.inject_headers wants it", async () => {
+  const run = await start(
+    "mine",
+    { header_filter: "^x-user: me$" },
+    { agent: { inject_headers: true } },
+  );
+  await run.said("now arrive", "stderr");
+  const by = async (user: string): Promise<string | undefined> =>
+    (await sandbox.request({ headers: { "X-User": user } })).headers["inpod-answered-by"];
+  assert.deepEqual([await by("me"), await by("somebody")], ["developer", "pod"]);
+  await interrupted(run);
+  assert.equal(await by("me"), undefined);
+});
+
+test("a client that keeps its connection is with the pod, and without inpod, after the end", async () => {
+  const run = await start("mine", { header_filter: "^x-user: me$" });
+  await run.said("now arrive", "stderr");
+  assert.equal(await whose("somebody"), "the pod");
+  assert.match(await whose("me"), /^mine /);
+  await interrupted(run);
+  const { isReused, body } = await sandbox.request({
+    headers: { "X-User": "me" },
+    connection: "kept",
+  });
+  assert.deepEqual([isReused, body.startsWith("I am the pod")], [false, true]);
 });
 
 test("a filter that cannot be used is refused with its place", async () => {
