@@ -285,7 +285,7 @@ describe("a workload of several pods", {
       const ran = await runInpod(["exec", "-t", "deployment/web", ...flags, "--", "true"]);
       assert.equal(ran.code, 0, ran.stderr);
       assert.ok(proxy.requests.length <= 15, proxy.requests.join("\n"));
-      const inpod = start("deployment/web", "--kubeconfig", kubeconfig);
+      const inpod = start("deployment/web", "--no-canary", "--kubeconfig", kubeconfig);
       await inpod.says(/^up$/m);
       await waitFor("the watch of its pods", async () =>
         proxy.requests.some((each) => /\/pods\?.*labelSelector=app%3Dweb.*watch=1/.test(each))

@@ -89,7 +89,13 @@ const udp = {
 const mirror = new Mirror(
   enter,
   new Socket({ fd: NODE_FDS.packets, readable: true, writable: false }),
-  { own, log, udp: udp.mirror, budgetBytes: filesBudgetBytes ?? MIRROR_BUDGET_BYTES },
+  {
+    own,
+    log,
+    udp: udp.mirror,
+    budgetBytes: filesBudgetBytes ?? MIRROR_BUDGET_BYTES,
+    onUntouched: (port) => ports.canary.copied(port),
+  },
 );
 const target = new Target(enter, worker, log);
 const admission = new Admission({ publicKey, owner: values.owner });

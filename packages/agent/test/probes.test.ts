@@ -1,17 +1,14 @@
 /** The kubelet's probes of a pod whose ports are taken: a neighbour with the gateway's address asks as it does. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Sink } from "@inpod/agent";
 import type { Probe } from "@inpod/protocol";
 import { gateways4, gateways6, KubeletProbes } from "../src/incoming/probes.ts";
 import { withoutProbes } from "../src/mirror/without-probes.ts";
 import { ARGS, Developer } from "./support/developer.ts";
-import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
+import { CLIENT, GATEWAY, type Neighbour, POD, startNeighbour } from "./support/neighbour.ts";
+import { Agent, skipUnless, type Who } from "./support/pod.ts";
 
-const POD = "198.18.7.1";
-const GATEWAY = "198.18.7.9";
-const CLIENT = "198.18.7.10";
 const PROBES: readonly Probe[] = [
   { port: 8081, kind: "http", path: "/healthz" },
   { port: 8082, kind: "tcp" },
@@ -23,58 +20,34 @@ const PROBES: readonly Probe[] = [
 /** Written for `node -e`: each port but the last says that it is the pod's, and what it was sent first. */
 const SERVERS = `const http=require("http"),net=require("net");let n=0;
   http.createServer((q,a)=>a.end("pod "+q.url)).listen(8081,"${POD}");
-  for(const p of [8082,8083,8084])net.createServer(s=>{s.on("error",()=>{});
-    if(p===8082)console.log("accepted");s.on("data",b=>s.write("pod "+b.length))}).listen(p,"${POD}",()=>++n==3&&console.log("ready"))`;
+  require("http2").createServer((q,a)=>a.end("pod "+q.url)).listen(8084,"${POD}");
+  for(const p of [8082,8083])net.createServer(s=>{s.on("error",()=>{});
+    if(p===8082)console.log("accepted");s.on("data",b=>s.write("pod "+b.length))}).listen(p,"${POD}",()=>++n==2&&console.log("ready"))`;
 
-const SETUP = `unshare --net sleep 600 & outside=$!
-  for n in $(seq 500); do
-    [ "$(readlink /proc/$outside/ns/net)" = "$(readlink /proc/self/ns/net)" ] || break; sleep 0.01; done
-  ip link add eth0 type veth peer name out0 netns $outside
-  ip addr add ${POD}/24 dev eth0; ip link set eth0 up; ip route add default via ${GATEWAY}
-  nsenter --net --target $outside sh -c "ip addr add ${GATEWAY}/24 dev out0; ip addr add ${CLIENT}/24 dev out0; ip link set out0 up"
-  said=$(mktemp); ${process.execPath} -e "$SERVERS" >"$said" & ln -s "$said" "$LOG"
-  until grep -q ready "$said"; do sleep 0.01; done`;
+/** Written for `node -e`: one request of HTTP/2, prints what it is answered. */
+const CHECK = `const [,from,path,agent]=process.argv;const s=require("http2").connect("http://${POD}:8084",{localAddress:from});
+  const q=s.request({":path":path,":method":"POST","user-agent":agent});let t="";q.on("data",b=>t+=b);
+  q.on("error",e=>{console.log(e.code);process.exit()});q.on("end",()=>{console.log(t);process.exit()});q.end()`;
 
-/** Written for `node -e`: from an address, sends hexadecimal bytes (or ends at once), prints what comes first. */
-const ASK = `const [,from,port,hex]=process.argv;const s=require("net").connect({host:"${POD}",port:+port,localAddress:from});
-  const say=(t)=>{console.log(t);process.exit()};s.on("connect",()=>hex?s.write(Buffer.from(hex,"hex")):s.end());
-  s.on("data",b=>say(String(b)));s.on("end",()=>say("<end>"));s.on("error",e=>say(e.code))`;
-
-interface Place {
-  readonly pod: Pod;
+interface Place extends Neighbour {
+  check(from: string, path: string, userAgent: string): Promise<string>;
   readonly one: Developer;
-  /** What a connection from there is answered. */
-  ask(from: string, port: number, bytes: string): Promise<string>;
-  accepted(): number;
 }
-
-let count = 0;
 
 async function place(
   who: Who,
   t: { after(run: () => unknown): void },
   probes = PROBES,
 ): Promise<Place> {
-  const log = `/tmp/inpod-probes-${process.pid}-${count++}`;
-  const pod = await Pod.start(who, SETUP, "", { SERVERS, LOG: log });
-  t.after(() => pod.stop());
-  const children = readFileSync(`/proc/${pod.pid}/task/${pod.pid}/children`, "utf8").trim();
-  const outside = children
-    .split(" ")
-    .find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n");
-  const agent = await Agent.serve(who, pod, ARGS);
+  const neighbour = await startNeighbour(who, t, SERVERS);
+  const agent = await Agent.serve(who, neighbour.pod, ARGS);
   t.after(() => agent.stop());
   const one = await Developer.join(agent, "session-a");
   await one.tunnel.call("incoming.probes", { from: [], probes });
   return {
-    pod,
+    ...neighbour,
     one,
-    ask: async (from, port, bytes) => {
-      const hex = Buffer.from(bytes, "latin1").toString("hex");
-      const client = [process.execPath, "-e", ASK, from, String(port), hex];
-      return (await pod.output("nsenter", "--net", "--target", String(outside), ...client)).trim();
-    },
-    accepted: () => readFileSync(log, "utf8").match(/accepted/g)?.length ?? 0,
+    check: (...args) => neighbour.run(process.execPath, "-e", CHECK, ...args),
   };
 }
 
@@ -92,7 +65,8 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: probes of a stolen port reach the pod, all else the program`,
     options,
     async (t) => {
-      const { one, ask, accepted } = await place(who, t);
+      const { one, ask, check, said } = await place(who, t);
+      const accepted = (): number => said().match(/accepted/g)?.length ?? 0;
       for (const port of [8081, 8082, 8083, 8084])
         await one.tunnel.call("incoming.steal", { port });
       assert.match(await ask(GATEWAY, 8081, get("/healthz", "kube-probe/1.35")), /pod \/healthz/);
@@ -112,7 +86,8 @@ for (const who of ["root", "user"] as Who[]) {
 
       assert.match(await ask(GATEWAY, 8083, HELLO), /^pod 1\d$/);
       assert.match(await ask(CLIENT, 8083, HELLO), PROGRAM);
-      assert.match(await ask(GATEWAY, 8084, PREFACE), /^pod 24$/);
+      const path = "/grpc.health.v1.Health/Check";
+      assert.equal(await check(GATEWAY, path, "kube-probe/1.35 grpc-go/1.72"), `pod ${path}`);
       assert.match(await ask(CLIENT, 8084, PREFACE), PROGRAM);
     },
   );

@@ -30,6 +30,7 @@ test("without a file everything has mirrord's defaults, mirroring among them", (
       localCredentials: [],
       probes: false,
       tls: NO_TLS,
+      canary: true,
       ignoredKeys: [],
       layer: undefined,
     },
@@ -180,6 +181,7 @@ test("every key but the agent's arrives", (t) => {
           ignore_ports: [81],
           ignore_localhost: true,
           probes: true,
+          canary: false,
           port_mapping: [[3000, 80]],
           on_concurrent_steal: "continue",
         },
@@ -259,6 +261,7 @@ test("every key but the agent's arrives", (t) => {
     },
     probes: true,
     tls: NO_TLS,
+    canary: false,
     ignoredKeys: [],
   });
 });

@@ -245,6 +245,7 @@ export const OWN_KEYS: readonly KnownKey[] = [
     "feature.network.dns.enabled": true,
     "feature.network.incoming.probes": true,
     "feature.network.incoming.replicas": "all",
+    "feature.network.incoming.canary": false,
     "feature.network.incoming.http_filter.none_of": [{ path: "/health" }],
     "feature.network.incoming.tls": [
       { ports: [443], cert: "server.pem", key: "server.key" },

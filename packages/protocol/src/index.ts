@@ -12,6 +12,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "status",
   "tls",
   "probes",
+  "canary",
   "udp-ports",
   "inject-headers",
 ];
@@ -19,6 +20,12 @@ export const AGENT_FEATURES: readonly string[] = [
 /** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */
 export const SESSION_FEATURES: readonly string[] = ["tls"];
 
+export {
+  type CanaryResult,
+  type CanaryWish,
+  MAX_CANARY_ATTEMPTS,
+  MAX_CANARY_MS,
+} from "./canary.ts";
 export { errnoNumber } from "./errno.ts";
 export type * from "./events.ts";
 export * from "./file-service/index.ts";

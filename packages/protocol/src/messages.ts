@@ -6,6 +6,7 @@
  * A ByteString holds one byte in each char (latin1): file names and environment values
  * of Linux are bytes, not text.
  */
+import type { CanaryResult, CanaryWish } from "./canary.ts";
 import type { PodProbes } from "./probes.ts";
 import type { AgentStatus } from "./status.ts";
 import type { CertificateText, TlsFacts, TlsUntouched } from "./tls.ts";
@@ -136,6 +137,8 @@ export interface AgentMethods {
    * none of it, whatever it takes. Before a port is asked for; a later one takes the place of the one before.
    */
   readonly "incoming.probes": { params: PodProbes; result: Record<string, never> };
+  /** Whether what is sent to a Service arrives at a port that the session has (the feature "canary"). Slow. */
+  readonly "incoming.canary": { params: CanaryWish; result: CanaryResult };
   /** The session's end is about to be stopped (Ctrl-Z): all its ports pass through until `resume`. */
   readonly pause: { params: Record<string, never>; result: Record<string, never> };
   readonly resume: { params: Record<string, never>; result: Record<string, never> };

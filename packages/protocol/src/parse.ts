@@ -2,6 +2,8 @@
  * Foreign JSON becomes messages here, or a ProtocolError. Unknown keys are left out, so that a newer
  * peer may say more than we know.
  */
+
+import { parseCanaryResult, parseCanaryWish } from "./canary.ts";
 import {
   address,
   byteString,
@@ -212,6 +214,7 @@ const METHODS: {
   "incoming.certificate": { params: parseCertificateText, result: nothing },
   "incoming.mirror": { params: filteredPort, result: nothing },
   "incoming.release": { params: podPort, result: nothing },
+  "incoming.canary": { params: parseCanaryWish, result: parseCanaryResult },
   "incoming.probes": { params: parsePodProbes, result: nothing },
   pause: { params: nothing, result: nothing },
   resume: { params: nothing, result: nothing },

@@ -3,6 +3,8 @@
 import type {
   AgentNotice,
   AgentStatus,
+  CanaryResult,
+  CanaryWish,
   PodPort,
   StreamOpened,
   TargetDescription,
@@ -30,6 +32,8 @@ import {
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 2000;
+/** For the tunnel and a busy agent. */
+const CANARY_MARGIN_MS = 2000;
 /** Above the kernel's own 127 s (tcp_syn_retries 6): the target's verdict comes first. */
 const CONNECT_TIMEOUT_MS = 130_000;
 
@@ -254,6 +258,19 @@ export class Session {
   async admit(sessionId: string, publicKey: string, owner: string): Promise<void> {
     const params = { sessionId, publicKey, owner: owner.slice(0, MAX_OWNER) };
     await this.#link.ask((tunnel) => tunnel.call("session.admit", params));
+  }
+
+  /**
+   * Whether what is sent to a Service arrives at a port that this session has.
+   * @returns undefined: this agent is too old. @throws TunnelError
+   */
+  async canary(wish: CanaryWish): Promise<CanaryResult | undefined> {
+    const timeoutMs = wish.timeoutMs + CANARY_MARGIN_MS;
+    return this.#link.ask(async (tunnel) =>
+      tunnel.peer.features.includes("canary")
+        ? tunnel.call("incoming.canary", wish, { timeoutMs })
+        : undefined,
+    );
   }
 
   /**

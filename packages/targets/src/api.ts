@@ -150,6 +150,40 @@ export interface TlsSecret {
   readonly key: string;
 }
 
+/** What leads traffic of others to some ports of a target. `name` for people: `service/web`. */
+export type Front =
+  /** No Service leads to the pod, or one without an address of its own (headless). */
+  | { readonly kind: "none"; readonly why: string }
+  /** Services lead to the pod, and none to a port that is asked for. */
+  | {
+      readonly kind: "other-ports";
+      readonly why: string;
+      readonly mapping: readonly [number, number] | undefined;
+    }
+  | { readonly kind: "not-now"; readonly name: string; readonly why: string }
+  | {
+      readonly kind: "service";
+      readonly name: string;
+      /** The Service's own. */
+      readonly address: string;
+      readonly servicePort: number;
+      readonly podPort: number;
+      /** Pods that it sends to. */
+      readonly endpoints: number;
+      /** It keeps a client with one of them. */
+      readonly isSticky: boolean;
+      /** A proxy in the pod that may answer in its place. */
+      readonly mesh: string | undefined;
+    };
+
+/** As things are now; each throws when the cluster does not let us know. */
+export interface TargetServices {
+  /** @param ports of the target, in the order in which they count */
+  front(ports: readonly number[], signal: AbortSignal): Promise<Front>;
+  /** Names of NetworkPolicies that hold the target. */
+  networkPolicies(signal: AbortSignal): Promise<string[]>;
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app", "podman/web" or "process/1234". */
   readonly name: string;
@@ -164,6 +198,8 @@ export interface Target {
   readonly environment?: Readonly<Record<string, string>>;
   /** What asks the target's pod how it is, as it is now. Undefined where nothing does. */
   probes?(): PodProbes;
+  /** What leads traffic of others to it. Undefined where there are no Services. */
+  readonly services?: TargetServices;
   /** Undefined: a kind of target that has none. */
   readonly policy?: TargetPolicy;
   /**

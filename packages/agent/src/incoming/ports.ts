@@ -21,6 +21,7 @@ import { Failure } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { endpoint } from "../outgoing/tcp.ts";
+import { Canary } from "./canary.ts";
 import { Connection } from "./connection.ts";
 import { Draining, ended } from "./draining.ts";
 import { type FilteredParts, SILENCE_MS, serveFiltered } from "./filtered.ts";
@@ -109,6 +110,7 @@ interface StolenPort {
 }
 
 export class Ports {
+  readonly canary = new Canary();
   readonly #rules: Rules;
   readonly #own: Pick<OwnEnds, "add" | "remove">;
   readonly #log: Log;
@@ -374,12 +376,22 @@ export class Ports {
     this.#log("release", { port: stolen.port, session: holder.id, why });
   }
 
-  #route(stolen: StolenPort, socket: Socket): void {
+  /** For some milliseconds, once in a session: else nobody looks into a port that is stolen as a whole. */
+  #lookForCanary(stolen: StolenPort, socket: Socket): void {
+    firstSign(socket, SILENCE_MS, (sign) => {
+      if (sign === "ended") this.canary.answer(socket, stolen.port);
+      else this.#route(stolen, socket, true);
+    });
+  }
+
+  /** @param isLooked it is not the canary */
+  #route(stolen: StolenPort, socket: Socket, isLooked = false): void {
     const { probes, routes } = stolen;
     // Also one that is suspended: its rule has turned the connection here. Where nobody is left, there is the pod.
     const claim = stolen.claims.find(({ filter }) => filter === undefined);
     const isLookedInto = claim?.injectHeaders === true || !routes.isUnfiltered;
-    if (claim === undefined || isLookedInto) this.#serve(stolen, socket);
+    if (!isLooked && this.canary.isOut(stolen.port)) this.#lookForCanary(stolen, socket);
+    else if (claim === undefined || isLookedInto) this.#serve(stolen, socket);
     else if (!mayBeProbe(stolen, claim.holder, socket)) this.#give(stolen, claim, socket);
     else if (probes?.isRequest !== undefined) this.#serve(stolen, socket);
     else {
@@ -409,8 +421,11 @@ export class Ports {
     };
     const parts = (openPod: () => Promise<Socket>, tls?: TlsFacts): FilteredParts<Destination> => ({
       routes: () => stolen.routes,
+      // Of HTTP/2 each stream tells for itself.
       raw: (kind) =>
-        stolen.probes?.isConnection(kind) && stolen.probes.mayAsk(client.address)
+        kind !== "http2" &&
+        stolen.probes?.isConnection(kind) &&
+        stolen.probes.mayAsk(client.address)
           ? stolen.routes.restOfProbes
           : undefined,
       open: (to, events) => {

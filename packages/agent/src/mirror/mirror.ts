@@ -76,6 +76,8 @@ export class Mirror {
       readonly budgetBytes: number;
       /** Gets the datagrams, and learns when there are no packets any more. */
       readonly udp?: UdpMirror;
+      /** A client has ended its connection to this port without a byte. */
+      readonly onUntouched?: (port: number) => void;
     },
   ) {
     this.#capture = capture;
@@ -86,6 +88,7 @@ export class Mirror {
     this.#streams = new Streams({
       open: (client, local) => this.#open(client, local),
       missed: (port, what) => this.#missed(port, what),
+      untouched: (port) => parts.onUntouched?.(port),
     });
     const records = new RecordReader({
       onPacket: (bytes, isChecked) => {

@@ -18,6 +18,8 @@ export interface StreamHandlers {
   /** The first byte of a connection came. Undefined: nobody wants it. */
   open(client: Endpoint, local: Endpoint): Sink | undefined;
   missed(port: number, what: MissedStream): void;
+  /** A connection was ended by its client, and no byte had come. */
+  untouched?(port: number): void;
 }
 
 export interface StreamLimits {
@@ -185,6 +187,8 @@ export class Streams {
     if (progress.pieces.length > 0) stream.lostAtMs = undefined;
     for (const piece of progress.pieces) this.#deliver(stream, piece);
     if (progress.isEnd) {
+      if (stream.state === "new" && stream.head.length === 0)
+        this.#handlers.untouched?.(stream.port);
       this.#decide(stream, false);
       stream.sink?.end();
       stream.sink = undefined;

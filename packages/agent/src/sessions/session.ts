@@ -4,6 +4,7 @@ import { FilterError, type FilterSpec, parseFilter } from "@inpod/http";
 import type {
   AgentMethod,
   AgentStatus,
+  CanaryWish,
   CertificateText,
   Endpoint,
   MirrorMissed,
@@ -285,6 +286,8 @@ export class Session implements Holder, Watcher {
         await ports.release(parsePort(params.port), this);
         await mirror.unwatch(parsePort(params.port), this);
         return {};
+      case "incoming.canary":
+        return ports.canary.send(params as unknown as CanaryWish);
       case "incoming.probes":
         this.#probes = new KubeletProbes(params as unknown as PodProbes, gatewaysOf());
         ports.probesChanged(this);

@@ -84,6 +84,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.incoming.on_concurrent_steal": ({ layer }) => layer.incoming.onConcurrentSteal,
   "feature.network.incoming.port_mapping": ({ layer }) => [...layer.incoming.portMapping],
   "feature.network.incoming.probes": ({ probes }) => probes,
+  "feature.network.incoming.canary": ({ canary }) => canary,
   ...Object.fromEntries(
     [
       "header_filter",

@@ -96,6 +96,10 @@ const incoming = section({
     flag,
     "whether the program gets the kubelet's probes and hooks of its ports, else they stay with the pod",
   ),
+  canary: works(
+    flag,
+    "whether a connection through the pod's Service shows that its traffic arrives",
+  ),
   on_concurrent_steal: works(
     words(CONCURRENT_STEAL),
     "where somebody else has taken the same: the program ends (abort), it is taken from him (override), the target keeps it (continue)",

@@ -28,6 +28,7 @@ export interface Overrides {
   readonly dns?: boolean | undefined;
   readonly steal?: boolean | undefined;
   readonly replicas?: number | "all" | undefined;
+  readonly canary?: boolean | undefined;
   readonly tcpOutgoing?: boolean | undefined;
   readonly udpOutgoing?: boolean | undefined;
   readonly acceptInvalidCertificates?: boolean | undefined;
@@ -112,6 +113,7 @@ const VARIABLES: {
   dns: ["REMOTE_DNS", flag, "feature.network.dns.enabled"],
   steal: ["AGENT_TCP_STEAL_TRAFFIC", flag, "feature.network.incoming.mode"],
   replicas: ["REPLICAS", replicaCount, "feature.network.incoming.replicas"],
+  canary: ["CANARY", flag, "feature.network.incoming.canary"],
   tcpOutgoing: ["TCP_OUTGOING", flag, "feature.network.outgoing.tcp"],
   udpOutgoing: ["UDP_OUTGOING", flag, "feature.network.outgoing.udp"],
   acceptInvalidCertificates: ["ACCEPT_INVALID_CERTIFICATES", flag, "accept_invalid_certificates"],

@@ -37,6 +37,8 @@ export interface ResolvedConfig {
   /** From how many pods of a workload incoming traffic comes; Infinity: all. */
   readonly replicas: number;
   readonly tls: TlsConfig;
+  /** Whether it is looked if what is sent to a Service arrives. */
+  readonly canary: boolean;
   /** Accepted without effect, to be told under --verbose. */
   readonly ignoredKeys: readonly IgnoredKey[];
 }
@@ -95,6 +97,7 @@ export function resolve(
     probes: ownIncoming(networkOf(file).incoming).probes ?? false,
     replicas: replicasOf(networkOf(file).incoming, overrides),
     tls: tlsOf(networkOf(file).incoming),
+    canary: overrides.canary ?? ownIncoming(networkOf(file).incoming).canary ?? true,
     ignoredKeys: ignoredKeys,
   };
 }
@@ -210,7 +213,9 @@ function incomingOf(
 }
 
 /** What of it is not the layer's. */
-const ownIncoming = (incoming: Network["incoming"]): { readonly probes?: boolean | undefined } =>
+const ownIncoming = (
+  incoming: Network["incoming"],
+): { readonly probes?: boolean | undefined; readonly canary?: boolean | undefined } =>
   typeof incoming === "object" ? incoming : {};
 /** More agents than that are rather not started unless somebody says so. */
 const DEFAULT_REPLICAS = 5;

@@ -103,6 +103,7 @@ export const withSessionFlags = (command: Command): Command =>
       'programs that stay on this machine: "make;gcc"',
       as("skipProcesses"),
     )
+    .option("--no-canary", "do not try whether what is sent to the pod's Service arrives")
     .option("--no-outgoing", "no connection leaves from the pod")
     .option("--no-tcp-outgoing", "no TCP connection does")
     .option("--no-udp-outgoing", "no UDP datagram does")
@@ -139,6 +140,7 @@ export function readSessionFlags(options: Record<string, unknown>): SessionArgum
       dns: unlessFalse(options.remoteDns),
       steal: said.steal,
       replicas: said.replicas,
+      canary: unlessFalse(options.canary),
       tcpOutgoing: unlessFalse(options.outgoing, options.tcpOutgoing),
       udpOutgoing: unlessFalse(options.outgoing, options.udpOutgoing),
     },

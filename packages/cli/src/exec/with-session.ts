@@ -9,6 +9,7 @@ import { VERSION } from "../version.ts";
 import { Agents } from "./agents.ts";
 import { SessionAudit } from "./audit.ts";
 import { beginSession } from "./begin-session.ts";
+import { Canary, type CanarySession } from "./canary.ts";
 import { Fleet, type FleetParts } from "./fleet/fleet.ts";
 import { tellEvent } from "./follow.ts";
 import { openTarget } from "./open-target.ts";
@@ -97,6 +98,12 @@ export async function withSession<Result>(
       },
       progress,
     );
+    const canary = new Canary({
+      services: config.canary ? target.services : undefined,
+      say: (line) => progress.say(`inpod: ${line}`),
+      detail: (line) => verbose && progress.say(`inpod: ${line}`),
+    });
+    let current: CanarySession | undefined;
     let others: number | undefined;
     let over: () => void = () => {};
     const own = new Promise<void>((resolve) => {
@@ -117,6 +124,8 @@ export async function withSession<Result>(
           if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
           if (event.kind === "tunnel-lost") agents.hasTunnel(false);
           if (event.kind === "steal-lost" || event.kind === "mirror-lost") fleet?.ownLost(event);
+          if (event.kind === "stolen") canary.took(event, "steal", () => current);
+          if (event.kind === "mirrored") canary.took(event, "mirror", () => current);
           if (event.kind === "stolen") audit.took(event);
           else if (event.kind === "mirrored") audit.copies(event);
           else tellEvent(event, progress);
@@ -125,6 +134,7 @@ export async function withSession<Result>(
       });
       fleet?.begin(beginning.then(({ session }) => session));
       const { agent: placed, session } = await beginning;
+      current = fleet ?? session;
       audit.started(`${does} ${target.name}`);
       const incoming = fleet ?? session;
       try {
@@ -133,6 +143,7 @@ export async function withSession<Result>(
           rung: placed.rung,
         });
       } finally {
+        canary.end();
         [others] = await Promise.all([session.end(), audit.ended()]);
       }
     } finally {

@@ -21,6 +21,7 @@ import { placeBody } from "./place/placed-agent.ts";
 import type { AgentPlacement } from "./place/placement.ts";
 import type { Retry } from "./reach/retry.ts";
 import { sessionPurposes } from "./reach/roles.ts";
+import { readFront, readPolicies } from "./services/read-front.ts";
 
 export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
   readonly agent: AgentPlacement;
@@ -112,6 +113,10 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       volumeMounts: pod.volumeMounts,
       contextName: cluster.contextName,
       probes: () => podProbes(moving.pod.pod),
+      services: {
+        front: (ports, signal) => readFront(api, moving.pod.pod, ports, signal),
+        networkPolicies: (signal) => readPolicies(api, moving.pod.pod, signal),
+      },
       place: (agentOptions) =>
         session.place(agentOptions, async (facts) => {
           // A later one goes beside the container of then, and another pod may have another policy.

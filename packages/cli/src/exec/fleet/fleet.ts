@@ -1,5 +1,5 @@
 /** The traffic of all pods of a workload: the target's own session, and one more for each other pod. */
-import type { PodPort } from "@inpod/protocol";
+import type { CanaryResult, CanaryWish, PodPort } from "@inpod/protocol";
 import { Fan, type IncomingSource, type Session, type Stolen } from "@inpod/session";
 import type { PlacedAgent, Replicas } from "@inpod/targets";
 import { decide } from "./decide.ts";
@@ -129,6 +129,14 @@ export class Fleet implements IncomingSource {
       member.end(id === shared ? own : undefined),
     );
     await Promise.all([...members, ...this.#ended]);
+  }
+
+  /** The target's own session tries it; it may arrive at any of them. */
+  async canary(wish: CanaryWish): Promise<CanaryResult | undefined> {
+    for (const { isUp, session } of this.#members.values())
+      if (isUp)
+        void session.then((other) => other.canary({ ...wish, attempts: 0 })).catch(() => {});
+    return (await this.#own)?.canary(wish);
   }
 
   async #each(work: (session: Session) => Promise<void>): Promise<void> {

@@ -25,6 +25,7 @@ export type Operation =
   | "join agent"
   | "read policy"
   | "write events"
+  | "see services"
   | "read variables"
   | "read certificates"
   | "clean"
@@ -192,6 +193,16 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     "events",
     "the target's events tell who was there",
   ),
+  "see services": [
+    ...optional("list", "", "services", "it is tried whether what is sent to them arrives"),
+    ...optional(
+      "list",
+      "discovery.k8s.io",
+      "endpointslices",
+      "tells whether a Service sends to the target now",
+    ),
+    ...optional("list", "networking.k8s.io", "networkpolicies", "tells which of them hold the pod"),
+  ],
   "read variables": [
     ...optional(
       "get",
@@ -276,7 +287,7 @@ export function sessionPurposes(
     ...(kind === "targetless"
       ? []
       : [
-          ...(["read policy", "write events"] as const).map((operation) => ({
+          ...(["read policy", "write events", "see services"] as const).map((operation) => ({
             operation,
             namespace,
           })),
