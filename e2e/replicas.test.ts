@@ -41,6 +41,13 @@ const once = () => new Promise((done) => {
   }
   console.log(JSON.stringify(seen));
 })();`;
+const SHAPE = {
+  labels: { app: "web" },
+  image: NODE_IMAGE,
+  command: [process.execPath, "-e", POD_SERVER],
+  container: { readinessProbe: { tcpSocket: { port: 3000 }, periodSeconds: 1 } },
+  pod: { terminationGracePeriodSeconds: 20 },
+};
 type Answers = Record<string, number>;
 
 describe("a workload of several pods", {
@@ -70,15 +77,8 @@ describe("a workload of several pods", {
   before(async () => {
     await imageOfFiles(NODE_IMAGE, [process.execPath]);
     writeFileSync(join(folder, "server.js"), LOCAL_SERVER);
-    const shape = {
-      labels: { app: "web" },
-      image: NODE_IMAGE,
-      command: [process.execPath, "-e", POD_SERVER],
-      container: { readinessProbe: { tcpSocket: { port: 3000 }, periodSeconds: 1 } },
-      pod: { terminationGracePeriodSeconds: 20 },
-    };
     await apply(
-      workload("Deployment", namespace, "web", shape, { replicas: 3 }),
+      workload("Deployment", namespace, "web", SHAPE, { replicas: 3 }),
       service(namespace, "web", {
         selector: { app: "web" },
         ports: [{ port: 80, targetPort: 3000 }],
@@ -253,6 +253,16 @@ describe("a workload of several pods", {
     await end(one);
   });
 
+  test("Ctrl-Z gives every pod its traffic back, and fg takes it again", async () => {
+    const inpod = start("deployment/web");
+    await inpod.says(/taking port 3000 from 3 pods/);
+    process.kill(-(inpod.child.pid as number), "SIGTSTP");
+    await untilAll("pod");
+    process.kill(-(inpod.child.pid as number), "SIGCONT");
+    await untilAll("local");
+    await end(inpod);
+  });
+
   test("kill -9 of the CLI: the pods answer at once, and nothing stays", async () => {
     const inpod = start("deployment/web");
     await inpod.says(/taking port 3000 from 3 pods/);
@@ -299,5 +309,22 @@ describe("a workload of several pods", {
     } finally {
       await proxy.close();
     }
+  });
+
+  test("a StatefulSet's pod and its successor of the same name", async () => {
+    const stop = ["delete", "deployment/web", "-n", namespace];
+    await kubectl(...stop, "--cascade=foreground");
+    const more = { replicas: 2, serviceName: "web", podManagementPolicy: "Parallel" };
+    await apply(workload("StatefulSet", namespace, "web", SHAPE, more));
+    await kubectl("rollout", "status", "statefulset/web", "-n", namespace, "--timeout=60s");
+    await untilAll("pod");
+    const inpod = start("statefulset/web");
+    await inpod.says(/taking port 3000 from 2 pods: web-0, web-1$/m);
+    for (const name of ["web-1", "web-0"]) {
+      await kubectl("delete", "pod", name, "-n", namespace);
+      await kubectl("rollout", "status", "statefulset/web", "-n", namespace, "--timeout=60s");
+      await untilAll("local");
+    }
+    await end(inpod);
   });
 });

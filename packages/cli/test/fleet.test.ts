@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decide, type Situation } from "../src/exec/fleet/decide.ts";
-import { changeWords, takenWords } from "../src/exec/fleet/words.ts";
+import { changeWords, countWords, takenWords } from "../src/exec/fleet/words.ts";
 
 /** "a b? c!": ready, not ready, ending. */
 const pods = (text: string): Situation["pods"] =>
@@ -92,4 +92,15 @@ test("a change names who joined and who is gone", () => {
   assert.equal(changeWords(["a", "b"], ["a", "b", "c"]), "pod c joined");
   assert.equal(changeWords(["a", "b", "c"], ["c"]), "pods a, b are gone");
   assert.equal(changeWords(["a", "b"], ["a", "c"]), "pod c joined, pod b is gone");
+});
+
+test("connections are counted by the pod from which they came", () => {
+  assert.equal(
+    countWords([
+      ["a", 3],
+      ["b", 2],
+      ["a", 1],
+    ]),
+    "connections that came: a 4, b 2",
+  );
 });

@@ -86,6 +86,9 @@ export async function withSession<Result>(
       mode: steals ? "steal" : "mirror",
       hasFilter,
       say: (line) => progress.say(line),
+      log: (line) => {
+        if (verbose) progress.say(line);
+      },
     });
     const agents = new Agents(
       target,

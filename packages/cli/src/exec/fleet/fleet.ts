@@ -4,7 +4,7 @@ import { Fan, type IncomingSource, type Session, type Stolen } from "@inpod/sess
 import type { PlacedAgent, Replicas } from "@inpod/targets";
 import { decide } from "./decide.ts";
 import { Member, type MemberParts } from "./member.ts";
-import { changeWords, portWords, takenWords } from "./words.ts";
+import { changeWords, countWords, portWords, takenWords } from "./words.ts";
 
 /** Agents that start at a time. */
 const MAX_STARTING = 5;
@@ -17,6 +17,8 @@ export interface FleetParts extends Omit<MemberParts, "turn" | "onPortLost"> {
   readonly replicas: Replicas;
   /** Pods at most, the target's own among them. */
   readonly limit: number;
+  /** What only matters to who wants to know all. */
+  readonly log: (line: string) => void;
 }
 
 export class Fleet implements IncomingSource {
@@ -54,11 +56,6 @@ export class Fleet implements IncomingSource {
 
   mirror(...args: Parameters<Session["mirror"]>): Promise<Stolen> {
     return this.#fan.mirror(...args);
-  }
-
-  /** How many connections came from which pod. */
-  get counts(): ReadonlyMap<string, number> {
-    return new Map([...this.#fan.counts].map(([id, count]) => [this.#nameOf(id), count]));
   }
 
   /** Begins with the other pods, beside the target's own session. */
@@ -125,6 +122,8 @@ export class Fleet implements IncomingSource {
     this.#stopListening();
     for (const timer of this.#timers) clearTimeout(timer);
     const shared = this.#parts.replicas.own();
+    const counts = [...this.#fan.counts].map(([id, count]) => [this.#nameOf(id), count] as const);
+    if (counts.length > 0) this.#parts.log(`inpod: ${countWords(counts)}`);
     const members = [...this.#members].map(([id, member]) =>
       member.end(id === shared ? own : undefined),
     );

@@ -40,6 +40,13 @@ export function changeWords(before: readonly string[], now: readonly string[]): 
   return said.join(", ");
 }
 
+/** "connections that came: a 12, b 11"; the target's own pod may have been several, each of its name then */
+export function countWords(counts: readonly (readonly [name: string, count: number])[]): string {
+  const all = new Map<string, number>();
+  for (const [name, count] of counts) all.set(name, (all.get(name) ?? 0) + count);
+  return `connections that came: ${[...all].map(([name, count]) => `${name} ${count}`).join(", ")}`;
+}
+
 const podsWords = (pods: readonly string[]): string =>
   `${pods.length === 1 ? "pod" : "pods"} ${names(pods)}`;
 

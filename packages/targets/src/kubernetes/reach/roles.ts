@@ -91,12 +91,18 @@ const followTarget = optional(
   "pods",
   "a container of the target that is started again is seen",
 );
+const followPods = optional(
+  "watch",
+  "",
+  "pods",
+  "pods that come and go, and containers that are started again, are seen",
+);
 const readWorkload = (kind: WorkloadKind): Right[] => {
   const { group, resource } = RESOURCES[kind];
   return [
     ...always("get", group, resource, "its selector says which pods are its own"),
     ...always("list", "", "pods", "one of its pods is the target"),
-    ...followTarget,
+    ...followPods,
     ...optional("list", group, resource, "a misspelt name gets the right one"),
     ...tellWhy,
   ];
@@ -134,7 +140,7 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
   ],
   "find label": [
     ...always("list", "", "pods", "one of these pods is the target"),
-    ...followTarget,
+    ...followPods,
     ...tellWhy,
   ],
   "find deployment": [...readWorkload("deployment"), ...newestRevision],
