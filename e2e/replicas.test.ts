@@ -10,7 +10,13 @@ import { type Running, runInpod, startInpod } from "./support/inpod.ts";
 import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./support/pods.ts";
-import { commandOf, kill9, notOnThisKernel, processesOfPod } from "./support/this-kernel.ts";
+import {
+  commandOf,
+  kill9,
+  notOnThisKernel,
+  parentOf,
+  processesOfPod,
+} from "./support/this-kernel.ts";
 import { service, workload } from "./support/workloads.ts";
 
 /** Goes on for a while when its end is asked for, as a server behind a Service has to. */
@@ -224,9 +230,11 @@ describe("a workload of several pods", {
       ...["-o", "jsonpath={.items[0].metadata.uid}"],
     );
     const isEnter = (pid: number): boolean => commandOf(pid).startsWith("/inpod/inpod-enter ");
-    const victims = processesOfPod(uid).filter(isEnter);
-    assert.ok(victims.length > 0, `no enter in ${uid}`);
-    kill9(...victims);
+    const enters = processesOfPod(uid).filter(isEnter);
+    // Its children have its name, and end with it.
+    const [victim] = enters.filter((pid) => !enters.includes(parentOf(pid)));
+    assert.ok(victim, `no enter in ${uid}`);
+    kill9(victim);
     await inpod.says(/pod web-\S+: the agent is gone .*starting another one/);
     await inpod.says(/pod web-\S+: the connection to its agent is back/);
     await untilAll("local");

@@ -85,39 +85,53 @@ export class Fan<Name> implements IncomingSource {
       if (wanted.port === port && wanted.protocol === protocol) had.delete(name);
   }
 
-  /** As a session's, of all sources: it has failed when all have, with what the first one said. */
+  /**
+   * As a session's, of all sources: it has failed when all have, with what the first one said. When it returns each
+   * source has answered, or five seconds are over.
+   */
   steal(port: number, onConnection: OnConnection, options: StealOptions = {}): Promise<Stolen> {
-    return this.#take(podPort({ ...options, port }), (name, source) =>
+    return this.#take(podPort({ ...options, port }), "all", (name, source) =>
       source.steal(port, this.#counted(name, onConnection), options),
     );
   }
 
+  /** Returns with the first source that gives it. */
   mirror(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
-    return this.#take(podPort({ ...options, port }), (name, source) =>
+    return this.#take(podPort({ ...options, port }), "one", (name, source) =>
       source.mirror(port, this.#counted(name, onConnection), options),
     );
   }
 
-  async #take(port: PodPort, ask: Wish<Name>["ask"]): Promise<Stolen> {
+  async #take(port: PodPort, waitsFor: "all" | "one", ask: Wish<Name>["ask"]): Promise<Stolen> {
     const wish: Wish<Name> = { port, ask, had: new Map(), isOver: false };
     this.#wishes.add(wish);
-    const names = [...this.#sources.keys()];
-    const asked = Promise.all(names.map((name) => this.#ask(wish, name)));
-    await Promise.race([asked, pause(PATIENCE_MS)]);
-    if (wish.had.size === 0) await asked;
-    if (wish.had.size === 0) {
-      this.#wishes.delete(wish);
-      wish.isOver = true;
-      throw (await asked).find(({ error }) => error !== undefined)?.error?.cause ?? noSource();
-    }
-    const before = wish.had.size;
-    void asked.then((answers) => {
-      for (const { name, error } of answers)
-        if (error !== undefined) this.#observer.onRefused(name, port, error.cause);
-      if (wish.had.size !== before && !wish.isOver) this.#observer.onTaken(undefined);
+    const answers = [...this.#sources.keys()].map((name) => this.#ask(wish, name));
+    const told = this.#tellOf(wish, answers);
+    const news = answers.map(async (answer) => {
+      if (!(await answer).isNews) await told;
     });
-    this.#observer.onTaken(port);
-    return { release: () => this.#release(wish) };
+    await (waitsFor === "all" ? told : Promise.race([told, ...news]));
+    if (wish.had.size > 0) return { release: () => this.#release(wish) };
+    this.#wishes.delete(wish);
+    wish.isOver = true;
+    const all = await Promise.all(answers);
+    throw all.find(({ error }) => error !== undefined)?.error?.cause ?? noSource();
+  }
+
+  /** Waits as steal() says, and goes on to tell of those that answer later. */
+  async #tellOf(wish: Wish<Name>, answers: readonly Promise<Answer<Name>>[]): Promise<void> {
+    const { port, had } = wish;
+    const all = Promise.all(answers);
+    await Promise.race([all, pause(PATIENCE_MS)]);
+    if (had.size === 0) await all;
+    if (had.size === 0) return;
+    const before = had.size;
+    void all.then((every) => {
+      for (const { name, error } of every)
+        if (error !== undefined) this.#observer.onRefused(name, port, error.cause);
+      if (had.size !== before && !wish.isOver) this.#observer.onTaken(undefined);
+    });
+    if (!wish.isOver) this.#observer.onTaken(port);
   }
 
   /** Never rejects. A source that could not be started says nothing here: who started it tells. */

@@ -108,6 +108,26 @@ test("a source that still starts is waited for; one that fails to start says not
   assert.equal(b.ports.has(80), true);
 });
 
+test("copies are had with the first source that gives them; all are told of together", async () => {
+  const { fan, lines } = newFan();
+  const late = deferred<IncomingSource>();
+  await fan.add("a", Promise.resolve(new Source()));
+  void fan.add("late", late.promise);
+  await fan.mirror(80, () => {});
+  assert.deepEqual(lines, []);
+  late.resolve(new Source());
+  await turn();
+  assert.deepEqual(lines, ["80: a,late"]);
+  const refusing = new Fan<string>({ onRefused: () => {}, onTaken: () => {} });
+  const source = new Source();
+  source.refuses = "no right";
+  await refusing.add("a", Promise.resolve(source));
+  await assert.rejects(
+    refusing.mirror(80, () => {}),
+    (error) => error === "no right",
+  );
+});
+
 test("one that comes later gives all that is taken, and that is told; one that goes is told too", async () => {
   const { fan, lines } = newFan();
   const [a, b] = [new Source(), new Source()];

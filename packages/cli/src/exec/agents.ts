@@ -30,6 +30,7 @@ export class Agents {
   readonly #options: Fixed;
   readonly #progress: Pick<Progress, "say" | "detail">;
   readonly #placed: PlacedAgent[] = [];
+  readonly #gone = new WeakSet<PlacedAgent>();
   #placing: Promise<unknown> = Promise.resolve();
   #since = 0;
   #shortLives = 0;
@@ -45,9 +46,10 @@ export class Agents {
     this.#progress = progress;
   }
 
-  /** Of now. */
-  get last(): PlacedAgent | undefined {
-    return this.#placed.at(-1);
+  /** Of now; undefined when it is known to be gone. */
+  get living(): PlacedAgent | undefined {
+    const last = this.#placed.at(-1);
+    return last && this.#gone.has(last) ? undefined : last;
   }
 
   /** @throws UserError, the signal's reason */
@@ -130,6 +132,7 @@ export class Agents {
       onProgress,
     });
     this.#placed.push(agent);
+    void agent.gone.then(() => this.#gone.add(agent));
     if (this.#onJoiner) agent.followJoiners?.(this.#onJoiner);
     this.#since = performance.now();
     return agent;

@@ -38,6 +38,7 @@ export class Fleet implements IncomingSource {
   #held: string[] | undefined = [];
   #told: readonly string[] = [];
   #isPaused = false;
+  #isWanted = false;
   #isOver = false;
   readonly #stopListening: () => void;
 
@@ -51,14 +52,19 @@ export class Fleet implements IncomingSource {
   }
 
   steal(...args: Parameters<Session["steal"]>): Promise<Stolen> {
+    this.#want();
     return this.#fan.steal(...args);
   }
 
   mirror(...args: Parameters<Session["mirror"]>): Promise<Stolen> {
+    this.#want();
     return this.#fan.mirror(...args);
   }
 
-  /** Begins with the other pods, beside the target's own session. */
+  /**
+   * Who steals is about to listen: the other pods are begun with beside the target's own session. Copies are what comes to
+   * every program that nobody said anything else of, and most of those never listen: pods are begun with when one does.
+   */
   begin(own: Promise<Session>): void {
     this.#own = own;
     void this.#fan.add(OWN, own);
@@ -69,12 +75,18 @@ export class Fleet implements IncomingSource {
       },
       () => {},
     );
+    if (this.#parts.mode === "steal") this.#want();
+  }
+
+  #want(): void {
+    if (this.#isWanted) return;
+    this.#isWanted = true;
     this.reconcile();
   }
 
   /** After every change of the pods, and when the target has moved to another one of them. */
   reconcile(): void {
-    if (this.#isOver) return;
+    if (this.#isOver || !this.#isWanted) return;
     const { replicas, limit } = this.#parts;
     const pods = replicas.now();
     const { join, leave } = decide({

@@ -73,7 +73,7 @@ export class Member {
 
   /** For another session of the same key, which must not remove it. Of an agent that is somebody else's: undefined. */
   agentForOthers(): PlacedAgent | undefined {
-    const agent = this.#agents.last;
+    const agent = this.#agents.living;
     if (!this.isUp || agent === undefined || agent.isJoined) return undefined;
     const { name, rung, gone } = agent;
     return {
