@@ -185,6 +185,25 @@ for (const who of ["root", "user"] as Who[]) {
       assert.equal(await known.ask(), `pod ${CLIENTS.ipv4} 1`);
       await two.tunnel.call("incoming.steal", UDP);
       assert.equal(await known.ask(), `two ${CLIENTS.ipv4} 1`);
+      // A third one may take it over, and `two` hears of it.
+      const three = await UdpDeveloper.join(agent, "three");
+      await three.tunnel.call("incoming.steal", { ...UDP, takesOver: true });
+      assert.equal(await known.ask(), `three ${CLIENTS.ipv4} 1`);
+      await two.until("the loss is told", () => two.notices.length > 0);
+      const [lost] = two.notices;
+      assert.ok(lost?.kind === "steal-lost" && lost.protocol === "udp");
+      assert.match(lost.detail, /has taken it over$/);
+      const { sessions } = await three.tunnel.call("status", {});
+      const ports = sessions.flatMap((session) => session.ports);
+      assert.deepEqual(
+        ports.map(({ port, protocol, way, isActive, connections }) => ({
+          ...{ port, protocol, way, isActive, connections },
+        })),
+        [
+          { port: PORT, protocol: "tcp", way: "steal", isActive: true, connections: 0 },
+          { port: PORT, protocol: "udp", way: "steal", isActive: true, connections: 1 },
+        ],
+      );
     },
   );
 

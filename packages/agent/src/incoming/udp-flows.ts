@@ -36,6 +36,9 @@ export class Flows {
   readonly #handlers: FlowHandlers;
   readonly #limits: FlowLimits;
   readonly #now: () => number;
+  readonly since = new Date();
+  /** How many there have been. */
+  opened = 0;
   /** Who was heard last is last. */
   readonly #flows = new Map<string, Flow>();
 
@@ -102,6 +105,7 @@ export class Flows {
     }
     const channel = this.#handlers.open(client, local);
     if (!channel) return undefined;
+    this.opened++;
     const flow: Flow = { channel, atMs: this.#now(), answer: undefined };
     this.#flows.set(key, flow);
     channel.onDatagram = (bytes) => {

@@ -3,7 +3,7 @@
  * holder, without a rule (pause, a lost tunnel), until it gives the port back; open flows end with the rule, because the
  * rules are for each datagram and not for a connection.
  */
-import type { Endpoint } from "@inpod/protocol";
+import type { Endpoint, PortStatus } from "@inpod/protocol";
 import type { Channel } from "@inpod/tunnel";
 import type { UdpRules } from "../control/enter.ts";
 import { Failure } from "../failure.ts";
@@ -47,16 +47,42 @@ export class UdpPorts {
     this.#limits = limits;
   }
 
-  /** Idempotent for its holder. EADDRINUSE names another one. Also puts the rule of a suspended port back. */
-  steal(port: number, holder: UdpHolder): Promise<void> {
+  /**
+   * Idempotent for its holder. EADDRINUSE names another one, unless that is to lose it. Also puts the rule of a suspended
+   * port back.
+   */
+  steal(port: number, holder: UdpHolder, takesOver = false): Promise<void> {
     return this.#change(async () => {
       const known = this.#ports.get(port);
-      if (known && known.holder !== holder)
-        throw new Failure("EADDRINUSE", `UDP port ${port} is stolen by ${known.holder.name}`);
-      const stolen = known ?? this.#new(port, holder);
-      await this.#activate(stolen);
-      this.#ports.set(port, stolen);
+      const other = known?.holder === holder ? undefined : known;
+      if (other) {
+        if (!takesOver) throw held(other);
+        await this.#suspend(other, "taken over");
+        this.#ports.delete(port);
+        this.#log("taken-over", {
+          port,
+          protocol: "udp",
+          session: other.holder.id,
+          by: holder.id,
+        });
+        other.holder.udpStealLost(port, `${holder.name} has taken it over`);
+      }
+      const stolen = other || !known ? this.#new(port, holder) : known;
+      try {
+        await this.#activate(stolen);
+        this.#ports.set(port, stolen);
+      } finally {
+        await this.#tidy();
+      }
     });
+  }
+
+  statusOf(holder: UdpHolder): PortStatus[] {
+    return this.#of(holder).map(({ port, flows, relay }) => ({
+      ...{ port, protocol: "udp", way: "steal" },
+      ...{ sinceMs: flows.since.getTime(), isActive: relay !== undefined },
+      ...{ connections: flows.opened, requests: 0 },
+    }));
   }
 
   /** Every datagram reaches the pod from the moment this resolves. Idempotent. */
@@ -181,4 +207,12 @@ export class UdpPorts {
       this.#log("drain-failed", { why: error.message });
     });
   }
+}
+
+function held({ port, holder, flows }: StolenUdp): Failure {
+  const from = flows.since.toISOString().slice(0, 19).replace("T", " ");
+  return new Failure(
+    "EADDRINUSE",
+    `UDP port ${port} is stolen by ${holder.name} since ${from} UTC`,
+  );
 }

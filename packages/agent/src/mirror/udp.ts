@@ -1,5 +1,5 @@
 /** Which session is given copies of which UDP port's datagrams: what each client sends is a flow of its own. */
-import type { Endpoint } from "@inpod/protocol";
+import type { Endpoint, PortStatus } from "@inpod/protocol";
 import type { Channel } from "@inpod/tunnel";
 import { FLOW_LIMITS, type FlowLimits, Flows } from "../incoming/udp-flows.ts";
 import type { Log } from "../log.ts";
@@ -82,6 +82,17 @@ export class UdpMirror {
     return this.#change(async () => {
       this.#suspended.delete(watcher);
       for (const port of this.#portsOf(watcher)) await this.#unwatch(port, watcher);
+    });
+  }
+
+  statusOf(watcher: UdpWatcher): PortStatus[] {
+    return [...this.#watchers].flatMap(([port, watchers]) => {
+      const flows = watchers.get(watcher);
+      if (!flows) return [];
+      return {
+        ...{ port, protocol: "udp" as const, way: "mirror" as const, isActive: true },
+        ...{ sinceMs: flows.since.getTime(), connections: flows.opened, requests: 0 },
+      };
     });
   }
 

@@ -109,7 +109,7 @@ export class Session implements Holder, Watcher {
       owner: admission.ownerOf(this.id) ?? "",
       sinceMs: this.#since.getTime(),
       isConnected: this.tunnel !== undefined,
-      ports: [...ports.statusOf(this), ...mirror.statusOf(this)],
+      ports: [...ports.statusOf(this), ...mirror.statusOf(this), ...this.udp.status],
     };
   }
 
@@ -265,7 +265,8 @@ export class Session implements Holder, Watcher {
       case "describe":
         return this.#parts.describe();
       case "incoming.steal":
-        if (params.protocol === "udp") return this.udp.steal(parsePort(params.port));
+        if (params.protocol === "udp")
+          return this.udp.steal(parsePort(params.port), params.takesOver === true);
         mayStealPort(this.#parts.policy, params.filter !== undefined);
         await ports.steal(parsePort(params.port), this, {
           filter: filterOf(params.filter),

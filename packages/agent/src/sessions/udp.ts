@@ -1,5 +1,5 @@
 /** What a session has of the target's UDP ports: asked like those of TCP, and kept apart from them. */
-import type { Endpoint, Policy } from "@inpod/protocol";
+import type { Endpoint, Policy, PortStatus } from "@inpod/protocol";
 import type { Channel, Tunnel } from "@inpod/tunnel";
 import { Dropped } from "../incoming/udp-dropped.ts";
 import type { UdpHolder, UdpPorts } from "../incoming/udp-ports.ts";
@@ -36,9 +36,13 @@ export class SessionUdp implements UdpHolder, UdpWatcher {
     return this.#parts.name();
   }
 
-  async steal(port: number): Promise<Record<string, never>> {
+  get status(): PortStatus[] {
+    return [...this.#parts.ports.statusOf(this), ...this.#parts.mirror.statusOf(this)];
+  }
+
+  async steal(port: number, takesOver: boolean): Promise<Record<string, never>> {
     mayStealPort(this.#parts.policy, false);
-    await this.#parts.ports.steal(port, this);
+    await this.#parts.ports.steal(port, this, takesOver);
     return {};
   }
 

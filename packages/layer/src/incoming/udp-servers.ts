@@ -5,6 +5,7 @@
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { IncomingSource, OnConnection, Stolen } from "@inpod/session";
+import { TunnelFailure } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
@@ -151,7 +152,10 @@ export class UdpServers {
       this.#connection(port, channel, client, local);
     const taken = isMirror
       ? this.#source.mirror(port, onConnection, { protocol: "udp" })
-      : this.#source.steal(port, onConnection, { protocol: "udp" });
+      : this.#source.steal(port, onConnection, {
+          protocol: "udp",
+          takesOver: this.#config.onConcurrentSteal === "override",
+        });
     const entry: PodPort = { port, taken, sockets: [socket], flows: new Map() };
     this.#ports.set(port, entry);
     try {
@@ -165,6 +169,11 @@ export class UdpServers {
     } catch (error) {
       if (this.#ports.get(port) === entry) this.#ports.delete(port);
       const because = error instanceof Error ? error.message : String(error);
+      const isHeld = error instanceof TunnelFailure && error.errno === "EADDRINUSE";
+      if (isHeld && this.#config.onConcurrentSteal === "abort") {
+        this.#reporter.portHeld?.(port, because);
+        return;
+      }
       this.#reporter.notice({
         key: `UDP not taken ${port}`,
         text: isMirror
