@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Command, Splitter } from "@inpod/http";
+import { type Command, HTTP2_PREFACE, Http2Splitter, Splitter } from "@inpod/http";
 import { Silent } from "../src/incoming/silent.ts";
 
 function silent(): { readonly passage: Silent<string>; readonly why: string[] } {
@@ -8,8 +8,13 @@ function silent(): { readonly passage: Silent<string>; readonly why: string[] } 
   const route = () => "me";
   const passage = new Silent<string>({
     to: "pod",
-    split: () =>
-      new Splitter<string>({ fallback: "pod", route, routeWithBody: route, opened: "pod" }),
+    split: (spoken) =>
+      spoken === "http2"
+        ? new Http2Splitter<string>({
+            ...{ rest: () => "pod", route, routeWithBody: route, now: () => 0 },
+            opened: "pod",
+          })
+        : new Splitter<string>({ fallback: "pod", route, routeWithBody: route, opened: "pod" }),
     onRaw: (reason) => why.push(reason),
   });
   assert.deepEqual(lines(passage.clientBytes(Buffer.alloc(0))), ["open 1 pod"]);
@@ -72,4 +77,48 @@ test("ends and resets pass both ways", () => {
   const reset = silent();
   assert.deepEqual(lines(reset.passage.upstreamReset(1)), ["reset-client"]);
   assert.equal(reset.passage.isOver, true);
+});
+
+/** SETTINGS without any, and the header fields `GET / HTTP/2.0` with the host `a`. */
+const SETTINGS = Buffer.from("000000040000000000", "hex");
+const GET = Buffer.from("000006010500000001828684410161", "hex");
+
+test("a server of HTTP/2 speaks first by its protocol: the client's streams are still each for itself", () => {
+  for (const isBytewise of [false, true]) {
+    for (const isServerFirst of [true, false]) {
+      const { passage, why } = silent();
+      const pieces = (bytes: Buffer): Buffer[] =>
+        isBytewise ? [...bytes].map((byte) => Buffer.from([byte])) : [bytes];
+      const said: string[] = [];
+      const server = (): void => {
+        for (const piece of pieces(SETTINGS)) said.push(...lines(passage.upstreamBytes(1, piece)));
+      };
+      if (isServerFirst) server();
+      for (const piece of pieces(Buffer.concat([HTTP2_PREFACE, SETTINGS, GET]))) {
+        said.push(...lines(passage.clientBytes(piece)));
+      }
+      if (!isServerFirst) server();
+      assert.deepEqual(why, []);
+      assert.ok(said.includes("open 2 me"), said.join());
+      assert.equal(said.filter((line) => line.startsWith("send 1 PRI * HTTP/2.0")).length, 1);
+      // Our SETTINGS, not the pod's.
+      const reply = said.find((line) => line.startsWith("reply")) ?? "";
+      assert.ok(reply.length > `reply ${SETTINGS.toString("latin1")}`.length, reply);
+    }
+  }
+});
+
+test("what only begins like SETTINGS is heard in time", () => {
+  const { passage, why } = silent();
+  assert.deepEqual(lines(passage.upstreamBytes(1, SETTINGS.subarray(0, 5))), []);
+  assert.equal(passage.isWaitingForBody, true);
+  assert.deepEqual(lines(passage.bodyDeadline()), [
+    `reply ${SETTINGS.subarray(0, 5).toString("latin1")}`,
+  ]);
+  assert.deepEqual(why, ["undecided"]);
+  const other = silent();
+  other.passage.upstreamBytes(1, SETTINGS.subarray(0, 5));
+  const rest = Buffer.from("x");
+  assert.equal(lines(other.passage.upstreamBytes(1, rest))[0]?.endsWith("x"), true);
+  assert.deepEqual(other.why, ["the server speaks first"]);
 });

@@ -68,3 +68,23 @@ function isHelloByte(at: number, byte: number): boolean {
       return byte === 1;
   }
 }
+
+/** Of the header of a SETTINGS frame: its type, no flags, and the stream 0 (RFC 9113, section 6.5). */
+const SETTINGS_START = [4, 0, 0, 0, 0, 0];
+const SETTINGS_LENGTH_BYTES = 3;
+/** Each is six bytes; nobody has more of them at the start. */
+const MAX_SETTINGS = 64;
+
+/**
+ * @param bytes the first that a server has sent, to a client that has said nothing
+ * @returns whether it speaks HTTP/2; undefined: that is not known yet
+ */
+export function startsAsHttp2Server(bytes: Uint8Array): boolean | undefined {
+  const [high, middle = 0, low = 0] = bytes;
+  if (high !== undefined && high !== 0) return false;
+  const start = bytes.subarray(SETTINGS_LENGTH_BYTES);
+  if (SETTINGS_START.some((byte, at) => at < start.length && start[at] !== byte)) return false;
+  if (start.length < SETTINGS_START.length) return undefined;
+  const length = middle * 256 + low;
+  return length % 6 === 0 && length <= 6 * MAX_SETTINGS;
+}

@@ -19,7 +19,7 @@
  */
 export { answeredBy } from "./answered-by.ts";
 export { fromLatin1, latin1, Unread } from "./bytes.ts";
-export { type Detection, Detector } from "./detect.ts";
+export { type Detection, Detector, startsAsHttp2Server } from "./detect.ts";
 export { describeFilter } from "./filter/describe.ts";
 export { type Answer, compileFilter, type Filter } from "./filter/filter.ts";
 export { FilterError } from "./filter/filter-error.ts";

@@ -3,7 +3,7 @@
  * it can. If the client is the first all the same (a pool that connects before it has a request), its bytes tell
  * what it speaks, as if it had been quick.
  */
-import { type Command, Detector, Unread } from "@inpod/http";
+import { type Command, Detector, startsAsHttp2Server, Unread } from "@inpod/http";
 import { type Passage, Raw } from "./raw.ts";
 
 export interface SilentOptions<D> {
@@ -17,6 +17,8 @@ export class Silent<D> implements Passage<D> {
   readonly #options: SilentOptions<D>;
   readonly #detector = new Detector();
   readonly #held = new Unread();
+  /** By the server, when that can still be the beginning of something. */
+  readonly #said = new Unread();
   #inner: Passage<D> | undefined;
   #isOpen = false;
   #isOver = false;
@@ -32,7 +34,7 @@ export class Silent<D> implements Passage<D> {
 
   /** Bytes that can still become anything are waited for, too. */
   get isWaitingForBody(): boolean {
-    return this.#inner?.isWaitingForBody ?? this.#held.length > 0;
+    return this.#inner?.isWaitingForBody ?? this.#held.length + this.#said.length > 0;
   }
 
   get isAnswering(): boolean {
@@ -92,7 +94,15 @@ export class Silent<D> implements Passage<D> {
 
   upstreamBytes(id: number, bytes: Uint8Array): Command<D>[] {
     if (this.#inner) return this.#inner.upstreamBytes(id, bytes);
-    return [...this.#goRaw("the server speaks first"), { kind: "reply", bytes }];
+    this.#said.append(bytes);
+    const isHttp2 = startsAsHttp2Server(this.#said.view());
+    if (isHttp2 === undefined) return [];
+    const said = this.#said.consume();
+    if (!isHttp2)
+      return [...this.#goRaw("the server speaks first"), { kind: "reply", bytes: said }];
+    this.#inner = this.#options.split("http2");
+    const commands = this.#inner.upstreamBytes(id, said);
+    return [...commands, ...this.#inner.clientBytes(this.#held.consume())];
   }
 
   upstreamEnd(id: number): Command<D>[] {
@@ -118,6 +128,8 @@ export class Silent<D> implements Passage<D> {
     const raw = new Raw<D>(this.#options.to, true);
     this.#inner = raw;
     this.#options.onRaw(why);
-    return raw.clientBytes(this.#held.consume());
+    const commands = raw.clientBytes(this.#held.consume());
+    const said = this.#said.consume();
+    return said.length === 0 ? commands : [...commands, { kind: "reply", bytes: said }];
   }
 }

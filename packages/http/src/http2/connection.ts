@@ -149,10 +149,9 @@ export class Http2Connection<O> {
   /** @param bytes not to be written to again */
   push(bytes: Uint8Array): void {
     if (this.#error !== undefined) return;
-    const skipped = Math.min(bytes.length, this.#prefaceLeft);
-    this.#prefaceLeft -= skipped;
     try {
-      this.#reader.push(bytes.subarray(skipped), (type, flags, streamId, payload) => {
+      const rest = this.#prefaceLeft > 0 ? this.#withoutPreface(bytes) : bytes;
+      this.#reader.push(rest, (type, flags, streamId, payload) => {
         if (this.#error === undefined) this.#onFrame(type, flags, streamId, payload);
       });
     } catch (error) {
@@ -161,6 +160,15 @@ export class Http2Connection<O> {
       if (!(failure instanceof ConnectionError)) throw failure;
       this.fail(failure);
     }
+  }
+
+  #withoutPreface(bytes: Uint8Array): Uint8Array {
+    const expected = HTTP2_PREFACE.subarray(HTTP2_PREFACE.length - this.#prefaceLeft);
+    for (let at = 0; at < Math.min(bytes.length, expected.length); at++) {
+      if (bytes[at] !== expected[at]) throw new ConnectionError(CODE.protocol, "no preface");
+    }
+    this.#prefaceLeft = Math.max(0, this.#prefaceLeft - bytes.length);
+    return bytes.subarray(expected.length);
   }
 
   /** Says so, and hears nothing more. */
