@@ -103,6 +103,7 @@ package_of() {
     curl | zsh | fish | rsync | fio | git | vim) echo "$1" ;;
     sqlite3) pick sqlite3 sqlite sqlite ;;
     python3) echo python3 ;;
+    python3-grpcio) pick python3-grpcio python3-grpcio py3-grpcio ;;
     javac) pick default-jdk-headless java-latest-openjdk-devel openjdk21 ;;
     go) pick golang-go golang go ;;
     rustc) pick rustc rust rust ;;
@@ -119,6 +120,8 @@ missing_test_programs() {
   for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio; do
     has "$program" || printf ' %s' "$program"
   done
+  # The system's own Python: that is where packages of the system are seen.
+  /usr/bin/python3 -c 'import grpc' 2>/dev/null || printf ' python3-grpcio'
 }
 
 check_test_programs() {

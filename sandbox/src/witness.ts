@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -18,8 +18,8 @@ export type Witness =
 
 interface Recipe {
   readonly sources: readonly string[];
-  /** Runs in the folder it builds into. Without: the source is the program. */
-  readonly compile?: (sources: readonly string[]) => readonly string[];
+  /** Runs in the folder it builds into, which is `into`. Without: the source is the program. */
+  readonly compile?: (sources: readonly string[], into: string) => readonly string[];
   /** `built`: the folder; `source`: the first source. */
   readonly run: (built: string, source: string) => readonly string[];
 }
@@ -79,6 +79,16 @@ const RECIPES = {
   "go-udp": go("udp.go"),
   "node-udp": node("udp.mjs"),
   "python-udp": python("udp.py"),
+  "go-http2": go("http2.go"),
+  "go-grpc": {
+    sources: ["grpc/main.go", "grpc/go.mod", "grpc/go.sum"],
+    // A module of its own, because it has dependencies.
+    compile: ([path = ""], into) => [
+      ...["go", "build", "-C", dirname(path)],
+      ...["-o", join(into, "program"), "."],
+    ],
+    run: compiled,
+  },
   "c-facts": c("musl-gcc", "facts.c", "-static"),
   "node-facts": node("facts.mjs"),
   "python-facts": python("facts.py"),
@@ -115,7 +125,7 @@ async function build(recipe: Recipe): Promise<Witness> {
     const missing = await lacks([argv[0] ?? "", "--version"], "/");
     return missing ?? { kind: "ready", argv };
   }
-  const command = recipe.compile(sources);
+  const command = recipe.compile(sources, "");
   const hash = createHash("sha256").update(JSON.stringify([process.arch, command]));
   for (const path of sources) hash.update(await readFile(path));
   const built = join(await cacheFolder(), hash.digest("hex").slice(0, 32));
@@ -123,7 +133,7 @@ async function build(recipe: Recipe): Promise<Witness> {
   if (await stat(built).catch(() => undefined)) return ready;
   const making = await mkdtemp(`${built}-`);
   try {
-    const missing = await lacks(command, making);
+    const missing = await lacks(recipe.compile(sources, making), making);
     if (missing !== undefined) return missing;
     // Another process may have been first: its result is the same.
     await rename(making, built).catch((error: NodeJS.ErrnoException) => {
