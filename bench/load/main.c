@@ -7,6 +7,7 @@
  *   connect HOST PORT N MS            N at a time: connections with one echoed byte a second, p50, p99
  *   http HOST PORT N MS               N kept-alive connections: requests a second, p50, p99
  *   paced HOST PORT N MS              N connections, together 20,000 small segments a second: bytes sent, and those a second
+ *   gigabit HOST PORT N MS            the same with segments that make a gigabit a second
  *   watch HOST PORT 1 MS              one request a new connection every 2 ms; prints the body when it changes
  *   stat|open|list|append N PATH      so often: microseconds each (open: 4 KiB are read; append: one line)
  *   read N PATH                       the whole file so often: megabytes per second
@@ -40,6 +41,7 @@ enum {
   MAX_CONNECTS = 500,
   ANSWER_MS = 10000,
   PACED_PER_SECOND = 20000,
+  GIGABIT_BYTES = 1000000000 / 8 / PACED_PER_SECOND,
   PACED_SLEEP_MS = 1,
   WATCH_MS = 2,
 };
@@ -207,17 +209,17 @@ static void http(struct worker *worker) {
 }
 
 /* As many as are due, each in a segment of its own; the sink's few answers stay in the socket. */
-static void paced(struct worker *worker) {
-  char message[MESSAGE_BYTES] = {0};
+static void paced(struct worker *worker, size_t length) {
+  char message[GIGABIT_BYTES] = {0};
   int fd = dial_or_die();
   int64_t began = now_us(), sent = 0;
   while (now_us() < deadline_us) {
     int64_t due = (now_us() - began) * PACED_PER_SECOND / workers_count / 1000000;
     for (; sent < due; sent++)
-      if (send_all(fd, message, sizeof message)) die("paced");
+      if (send_all(fd, message, length)) die("paced");
     poll(NULL, 0, PACED_SLEEP_MS);
   }
-  worker->bytes = sent * MESSAGE_BYTES;
+  worker->bytes = sent * (int64_t)length;
   close(fd);
 }
 
@@ -245,7 +247,8 @@ static void *work(void *argument) {
   else if (!strcmp(worker->mode, "down")) download(worker);
   else if (!strcmp(worker->mode, "echo")) echo(worker);
   else if (!strcmp(worker->mode, "connect")) connects(worker);
-  else if (!strcmp(worker->mode, "paced")) paced(worker);
+  else if (!strcmp(worker->mode, "paced")) paced(worker, MESSAGE_BYTES);
+  else if (!strcmp(worker->mode, "gigabit")) paced(worker, GIGABIT_BYTES);
   else http(worker);
   return NULL;
 }
@@ -256,7 +259,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 static void report(struct worker *workers, int n, double seconds) {
-  if (!strcmp(workers[0].mode, "paced")) {
+  if (!strcmp(workers[0].mode, "paced") || !strcmp(workers[0].mode, "gigabit")) {
     int64_t all = 0;
     for (int i = 0; i < n; i++) all += workers[i].bytes;
     printf("%lld %.1f\n", (long long)all, (double)all / seconds);
@@ -286,12 +289,12 @@ int main(int argc, char **argv) {
   if (argc == 4) return files(argv[1], atoi(argv[2]), argv[3]);
   int n = argc == 6 ? atoi(argv[4]) : 0;
   if (n < 1 || n > MAX_WORKERS || inet_pton(AF_INET, argv[2], &target.sin_addr) != 1) {
-    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|paced|watch HOST PORT N MS |\n"
+    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|paced|gigabit|watch HOST PORT N MS |\n"
           "       stat|open|list|append|read N PATH\n", stderr);
     return 2;
   }
   int port = atoi(argv[3]);
-  if (!strcmp(argv[1], "up") || !strcmp(argv[1], "paced")) port += PORT_SINK;
+  if (!strcmp(argv[1], "up") || !strcmp(argv[1], "paced") || !strcmp(argv[1], "gigabit")) port += PORT_SINK;
   if (!strcmp(argv[1], "down")) port += PORT_SOURCE;
   target.sin_family = AF_INET;
   target.sin_port = htons((uint16_t)port);

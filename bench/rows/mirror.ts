@@ -77,12 +77,12 @@ function nextCount(child: ChildProcess): Promise<number> {
   });
 }
 
-/** 20,000 small packets a second, then as many bytes as go: what of them arrives at the program. */
-async function arriving(bed: Bed): Promise<Row[]> {
+/** What of 20,000 small packets a second, or of a gigabit a second, arrives at the program. */
+async function arriving(bed: Bed, mode: "paced" | "gigabit", port: number): Promise<Row[]> {
   const { podAddress } = bed.sandbox;
-  await bed.server(bed.spawnIn("pod", [bed.load, "serve", String(SINK_PORT)], PIPES));
+  await bed.server(bed.spawnIn("pod", [bed.load, "serve", String(port)], PIPES));
   const session = await bed.server(
-    bed.exec([process.execPath, COUNTER, String(SINK_PORT + 1)], [], PIPES),
+    bed.exec([process.execPath, COUNTER, String(port + 1)], [], PIPES),
   );
   let told = "";
   session.stderr?.on("data", (text: string) => {
@@ -91,21 +91,29 @@ async function arriving(bed: Bed): Promise<Row[]> {
   const client = bed.shell("client", bed.sandbox.inClient(["sh"], { stdio: "pipe" }));
   const counted = nextCount(session);
   const [sent = Number.NaN, perSecond = 0] = await client.numbers(
-    `${bed.load} paced ${podAddress} ${SINK_PORT} ${CONNECTIONS} ${bed.length.loadMs * 4}`,
+    `${bed.load} ${mode} ${podAddress} ${port} ${CONNECTIONS} ${bed.length.loadMs * 4}`,
   );
   const arrived = await counted;
   const missed = told.match(/inpod: mirror.*/g)?.join("; ") ?? "nothing";
   await client.end();
   await bed.end(session, "SIGTERM");
+  const isSmall = mode === "paced";
+  const sentHere = isSmall
+    ? `${Math.round(perSecond / 64).toLocaleString("en")} packets a second`
+    : `${(perSecond / 125_000_000).toFixed(2)} Gbit/s`;
   return [
     {
-      what: "mirrored of small packets, 20,000 a second",
+      what: `mirrored of ${isSmall ? "small packets, 20,000 a second" : "1 Gbit/s"}`,
       ...{ beside: "bytes sent", unit: "bytes", plain: sent, inpod: arrived, goal: atLeast(1) },
-      note: `Of ${Math.round(perSecond / 64).toLocaleString("en")} packets a second that the client could send here; inpod said of them: ${missed}.`,
+      note: `Of ${sentHere} that the client could send here; inpod said of them: ${missed}.`,
     },
   ];
 }
 
 export async function mirrored(bed: Bed): Promise<Row[]> {
-  return [...(await own(bed)), ...(await arriving(bed))];
+  return [
+    ...(await own(bed)),
+    ...(await arriving(bed, "paced", SINK_PORT)),
+    ...(await arriving(bed, "gigabit", SINK_PORT + 10)),
+  ];
 }
