@@ -1,4 +1,4 @@
-/** `inpod doctor --print-policy`, applied: where the namespace says no-steal, nobody takes traffic; everything else goes on. */
+/** `inpod doctor --print-policy`, applied: where the namespace says so, nobody takes or copies traffic; everything else goes on. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,12 +9,12 @@ import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, runPod } from "./support/pods.ts";
 
-describe("the wall behind no-steal", { skip: noCluster, timeout: 180_000 }, () => {
+describe("the wall behind no-steal and no-mirror", { skip: noCluster, timeout: 180_000 }, () => {
   const namespace = useNamespace("inpod-wall");
   const folder = mkdtempSync(join(tmpdir(), "inpod-wall-"));
   after(() => rmSync(folder, { recursive: true }));
   /** As printed, but for this run: other scenarios share the cluster. */
-  const name = `inpod-no-steal-${namespace}`;
+  const name = `inpod-wall-${namespace}`;
 
   const withPod = (spec: object) => ({
     apiVersion: "v1",
@@ -43,7 +43,7 @@ describe("the wall behind no-steal", { skip: noCluster, timeout: 180_000 }, () =
     await runPod({ namespace, name: "orders", command: ["sleep", "1000"] });
     await kubectl("annotate", "namespace", namespace, "inpod.dev/policy=read-only-files; no-steal");
     const objects = stdout
-      .replaceAll("inpod-no-steal", name)
+      .replaceAll("inpod-wall", name)
       .replace(
         "validationActions: [Deny]",
         `validationActions: [Deny]\n  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ${namespace}}}}`,
@@ -117,6 +117,49 @@ describe("the wall behind no-steal", { skip: noCluster, timeout: 180_000 }, () =
     assert.match(stdout, /is no-steal, and this pod could take the traffic of others/);
     assert.match(stdout, /an unprivileged ephemeral container, which the cluster takes/);
     assert.match(stdout, /inpod\.dev\/policy of namespace "\S+" says no-steal;read-only-files/);
+  });
+
+  test("where the namespace says no-mirror, nobody listens to the network of others", async () => {
+    const says = (policy: string): Promise<string> =>
+      kubectl("annotate", "namespace", namespace, `inpod.dev/policy=${policy}`, "--overwrite");
+    const dropping = (...drop: string[]) => ({ securityContext: { capabilities: { drop } } });
+    const inNodesNetwork = { hostNetwork: true, containers: [container()] };
+    assert.equal(await refusalOf(inNodesNetwork), "");
+    await says("no-mirror");
+    await waitFor("the policy to hold", async () =>
+      /no-mirror, and this pod could copy/.test(await refusalOf(inNodesNetwork)) ? true : undefined,
+    );
+    for (const spec of [
+      { hostPID: true, containers: [container(adding("SYS_ADMIN"))] },
+      { hostNetwork: true, containers: [container(dropping("CHOWN"))] },
+      {
+        hostNetwork: true,
+        containers: [
+          container({
+            securityContext: { capabilities: { drop: ["ALL"], add: ["cap_net_raw"] } },
+          }),
+        ],
+      },
+    ])
+      assert.match(await refusalOf(spec), /is no-mirror, and this pod could copy/);
+    for (const spec of [
+      { containers: [container()] },
+      { hostPID: true, containers: [container()] },
+      { hostNetwork: true, containers: [container(dropping("NET_RAW"))] },
+      { hostNetwork: true, containers: [container(dropping("all"))] },
+    ])
+      assert.equal(await refusalOf(spec), "", JSON.stringify(spec));
+    const add = (which: string, securityContext: object): Promise<string> =>
+      kubectl(
+        ...["patch", "pod", "orders", "-n", namespace, "--subresource=ephemeralcontainers"],
+        "--type=strategic",
+        `-p=${JSON.stringify({ spec: { ephemeralContainers: [{ name: which, image: BUSYBOX, securityContext }] } })}`,
+      );
+    await assert.rejects(add("listening", {}), /no-mirror, and this container could copy/);
+    await add("deaf", { capabilities: { drop: ["ALL"] } });
+    const { code, stdout } = await runInpod(["doctor", "-t", "pod/orders", "-n", namespace]);
+    assert.equal(code, 5, stdout);
+    assert.match(stdout, /is no-mirror, and this pod could copy the traffic of others/);
   });
 
   test("without the annotation everything is as before", async () => {

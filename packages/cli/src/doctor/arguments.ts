@@ -67,7 +67,7 @@ function defineDoctor(): Command {
     .option("--print-role", "print the smallest Role for such a session, and nothing else")
     .option(
       "--print-policy",
-      "print an admission policy by which no-steal is a wall, and nothing else",
+      "print an admission policy by which no-steal and no-mirror are a wall, and nothing else",
     )
     .addOption(hidden(PROBE_FLAG))
     .addHelpText("after", DOCTOR_EXAMPLES);

@@ -17,7 +17,7 @@ Examples:
   The smallest Role for such a session, for somebody who may give it:
     inpod doctor -t pod/orders-7d4f -n shop --print-role
 
-  A wall behind the annotation inpod.dev/policy=no-steal, for an admin to apply:
+  A wall behind the annotations inpod.dev/policy=no-steal and no-mirror, for an admin to apply:
     inpod doctor --print-policy
 
 Exit code, by the first group with a problem:
