@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilAgentIsKnown,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 
@@ -108,6 +115,48 @@ describe("mirroring on a cluster", { skip: noCluster, timeout: 300_000 }, () => 
     assert.doesNotMatch(one.output(), /second/);
     two.interrupt();
     await two.done;
+    await untilAsBefore();
+  });
+
+  test("with a filter each developer has copies of those requests that match, and the pod answers all", async () => {
+    const startFiltered = async (name: string): Promise<Running> => {
+      const config = join(folder, `${name}.json`);
+      const incoming = { mode: "mirror", http_filter: { header_filter: `^x-user: ${name}$` } };
+      writeFileSync(config, JSON.stringify({ feature: { network: { incoming } } }));
+      const inpod = startInpod(
+        ["exec", "-f", config, "-t", "pod/web", "-n", namespace, "--", "node", "server.js"],
+        { cwd: folder },
+      );
+      await inpod.says(/local server listens/);
+      await inpod.says(
+        new RegExp(`requests to port 3000 of the target are copied .*: header x-user = ${name}`),
+      );
+      return inpod;
+    };
+    const ann = await startFiltered("ann");
+    await untilAgentIsKnown(namespace, "inpod.dev/target=web");
+    const bob = await startFiltered("bob");
+    const ask = (user: string, path: string): Promise<string> =>
+      shell(`wget -qO- --header "X-User: ${user}" --post-data "of ${user}" http://web${path}`);
+    for (let each = 0; each < 5; each++) {
+      for (const user of ["ann", "bob", "somebody"])
+        assert.match(await ask(user, `/${user}/${each}`), new RegExp(`^pod /${user}/${each} `));
+    }
+    const paths = (inpod: Running): string[] =>
+      [...inpod.output().matchAll(/got POST (\S+)/g)].map(([, path]) => path ?? "");
+    for (const [user, inpod] of [
+      ["ann", ann],
+      ["bob", bob],
+    ] as const) {
+      await inpod.says(new RegExp(`got POST /${user}/4 \\S+ from ${client}`));
+      assert.deepEqual(
+        paths(inpod),
+        [0, 1, 2, 3, 4].map((each) => `/${user}/${each}`),
+      );
+      assert.doesNotMatch(inpod.output(), /lost|missed|not mirrored|no further/);
+      inpod.interrupt();
+      await inpod.done;
+    }
     await untilAsBefore();
   });
 
