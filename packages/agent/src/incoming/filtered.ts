@@ -58,15 +58,16 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     const serve = (passage: Passage<D>): void =>
       new Connection(client, passage, parts).start(Buffer.concat(early));
     const onRaw = (why: string): void => parts.onRaw(rest, why);
-    if (own !== undefined) serveRaw(client, Buffer.concat(early), kind, parts, own);
+    // With a certificate the kubelet's requests are told from others inside.
+    if (kind === "tls" && parts.tls && (own === undefined || parts.tls.hasCertificate())) {
+      client.pause();
+      parts.tls.end(client, Buffer.concat(early), (bytes, why) =>
+        serveRaw(client, bytes, why, parts, own),
+      );
+    } else if (own !== undefined) serveRaw(client, Buffer.concat(early), kind, parts, own);
     else if (kind === "http1" || kind === "http2") serve(split(kind));
     else if (kind === "silent") {
       serve(new Silent({ to: rest, split: (spoken) => split(spoken, rest), onRaw }));
-    } else if (kind === "tls" && parts.tls) {
-      client.pause();
-      parts.tls.end(client, Buffer.concat(early), (bytes, why) =>
-        serveRaw(client, bytes, why, parts),
-      );
     } else serveRaw(client, Buffer.concat(early), kind, parts);
   };
   const onData = (bytes: Buffer): void => {
