@@ -115,6 +115,7 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "network.incoming": "steal",
     "network.incoming.mode": "off",
     "network.incoming.port_mapping": [[3000, 80]],
+    "network.incoming.listen_ports": [[80, 8080]],
     "network.incoming.ports": [80],
     "network.incoming.ignore_ports": [81],
     "network.incoming.ignore_localhost": true,
@@ -156,7 +157,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
   ...all("feature.", "not yet", {
     "magic.turbo": true,
     "network.ipv6": false,
-    "network.incoming.listen_ports": [[80, 8080]],
     "network.outgoing.unix_streams": ["^/run/x"],
     "network.dns.filter.remote": ["name.example"],
     "network.dns.filter.local": ["10.0.0.0/8"],

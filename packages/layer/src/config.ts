@@ -41,6 +41,8 @@ export interface LayerConfig {
     readonly ignoreLocalhost: boolean;
     /** The program's port → the pod's port. */
     readonly portMapping: ReadonlyMap<number, number>;
+    /** The program's port → the one that it is really bound to. */
+    readonly listenPorts: ReadonlyMap<number, number>;
     /** Where another session holds the same already: the program ends, the other loses it, or the target keeps it. */
     readonly onConcurrentSteal: "abort" | "override" | "continue";
     /** Of the ports that it is for, only such requests are stolen. */

@@ -105,6 +105,7 @@ export class Layer {
   async close(): Promise<void> {
     this.#relay.close();
     this.#udpServers.close();
+    this.#listeners.close();
     await this.#datagrams.close();
   }
 
@@ -268,13 +269,17 @@ export class Layer {
       tap.continue(call.token);
       return;
     }
-    const { verdict, why } = decideBind(to, {
-      mode: config.incoming.mode,
-      ignorePorts: config.incoming.ignorePorts,
-      ignoreLocalhost: config.incoming.ignoreLocalhost,
-      ...podPorts(config.incoming),
-      debuggerPorts: debuggerPortsOf(call.tgid),
-    });
+    const podPort = config.incoming.portMapping.get(to.port) ?? to.port;
+    const { verdict, why } = decideBind(
+      { ...to, podPort },
+      {
+        mode: config.incoming.mode,
+        ignorePorts: config.incoming.ignorePorts,
+        ignoreLocalhost: config.incoming.ignoreLocalhost,
+        ...podPorts(config.incoming),
+        debuggerPorts: debuggerPortsOf(call.tgid),
+      },
+    );
     this.#decided("bind", endpointText(to), verdict, why);
     if (verdict === "native") tap.continue(call.token);
     else if (call.isStream) this.#listeners.bind(call);

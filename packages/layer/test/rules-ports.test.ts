@@ -91,3 +91,18 @@ for (const [name, port, ignoreLocalhost, expected] of [
     assert.notEqual(decision.why, "");
   });
 }
+
+test("ports and ignore_ports name the program's port or the pod's that it stands for", () => {
+  const socket = { address: "0.0.0.0", port: 5000, podPort: 80 };
+  const config = {
+    mode: "steal",
+    ignorePorts: [],
+    ignoreLocalhost: false,
+    debuggerPorts: [],
+  } as const;
+  for (const ports of [[5000], [80]]) {
+    assert.equal(decideBind(socket, { ...config, ports }).verdict, "take");
+    assert.equal(decideBind(socket, { ...config, ignorePorts: ports }).verdict, "native");
+  }
+  assert.equal(decideBind(socket, { ...config, ports: [81] }).verdict, "native");
+});

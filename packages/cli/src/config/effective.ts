@@ -83,6 +83,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.incoming.ignore_localhost": ({ layer }) => layer.incoming.ignoreLocalhost,
   "feature.network.incoming.on_concurrent_steal": ({ layer }) => layer.incoming.onConcurrentSteal,
   "feature.network.incoming.port_mapping": ({ layer }) => [...layer.incoming.portMapping],
+  "feature.network.incoming.listen_ports": ({ layer }) => [...layer.incoming.listenPorts],
   "feature.network.incoming.probes": ({ probes }) => probes,
   "feature.network.incoming.canary": ({ canary }) => canary,
   ...Object.fromEntries(

@@ -21,7 +21,12 @@ const MAX_REPLICAS = 1000;
 
 /** One place: a program's own port and the pod's. */
 const WHAT_PAIR = "a pair [port of the program, port of the pod]";
-const pairs = list(z.tuple([port, port], { error: WHAT_PAIR }), "pairs of port numbers");
+const pairsOf = (error: string) =>
+  list(z.tuple([port, port], { error }), "pairs of port numbers").refine(
+    (all) => new Set(all.map(([own]) => own)).size === all.length,
+    { error: "pairs that name each port of the program once" },
+  );
+const pairs = pairsOf(WHAT_PAIR);
 const WHAT_REPLICAS = `a number of pods from 1 to ${MAX_REPLICAS}, or "all"`;
 export const replicas = z.union(
   [
@@ -82,15 +87,11 @@ const incoming = section({
   ports: works(list(port, "port numbers"), "ports that are the pod's; the others stay local"),
   ignore_ports: works(list(port, "port numbers"), "ports that stay local"),
   ignore_localhost: works(flag, "whether a program that listens on loopback only stays local"),
-  port_mapping: works(
-    pairs.refine((all) => new Set(all.map(([own]) => own)).size === all.length, {
-      error: "pairs that name each port of the program once",
-    }),
-    "ports of the program, and the port of the pod that each stands for",
+  port_mapping: works(pairs, "ports of the program, and the port of the pod that each stands for"),
+  listen_ports: works(
+    pairsOf("a pair [port of the program, port that it is bound to]"),
+    "ports of the program, and the port of this machine that each is bound to: that one or none",
   ),
-  listen_ports: notYet("ports of the program, and the port that each is bound to", {
-    schema: pairs,
-  }),
   http_filter: works(httpFilter, "which requests are taken, or copied"),
   probes: works(
     flag,

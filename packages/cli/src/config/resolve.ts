@@ -190,6 +190,7 @@ function incomingOf(
     ignore_ports,
     ignore_localhost,
     port_mapping,
+    listen_ports,
     http_filter,
     on_concurrent_steal = "abort",
   } = said as Exclude<typeof incoming, boolean | string>;
@@ -207,6 +208,7 @@ function incomingOf(
     ignorePorts: ignore_ports ?? [],
     ignoreLocalhost: ignore_localhost ?? false,
     portMapping: new Map(port_mapping ?? []),
+    listenPorts: new Map(listen_ports ?? []),
     onConcurrentSteal: on_concurrent_steal,
     ...httpFilterOf(http_filter),
   };

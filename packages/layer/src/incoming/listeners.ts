@@ -8,6 +8,7 @@ import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
 import { feed } from "./feed.ts";
+import { type ListeningPorts, listeningPorts } from "./listening-ports.ts";
 import { deliverTls } from "./tls-delivery.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
@@ -19,6 +20,11 @@ const EACCES = errnoNumber("EACCES");
 /** Below it only root may bind (ip_unprivileged_port_start), and elsewhere it may be taken at any time. */
 const FIRST_UNPRIVILEGED = 1024;
 
+/** How often is looked whether the program still listens. */
+const LOOK_MS = 400;
+/** Times that a port's coming and going is said: a program that is started again at each change does both often. */
+const MAX_SAID = 20;
+
 /** listen() returns then all the same; the notice comes when the port is had. */
 const TAKE_PATIENCE_MS = 5000;
 
@@ -26,6 +32,8 @@ interface Listener {
   readonly requested: number;
   readonly real: number;
   readonly isIPv6Only: boolean;
+  /** performance.now() of its last listen(). */
+  sinceMs?: number;
 }
 
 export class Listeners {
@@ -40,6 +48,12 @@ export class Listeners {
   /** Those that listen, by the pod's port. */
   readonly #listening = new Map<number, Listener[]>();
   readonly #taken = new Map<number, Promise<Stolen>>();
+  /** Ports on their way back to the pod. */
+  readonly #releasing = new Map<number, Promise<void>>();
+  /** How often a port was given back. */
+  readonly #givenBack = new Map<number, number>();
+  #look: NodeJS.Timeout | undefined;
+  #isLooking = false;
 
   constructor(
     tap: Tap,
@@ -68,15 +82,21 @@ export class Listeners {
     this.#sticky.set(requested, real);
     this.#bound.set(call.cookie, { requested, real, isIPv6Only: call.isIPv6Only });
     if (real !== requested) {
+      const why = this.#config.listenPorts.has(requested)
+        ? "is another one here, as feature.network.incoming.listen_ports says"
+        : "cannot be had on this machine";
       this.#reporter.notice({
         key: `port ${requested}`,
-        text: `port ${requested} cannot be had on this machine: the program listens on 127.0.0.1:${real} here`,
+        text: `port ${requested} ${why}: the program listens on 127.0.0.1:${real}`,
       });
     }
     this.#tap.replyBound(call.token, call.address);
   }
 
   #bindReal(token: number, requested: number): number {
+    const wished = this.#config.listenPorts.get(requested);
+    // No other one: whoever wishes it knows where to find the program.
+    if (wished !== undefined) return this.#tap.bindSocket(token, wished);
     const sticky = this.#sticky.get(requested);
     if (sticky !== undefined) return this.#tap.bindSocket(token, sticky);
     if (requested >= FIRST_UNPRIVILEGED) {
@@ -100,12 +120,87 @@ export class Listeners {
     }
     if (listener.real === listener.requested) this.#tap.setNativePort(listener.real, true);
     const port = this.#podPort(listener.requested);
-    const others = (this.#listening.get(port) ?? []).filter(({ real }) => real !== listener.real);
+    listener.sinceMs = performance.now();
+    const others = (this.#listening.get(port) ?? []).filter(
+      ({ real, isIPv6Only }) => real !== listener.real || isIPv6Only !== listener.isIPv6Only,
+    );
     // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
     this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
     // "Listening", as the program will say now, is to mean that the pod's clients reach it.
     await Promise.race([this.#take(port), pause(TAKE_PATIENCE_MS)]);
     this.#tap.reply(call.token, 0);
+    this.#look ??= setInterval(() => this.#lookForClosed(), LOOK_MS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#look);
+  }
+
+  #lookForClosed(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const sinceMs = performance.now();
+    listeningPorts()
+      .then((ports) => {
+        if (ports) this.#giveBack(ports, sinceMs);
+      })
+      .finally(() => {
+        this.#isLooking = false;
+      });
+  }
+
+  /** Of those who listened before the kernel was asked, whoever does not any more. */
+  #giveBack({ ipv4, ipv6 }: ListeningPorts, sinceMs: number): void {
+    const isOpen = ({ real, isIPv6Only, sinceMs: from = sinceMs }: Listener): boolean =>
+      from >= sinceMs || ipv6.has(real) || (!isIPv6Only && ipv4.has(real));
+    for (const [port, all] of this.#listening) {
+      const open = all.filter(isOpen);
+      if (open.length === all.length) continue;
+      for (const gone of all.filter((each) => !open.includes(each))) this.#forget(gone);
+      if (open.length > 0) this.#listening.set(port, open);
+      else {
+        this.#listening.delete(port);
+        this.#release(port);
+      }
+    }
+    if (this.#listening.size === 0) {
+      clearInterval(this.#look);
+      this.#look = undefined;
+    }
+  }
+
+  #forget({ real, requested, isIPv6Only }: Listener): void {
+    for (const [cookie, bound] of this.#bound) {
+      const isIt = bound.real === real && bound.isIPv6Only === isIPv6Only;
+      if (isIt && bound.sinceMs !== undefined) this.#bound.delete(cookie);
+    }
+    const isElsewhere = [...this.#listening.values()]
+      .flat()
+      .some((other) => other.real === real && other.isIPv6Only !== isIPv6Only);
+    if (real === requested && !isElsewhere) this.#tap.setNativePort(real, false);
+  }
+
+  /** Connections that are open stay. */
+  #release(port: number): void {
+    const taken = this.#taken.get(port);
+    this.#taken.delete(port);
+    if (taken === undefined) return;
+    const count = (this.#givenBack.get(port) ?? 0) + 1;
+    this.#givenBack.set(port, count);
+    const released = taken
+      .then((stolen) => stolen.release())
+      .then(
+        () => {
+          if (count > MAX_SAID) return;
+          this.#reporter.notice({
+            key: `given back ${port} ${count}`,
+            text: `your process does not listen on port ${port} any more: what comes to it is the target's again`,
+          });
+        },
+        () => undefined, // it was never had, or the agent is gone
+      )
+      .finally(() => this.#releasing.delete(port));
+    this.#releasing.set(port, released);
   }
 
   async #take(port: number): Promise<void> {
@@ -113,6 +208,11 @@ export class Listeners {
     if (known) {
       await known.catch(() => {});
       return;
+    }
+    const releasing = this.#releasing.get(port);
+    if (releasing) {
+      await releasing;
+      return this.#take(port);
     }
     const isMirror = this.#config.mode === "mirror";
     const onConnection: OnConnection = (channel, header) => this.#connection(channel, header, port);
@@ -127,7 +227,7 @@ export class Listeners {
     try {
       await taken;
       this.#reporter.notice({
-        key: `taken ${port}`,
+        key: `taken ${port} ${Math.min(this.#givenBack.get(port) ?? 0, MAX_SAID)}`,
         text: isMirror ? mirroredWords(port, filter) : stolenWords(port, filter),
       });
     } catch (error) {

@@ -3,7 +3,7 @@ import { isLoopback, parseAddress } from "./addresses.ts";
 
 export interface BindConfig {
   readonly mode: "mirror" | "steal" | "off";
-  /** incoming.ports: only these. Absent: all. Ports of the user's process, before port_mapping. */
+  /** incoming.ports: only these. Absent: all. Of the user's process, or of the pod where port_mapping makes it another. */
   readonly ports?: readonly number[];
   readonly ignorePorts: readonly number[];
   /** incoming.ignore_localhost: what listens on a loopback address only stays here. */
@@ -17,21 +17,23 @@ export interface BindDecision {
   readonly why: string;
 }
 
-/** @param socket `port` 0: the kernel chooses. `address`: an IP literal. */
+/** @param socket `port` 0: the kernel chooses. `podPort`: by port_mapping, if that is another. `address`: an IP literal. */
 export function decideBind(
-  socket: { readonly address: string; readonly port: number },
+  socket: { readonly address: string; readonly port: number; readonly podPort?: number },
   config: BindConfig,
 ): BindDecision {
   const native = (why: string): BindDecision => ({ verdict: "native", why });
-  const { port } = socket;
+  const { port, podPort = port } = socket;
+  const isIn = (ports: readonly number[]): boolean =>
+    ports.includes(port) || ports.includes(podPort);
   const address = parseAddress(socket.address);
   if (address === undefined) return native("not an IP address");
   if (config.mode === "off") return native("feature.network.incoming is off");
   // A port that nobody chose is a client's source port or one that is told to somebody local.
   if (port === 0) return native("any free port was asked for: nobody in the cluster knows it");
   if (config.debuggerPorts.includes(port)) return native("a debugger's port");
-  if (config.ignorePorts.includes(port)) return native("feature.network.incoming.ignore_ports");
-  if (config.ports !== undefined && !config.ports.includes(port)) {
+  if (isIn(config.ignorePorts)) return native("feature.network.incoming.ignore_ports");
+  if (config.ports !== undefined && !isIn(config.ports)) {
     return native("feature.network.incoming.ports does not name it");
   }
   // 0.0.0.0 and :: are loopback to connect(2), and every address to bind(2).
