@@ -100,7 +100,8 @@ run_installation() {
 package_of() {
   case $1 in
     musl-gcc) pick musl-tools musl-gcc '' ;;
-    curl | zsh | fish | rsync | fio | git | vim) echo "$1" ;;
+    curl | zsh | fish | rsync | fio | git | vim | haproxy | openssl) echo "$1" ;;
+    iptables-legacy) pick iptables iptables-legacy iptables-legacy ;;
     sqlite3) pick sqlite3 sqlite sqlite ;;
     python3) echo python3 ;;
     python3-grpcio) pick python3-grpcio python3-grpcio py3-grpcio ;;
@@ -117,7 +118,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio; do
+  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy; do
     has "$program" || printf ' %s' "$program"
   done
   # The system's own Python: that is where packages of the system are seen.

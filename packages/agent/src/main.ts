@@ -95,6 +95,10 @@ const mirror = new Mirror(
     udp: udp.mirror,
     budgetBytes: filesBudgetBytes ?? MIRROR_BUDGET_BYTES,
     onUntouched: (port) => ports.canary.copied(port),
+    redirections: {
+      otherEnd: (tracked) => enter.otherEnd(tracked),
+      isRelay: (port) => ports.isRelay(port),
+    },
   },
 );
 const target = new Target(enter, worker, log);

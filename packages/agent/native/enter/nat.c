@@ -122,7 +122,7 @@ static bool tracks_anything(void) {
 }
 
 int find_other_end(const struct tracked *tracked, struct other_end *other, char *detail, size_t size) {
-  if (!tracks_anything()) return ENOENT;
+  if (!tracks_anything()) return ENODATA;
   int error = 0, netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
   if (netlink < 0) error = errno;
   else {

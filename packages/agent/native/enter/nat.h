@@ -16,5 +16,6 @@ struct other_end {
 } __attribute__((packed));
 
 // From what the client has sent: whom it reaches. From what the socket knows: whom it was for.
-// 0, or errno with words in `detail`. ENOENT: the kernel does not track it, so nobody has redirected it.
+// 0, or errno with words in `detail`. ENOENT: the kernel does not track it, so nobody has redirected it. ENODATA: nor
+// any other here.
 int find_other_end(const struct tracked *tracked, struct other_end *other, char *detail, size_t size);

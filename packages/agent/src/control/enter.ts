@@ -40,7 +40,7 @@ export interface Rules extends FlushRules {
   passed(passing: Passing): Promise<void>;
   /**
    * By what the client has sent: whom it reaches. By what the socket that accepted it knows: whom it was for.
-   * ENOENT: the kernel does not track it, so nobody has redirected it.
+   * ENOENT: the kernel does not track it, so nobody has redirected it. ENODATA: nor any other here.
    */
   otherEnd(tracked: Tracked): Promise<Endpoint>;
   /** No stolen connection is open any more. EBUSY while a port is stolen. */

@@ -229,6 +229,10 @@ export class Ports {
     });
   }
 
+  isRelay(port: number): boolean {
+    return [...this.#ports.values()].some(({ relay }) => relay?.port === port);
+  }
+
   /** nft has ended, and with it every rule: nobody's port is stolen any more. */
   rulesLost(detail: string): Promise<void> {
     return this.#change(async () => {

@@ -1,11 +1,15 @@
 /** Copies of connections on their way to a session. What it does not take in time is dropped, and it is told. */
-import type { Channel } from "@inpod/tunnel";
+import { setTimeout as delay } from "node:timers/promises";
+import type { OutgoingChannel } from "@inpod/tunnel";
 import type { Sink } from "./streams.ts";
 
 /** Bytes of one copy that the tunnel has not taken yet: a large upload comes faster than most tunnels take it. */
 export const MAX_QUEUED = 32 * 1024 * 1024;
 /** Smaller pieces are copied: else each would hold the whole chunk it came in. */
 const SMALL = 16 * 1024;
+/** For what was sent before a reset. */
+const RESET_PATIENCE_MS = 5000;
+const RESET_ROUND_MS = 10;
 
 /** Something that keeps bytes of clients. */
 export interface Keeper {
@@ -76,14 +80,15 @@ export class Share implements Keeper {
 }
 
 export class Copy implements Sink {
-  readonly #channel: Channel;
+  readonly #channel: OutgoingChannel;
   readonly #share: Share;
   readonly #onLimit: () => void;
   #isOver = false;
+  #isFinished = false;
   #hasProgramEnd = false;
 
   /** @param onLimit once: it was ended because the session takes too little of it */
-  constructor(channel: Channel, budget: CopyBudget, onLimit: () => void) {
+  constructor(channel: OutgoingChannel, budget: CopyBudget, onLimit: () => void) {
     this.#channel = channel;
     this.#share = new Share(budget, () => channel.queuedBytes);
     this.#onLimit = onLimit;
@@ -121,13 +126,33 @@ export class Copy implements Sink {
 
   reset(errno: string): void {
     if (this.#isOver) return;
+    // The target has seen what its client sent before it reset the connection, as proxies do with those they keep.
+    if (errno === "ECONNRESET") {
+      this.#isOver = true;
+      void this.#resetBehind(errno);
+      return;
+    }
+    this.#finish();
+    this.#channel.reset(errno);
+  }
+
+  /** A reset overtakes what waits, and what has reached a session that has not passed it on yet. */
+  async #resetBehind(errno: string): Promise<void> {
+    const deadline = performance.now() + RESET_PATIENCE_MS;
+    await Promise.race([
+      this.#channel.opened.catch(() => undefined),
+      delay(RESET_PATIENCE_MS, undefined, { ref: false }),
+    ]);
+    while (this.#channel.queuedBytes > 0 && !this.#isFinished && performance.now() < deadline)
+      await delay(RESET_ROUND_MS);
     this.#finish();
     this.#channel.reset(errno);
   }
 
   #finish(): void {
-    if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#isFinished) return;
+    this.#isFinished = true;
     this.#share.giveBack();
   }
 }

@@ -15,6 +15,7 @@ import { CopyBudget } from "./copies.ts";
 import type { OwnEnds } from "./own-ends.ts";
 import { parsePacket } from "./packet.ts";
 import { RecordReader } from "./records.ts";
+import { type Redirections, withoutRedirected } from "./redirected.ts";
 import { type Sink, Streams } from "./streams.ts";
 import type { UdpMirror } from "./udp.ts";
 
@@ -74,6 +75,7 @@ export class Mirror {
       readonly own: OwnEnds;
       readonly log: Log;
       readonly budgetBytes: number;
+      readonly redirections: Redirections;
       /** Gets the datagrams, and learns when there are no packets any more. */
       readonly udp?: UdpMirror;
       /** A client has ended its connection to this port without a byte. */
@@ -85,11 +87,16 @@ export class Mirror {
     this.#log = parts.log;
     this.#udp = parts.udp;
     this.#budget = new CopyBudget(parts.budgetBytes);
-    this.#streams = new Streams({
-      open: (client, local) => this.#open(client, local),
-      missed: (port, what) => this.#missed(port, what),
-      untouched: (port) => parts.onUntouched?.(port),
-    });
+    this.#streams = new Streams(
+      withoutRedirected(
+        {
+          open: (client, local) => this.#open(client, local),
+          missed: (port, what) => this.#missed(port, what),
+          untouched: (port) => parts.onUntouched?.(port),
+        },
+        parts.redirections,
+      ),
+    );
     const records = new RecordReader({
       onPacket: (bytes, isChecked) => {
         const packet = parsePacket(bytes, isChecked);

@@ -14,10 +14,15 @@ export interface Sink {
 /** Why a connection has no copy, or none any more. */
 export type MissedStream = "tls" | "began-before" | "hole" | "limit";
 
+export interface StreamEnds {
+  readonly client: Endpoint;
+  readonly local: Endpoint;
+}
+
 export interface StreamHandlers {
   /** The first byte of a connection came. Undefined: nobody wants it. */
   open(client: Endpoint, local: Endpoint): Sink | undefined;
-  missed(port: number, what: MissedStream): void;
+  missed(port: number, what: MissedStream, ends: StreamEnds): void;
   /** A connection was ended by its client, and no byte had come. */
   untouched?(port: number): void;
 }
@@ -160,7 +165,7 @@ export class Streams {
     if (payload.length === 0 || this.#strangers.has(key)) return;
     if (this.#strangers.size >= MAX_STRANGERS) this.#strangers.clear();
     this.#strangers.add(key);
-    this.#handlers.missed(port, "began-before");
+    this.#handlers.missed(port, "began-before", endsOf(key));
   }
 
   #continue(stream: Stream, packet: Packet, nowMs: number): void {
@@ -216,7 +221,7 @@ export class Streams {
     if (stream.state !== "new" || stream.head.length === 0 || isTls === undefined) return;
     if (isTls) {
       this.#ignore(stream);
-      this.#handlers.missed(stream.port, "tls");
+      this.#handlers.missed(stream.port, "tls", endsOf(stream.key));
       return;
     }
     const { client, local } = endsOf(stream.key);
@@ -230,7 +235,7 @@ export class Streams {
     // Without a byte yet nobody has seen anything of it; it is missed all the same.
     this.#reset(stream, "ECONNABORTED");
     this.#ignore(stream);
-    this.#handlers.missed(stream.port, what);
+    this.#handlers.missed(stream.port, what, endsOf(stream.key));
   }
 
   #reset(stream: Stream, errno: string): void {

@@ -186,6 +186,8 @@ export interface How {
   /** A command that runs enter, given as its arguments. */
   readonly prefix?: string[];
   readonly stdin?: "ignore" | "pipe";
+  /** Of enter. */
+  readonly options?: string[];
 }
 
 export class Agent {
@@ -233,7 +235,7 @@ export class Agent {
   /** The real agent, dist/agent.js; `dial` it. */
   static async serve(who: Who, pod: Pod, args: string[], how: How = {}): Promise<Agent> {
     const program = [join(root, "dist/agent.js"), ...args];
-    return Agent.start(who, pod, [], { ...how, program });
+    return Agent.start(who, pod, how.options, { ...how, program });
   }
 
   dial(): Socket {
