@@ -209,16 +209,16 @@ while True:
   const peers = await udpClients();
   assert.equal(await peers.ask(0, "one"), "program one");
   await run.said("closed");
-  // The first that finds nobody is lost, as it tells that there is nobody.
-  await until("the pod answers again", async () => {
-    peers.send(0, "lost");
-    return peers.heard.some((line) => line.includes("I am the pod"));
-  });
+  await until("the pod has its port", async () => !/ : /.test(await sandbox.ruleset()));
+  assert.match(await peers.ask(0, "closed"), /^I am the pod/);
   run.child.stdin?.write("\n");
   await until("bound again", () => run.stdout.split("bound").length === 3);
-  await until("the program answers again", async () => {
-    peers.send(0, "again");
-    return peers.heard.some((line) => line.includes("program again"));
+  assert.equal(await peers.ask(0, "again"), "program again");
+  await until("closed again", () => run.stdout.split("closed").length === 3);
+  // The first that finds nobody is lost, if it comes before the program is missed.
+  await until("the pod answers at once", () => {
+    peers.send(0, "lost");
+    return peers.heard.some((line) => line.includes("I am the pod") && line.includes("lost"));
   });
   await interrupted(run);
 });

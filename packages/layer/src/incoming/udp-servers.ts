@@ -9,12 +9,15 @@ import { TunnelFailure } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
+import { boundUdpPorts } from "./udp-bound.ts";
 import { UdpFlow } from "./udp-flows.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 
 /** bind() returns then all the same; the notice comes when the port is had. */
 const TAKE_PATIENCE_MS = 5000;
+/** How soon a program that has closed its socket is missed, if no datagram tells. */
+const LOOK_MS = 1000;
 /** Clients of all ports: each has a socket of ours. The agent ends those that are silent. */
 const MAX_FLOWS = 2048;
 /** Taken by a stranger, not ours to take, or an address of the pod: of loopback, another port then. */
@@ -62,6 +65,7 @@ export class UdpServers {
   readonly #asAsked = new Set<number>();
   readonly #ports = new Map<number, PodPort>();
   #flowCount = 0;
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(
     tap: Tap,
@@ -120,6 +124,7 @@ export class UdpServers {
   }
 
   close(): void {
+    clearInterval(this.#looking);
     for (const { flows } of this.#ports.values())
       for (const flow of [...flows.values()]) flow.close("ECONNRESET");
   }
@@ -158,6 +163,7 @@ export class UdpServers {
         });
     const entry: PodPort = { port, taken, sockets: [socket], flows: new Map() };
     this.#ports.set(port, entry);
+    this.#looking ??= setInterval(() => void this.#look(), LOOK_MS).unref();
     try {
       await taken;
       this.#reporter.notice({
@@ -214,6 +220,14 @@ export class UdpServers {
       },
     });
     entry.flows.set(key, flow);
+  }
+
+  async #look(): Promise<void> {
+    const before = [...this.#ports.values()].flatMap(({ sockets }) => sockets);
+    const bound = before.length > 0 ? await boundUdpPorts() : undefined;
+    if (!bound) return;
+    for (const socket of before)
+      if (!bound.has(socket.real)) this.#forget(socket, (each) => each === socket);
   }
 
   /** It is closed, or a client's: where it was the last one, the pod has its port back. */
