@@ -62,8 +62,9 @@ export class Fleet implements IncomingSource {
   }
 
   /**
-   * Who steals is about to listen: the other pods are begun with beside the target's own session. Copies are what comes to
-   * every program that nobody said anything else of, and most of those never listen: pods are begun with when one does.
+   * Who steals is about to listen: the other pods are begun with when the target's own session stands, beside the program's
+   * start and not before it. Copies are what comes to every program that nobody said anything else of, and most of those
+   * never listen: pods are begun with when one does.
    */
   begin(own: Promise<Session>): void {
     this.#own = own;
@@ -72,10 +73,10 @@ export class Fleet implements IncomingSource {
       () => {
         for (const line of this.#held ?? []) this.#parts.say(line);
         this.#held = undefined;
+        if (this.#parts.mode === "steal") this.#want();
       },
       () => {},
     );
-    if (this.#parts.mode === "steal") this.#want();
   }
 
   #want(): void {
