@@ -8,7 +8,7 @@ import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
 import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
-import { BUSYBOX, NODE_IMAGE } from "./support/pods.ts";
+import { BUSYBOX, createPod, NODE_IMAGE } from "./support/pods.ts";
 
 /** Health over gRPC without a library: the one message that there is, and its trailers. */
 const GRPC = (status: number): string => `
@@ -74,9 +74,10 @@ describe("probes of a pod in whose place a program runs", {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  const untilReady = (status: string): Promise<unknown> =>
+  const untilReady = (status: string, name = "web"): Promise<unknown> =>
     kubectl(
-      ...["wait", `--for=condition=Ready=${status}`, "pod/web", "-n", namespace, "--timeout=60s"],
+      ...["wait", `--for=condition=Ready=${status}`, `pod/${name}`, "-n", namespace],
+      "--timeout=60s",
     );
   const state = (): Promise<string> =>
     kubectl(
@@ -157,5 +158,33 @@ describe("probes of a pod in whose place a program runs", {
       await stop(inpod);
     }
     await untilReady("True");
+  });
+
+  test("a program can make a pod ready whose own server is broken", async () => {
+    const sick = 'require("http").createServer((q, r) => r.writeHead(500).end()).listen(3000)';
+    await createPod({
+      namespace,
+      name: "sick",
+      image: NODE_IMAGE,
+      command: [process.execPath, "-e", sick],
+      extra: { readinessProbe: { httpGet: { port: 3000, path: "/healthz" }, ...EACH_SECOND } },
+    });
+    await kubectl(
+      ...["wait", "--for=jsonpath={.status.phase}=Running", "pod/sick", "-n", namespace],
+      "--timeout=60s",
+    );
+    const config = join(folder, "probes.json");
+    const incoming = { mode: "steal", probes: true };
+    writeFileSync(config, JSON.stringify({ feature: { network: { incoming } } }));
+    const well = 'require("http").createServer((q, r) => r.end()).listen(3000)';
+    const inpod = startInpod([
+      ...["exec", "-f", config, "-t", "pod/sick", "-n", namespace, "--", "node", "-e", well],
+    ]);
+    try {
+      await untilReady("True", "sick");
+    } finally {
+      await stop(inpod);
+    }
+    await untilReady("False", "sick");
   });
 });

@@ -61,11 +61,15 @@ for (const [what, facts, found, policies, said] of [
 
 test("a Service that leads elsewhere, or nowhere now", () => {
   assert.equal(
-    frontWords({ kind: "other-ports", why: "no Service leads there", mapping: [3000, 8080] }),
+    frontWords({ kind: "other-ports", why: "no Service leads there", mapping: [3000, 8080] }, true),
     "no Service leads there (to stand for it: feature.network.incoming.port_mapping: [[3000, 8080]])",
   );
+  const notNow = { kind: "not-now", name: "service/web", why: "pod/a is not ready" } as const;
+  const words = "nothing that is sent to service/web arrives here now: pod/a is not ready";
+  assert.equal(frontWords({ ...notNow, isUnready: true }, false), words);
+  assert.equal(frontWords({ ...notNow, isUnready: false }, true), words);
   assert.equal(
-    frontWords({ kind: "not-now", name: "service/web", why: "pod/a is not ready" }),
-    "nothing that is sent to service/web arrives here now: pod/a is not ready",
+    frontWords({ ...notNow, isUnready: true }, true),
+    `${words} (to have your program answer its probes: feature.network.incoming.probes: true)`,
   );
 });

@@ -12,6 +12,8 @@ export type SessionEvent =
   | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
   /** Connections from before stay with the pod. */
   | { readonly kind: "connections-kept"; readonly port: number; readonly detail: string }
+  /** The pod's probes come here, too: this agent is too old to leave them to the pod. */
+  | { readonly kind: "probes-taken" }
   /** Copies of the port's new connections come here from now on. */
   | ({ readonly kind: "mirrored" } & PodPort)
   | ({ readonly kind: "mirror-lost"; readonly detail: string } & PodPort)

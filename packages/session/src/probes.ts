@@ -13,12 +13,18 @@ export class ProbesTold {
     this.#read = read;
   }
 
-  /** Its answer is not waited for: the agent does what it is asked in order. An older one would not understand. */
-  tell(tunnel: Tunnel): void {
-    if (this.#told.has(tunnel) || !tunnel.peer.features.includes("probes")) return;
+  /**
+   * Its answer is not waited for: the agent does what it is asked in order.
+   * @returns false, once for each tunnel: this agent is too old to keep the probes that there are from the program
+   */
+  tell(tunnel: Tunnel): boolean {
+    if (this.#told.has(tunnel)) return true;
     this.#told.add(tunnel);
     const probes = this.#read?.();
+    if (probes === undefined) return true;
+    if (!tunnel.peer.features.includes("probes")) return probes.probes.length === 0;
     // A lost tunnel: the next one is told.
-    if (probes !== undefined) tunnel.call("incoming.probes", probes).catch(() => {});
+    tunnel.call("incoming.probes", probes).catch(() => {});
+    return true;
   }
 }

@@ -348,7 +348,7 @@ export class Session {
   }
 
   async #askFor(tunnel: Tunnel, taken: Taken, takesOver = false): Promise<void> {
-    this.#probes.tell(tunnel);
+    if (!this.#probes.tell(tunnel)) this.#options.onEvent({ kind: "probes-taken" });
     await askFor(tunnel, taken, takesOver);
     if (!taken.flush || tunnel.peer.features.includes("flush")) return;
     const detail = "this agent is too old to take them over";

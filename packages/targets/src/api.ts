@@ -160,7 +160,13 @@ export type Front =
       readonly why: string;
       readonly mapping: readonly [number, number] | undefined;
     }
-  | { readonly kind: "not-now"; readonly name: string; readonly why: string }
+  | {
+      readonly kind: "not-now";
+      readonly name: string;
+      readonly why: string;
+      /** Its probes say so. */
+      readonly isUnready: boolean;
+    }
   | {
       readonly kind: "service";
       readonly name: string;

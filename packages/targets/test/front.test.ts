@@ -108,6 +108,7 @@ test("a pod that is not ready, or none of the endpoints, gets nothing", () => {
     kind: "not-now",
     name: "service/web",
     why: "pod/web-1 is not ready",
+    isUnready: true,
   });
   assert.match(
     JSON.stringify(frontOf(at, pod, [slice([["uid-1", false], ["uid-2"], ["uid-3"]])])),

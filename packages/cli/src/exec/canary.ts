@@ -26,6 +26,8 @@ type Way = "steal" | "mirror";
 export interface CanaryParts {
   /** Undefined: nothing is to be tried. */
   readonly services: TargetServices | undefined;
+  /** The pod's probes of ports that are taken are the pod's. */
+  readonly keepsProbes: boolean;
   /** One line. */
   readonly say: (line: string) => void;
   /** One that only --verbose wants. */
@@ -74,7 +76,7 @@ export class Canary {
     try {
       const front = await services.front(this.#ports, within(CLUSTER_MS));
       if (front.kind === "none") this.#parts.detail(front.why);
-      else if (front.kind !== "service") say(frontWords(front));
+      else if (front.kind !== "service") say(frontWords(front, this.#parts.keepsProbes));
       else {
         const result = await this.#try(front, way, session());
         if (result === undefined) return;

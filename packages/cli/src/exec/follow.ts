@@ -45,6 +45,11 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
         `inpod: connections to port ${event.port} from before stay with the target: ${event.detail}`,
       );
       return;
+    case "probes-taken":
+      progress.say(
+        "inpod: this agent is too old to leave the pod's probes to the pod: on ports that are stolen your process answers them",
+      );
+      return;
     case "mirror-lost":
       progress.say(`inpod: ${portWord(event)} is no longer mirrored: ${event.detail}`);
       return;

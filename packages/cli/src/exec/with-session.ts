@@ -103,6 +103,7 @@ export async function withSession<Result>(
     );
     const canary = new Canary({
       services: config.canary ? target.services : undefined,
+      keepsProbes: steals && !config.probes,
       say: (line) => progress.say(`inpod: ${line}`),
       detail: (line) => verbose && progress.say(`inpod: ${line}`),
     });

@@ -4,9 +4,18 @@ import type { Front } from "@inpod/targets";
 
 type Service = Extract<Front, { kind: "service" }>;
 
-export function frontWords(front: Extract<Front, { kind: "other-ports" | "not-now" }>): string {
-  if (front.kind === "not-now")
-    return `nothing that is sent to ${front.name} arrives here now: ${front.why}`;
+/** @param keepsProbes the pod answers its probes itself, also on ports that are taken */
+export function frontWords(
+  front: Extract<Front, { kind: "other-ports" | "not-now" }>,
+  keepsProbes: boolean,
+): string {
+  if (front.kind === "not-now") {
+    const hint =
+      front.isUnready && keepsProbes
+        ? " (to have your program answer its probes: feature.network.incoming.probes: true)"
+        : "";
+    return `nothing that is sent to ${front.name} arrives here now: ${front.why}${hint}`;
+  }
   const { why, mapping } = front;
   const hint =
     mapping === undefined

@@ -66,9 +66,14 @@ export function frontOf(
   const named = `pod/${pod.metadata?.name}`;
   const others = ready.size === 0 ? "" : `; it sends to ${ready.size} others`;
   if (own.length === 0)
-    return { kind: "not-now", name, why: `${named} is none of its endpoints${others}` };
+    return {
+      kind: "not-now",
+      name,
+      why: `${named} is none of its endpoints${others}`,
+      isUnready: false,
+    };
   if (!ready.has(pod.metadata?.uid ?? ""))
-    return { kind: "not-now", name, why: `${named} is not ready${others}` };
+    return { kind: "not-now", name, why: `${named} is not ready${others}`, isUnready: true };
   return {
     kind: "service",
     name,
