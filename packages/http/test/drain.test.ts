@@ -3,7 +3,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { editedHead } from "../src/http1/edit-head.ts";
 import { answeredBy, fromLatin1, latin1 } from "../src/index.ts";
-import { get, MINE, ok, play, post, replied, sent, split, when } from "./support/dialogue.ts";
+import {
+  type apply,
+  get,
+  MINE,
+  ok,
+  play,
+  post,
+  replied,
+  sent,
+  split,
+  when,
+} from "./support/dialogue.ts";
+import { Random } from "./support/random.ts";
 
 /** What `ok(body)` is when it is the last. */
 const last = (body: string): string =>
@@ -164,4 +176,63 @@ test("each answer says who gave it, where that is wanted, and nothing else in it
     ],
     { fieldOf: (to) => answeredBy(to === "pod" ? "pod" : "developer") },
   );
+});
+
+test("whenever it is drained, whatever was sent on is answered as a whole, in order, and then it ends", () => {
+  const random = new Random(31);
+  let closed = 0;
+  for (let round = 0; round < 3000; round++) {
+    const requests = Array.from({ length: 1 + random.below(6) }, (_, i) => {
+      const headers = random.chance(0.5) ? [MINE] : [];
+      return random.chance(0.3) ? post(`/${i}`, "abc", ...headers) : get(`/${i}`, ...headers);
+    });
+    const splitter = split();
+    const received = new Map<number, string>();
+    /** Bytes of answers that are due, by upstream. */
+    const due = new Map<number, string>();
+    let [replied, hasEnd, sentOn] = ["", false, 0];
+    const note = (commands: ReturnType<typeof apply>): void => {
+      for (const command of commands) {
+        if (command.kind === "reply") {
+          assert.ok(!hasEnd);
+          replied += latin1(command.bytes);
+        } else if (command.kind === "end-client") hasEnd = true;
+        else if (command.kind === "send") {
+          const { upstream: id, bytes } = command;
+          let text = (received.get(id) ?? "") + latin1(bytes);
+          // Each destination answers what has come as a whole; the requests differ by their paths.
+          while (text.startsWith(requests[sentOn] ?? "none")) {
+            text = text.slice((requests[sentOn] as string).length);
+            due.set(id, (due.get(id) ?? "") + ok(`answer ${sentOn}`));
+            sentOn += 1;
+          }
+          received.set(id, text);
+        } else assert.ok(command.kind !== "reset" && command.kind !== "reset-client");
+      }
+    };
+    const pieces = random.pieces(fromLatin1(requests.join("")), random.pick([3, 40, 1000]));
+    const drainAt = random.below(pieces.length + 1);
+    const answer = (): void => {
+      const [id] = [...due.keys()].filter((each) => due.get(each) !== "");
+      if (id === undefined) return;
+      const text = due.get(id) as string;
+      const count = 1 + random.below(random.pick([5, text.length]));
+      due.set(id, text.slice(count));
+      note(splitter.upstreamBytes(id, fromLatin1(text.slice(0, count))));
+    };
+    for (const [at, piece] of pieces.entries()) {
+      if (at === drainAt) note(splitter.drain());
+      note(splitter.clientBytes(piece));
+      while (random.chance(0.5)) answer();
+    }
+    if (drainAt === pieces.length) note(splitter.drain());
+    while ([...due.values()].some((text) => text !== "")) answer();
+    assert.ok(hasEnd && splitter.isOver, JSON.stringify({ requests, replied }));
+    const ends = replied.match(/Connection: close\r\n/g)?.length ?? 0;
+    assert.ok(ends <= 1);
+    closed += ends;
+    const whole = Array.from({ length: sentOn }, (_, i) => ok(`answer ${i}`)).join("");
+    assert.equal(replied.replace("Connection: close\r\n", ""), whole, JSON.stringify(requests));
+  }
+  assert.ok(closed > 500, `${closed} answers said that they are the last`);
 });
