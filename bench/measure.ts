@@ -28,6 +28,9 @@ export async function interleaved<Name extends string>(
   >;
 }
 
+/** Of figures to which whatever else the machine does can only add. */
+export const least = (values: readonly number[]): number => Math.min(...values);
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

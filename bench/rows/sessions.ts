@@ -4,12 +4,13 @@ import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
 import { Place, POD } from "../../packages/agent/test/support/outside.ts";
 import { Agent } from "../../packages/agent/test/support/pod.ts";
 import { type Bed, HTTP_SERVER } from "../bed.ts";
-import { warm } from "../measure.ts";
+import { least, warm } from "../measure.ts";
 import { cpuMicroseconds } from "../processes.ts";
 import { atMost, type Row } from "../table.ts";
 
 const SESSIONS = 20;
 const CONNECTIONS = 16;
+const MORE_ROUNDS = 5;
 const PORT = 7700;
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
 const ARGS = [
@@ -67,15 +68,22 @@ async function pod(bed: Bed, sessions: number): Promise<Filtered> {
 
 export async function manySessions(bed: Bed): Promise<Row[]> {
   const [one, many] = [await pod(bed, 1), await pod(bed, SESSIONS)];
-  const found = await warm(bed.length.rounds, {
-    plain: () => one.load(),
-    inpod: () => many.load(),
+  const taken: Record<"plain" | "inpod", number[]> = { plain: [], inpod: [] };
+  await warm(bed.length.rounds * MORE_ROUNDS, {
+    plain: async () => taken.plain.push(await one.load()),
+    inpod: async () => taken.inpod.push(await many.load()),
   });
   await Promise.all([one.close(), many.close()]);
   return [
     {
       what: `agent's processor time for a request, ${SESSIONS} sessions with filters`,
-      ...{ beside: "one session", unit: "µs", ...found, goal: atMost(1.2) },
+      ...{
+        beside: "one session",
+        unit: "µs",
+        plain: least(taken.plain),
+        inpod: least(taken.inpod),
+        goal: atMost(1.2),
+      },
     },
   ];
 }
