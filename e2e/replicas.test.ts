@@ -54,6 +54,9 @@ const SHAPE = {
   container: { readinessProbe: { tcpSocket: { port: 3000 }, periodSeconds: 1 } },
   pod: { terminationGracePeriodSeconds: 20 },
 };
+const COUNTING_SERVER = `
+let count = 0;
+require("http").createServer((q, r) => { r.end(); console.log(++count + " requests"); }).listen(3000);`;
 type Answers = Record<string, number>;
 
 describe("a workload of several pods", {
@@ -83,6 +86,7 @@ describe("a workload of several pods", {
   before(async () => {
     await imageOfFiles(NODE_IMAGE, [process.execPath]);
     writeFileSync(join(folder, "server.js"), LOCAL_SERVER);
+    writeFileSync(join(folder, "counting.js"), COUNTING_SERVER);
     await apply(
       workload("Deployment", namespace, "web", SHAPE, { replicas: 3 }),
       service(namespace, "web", {
@@ -157,6 +161,18 @@ describe("a workload of several pods", {
     await inpod.says(/taking port 3000 from 3 pods/);
     assert.deepEqual(await ask(40, "ada"), { local: 40 });
     assert.deepEqual(await ask(40, "eve"), { pod: 40 });
+    await end(inpod);
+  });
+
+  test("copies come from all pods, which go on answering", async () => {
+    const inpod = startInpod(
+      ["exec", "-t", "deployment/web", "-n", namespace, "--", "node", "counting.js"],
+      { cwd: folder, timeoutMs: 120_000 },
+    );
+    running.push(inpod);
+    await inpod.says(/copying port 3000 from 3 pods: web-\S+, web-\S+, web-\S+$/m);
+    assert.deepEqual(await ask(40), { pod: 40 });
+    await inpod.says(/^40 requests$/m);
     await end(inpod);
   });
 
