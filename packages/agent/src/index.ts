@@ -21,7 +21,7 @@ export { CopyBudget } from "./mirror/copies.ts";
 export { FilteredCopies, type FilteredParts } from "./mirror/filtered.ts";
 export { type Capture, Mirror, type Watcher } from "./mirror/mirror.ts";
 export { OwnEnds } from "./mirror/own-ends.ts";
-export { endsOf, parsePacket } from "./mirror/packet.ts";
+export { endsOf, firstFragment, parsePacket } from "./mirror/packet.ts";
 export { Reassembly } from "./mirror/reassembly.ts";
 export { RecordReader } from "./mirror/records.ts";
 export { type Sink, STREAM_LIMITS, Streams } from "./mirror/streams.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { ARGS, type Copied, Developer } from "./support/developer.ts";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
@@ -21,6 +21,33 @@ const CABLE = `
   in_client ip link add tunnel type vxlan id 5 local 198.18.9.2 remote 198.18.9.1 dstport 4789
   ip address add 198.18.10.1/24 dev tunnel; ip link set tunnel up
   in_client ip address add 198.18.10.2/24 dev tunnel; in_client ip link set tunnel up
+`;
+
+/** On the same cable a network of its own by VLAN tags, and one of tags within these. */
+const VLANS = `${CABLE}
+  ip link add link veth0 name tagged type vlan id 7; in_client ip link add link veth1 name tagged type vlan id 7
+  ip link add link tagged name twice type vlan id 8; in_client ip link add link tagged name twice type vlan id 8
+  ip address add 198.18.11.1/24 dev tagged; in_client ip address add 198.18.11.2/24 dev tagged
+  ip address add fd13::1/64 dev twice nodad; in_client ip address add fd13::2/64 dev twice nodad
+  for each in tagged twice; do ip link set $each up; in_client ip link set $each up; done
+`;
+
+const HAS_VLANS =
+  spawnSync("unshare", [
+    ...["-Urn", "ip", "link", "add", "link", "lo", "name", "tagged", "type", "vlan", "id", "7"],
+  ]).status === 0;
+
+/** Behind the client another one, whose packets have no DF, and are too large for the cable between the two and the pod. */
+const FAR = `${CABLE}
+  unshare -n sleep 601 >/dev/null & far=$!
+  for i in $(seq 500); do grep -q sleep /proc/$far/comm && break; done
+  ip link add veth2 type veth peer name veth3 netns $far; ip link set veth2 netns $client
+  in_far() { nsenter -n -t $far "$@"; }
+  in_client ip address add 198.18.12.1/24 dev veth2; in_client ip link set veth2 up
+  in_far ip address add 198.18.12.2/24 dev veth3; in_far ip link set veth3 up
+  in_far ip route add default via 198.18.12.1; ip route add 198.18.12.0/24 via 198.18.9.2
+  in_client sh -c "echo 1 > /proc/sys/net/ipv4/ip_forward"; in_far sh -c "echo 1 > /proc/sys/net/ipv4/ip_no_pmtu_disc"
+  in_client ip link set veth1 mtu 600
 `;
 
 /**
@@ -45,12 +72,20 @@ const FLOOD = `const s = require("net").connect({ port: 8080, host: process.argv
     for (let i = 0; i < 100; i++) s.write(one); setImmediate(go); };
   s.on("connect", go); s.on("close", () => console.log("sent"));`;
 
-function clientOf(pod: Pod): number {
+/** Written for `python3 -c`: a connection whose packets have hop-by-hop and destination options before TCP. */
+const OPTIONS = `import socket
+s = socket.socket(socket.AF_INET6); padding = bytes([0, 0, 1, 4, 0, 0, 0, 0])
+s.setsockopt(41, 54, padding); s.setsockopt(41, 59, padding)
+s.connect(("fd09::1", 8080)); s.send(b"behind two headers"); print(s.recv(9).decode().strip())`;
+const HAS_PYTHON = spawnSync("python3", ["--version"]).status === 0;
+
+/** The process that holds the client's network, or another one's. */
+function clientOf(pod: Pod, seconds = 600): number {
   for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
     try {
       const status = readFileSync(`/proc/${name}/status`, "utf8");
-      if (/^Name:\s+sleep$/m.test(status) && status.includes(`\nPPid:\t${pod.pid}\n`))
-        return Number(name);
+      const isSleep = readFileSync(`/proc/${name}/cmdline`, "utf8") === `sleep\0${seconds}\0`;
+      if (isSleep && status.includes(`\nPPid:\t${pod.pid}\n`)) return Number(name);
     } catch {
       // it has ended meanwhile
     }
@@ -124,6 +159,65 @@ for (const who of ["root", "user"] as Who[]) {
       assert.deepEqual(one.notices, []);
     },
   );
+
+  /** Uploads from the network of the process that sleeps so long, and their copies. */
+  async function assertCopied(
+    t: TestContext,
+    setup: string,
+    seconds: number,
+    hosts: string[],
+  ): Promise<Pod> {
+    const pod = await Pod.start(who, setup);
+    t.after(() => pod.stop());
+    const agent = await Agent.serve(who, pod, ARGS);
+    t.after(() => agent.stop());
+    const one = await Developer.join(agent, "session-a");
+    await one.tunnel.call("incoming.mirror", { port: 8080 });
+    const from = clientOf(pod, seconds);
+    const hashes = await Promise.all(
+      hosts.map((host) => run(pod.inside(node(UPLOAD, host, host, "300000"), from))),
+    );
+    await one.until("whole copies", () => {
+      return one.copies.length > 0 && one.copies.every(({ end }) => end !== "open");
+    });
+    assert.deepEqual(one.copies.map(hashOf).sort(), hashes.toSorted());
+    assert.deepEqual(one.notices, []);
+    return pod;
+  }
+
+  test(`${who}: a connection over a VLAN has one copy, also over one inside another`, {
+    ...options,
+    skip: options.skip || (!HAS_VLANS && "needs a kernel with VLANs (8021q)"),
+  }, async (t) => {
+    await assertCopied(t, VLANS, 600, ["198.18.11.1", "fd13::1"]);
+  });
+
+  test(
+    `${who}: a connection whose packets come in fragments has a whole copy`,
+    options,
+    async (t) => {
+      const pod = await assertCopied(t, FAR, 601, ["198.18.9.1"]);
+      const [, names = "", counts = ""] =
+        /^Ip: (.*)\nIp: (.*)$/m.exec(pod.run("cat", "/proc/self/net/snmp")) ?? [];
+      const reassembled = counts.split(" ")[names.split(" ").indexOf("ReasmOKs")];
+      assert.ok(Number(reassembled) > 50, `${reassembled} packets came in fragments`);
+    },
+  );
+
+  test(`${who}: a connection over IPv6 whose packets have extension headers has a copy`, {
+    ...options,
+    skip: options.skip || (!HAS_PYTHON && "needs python3"),
+  }, async (t) => {
+    const pod = await Pod.start(who, CABLE);
+    t.after(() => pod.stop());
+    const agent = await Agent.serve(who, pod, ARGS);
+    t.after(() => agent.stop());
+    const one = await Developer.join(agent, "session-a");
+    await one.tunnel.call("incoming.mirror", { port: 8080 });
+    const asked = run(pod.inside(["python3", "-c", OPTIONS], clientOf(pod)));
+    await one.copyOf("behind two headers");
+    assert.equal(await asked, "pod");
+  });
 
   test(
     `${who}: packets that are lost before they arrive, or behind the mirror, and sent again, change nothing of a copy`,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { endsOf, type Failure, parsePacket, RecordReader } from "@inpod/agent";
+import { endsOf, type Failure, firstFragment, parsePacket, RecordReader } from "@inpod/agent";
 import { Random } from "./support/random.ts";
 
 const bytes = (hex: string): Buffer => Buffer.from(hex.replace(/\s/g, ""), "hex");
@@ -106,6 +106,31 @@ test("fragments, other protocols and headers that cannot be are nothing", () => 
     assert.equal(parsePacket(packet, true), undefined);
 });
 
+test("the first fragment says whose it is, of both versions; an IPv6 packet with a fragment header of its own is whole", () => {
+  const first = Buffer.from(TCP4);
+  first[6] = 0x20;
+  assert.deepEqual(firstFragment(first), {
+    ...{ protocol: "tcp", port: 8080, key: parsePacket(TCP4, true)?.key },
+  });
+  const behindOption = (flags: number): Buffer => {
+    const header = Buffer.from([17, 0, 0, flags, 0, 0, 0, 1]);
+    const packet = Buffer.concat([UDP6.subarray(0, 48), header, UDP6.subarray(48)]);
+    packet[40] = 44;
+    packet.writeUInt16BE(packet.length - 40, 4);
+    return packet;
+  };
+  assert.equal(parsePacket(behindOption(0), true)?.payload.toString(), "hi");
+  assert.equal(firstFragment(behindOption(0)), undefined);
+  assert.equal(parsePacket(behindOption(1), true), undefined);
+  const { protocol, port, key } = firstFragment(behindOption(1)) ?? {};
+  assert.deepEqual([protocol, port, key], ["udp", 8080, parsePacket(UDP6, true)?.key]);
+  for (const later of [8, 9]) {
+    assert.equal(parsePacket(behindOption(later), true), undefined);
+    assert.equal(firstFragment(behindOption(later)), undefined);
+  }
+  assert.equal(firstFragment(TCP4), undefined);
+});
+
 test("whatever the bytes are, a packet's payload is a part of them (100,000 packets, seed 1)", () => {
   const random = new Random(1);
   let parsed = 0;
@@ -114,6 +139,7 @@ test("whatever the bytes are, a packet's payload is a part of them (100,000 pack
     for (let times = random.below(4); times > 0; times--)
       packet.writeUInt8(random.below(256), random.below(packet.length));
     const cut = packet.subarray(0, random.below(3) === 0 ? random.below(packet.length) : undefined);
+    firstFragment(cut);
     const found = parsePacket(cut, random.below(2) === 0);
     if (!found) continue;
     parsed++;

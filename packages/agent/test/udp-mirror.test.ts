@@ -75,7 +75,7 @@ for (const who of ["root", "user"] as Who[]) {
   );
 
   test(
-    `${who}: a datagram in fragments is not copied and counted; one that the pod's own session sends has no copy`,
+    `${who}: a datagram in fragments is copied whole over IPv4, and counted over IPv6; one that the pod's own session sends has no copy`,
     options,
     async (t) => {
       const pod = await startPod(who);
@@ -92,12 +92,17 @@ for (const who of ["root", "user"] as Who[]) {
       await answered;
       const known = await clientOf(pod, HOSTS.ipv4);
       t.after(() => known.close());
+      const known6 = await clientOf(pod, HOSTS.ipv6);
+      t.after(() => known6.close());
       assert.equal(await known.ask(9000), `pod ${CLIENTS.ipv4} 9000`);
       assert.equal(await known.ask(7), `pod ${CLIENTS.ipv4} 7`);
-      await one.until("the copy", () => one.flows.length > 0 && one.notices.length > 0);
+      assert.equal(await known6.ask(9000), `pod ${CLIENTS.ipv6} 9000`);
+      assert.equal(await known6.ask(8), `pod ${CLIENTS.ipv6} 8`);
+      await one.until("the copies", () => one.flows.length > 1 && one.notices.length > 0);
+      await one.until("all of them", () => one.flows.flatMap(({ bytes }) => bytes).length === 3);
       assert.deepEqual(
         one.flows.map(({ bytes }) => bytes),
-        [[7]],
+        [[9000, 7], [8]],
       );
       assert.deepEqual(one.notices, [
         { kind: "udp-dropped", port: PORT, count: 1, why: "fragments" },

@@ -3,7 +3,8 @@
 #include <linux/if_packet.h>
 #include <netinet/in.h>
 
-enum { PROTOCOL, END }; // places of the program's memory
+enum { PROTOCOL, END, SIZE }; // places of the program's memory
+enum { MAX_EXTENSIONS = 4 };   // as in packet.ts
 enum { TCP_FIN_SYN_RST = 0x07, EVERYTHING = -1 };
 
 struct builder {
@@ -41,7 +42,29 @@ static void read_ipv4(struct builder *to) {
   add(to, BPF_LDX | BPF_B | BPF_MSH, 0);
 }
 
-// One extension header at most: more are hardly ever seen, and a jumbogram has one. The end is not known then.
+// Puts X behind the header that it is at, if that is one which may stand in front of TCP (RFC 8200, section 4).
+static void skip_extension(struct builder *to) {
+  add(to, BPF_LD | BPF_MEM, PROTOCOL);
+  jump(to, BPF_JEQ, IPPROTO_HOPOPTS, 8, 0);
+  jump(to, BPF_JEQ, IPPROTO_ROUTING, 7, 0);
+  jump(to, BPF_JEQ, IPPROTO_DSTOPTS, 6, 0);
+  jump(to, BPF_JEQ, IPPROTO_FRAGMENT, 0, 14);
+  add(to, BPF_LD | BPF_H | BPF_IND, 2);
+  drop_if(to, BPF_JSET, 0xfff8); // a later fragment has no port
+  add(to, BPF_LD | BPF_IMM, 8);
+  add(to, BPF_JMP | BPF_JA, 3);
+  add(to, BPF_LD | BPF_B | BPF_IND, 1);
+  add(to, BPF_ALU | BPF_LSH | BPF_K, 3);
+  add(to, BPF_ALU | BPF_ADD | BPF_K, 8);
+  add(to, BPF_ST, SIZE);
+  add(to, BPF_LD | BPF_B | BPF_IND, 0);
+  add(to, BPF_ST, PROTOCOL);
+  add(to, BPF_LD | BPF_MEM, SIZE);
+  add(to, BPF_ALU | BPF_ADD | BPF_X, 0);
+  add(to, BPF_MISC | BPF_TAX, 0);
+}
+
+// A jumbogram's end is not known.
 static void read_ipv6(struct builder *to) {
   add(to, BPF_LD | BPF_H | BPF_ABS, 4);
   jump(to, BPF_JEQ, 0, 1, 0);
@@ -50,15 +73,7 @@ static void read_ipv6(struct builder *to) {
   add(to, BPF_LD | BPF_B | BPF_ABS, 6);
   add(to, BPF_ST, PROTOCOL);
   add(to, BPF_LDX | BPF_IMM, 40);
-  jump(to, BPF_JEQ, IPPROTO_HOPOPTS, 2, 0);
-  jump(to, BPF_JEQ, IPPROTO_ROUTING, 1, 0);
-  jump(to, BPF_JEQ, IPPROTO_DSTOPTS, 0, 6);
-  add(to, BPF_LD | BPF_B | BPF_ABS, 40);
-  add(to, BPF_ST, PROTOCOL);
-  add(to, BPF_LD | BPF_B | BPF_ABS, 41);
-  add(to, BPF_ALU | BPF_LSH | BPF_K, 3);
-  add(to, BPF_ALU | BPF_ADD | BPF_K, 48);
-  add(to, BPF_MISC | BPF_TAX, 0);
+  for (int each = 0; each < MAX_EXTENSIONS; each++) skip_extension(to);
 }
 
 // Goes on for one of the ports, and drops all other packets.

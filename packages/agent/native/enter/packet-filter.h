@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include "capture.h"
 
-enum { PACKET_FILTER_LIMIT = 48 + 2 * MAX_MIRRORED };
+enum { PACKET_FILTER_LIMIT = 128 + 2 * MAX_MIRRORED };
 
 // For a packet socket of type SOCK_DGRAM, whose packets begin with the IP header. The program's length.
 size_t packet_filter(struct sock_filter *program, bool is_ipv6, const struct mirrored *ports, size_t count);

@@ -13,7 +13,7 @@ import type { Log } from "../log.ts";
 import { ConnectionCopies } from "./connection-copies.ts";
 import { CopyBudget } from "./copies.ts";
 import type { OwnEnds } from "./own-ends.ts";
-import { parsePacket } from "./packet.ts";
+import { firstFragment, parsePacket } from "./packet.ts";
 import { RecordReader } from "./records.ts";
 import { type Redirections, withoutRedirected } from "./redirected.ts";
 import { type Sink, Streams } from "./streams.ts";
@@ -100,7 +100,7 @@ export class Mirror {
     const records = new RecordReader({
       onPacket: (bytes, isChecked) => {
         const packet = parsePacket(bytes, isChecked);
-        if (packet === undefined) this.#udp?.unread(bytes);
+        if (packet === undefined) this.#unread(bytes);
         else if (packet.protocol === "udp") this.#udp?.packet(packet);
         else if (this.#watchers.has(packet.port)) this.#streams.packet(packet, performance.now());
       },
@@ -186,6 +186,12 @@ export class Mirror {
       this.#log("mirror-lost", { port, why: detail });
       for (const watcher of watchers.keys()) watcher.mirrorLost(port, detail);
     }
+  }
+
+  #unread(bytes: Buffer): void {
+    const fragment = firstFragment(bytes);
+    if (fragment?.protocol === "udp") this.#udp?.fragment(fragment.port);
+    else if (fragment !== undefined) this.#streams.fragment(fragment.key);
   }
 
   #change<T>(change: () => Promise<T>): Promise<T> {

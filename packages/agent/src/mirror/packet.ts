@@ -9,8 +9,9 @@ export const ACK = 0x10;
 const TCP = 6;
 const UDP = 17;
 const IPV6_HEADER = 40;
-/** Hop-by-hop, routing, destination options: what may stand in front of TCP (RFC 8200). */
-const EXTENSIONS = new Set([0, 43, 60]);
+/** Hop-by-hop, routing, fragment, destination options: what may stand in front of TCP (RFC 8200). */
+const EXTENSIONS = new Set([0, 43, 44, 60]);
+const FRAGMENT = 44;
 const MAX_EXTENSIONS = 4;
 
 export interface Packet {
@@ -55,8 +56,11 @@ function parseIPv6(bytes: Buffer, isChecked: boolean): Packet | undefined {
   let at = IPV6_HEADER;
   for (let each = 0; EXTENSIONS.has(next); each++) {
     if (each === MAX_EXTENSIONS || at + 8 > bytes.length) return undefined;
+    // Offset and M; one without either is whole (RFC 6946).
+    if (next === FRAGMENT && (bytes.readUInt16BE(at + 2) & 0xfff9) !== 0) return undefined;
+    const length = next === FRAGMENT ? 8 : 8 + bytes.readUInt8(at + 1) * 8;
     next = bytes.readUInt8(at);
-    at += 8 + bytes.readUInt8(at + 1) * 8;
+    at += length;
   }
   return total < at ? undefined : parseTransport(bytes, 8, 16, next, at, total, isChecked);
 }
@@ -110,17 +114,51 @@ function isSumRight(addresses: Buffer, protocol: number, segment: Buffer): boole
 }
 
 /**
- * The port of a UDP datagram over IPv4 of which this is the first fragment; undefined: it is something else. The others
- * have no port.
+ * What the first fragment of a packet says of it; undefined: it is something else. The others have no port. As the
+ * kernel puts those of IPv4 together (capture.c), these are mostly IPv6's.
  */
-export function fragmentedPort(bytes: Buffer): number | undefined {
-  if (bytes.length < 28 || bytes.readUInt8(0) >> 4 !== 4 || bytes.readUInt8(9) !== UDP)
-    return undefined;
+export function firstFragment(
+  bytes: Buffer,
+): Pick<Packet, "protocol" | "key" | "port"> | undefined {
+  if (bytes.length < 28) return undefined;
+  const isIPv4 = bytes.readUInt8(0) >> 4 === 4;
+  const fragment = isIPv4 ? firstOfIPv4(bytes) : firstOfIPv6(bytes);
+  if (fragment === undefined) return undefined;
+  const { protocol, at } = fragment;
+  if ((protocol !== TCP && protocol !== UDP) || at + 4 > bytes.length) return undefined;
+  const flow = isIPv4 ? bytes.toString("latin1", 12, 20) : bytes.toString("latin1", 8, 40);
+  return {
+    protocol: protocol === TCP ? "tcp" : "udp",
+    key: flow + bytes.toString("latin1", at, at + 4),
+    port: bytes.readUInt16BE(at + 2),
+  };
+}
+
+interface Start {
+  readonly protocol: number;
+  readonly at: number;
+}
+
+function firstOfIPv4(bytes: Buffer): Start | undefined {
   const header = (bytes.readUInt8(0) & 0xf) * 4;
   const isFirst = (bytes.readUInt16BE(6) & 0x3fff) === 0x2000;
-  return isFirst && header >= 20 && bytes.length >= header + 4
-    ? bytes.readUInt16BE(header + 2)
-    : undefined;
+  return isFirst && header >= 20 ? { protocol: bytes.readUInt8(9), at: header } : undefined;
+}
+
+function firstOfIPv6(bytes: Buffer): Start | undefined {
+  if (bytes.length < IPV6_HEADER + 8) return undefined;
+  let next = bytes.readUInt8(6);
+  let at = IPV6_HEADER;
+  for (let each = 0; each < MAX_EXTENSIONS && EXTENSIONS.has(next); each++) {
+    if (at + 8 > bytes.length) return undefined;
+    if (next === FRAGMENT) {
+      const isFirst = (bytes.readUInt16BE(at + 2) & 0xfff9) === 1;
+      return isFirst ? { protocol: bytes.readUInt8(at), at: at + 8 } : undefined;
+    }
+    next = bytes.readUInt8(at);
+    at += 8 + bytes.readUInt8(at + 1) * 8;
+  }
+  return undefined;
 }
 
 /** The flow's two ends, from its key. */

@@ -104,6 +104,12 @@ export class Streams {
     else if (known.state !== "closed") this.#continue(known, packet, nowMs);
   }
 
+  /** A segment of this connection came in fragments, and cannot be read: what is missing never comes. */
+  fragment(key: string): void {
+    const stream = this.#streams.get(key);
+    if (stream?.state === "new" || stream?.state === "open") this.#lose(stream, "hole");
+  }
+
   /** Ends what waits for too long; to be called every now and then. */
   sweep(nowMs: number): void {
     for (const stream of this.#streams.values()) {

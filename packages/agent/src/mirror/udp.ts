@@ -4,7 +4,7 @@ import type { Channel } from "@inpod/tunnel";
 import { FLOW_LIMITS, type FlowLimits, Flows } from "../incoming/udp-flows.ts";
 import type { Log } from "../log.ts";
 import type { OwnEnds } from "./own-ends.ts";
-import { endsOf, fragmentedPort, type Packet } from "./packet.ts";
+import { endsOf, type Packet } from "./packet.ts";
 
 const SWEEP_MS = 1000;
 
@@ -106,10 +106,8 @@ export class UdpMirror {
     for (const flows of watchers.values()) flows.datagram(packet.payload, client, local);
   }
 
-  /** A packet that cannot be understood by itself. */
-  unread(bytes: Buffer): void {
-    const port = fragmentedPort(bytes);
-    if (port === undefined) return;
+  /** The first fragment of a datagram, which cannot be understood by itself. */
+  fragment(port: number): void {
     for (const watcher of this.#watchers.get(port)?.keys() ?? []) watcher.udpFragmented(port);
   }
 
