@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Agent, gone, type Pod, skipUnless, type Who } from "./support/pod.ts";
 import {
@@ -264,6 +265,37 @@ for (const who of ["root", "user"] as Who[]) {
     },
   );
 }
+
+test("of what a session does not read nothing is kept: it is dropped and counted, and the agent stays as large as it was", {
+  timeout: 60_000,
+  skip: skipUnless("root"),
+}, async (t) => {
+  const { pod, agent, one } = await scene(t, "root");
+  await one.tunnel.call("incoming.steal", UDP);
+  const known = await clientOf(pod, HOSTS.ipv4);
+  t.after(() => known.close());
+  assert.equal(await known.ask(), `one ${CLIENTS.ipv4} 1`);
+  const node = agent.child("node");
+  const residentKib = (): number =>
+    Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${node}/status`, "utf8"))?.[1]);
+  const before = residentKib();
+  one.socket.pause();
+  // 200 MiB, as fast as one process sends.
+  const flood = `const u = require("dgram").createSocket("udp4"); const b = Buffer.alloc(8192); let left = 25600;
+    const go = () => { for (let i = 0; i < 64 && left > 0; i++, left--) u.send(b, ${PORT}, "${HOSTS.ipv4}");
+      if (left > 0) setImmediate(go); else u.close(); }; go();`;
+  await runOutside(pod, flood);
+  assert.ok(residentKib() < before + 64 * 1024, `${before} KiB before, ${residentKib()} KiB after`);
+  one.socket.resume();
+  await one.until("it is told", () => one.notices.some(({ kind }) => kind === "udp-dropped"));
+  assert.equal(await known.ask(2), `one ${CLIENTS.ipv4} 2`);
+  await one.tunnel.call("end", {});
+  const got = one.flows.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const counts = one.notices.map((notice) => (notice.kind === "udp-dropped" ? notice.count : 0));
+  const dropped = Math.max(...counts);
+  t.diagnostic(`${got} came, ${dropped} were dropped, ${residentKib() - before} KiB more`);
+  assert.ok(dropped > 0 && got + dropped <= 25_602);
+});
 
 test("what the session itself sends to the pod's port reaches the pod", {
   timeout: 60_000,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { after, test } from "node:test";
-import { encodeAddress, type TapEvent } from "../src/index.ts";
+import { decodeAddress, encodeAddress, type TapEvent } from "../src/index.ts";
 import { compile, letGo, run, script, tap } from "./support.ts";
 
 const POD = "198.18.200.2";
@@ -221,4 +221,49 @@ except OSError as error: print(error.errno)
   const name = "('127.0.0.1', 7777)";
   assert.equal(stdout, `('127.0.0.1', 21753)\nb'one' ${name}\nb'two' ${name}\n98\n`, stderr);
   assert.deepEqual(answers, ["answer", "answer"]);
+});
+
+test("a client of IPv6 is seen as such by a socket of both families, and is answered", async (t) => {
+  const peer = await relay(t);
+  const { port } = peer.address();
+  const client = "2001:db8::7";
+  tap.setName("datagram", port, encodeAddress("2001:db8::1", 9), encodeAddress(client, 7777));
+  const answers: string[] = [];
+  peer.on("message", (message) => answers.push(String(message)));
+  const source = `import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 21754))
+for call in ("recvfrom", "recvmsg"):
+    got = getattr(s, call)(100)
+    print(got[0], got[-1])
+    s.sendto(b"to " + call.encode(), got[-1])
+s.connect(got[-1])
+print(s.getpeername(), s.getsockname())
+s.send(b"connected")
+print(s.recv(100))
+`;
+  const sent: string[] = [];
+  const { stdout, stderr } = await run(["python3", script("six.py", source)], (event) => {
+    if (event.kind === "sendto" || event.kind === "connect") {
+      const to = decodeAddress(event.address);
+      sent.push(`${event.kind} ${to?.address} ${to?.port}`);
+    }
+    if (event.kind !== "bind") turnTo(port)(event);
+    else {
+      const real = tap.bindAsAsked(event.token);
+      tap.replyBound(event.token, event.address);
+      for (const text of ["one", "two", "three"]) peer.send(text, real, "127.0.0.1");
+    }
+  });
+  const name = `('${client}', 7777, 0, 0)`;
+  assert.equal(
+    stdout,
+    `b'one' ${name}\nb'two' ${name}\n${name} ('2001:db8::1', 9, 0, 0)\nb'three'\n`,
+    stderr,
+  );
+  assert.deepEqual(
+    sent,
+    ["sendto", "sendto", "connect"].map((kind) => `${kind} ${client} 7777`),
+  );
+  assert.deepEqual(answers, ["to recvfrom", "to recvmsg", "connected"]);
 });

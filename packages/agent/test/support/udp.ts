@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { AgentNotice, Endpoint } from "@inpod/protocol";
 import { connectTunnel, type IncomingChannel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
@@ -129,11 +130,14 @@ export class UdpDeveloper {
   readonly flows: Flow[] = [];
   readonly notices: AgentNotice[] = [];
   tunnel!: Tunnel;
+  /** Below the tunnel. */
+  socket!: Socket;
   #wake = (): void => {};
 
   static async join(agent: Agent, name: string): Promise<UdpDeveloper> {
     const developer = new UdpDeveloper();
-    developer.tunnel = await connectTunnel(agent.dial(), {
+    developer.socket = agent.dial();
+    developer.tunnel = await connectTunnel(developer.socket, {
       sessionId: `session-${name}`,
       privateKey,
       build: "test",
