@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -284,6 +285,54 @@ test("a server that also asks others is answered by them; ignore_ports and ports
     assert.equal(await peers.ask(0, "x"), `I am the pod, you are ${peers.at[0]}: x`);
     await interrupted(run);
   }
+});
+
+test("a port that somebody else has on this machine is received on another one, and the program does not know", async (t) => {
+  const argv = await witness("c-udp", t);
+  if (argv === undefined) return;
+  const stranger = sandbox.inLaptop(
+    [
+      process.execPath,
+      "-e",
+      `require("dgram").createSocket("udp4").bind(${udpPort}, () => console.log("bound"))`,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  t.after(() => stranger.kill("SIGKILL"));
+  await once(stranger.stdout as NodeJS.ReadableStream, "data");
+  for (const args of [["recvfrom", "4"], ["recvmmsg"]]) {
+    const run = await startInpod(sandbox, [...argv, String(udpPort), ...args], STEAL);
+    await run.said(`bound ${udpPort}`);
+    await run.said(/UDP port 5300 cannot be had on this machine.*127\.0\.0\.1:\d+ here/, "stderr");
+    await run.said(TAKEN, "stderr");
+    const peers = await udpClients(2);
+    for (const each of [0, 1])
+      assert.equal(await peers.ask(each, "x"), `local c sees ${peers.at[each]}: x`);
+    await interrupted(run);
+  }
+});
+
+test("processes that share a port (SO_REUSEPORT) share its clients, and each client stays with one", async () => {
+  const source = `
+import os, socket
+for _ in range(3):
+    if os.fork() == 0: break
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind(("0.0.0.0", ${udpPort})); print("bound", flush=True)
+while True:
+    text, peer = s.recvfrom(2048)
+    s.sendto(b"process %d" % os.getpid(), peer)
+`;
+  const run = await startInpod(sandbox, await python("share.py", source), STEAL);
+  await until("all four", () => run.stdout.split("bound").length === 5);
+  const peers = await udpClients(24);
+  const ask = (): Promise<string[]> =>
+    Promise.all(peers.at.map((_, each) => peers.ask(each, "who")));
+  const first = await ask();
+  assert.ok(first.every((answer) => /^process \d+$/.test(answer)));
+  assert.ok(new Set(first).size > 1, "more than one of them answers");
+  assert.deepEqual(await ask(), first);
+  await interrupted(run);
 });
 
 test("kill -9 of inpod gives the flow back to the pod, and leaves nothing", async (t) => {

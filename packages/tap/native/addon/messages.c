@@ -216,6 +216,9 @@ void message_deliver(void *argument) {
 
 bool handle_recvmsg(struct op *op) {
   if (flags_of(op) & MSG_ERRQUEUE) return false;
+  /* Who does not ask for the sender's name needs nothing of us. */
+  uint64_t name = 0;
+  if (memory_read(op->tid, op->args[1], &name, sizeof name) != sizeof name || !name) return false;
   if (!datagram_is_known(op)) return false;
   op->kind = OP_NATIVE;
   int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
