@@ -82,6 +82,15 @@ const BY_USER = { header: "^x-user: me$" };
 const ME = { "x-user": "me" };
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
+/** Of the first GOAWAY among these frames. */
+function goawayCode(frames: string): number | undefined {
+  const bytes = Buffer.from(frames, "latin1");
+  for (let at = 0; at + 17 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
+    if (bytes[at + 3] === 7) return bytes.readUInt32BE(at + 13);
+  }
+  return undefined;
+}
+
 for (const who of ["root", "user"] as Who[]) {
   const options = { timeout: 90_000, skip: skipUnless(who) };
 
@@ -316,6 +325,48 @@ for (const who of ["root", "user"] as Who[]) {
         next.told.some(({ event }) => event === "goaway"),
         false,
       );
+    },
+  );
+
+  test(
+    `${who}: bytes that nobody should send end their connection, and no other`,
+    options,
+    async (t) => {
+      const { place, talk } = await scene(who, t);
+      const client = talk();
+      assert.match((await client.ask({})).text ?? "", /^pod /);
+      const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+      const settings = "\0\0\0\x04\0\0\0\0\0";
+      const frame = (type: number, flags: number, streamId: number, payload: string): string =>
+        String.fromCharCode(
+          0,
+          payload.length >> 8,
+          payload.length & 255,
+          type,
+          flags,
+          0,
+          0,
+          0,
+          streamId,
+        ) + payload;
+      for (const [what, bytes, code] of [
+        ["a frame that is too long", "\x7f\xff\xff\0\0\0\0\0\x01", 6],
+        ["fields that cannot be decoded", frame(1, 5, 1, "\xff\xff\xff\xff\xff"), 9],
+        ["DATA of no stream", frame(0, 0, 0, "x"), 1],
+        ["no SETTINGS first", "", 1],
+        ["a window of nothing", frame(8, 0, 0, "\0\0\0\0"), 1],
+        ["CONTINUATION without an end", frame(1, 0, 1, "") + frame(9, 0, 1, "").repeat(70), 11],
+      ] as const) {
+        const talker = await place.talk(PORT);
+        talker.say(preface + (bytes === "" ? frame(6, 0, 0, "12345678") : settings + bytes));
+        let said = "";
+        for (let next = await talker.next(); next !== "end"; next = await talker.next())
+          said += next;
+        assert.equal(goawayCode(said), code, what);
+        talker.close();
+      }
+      assert.match((await client.ask({})).text ?? "", /^pod /);
+      assert.match((await client.ask({ headers: ME })).text ?? "", /^me /);
     },
   );
 }

@@ -99,6 +99,27 @@ test("header fields keep their order, repetitions and secrecy; trailers and 1xx 
   );
 });
 
+test("a response can say whose it is; what is only informational, or trailers, does not", () => {
+  const fieldOf = (to: string) => ({ name: "x-from", value: to });
+  const dialogue = new Dialogue({ ...byUser, fieldOf });
+  dialogue.begin();
+  dialogue.says(dialogue.client.get(1, "/"));
+  const pod = dialogue.peer(1);
+  assert.deepEqual(
+    dialogue.answers(
+      1,
+      pod.headers(1, false, ":status=103"),
+      pod.headers(1, false, ":status=200"),
+      pod.headers(1, true, "a=b"),
+    ),
+    [
+      "client: HEADERS 1 :status=103",
+      "client: HEADERS 1 :status=200 x-from=pod",
+      "client: HEADERS 1 END a=b",
+    ],
+  );
+});
+
 test("resets keep their code, both ways; a whole answer comes before the reset that follows it", () => {
   const dialogue = begun();
   const { client } = dialogue;

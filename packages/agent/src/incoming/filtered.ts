@@ -47,7 +47,7 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     const own = parts.raw?.(kind === "ended" && early.length === 0 ? "untouched" : kind);
     const split = (spoken: "http1" | "http2", opened?: D): Passage<D> =>
       spoken === "http2"
-        ? http2Passage(parts.routes, opened)
+        ? http2Passage(parts, opened)
         : new Splitter<D>({
             fallback: rest,
             route: (request) => parts.routes().route(request),

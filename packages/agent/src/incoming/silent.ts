@@ -101,8 +101,11 @@ export class Silent<D> implements Passage<D> {
     if (!isHttp2)
       return [...this.#goRaw("the server speaks first"), { kind: "reply", bytes: said }];
     this.#inner = this.#options.split("http2");
-    const commands = this.#inner.upstreamBytes(id, said);
-    return [...commands, ...this.#inner.clientBytes(this.#held.consume())];
+    return [
+      ...this.#inner.upstreamBytes(id, said),
+      ...this.#inner.clientBytes(this.#held.consume()),
+      ...((this.#isDraining ? this.#inner.drain?.() : undefined) ?? []),
+    ];
   }
 
   upstreamEnd(id: number): Command<D>[] {

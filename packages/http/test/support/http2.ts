@@ -133,6 +133,7 @@ export class Peer {
 export interface Filters {
   route(path: string, user: string): string | "needs-body";
   body?(text: string | undefined): string;
+  fieldOf?(to: string): { readonly name: string; readonly value: string } | undefined;
 }
 
 /** A splitter between a client and destinations, all played by hand. Lines begin with who is spoken to. */
@@ -143,12 +144,13 @@ export class Dialogue {
   rest = "pod";
   nowMs = 0;
 
-  constructor({ route, body = () => "pod" }: Filters) {
+  constructor({ route, body = () => "pod", fieldOf = () => undefined }: Filters) {
     this.splitter = new Http2Splitter<string>({
       rest: () => this.rest,
       route: ({ target, headers }) =>
         route(target, headers.find(({ name }) => name === "x-user")?.value ?? ""),
       routeWithBody: (_, bytes) => body(bytes && Buffer.from(bytes).toString("latin1")),
+      fieldOf,
       now: () => this.nowMs,
     });
   }
