@@ -128,7 +128,7 @@ export const uint32 = (bytes: Uint8Array, at: number): number =>
   0;
 
 /** Small frames share a block; nothing of it that was taken is written to again. */
-const BLOCK = 16 * 1024;
+const BLOCK = 4 * 1024;
 /** Payloads from here on are passed on as they are. */
 const BIG = 2048;
 
