@@ -91,7 +91,7 @@ export class UdpServers {
     if (real !== requested) {
       this.#reporter.notice({
         key: `UDP port ${requested}`,
-        text: `UDP port ${requested} cannot be had on this machine: the program receives on 127.0.0.1:${real} here`,
+        text: `UDP port ${requested} ${this.#config.listenPorts.has(requested) ? "is another one here, as feature.network.incoming.listen_ports says" : "cannot be had on this machine"}: the program receives on 127.0.0.1:${real} here`,
       });
     }
     const { cookie, isIPv6, isIPv6Only } = call;
@@ -131,6 +131,8 @@ export class UdpServers {
 
   /** @param isReached whether the address that it asks for is one of this machine by which we reach it */
   #bindReal(token: number, requested: number, isReached: boolean): number {
+    const wished = this.#config.listenPorts.get(requested);
+    if (wished !== undefined) return this.#tap.bindSocket(token, wished);
     const elsewhere = this.#elsewhere.get(requested);
     if (elsewhere !== undefined) return this.#tap.bindSocket(token, elsewhere);
     const asAsked = isReached
