@@ -120,9 +120,10 @@ static bool has_ended(int fd) {
   return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-// The rules first: from here on new connections reach the pod.
+// New connections reach the pod from here on. The rest of the rules goes last: a client that waits for an answer learns
+// of its connection's end by a reset of Node's, which nothing would translate any more.
 static void end_all(struct supervisor *all) {
-  rules_remove(&all->rules);
+  rules_give_back(&all->rules);
   if (all->node) {
     kill(all->node, SIGTERM);
     if (!wait_for(all->node, 1000, NULL)) {
@@ -130,6 +131,7 @@ static void end_all(struct supervisor *all) {
       wait_for(all->node, 1000, NULL);
     }
   }
+  rules_remove(&all->rules);
   capture_end(&all->capture);
   life_end(&all->life);
 }
@@ -190,8 +192,8 @@ static int supervise(struct supervisor *all) {
     if (ready[1].revents) {
       int error = control_serve(&all->control);
       if (!error) continue;
-      // Node's end, as a rule: its exit code says more. The rules do not wait for it.
-      rules_remove(&all->rules);
+      // Node's end, as a rule: its exit code says more. New connections do not wait for it.
+      rules_give_back(&all->rules);
       if (wait_for(all->node, 1000, &all->node_status)) {
         all->node = 0;
         return end_of_node(all);

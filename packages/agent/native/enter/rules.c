@@ -179,6 +179,15 @@ int rules_release_all(struct rules *rules, char *detail, size_t size) {
   return error;
 }
 
+void rules_give_back(struct rules *rules) {
+  if (!rules->nft.pid) return;
+  char commands[COMMANDS_LIMIT], detail[200], udp[120] = "";
+  if (rules->has_udp)
+    snprintf(udp, sizeof udp, "; flush map inet %1$s udp_stolen; flush map inet %1$s udp_answers", rules->table);
+  snprintf(commands, sizeof commands, "flush map inet %s stolen%s\n", rules->table, udp);
+  if (run(rules, commands, detail, sizeof detail)) rules_remove(rules);
+}
+
 static int change_passing(struct rules *rules, const char *verb, const struct passing *passing, char *detail,
                           size_t size) {
   if (!rules->nft.pid) {

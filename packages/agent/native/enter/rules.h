@@ -56,5 +56,8 @@ int rules_change(struct rules *rules, const char *commands, char *detail, size_t
 
 // No stolen connection is open any more: the table goes. EBUSY while a port is stolen.
 int rules_drained(struct rules *rules, char *detail, size_t size);
+// Before everything ends: new connections reach the pod, whatever port they are for, and open ones are translated
+// until rules_remove(), so that their ends reach their clients.
+void rules_give_back(struct rules *rules);
 // Removes everything, at any time; connections that are still translated are reset.
 void rules_remove(struct rules *rules);
