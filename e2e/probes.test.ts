@@ -32,7 +32,8 @@ require("net").createServer((s) => { say("tcp"); s.on("error", () => {}); s.resu
 ${GRPC(2)}
 setTimeout(() => console.log("program listens, process", process.pid), 500);`;
 
-const EACH_SECOND = { periodSeconds: 1, failureThreshold: 2, timeoutSeconds: 1 };
+/** A machine with more to do than to answer misses one now and then, without inpod as well. */
+const EACH_SECOND = { periodSeconds: 1, failureThreshold: 5, timeoutSeconds: 1 };
 const KINDS = ["http /healthz", "tcp", "grpc /grpc.health.v1.Health/Check"] as const;
 
 describe("probes of a pod in whose place a program runs", {
@@ -86,7 +87,7 @@ describe("probes of a pod in whose place a program runs", {
     );
 
   /** Until the pod itself has seen so many more probes of each kind; more than make the kubelet act. */
-  async function untilProbed(count = 5): Promise<void> {
+  async function untilProbed(count = 10): Promise<void> {
     const seen = async (): Promise<number[]> => {
       const log = (await kubectl("logs", "web", "-c", "app", "-n", namespace)).split("\n");
       return KINDS.map((kind) => log.filter((line) => line === kind).length);
@@ -95,6 +96,8 @@ describe("probes of a pod in whose place a program runs", {
     await waitFor(
       "the pod to be probed",
       async () => {
+        // Restarted, it would have another log.
+        assert.equal(await state(), "True 0 0");
         const now = await seen();
         return now.every((each, at) => each >= (first[at] ?? 0) + count) ? true : undefined;
       },
@@ -109,7 +112,7 @@ describe("probes of a pod in whose place a program runs", {
       ["exec", "-f", config, "-t", "pod/web", "-n", namespace, "--", "node", "program.js"],
       { cwd: folder, timeoutMs: 180_000 },
     );
-    await inpod.says(/program listens/);
+    await inpod.says(/program listens, process \d+\n/);
     return inpod;
   }
 
@@ -137,14 +140,14 @@ describe("probes of a pod in whose place a program runs", {
 
   test("a program that stands still in a debugger does not make its pod unready, nor restart it", async () => {
     const inpod = await start({ mode: "steal" });
-    const pid = Number(/process (\d+)/.exec(inpod.output())?.[1]);
-    assert.ok(pid > 0);
+    const pid = Number(/listens, process (\d+)/.exec(inpod.output())?.[1]);
     try {
+      assert.ok(pid > 0);
       process.kill(pid, "SIGSTOP");
       await untilProbed();
       assert.equal(await state(), "True 0 0");
     } finally {
-      process.kill(pid, "SIGCONT");
+      if (pid > 0) process.kill(pid, "SIGCONT");
       await stop(inpod);
     }
   });

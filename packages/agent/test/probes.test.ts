@@ -87,7 +87,10 @@ for (const who of ["root", "user"] as Who[]) {
       assert.match(await ask(GATEWAY, 8083, HELLO), /^pod 1\d$/);
       assert.match(await ask(CLIENT, 8083, HELLO), PROGRAM);
       const path = "/grpc.health.v1.Health/Check";
+      const count = one.copies.length;
       assert.equal(await check(GATEWAY, path, "kube-probe/1.35 grpc-go/1.72"), `pod ${path}`);
+      // Not even asked, so that it does not matter whether it answers.
+      assert.equal(one.copies.length, count);
       assert.match(await ask(CLIENT, 8084, PREFACE), PROGRAM);
     },
   );

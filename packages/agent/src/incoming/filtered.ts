@@ -19,7 +19,10 @@ const UNDECIDED_MS = 2000;
 export interface FilteredParts<D> extends ConnectionParts<D> {
   /** Asked for each request: whoever comes or goes meanwhile counts. */
   routes(): Routes<D>;
-  /** Whose a connection of this kind is, whatever is in it; undefined: as the routes say. `untouched`: it ended at once. */
+  /**
+   * Whose a connection of this kind is, whatever is in it; undefined: as the routes say. `untouched`: it ended at once.
+   * `http2`: only who is asked first what the client may do; each stream is whose the routes say.
+   */
   raw?(kind: string): D | undefined;
   /** A header for each response of `to`; asked for each. */
   fieldOf?(to: D): Field | undefined;
@@ -64,7 +67,9 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
       parts.tls.end(client, Buffer.concat(early), (bytes, why) =>
         serveRaw(client, bytes, why, parts, own),
       );
-    } else if (own !== undefined) serveRaw(client, Buffer.concat(early), kind, parts, own);
+    } else if (own !== undefined && kind === "http2")
+      serve(http2Passage(parts, undefined, () => own));
+    else if (own !== undefined) serveRaw(client, Buffer.concat(early), kind, parts, own);
     else if (kind === "http1" || kind === "http2") serve(split(kind));
     else if (kind === "silent") {
       serve(new Silent({ to: rest, split: (spoken) => split(spoken, rest), onRaw }));

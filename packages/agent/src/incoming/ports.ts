@@ -425,11 +425,9 @@ export class Ports {
     };
     const parts = (openPod: () => Promise<Socket>, tls?: TlsFacts): FilteredParts<Destination> => ({
       routes: () => stolen.routes,
-      // Of HTTP/2 each stream tells for itself.
+      // Of HTTP/2 too: the kubelet would wait for the first word of a program that stands still.
       raw: (kind) =>
-        kind !== "http2" &&
-        stolen.probes?.isConnection(kind) &&
-        stolen.probes.mayAsk(client.address)
+        stolen.probes?.isConnection(kind) && stolen.probes.mayAsk(client.address)
           ? stolen.routes.restOfProbes
           : undefined,
       open: (to, events) => {
