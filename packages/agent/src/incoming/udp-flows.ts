@@ -23,7 +23,7 @@ export interface FlowHandlers {
 }
 
 interface Flow {
-  /** Undefined: nobody took it, and until it is idle the client is not asked for again. */
+  /** Undefined: the session has not taken it, or has ended it. The next datagram but for REFUSED_MS opens another. */
   channel: Channel | undefined;
   atMs: number;
   answer: ((bytes: Uint8Array) => void) | undefined;
