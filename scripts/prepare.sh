@@ -100,7 +100,8 @@ run_installation() {
 package_of() {
   case $1 in
     musl-gcc) pick musl-tools musl-gcc '' ;;
-    curl | zsh | fish | rsync | fio | git | vim | haproxy | openssl) echo "$1" ;;
+    curl | zsh | fish | rsync | fio | git | vim | haproxy | openssl | wrk) echo "$1" ;;
+    nginx) pick nginx-light nginx nginx ;;
     iptables-legacy) pick iptables iptables-legacy iptables-legacy ;;
     sqlite3) pick sqlite3 sqlite sqlite ;;
     python3) echo python3 ;;
@@ -118,7 +119,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy; do
+  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk; do
     has "$program" || printf ' %s' "$program"
   done
   # The system's own Python: that is where packages of the system are seen.
