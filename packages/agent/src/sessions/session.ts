@@ -25,8 +25,9 @@ import {
 } from "@inpod/tunnel";
 import { Failure } from "../failure.ts";
 import type { FileService, SessionFiles } from "../files/service.ts";
-import type { Holder, Ports } from "../incoming/ports.ts";
+import type { Ports } from "../incoming/ports.ts";
 import { gatewaysOf, KubeletProbes, type PortProbes } from "../incoming/probes.ts";
+import type { Holder } from "../incoming/stolen-port.ts";
 import { ServerCertificate } from "../incoming/tls/certificates.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
