@@ -102,6 +102,7 @@ package_of() {
     musl-gcc) pick musl-tools musl-gcc '' ;;
     curl | zsh | fish | rsync | fio | git | vim | haproxy | openssl | wrk) echo "$1" ;;
     nginx) pick nginx-light nginx nginx ;;
+    h2load) pick nghttp2-client nghttp2 nghttp2 ;;
     iptables-legacy) pick iptables iptables-legacy iptables-legacy ;;
     sqlite3) pick sqlite3 sqlite sqlite ;;
     python3) echo python3 ;;
@@ -119,7 +120,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk; do
+  for program in musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk h2load; do
     has "$program" || printf ' %s' "$program"
   done
   # The system's own Python: that is where packages of the system are seen.

@@ -69,7 +69,7 @@ const KNOWN: readonly Server[] = [
 const SERVERS = KNOWN.filter(({ needs }) => has(needs));
 
 /** A folder of its own for each: what it writes must not be another's. */
-function nginxConfig(address: string, port: number): string {
+function nginxConfig(address: string, port: number, listenOptions = ""): string {
   const own = mkdtempSync(join(folder, "nginx-"));
   chmodSync(own, 0o777);
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -81,7 +81,7 @@ function nginxConfig(address: string, port: number): string {
     `daemon off; master_process off; pid ${own}/pid; error_log stderr crit; events {}
      http { access_log off; ${temporary} root ${folder}/www; gzip on; gzip_types *;
        default_type text/plain;
-       server { listen ${address}:${port}; location /echo { return 200 "echo $request_method\\n"; }
+       server { listen ${address}:${port} ${listenOptions}; location /echo { return 200 "echo $request_method\\n"; }
          location /chunks { try_files /page =404; } } }`,
   );
   return config;
@@ -267,5 +267,42 @@ for (const who of ["root", "user"] as Who[]) {
     for (const { requests } of passed) assert.ok(requests >= 60, "the pod had its part");
     for (const { requests } of sessions[0]?.ports ?? []) assert.ok(requests >= 60, "so had we");
     assert.equal(sessions[0]?.ports.length, SERVERS.length);
+  });
+
+  test(`${who}: h2load and curl notice nothing of a filter in HTTP/2`, options, async (t) => {
+    if (!["nginx", "h2load", "curl"].every(has)) return t.skip("needs nginx, h2load and curl");
+    const place = await Place.start(who, 'console.log("ready")');
+    t.after(() => place.stop());
+    const kill = (child: ChildProcess): void => {
+      t.after(() => child.kill("SIGKILL"));
+    };
+    const command = (address: string, port: number): string[] => [
+      "nginx",
+      "-c",
+      nginxConfig(address, port, "http2"),
+    ];
+    const server: Server = { name: "nginx", port: 8105, needs: "nginx", command };
+    const [program = "", ...rest] = place.pod.inside(command(POD.v4, server.port));
+    kill(spawn(program, rest, { stdio: ["ignore", "ignore", "inherit"], env: ENV }));
+    await untilItListens(place, server.port);
+    const programs = new Map([[server.port, await ownServer(server, kill)]]);
+    const url = `http://${POD.v4}:${server.port}`;
+    const curl = ["curl", "-sS", "--http2-prior-knowledge", "-i", `${url}/page`];
+    const ask = (): Promise<string> => run(place.pod.inside(curl, place.outside));
+    const direct = withoutDates(await ask());
+    assert.match(direct, /^HTTP\/2 /);
+    const agent = await Agent.serve(who, place.pod, ARGS);
+    t.after(() => agent.stop());
+    const tunnel = await session(agent, programs);
+    for (const filter of [{ header: "^x-user: nobody$" }, { path: "." }]) {
+      await tunnel.call("incoming.steal", { port: server.port, filter });
+      assert.equal(withoutDates(await ask()), direct);
+      const load = ["h2load", "-n", "2000", "-c", "4", "-m", "16", `${url}/page`];
+      const told = await run(place.pod.inside(load, place.outside));
+      assert.match(told, /2000 total, .* 2000 done, 2000 succeeded, 0 failed, 0 errored/, told);
+    }
+    const { sessions, passed } = await tunnel.call("status", {});
+    assert.equal(passed[0]?.requests, 2001);
+    assert.equal(sessions[0]?.ports[0]?.requests, 2001);
   });
 }
