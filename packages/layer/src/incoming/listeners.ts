@@ -3,12 +3,13 @@ import { Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Channel, FilterSpec, IncomingSource, OnConnection, Stolen } from "@inpod/session";
-import { describeFilter, splice, TunnelFailure } from "@inpod/session";
+import { describeFilter, splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
 import { feed } from "./feed.ts";
 import { type ListeningPorts, listeningPorts } from "./listening-ports.ts";
+import { podPort, takePort, tellNotTaken, untilTaken, whyElsewhere } from "./take.ts";
 import { deliverTls } from "./tls-delivery.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
@@ -24,9 +25,6 @@ const FIRST_UNPRIVILEGED = 1024;
 const LOOK_MS = 400;
 /** Times that a port's coming and going is said: a program that is started again at each change does both often. */
 const MAX_SAID = 20;
-
-/** listen() returns then all the same; the notice comes when the port is had. */
-const TAKE_PATIENCE_MS = 5000;
 
 interface Listener {
   readonly requested: number;
@@ -69,7 +67,7 @@ export class Listeners {
 
   /** Where the tree's listener of this number really is; undefined: the tree has none. */
   realPort(requested: number): number | undefined {
-    return this.#listening.get(this.#podPort(requested))?.[0]?.real;
+    return this.#listening.get(podPort(this.#config, requested))?.[0]?.real;
   }
 
   bind(call: BindCall): void {
@@ -82,12 +80,9 @@ export class Listeners {
     this.#sticky.set(requested, real);
     this.#bound.set(call.cookie, { requested, real, isIPv6Only: call.isIPv6Only });
     if (real !== requested) {
-      const why = this.#config.listenPorts.has(requested)
-        ? "is another one here, as feature.network.incoming.listen_ports says"
-        : "cannot be had on this machine";
       this.#reporter.notice({
         key: `port ${requested}`,
-        text: `port ${requested} ${why}: the program listens on 127.0.0.1:${real}`,
+        text: `port ${requested} ${whyElsewhere(this.#config, requested)}: the program listens on 127.0.0.1:${real}`,
       });
     }
     this.#tap.replyBound(call.token, call.address);
@@ -119,15 +114,14 @@ export class Listeners {
       return;
     }
     if (listener.real === listener.requested) this.#tap.setNativePort(listener.real, true);
-    const port = this.#podPort(listener.requested);
+    const port = podPort(this.#config, listener.requested);
     listener.sinceMs = performance.now();
     const others = (this.#listening.get(port) ?? []).filter(
       ({ real, isIPv6Only }) => real !== listener.real || isIPv6Only !== listener.isIPv6Only,
     );
     // IPv4 and dual-stack listeners first: the relay speaks IPv4 with them.
     this.#listening.set(port, listener.isIPv6Only ? [...others, listener] : [listener, ...others]);
-    // "Listening", as the program will say now, is to mean that the pod's clients reach it.
-    await Promise.race([this.#take(port), pause(TAKE_PATIENCE_MS)]);
+    await untilTaken(this.#take(port));
     this.#tap.reply(call.token, 0);
     this.#look ??= setInterval(() => this.#lookForClosed(), LOOK_MS).unref();
   }
@@ -217,12 +211,7 @@ export class Listeners {
     const isMirror = this.#config.mode === "mirror";
     const onConnection: OnConnection = (channel, header) => this.#connection(channel, header, port);
     const filter = this.#filterOf(port);
-    const taken = isMirror
-      ? this.#source.mirror(port, onConnection, { filter })
-      : this.#source.steal(port, onConnection, {
-          filter,
-          takesOver: this.#config.onConcurrentSteal === "override",
-        });
+    const taken = takePort(this.#source, this.#config, port, onConnection, { filter });
     this.#taken.set(port, taken);
     try {
       await taken;
@@ -232,18 +221,7 @@ export class Listeners {
       });
     } catch (error) {
       this.#taken.delete(port);
-      const because = error instanceof Error ? error.message : String(error);
-      const isHeld = error instanceof TunnelFailure && error.errno === "EADDRINUSE";
-      if (isHeld && this.#config.onConcurrentSteal === "abort") {
-        this.#reporter.portHeld?.(port, because);
-        return;
-      }
-      this.#reporter.notice({
-        key: `not taken ${port}`,
-        text: isMirror
-          ? `port ${port} of the target cannot be mirrored, so nothing comes in by it: ${because}`
-          : `port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
-      });
+      tellNotTaken(this.#reporter, this.#config, port, `port ${port}`, error);
     }
   }
 
@@ -258,10 +236,6 @@ export class Listeners {
     const { httpFilter } = this.#config;
     const isFiltered = httpFilter?.ports === undefined || httpFilter.ports.includes(port);
     return isFiltered ? httpFilter?.filter : undefined;
-  }
-
-  #podPort(requested: number): number {
-    return this.#config.portMapping.get(requested) ?? requested;
   }
 
   #connection(channel: Channel, header: IncomingHeader, port: number): void {
@@ -302,8 +276,3 @@ const mirroredWords = (port: number, filter: FilterSpec | undefined): string =>
   filter === undefined
     ? `what clients send to port ${port} of the target is copied to your process; the target answers them (--steal: your process does)`
     : `requests to port ${port} of the target are copied to your process if they match: ${describeFilter(filter)}; the target answers them (--steal: your process does)`;
-
-const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });

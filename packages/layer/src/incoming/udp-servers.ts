@@ -5,17 +5,15 @@
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { IncomingSource, OnConnection, Stolen } from "@inpod/session";
-import { TunnelFailure } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
+import { podPort, takePort, tellNotTaken, untilTaken, whyElsewhere } from "./take.ts";
 import { boundUdpPorts } from "./udp-bound.ts";
 import { UdpFlow } from "./udp-flows.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 
-/** bind() returns then all the same; the notice comes when the port is had. */
-const TAKE_PATIENCE_MS = 5000;
 /** How soon a program that has closed its socket is missed, if no datagram tells. */
 const LOOK_MS = 1000;
 /** Clients of all ports: each has a socket of ours. The agent ends those that are silent. */
@@ -91,7 +89,7 @@ export class UdpServers {
     if (real !== requested) {
       this.#reporter.notice({
         key: `UDP port ${requested}`,
-        text: `UDP port ${requested} ${this.#config.listenPorts.has(requested) ? "is another one here, as feature.network.incoming.listen_ports says" : "cannot be had on this machine"}: the program receives on 127.0.0.1:${real} here`,
+        text: `UDP port ${requested} ${whyElsewhere(this.#config, requested)}: the program receives on 127.0.0.1:${real} here`,
       });
     }
     const { cookie, isIPv6, isIPv6Only } = call;
@@ -99,15 +97,13 @@ export class UdpServers {
     const host = isOnIPv6 ? ("::1" as const) : ("127.0.0.1" as const);
     const socket = { cookie, requested, real, host, isIPv6, isIPv6Only };
     this.#bound.set(cookie, socket);
-    const taken = this.#take(socket);
-    // That it is bound is to mean that the pod's clients reach it.
-    await Promise.race([taken, pause(TAKE_PATIENCE_MS)]);
+    await untilTaken(this.#take(socket));
     this.#tap.replyBound(call.token, call.address);
   }
 
   /** Where the tree's socket of this number really is; undefined: the tree has none. */
   realPort(requested: number): number | undefined {
-    return this.#ports.get(this.#podPort(requested))?.sockets[0]?.real;
+    return this.#ports.get(podPort(this.#config, requested))?.sockets[0]?.real;
   }
 
   /** Our port that stands for `to`, where that is a client of the port to which the socket is bound. */
@@ -147,7 +143,7 @@ export class UdpServers {
   }
 
   async #take(socket: Bound): Promise<void> {
-    const port = this.#podPort(socket.requested);
+    const port = podPort(this.#config, socket.requested);
     const known = this.#ports.get(port);
     if (known) {
       known.sockets = [socket, ...known.sockets];
@@ -157,12 +153,7 @@ export class UdpServers {
     const isMirror = this.#config.mode === "mirror";
     const onConnection: OnConnection = (channel, { client, local }) =>
       this.#connection(port, channel, client, local);
-    const taken = isMirror
-      ? this.#source.mirror(port, onConnection, { protocol: "udp" })
-      : this.#source.steal(port, onConnection, {
-          protocol: "udp",
-          takesOver: this.#config.onConcurrentSteal === "override",
-        });
+    const taken = takePort(this.#source, this.#config, port, onConnection, { protocol: "udp" });
     const entry: PodPort = { port, taken, sockets: [socket], flows: new Map() };
     this.#ports.set(port, entry);
     this.#looking ??= setInterval(() => void this.#look(), LOOK_MS).unref();
@@ -176,18 +167,7 @@ export class UdpServers {
       });
     } catch (error) {
       if (this.#ports.get(port) === entry) this.#ports.delete(port);
-      const because = error instanceof Error ? error.message : String(error);
-      const isHeld = error instanceof TunnelFailure && error.errno === "EADDRINUSE";
-      if (isHeld && this.#config.onConcurrentSteal === "abort") {
-        this.#reporter.portHeld?.(port, because);
-        return;
-      }
-      this.#reporter.notice({
-        key: `UDP not taken ${port}`,
-        text: isMirror
-          ? `UDP port ${port} of the target cannot be mirrored, so nothing comes in by it: ${because}`
-          : `UDP port ${port} of the target could not be taken, so the target goes on answering it: ${because}`,
-      });
+      tellNotTaken(this.#reporter, this.#config, port, `UDP port ${port}`, error);
     }
   }
 
@@ -245,15 +225,6 @@ export class UdpServers {
   }
 
   #portOf(socket: Bound): PodPort | undefined {
-    return this.#ports.get(this.#podPort(socket.requested));
-  }
-
-  #podPort(requested: number): number {
-    return this.#config.portMapping.get(requested) ?? requested;
+    return this.#ports.get(podPort(this.#config, socket.requested));
   }
 }
-
-const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
