@@ -1,13 +1,13 @@
 /** Filters on a real pod: who gets a request, what the pod's own server sees, and what is left. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { test } from "node:test";
 import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
 import { duplexOf } from "./support/duplex.ts";
-import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
+import { POD as ADDRESS, Place } from "./support/outside.ts";
+import { Agent, skipUnless, type Who } from "./support/pod.ts";
 
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");
 const args = (...more: string[]): string[] => [
@@ -22,11 +22,7 @@ const args = (...more: string[]): string[] => [
   ...more,
 ];
 
-const POD = "198.18.7.1";
-const POD6 = "2001:db8:7::1";
-/** Of a client in another network namespace, on the other side of the pod's eth0. */
-const STRANGER = "198.18.7.9";
-const STRANGER6 = "2001:db8:7::9";
+const { v4: POD, v6: POD6 } = ADDRESS;
 
 /**
  * Written for `node -e`: HTTP on 8081 and on 8082 of loopback only, a server that speaks first on 8083. Each HTTP
@@ -38,30 +34,6 @@ const SERVERS = `const h=(n)=>require("http").createServer((q,a)=>{let b="";q.on
   h({c:0}).listen(8081,"::");h({c:0}).listen(8082,"127.0.0.1");
   require("net").createServer(s=>{s.on("error",()=>{});s.write("220 hello\\r\\n");s.on("data",b=>s.write("echo "+b))})
   .listen(8083,"::",()=>console.log("ready"))`;
-
-const SETUP = `unshare --net sleep 600 & outside=$!
-  for n in $(seq 500); do
-    [ "$(readlink /proc/$outside/ns/net)" = "$(readlink /proc/self/ns/net)" ] || break; sleep 0.01; done
-  ip link add eth0 type veth peer name out0 netns $outside
-  ip addr add ${POD}/24 dev eth0; ip addr add ${POD6}/64 dev eth0 nodad; ip link set eth0 up
-  nsenter --net --target $outside sh -c "ip addr add ${STRANGER}/24 dev out0; ip addr add ${STRANGER6}/64 dev out0 nodad; ip link set out0 up"
-  ready=$(mktemp -u); mkfifo "$ready"; ${process.execPath} -e "$SERVERS" >"$ready" & read -r _ <"$ready"; rm "$ready"`;
-
-/** The pod, and a process in the network namespace of its clients. */
-interface Place {
-  readonly pod: Pod;
-  readonly outside: number;
-}
-
-async function startPod(who: Who): Promise<Place> {
-  const pod = await Pod.start(who, SETUP, "", { SERVERS });
-  const children = readFileSync(`/proc/${pod.pid}/task/${pod.pid}/children`, "utf8")
-    .trim()
-    .split(" ");
-  const outside = children.find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "sleep\n");
-  assert.ok(outside !== undefined);
-  return { pod, outside: Number(outside) };
-}
 
 /**
  * Written for `node -e`: sends each argument after the fourth when what was answered contains the one before it
@@ -138,7 +110,7 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: each request goes to who wants it, the others to the pod, which sees the true client`,
     options,
     async (t) => {
-      const place = await startPod(who);
+      const place = await Place.start(who, SERVERS);
       const { pod } = place;
       t.after(() => pod.stop());
       const agent = await Agent.serve(who, pod, args());
@@ -185,7 +157,7 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: disjoint filters live side by side, a conflict names its holder, and whoever ends leaves the others`,
     options,
     async (t) => {
-      const place = await startPod(who);
+      const place = await Place.start(who, SERVERS);
       const { pod } = place;
       t.after(() => pod.stop());
       const agent = await Agent.serve(who, pod, args());
@@ -266,7 +238,7 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: what is not HTTP/1, or cannot be read, is the pod's at once and as it came`,
     options,
     async (t) => {
-      const place = await startPod(who);
+      const place = await Place.start(who, SERVERS);
       const { pod } = place;
       t.after(() => pod.stop());
       const agent = await Agent.serve(who, pod, args());
@@ -294,7 +266,7 @@ for (const who of ["root", "user"] as Who[]) {
   );
 
   test(`${who}: an upgrade is its destination's for good, on either side`, options, async (t) => {
-    const place = await startPod(who);
+    const place = await Place.start(who, SERVERS);
     const { pod } = place;
     t.after(() => pod.stop());
     const agent = await Agent.serve(who, pod, args());
@@ -323,7 +295,7 @@ for (const who of ["root", "user"] as Who[]) {
   });
 
   test(`${who}: a body decides, also one that waits for a 100`, options, async (t) => {
-    const place = await startPod(who);
+    const place = await Place.start(who, SERVERS);
     const { pod } = place;
     t.after(() => pod.stop());
     const agent = await Agent.serve(who, pod, args());
@@ -362,7 +334,7 @@ for (const who of ["root", "user"] as Who[]) {
   });
 
   test(`${who}: with the policy steal-with-filter-only a filter is needed`, options, async (t) => {
-    const place = await startPod(who);
+    const place = await Place.start(who, SERVERS);
     const { pod } = place;
     t.after(() => pod.stop());
     const agent = await Agent.serve(who, pod, args("--policy", "steal-with-filter-only"));
