@@ -4,18 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import {
-  apply,
-  inventory,
-  kubectl,
-  noCluster,
-  untilAgentIsKnown,
-  waitFor,
-} from "./support/kubectl.ts";
+import { inventory, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
-import { NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
+import { inClient, runWeb } from "./support/web.ts";
 
 const POD_SERVER = `require("http").createServer((q, r) => {
   const hash = require("crypto").createHash("md5");
@@ -42,27 +34,12 @@ describe("mirroring on a cluster", { skip: noCluster, timeout: 300_000 }, () => 
 
   before(async () => {
     writeFileSync(join(folder, "server.js"), LOCAL_SERVER);
-    await imageOfFiles(NODE_IMAGE, [process.execPath]);
-    await runNodePod({ namespace, name: "web", source: POD_SERVER });
-    await apply({
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name: "web", namespace },
-      spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: 3000 }] },
-    });
-    await runPod({ namespace, name: "client", command: ["sleep", "3600"] });
-    client = await kubectl(
-      ...["get", "pod", "client", "-n", namespace, "-o", "jsonpath={.status.podIP}"],
-    );
-    await waitFor("the service to have its pod", async () =>
-      (await shell("wget -qO- http://web/").catch(() => "")).startsWith("pod") ? true : undefined,
-    );
+    client = await runWeb(namespace, POD_SERVER);
     found = await inventory(namespace);
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  const shell = (script: string): Promise<string> =>
-    kubectl("exec", "client", "-n", namespace, "--", "sh", "-c", script);
+  const shell = (script: string): Promise<string> => inClient(namespace, script);
   const untilAsBefore = (): Promise<unknown> =>
     waitFor(
       "the namespace to be as before",
