@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # Whose tests must pass without any right.
 ordinary_folders="packages/tap packages/files packages/layer packages/session packages/agent packages/cli sandbox"
 ordinary_id=12345
-run_seconds=700
+run_seconds=800
 
 work=$(mktemp -d)
 chmod 755 "$work"

@@ -68,12 +68,12 @@ async function udpClients(
   const child = sandbox[where](argv, { stdio: ["pipe", "pipe", "inherit"] });
   const at: string[] = [];
   const heard: string[] = [];
-  let wake = (): void => {};
+  const waiting = new Set<() => void>();
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
     const [first, index, address] = line.split(" ");
     if (first === "at") at[Number(index)] = address ?? "";
     else heard.push(line);
-    wake();
+    for (const wake of waiting) wake();
   });
   const has = async (isSo: () => boolean): Promise<void> => {
     const deadline = performance.now() + 15_000;
@@ -81,11 +81,13 @@ async function udpClients(
       const left = deadline - performance.now();
       if (left <= 0) throw new Error(`nothing within 15 s after: ${heard.join("; ")}`);
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        wake = () => {
+        const wake = (): void => {
           clearTimeout(timer);
+          waiting.delete(wake);
           resolve();
         };
+        const timer = setTimeout(wake, left);
+        waiting.add(wake);
       });
     }
   };

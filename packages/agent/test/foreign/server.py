@@ -7,6 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # The same of every version: root and another user may have different ones.
+    server_version = "http.server"
+    sys_version = ""
 
     def do_GET(self):
         if self.path == "/chunks":
