@@ -94,9 +94,14 @@ async function arriving(bed: Bed, mode: "paced" | "gigabit", port: number): Prom
     `${bed.load} ${mode} ${podAddress} ${port} ${CONNECTIONS} ${bed.length.loadMs * 4}`,
   );
   const arrived = await counted;
-  const missed = told.match(/inpod: mirror.*/g)?.join("; ") ?? "nothing";
   await client.end();
+  // The exact counts come with the session's end, each kind's last.
   await bed.end(session, "SIGTERM");
+  const lines = told.match(/inpod: mirror.*/g) ?? [];
+  const last = new Map(
+    lines.map((line) => [line.replace(/ \d+ connections? | \d+ packets? /, " "), line]),
+  );
+  const missed = lines.length > 0 ? [...last.values()].join("; ") : "nothing";
   const isSmall = mode === "paced";
   const sentHere = isSmall
     ? `${Math.round(perSecond / 64).toLocaleString("en")} packets a second`
