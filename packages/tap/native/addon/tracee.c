@@ -85,13 +85,19 @@ static bool stop(struct tracee *tracee) {
   }
 }
 
-static bool is_traced(pid_t tid) {
-  char path[32], status[1024];
-  snprintf(path, sizeof path, "/proc/%d/status", tid);
+/* The beginning of a file of /proc/TID as a string; empty where it cannot be read. */
+static void read_proc(pid_t tid, const char *name, char *text, size_t size) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/%s", tid, name);
   FILE *file = fopen(path, "re");
-  size_t length = file ? fread(status, 1, sizeof status - 1, file) : 0;
+  size_t length = file ? fread(text, 1, size - 1, file) : 0;
   if (file) fclose(file);
-  status[length] = 0;
+  text[length] = 0;
+}
+
+static bool is_traced(pid_t tid) {
+  char status[1024];
+  read_proc(tid, "status", status, sizeof status);
   const char *at = strstr(status, "\nTracerPid:");
   return at && atoi(at + strlen("\nTracerPid:")) != 0;
 }
@@ -150,12 +156,8 @@ static void trace_beside(struct tracing *tracing) {
 }
 
 static bool is_child_of_ours(pid_t tid) {
-  char path[32], stat[256];
-  snprintf(path, sizeof path, "/proc/%d/stat", tid);
-  FILE *file = fopen(path, "re");
-  size_t length = file ? fread(stat, 1, sizeof stat - 1, file) : 0;
-  if (file) fclose(file);
-  stat[length] = 0;
+  char stat[256];
+  read_proc(tid, "stat", stat, sizeof stat);
   const char *end = strrchr(stat, ')');
   return end && strlen(end) > 4 && atoi(end + 4) == getpid();
 }
