@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UserError } from "@inpod/protocol";
 import { parseArguments } from "../src/arguments.ts";
-import { age, type Column, table } from "../src/ls/table.ts";
+import { age, type Column, table } from "../src/text/table.ts";
 
 const ls = (...argv: string[]) => {
   const parsed = parseArguments(["ls", ...argv]);

@@ -1,27 +1,14 @@
 /** Variables as people read them. Pure. */
 import type { ByteString } from "@inpod/protocol";
-import pc from "picocolors";
 import type { ProgramEnvironment } from "../exec/environment.ts";
 import { toText } from "../exec/environment.ts";
-import { hasColor, type Io, printable, type Sink } from "../io.ts";
-import { type Column, table } from "../ls/table.ts";
+import { type Io, printable } from "../io.ts";
+import { type Column, printedTable } from "../text/table.ts";
 import type { Variable } from "./formats.ts";
 
 const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\t": "\\t" };
 const cell = (bytes: ByteString): string =>
   printable(toText(bytes)).replace(/[\n\t]/g, (char) => ESCAPES[char] ?? char);
-
-function render(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
-  sink: Sink,
-  io: Io,
-): string {
-  const width = sink.isTTY ? sink.columns : undefined;
-  const [titles = "", ...lines] = table(columns, rows, width);
-  const { bold } = pc.createColors(hasColor(sink, io.env));
-  return [bold(titles), ...lines].map((line) => `${line}\n`).join("");
-}
 
 const COLUMNS: readonly Column[] = [
   { title: "NAME" },
@@ -37,7 +24,7 @@ export function variableTable(variables: readonly Variable[], withValues: boolea
   const rows = variables.map(({ name, value, from }) =>
     [cell(name), from].concat(withValues ? [cell(value)] : []),
   );
-  const text = render(withValues ? COLUMNS : COLUMNS.slice(0, 2), rows, io.stdout, io);
+  const text = printedTable(withValues ? COLUMNS : COLUMNS.slice(0, 2), rows, io.stdout, io.env);
   return io.stdout.isTTY ? text : text.replace(/^/gm, "# ").replace(/# $/, "");
 }
 
@@ -65,5 +52,5 @@ export function explanation(
       .filter(({ name }) => !present.has(name))
       .map(({ name, why }) => [cell(name), "–", `not the pod's: ${why}`]),
   ];
-  return render(EXPLAINED, rows, io.stderr, io);
+  return printedTable(EXPLAINED, rows, io.stderr, io.env);
 }

@@ -1,12 +1,11 @@
 /** `inpod ls`: what can be a target, and why something cannot be one now. */
 import { setMaxListeners } from "node:events";
 import { type ListedTarget, listPurposes, listTargets, type TargetList } from "@inpod/targets";
-import pc from "picocolors";
 import { openConfiguredCluster } from "../configured-cluster.ts";
-import { hasColor, type Io, printable } from "../io.ts";
+import { type Io, printable } from "../io.ts";
 import type { CommandResult } from "../result.ts";
+import { age, type Column, printedTable } from "../text/table.ts";
 import type { LsArguments } from "./arguments.ts";
-import { age, type Column, table } from "./table.ts";
 
 /** All of it, for a cluster with thousands of pods. */
 const TIMEOUT_MS = 60_000;
@@ -94,13 +93,7 @@ function rows(targets: readonly ListedTarget[], args: LsArguments, io: Io, nowMs
       ].map((cell) => printable(cell).replace(/\s+/g, " ")),
     );
   });
-  const [titles = "", ...lines] = table(
-    COLUMNS,
-    cells,
-    io.stdout.isTTY ? io.stdout.columns : undefined,
-  );
-  const { bold } = pc.createColors(hasColor(io.stdout, io.env));
-  return [bold(titles), ...lines, ""].join("\n");
+  return printedTable(COLUMNS, cells, io.stdout, io.env);
 }
 
 /** The one that is meant first. */

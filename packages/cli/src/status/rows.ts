@@ -1,7 +1,7 @@
 /** What agents have said, as rows of a table. Pure. */
 import type { PortStatus, SessionStatus } from "@inpod/protocol";
 import { printable } from "../io.ts";
-import { age, type Column } from "../ls/table.ts";
+import { age, type Column } from "../text/table.ts";
 import type { Asked } from "./ask.ts";
 
 export const COLUMNS: readonly Column[] = [

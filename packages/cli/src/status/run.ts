@@ -3,12 +3,11 @@ import { setMaxListeners } from "node:events";
 import { UserError } from "@inpod/protocol";
 import { type Agent, type Cluster, findAgents, podsOfTarget } from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
-import pc from "picocolors";
 import { nameOf } from "../clean/run.ts";
 import { openConfiguredCluster } from "../configured-cluster.ts";
-import { hasColor, type Io, printable } from "../io.ts";
-import { table } from "../ls/table.ts";
+import { type Io, printable } from "../io.ts";
 import type { CommandResult } from "../result.ts";
+import { printedTable } from "../text/table.ts";
 import type { StatusArguments } from "./arguments.ts";
 import { type Asked, askAgent } from "./ask.ts";
 import { COLUMNS, rowsOf } from "./rows.ts";
@@ -44,7 +43,7 @@ export async function runStatus(args: StatusArguments, io: Io): Promise<CommandR
     const rows = rowsOf(asked, { isEverywhere: args.isEverywhere, nowMs: cluster.api.nowMs() });
     const where = target ?? (namespace === undefined ? "the cluster" : `namespace "${namespace}"`);
     if (rows.length === 0) io.stdout.write(`nobody has a session on ${printable(where)}\n`);
-    else io.stdout.write(text(rows, io));
+    else io.stdout.write(printedTable(COLUMNS, rows, io.stdout, io.env));
     return { code: 0 };
   } finally {
     cluster.close();
@@ -73,16 +72,6 @@ async function agentsOn(
 
 const notTold = ({ agent, why }: Extract<Asked, { kind: "not-told" }>): string =>
   `${nameOf(agent.facts)}: what its sessions have is not known: ${why}`;
-
-function text(rows: readonly (readonly string[])[], io: Io): string {
-  const [titles = "", ...lines] = table(
-    COLUMNS,
-    rows,
-    io.stdout.isTTY ? io.stdout.columns : undefined,
-  );
-  const { bold } = pc.createColors(hasColor(io.stdout, io.env));
-  return [bold(titles), ...lines, ""].join("\n");
-}
 
 const json = (asked: readonly Asked[]): string =>
   `${JSON.stringify(

@@ -1,4 +1,6 @@
 /** Rows in columns that fit a terminal. Pure. */
+import pc from "picocolors";
+import { hasColor, type Io, type Sink } from "../io.ts";
 
 export interface Column {
   readonly title: string;
@@ -9,6 +11,18 @@ export interface Column {
 }
 
 const GAP = "  ";
+
+/** As it is printed there: bold titles, a last line that is ended, and nothing cut where there is no terminal. */
+export function printedTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  sink: Sink,
+  env: Io["env"],
+): string {
+  const [titles = "", ...lines] = table(columns, rows, sink.isTTY ? sink.columns : undefined);
+  const { bold } = pc.createColors(hasColor(sink, env));
+  return [bold(titles), ...lines, ""].join("\n");
+}
 
 /**
  * @param width of the terminal; undefined: there is none, and nothing is cut
