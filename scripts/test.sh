@@ -85,6 +85,7 @@ if [ "$failed" != 0 ]; then finish; exit 1; fi
 counted "checks" within 300 npm run --silent check
 
 test_files packages/* sandbox scripts >"$work/files"
+[ "$(id -u)" != 0 ] || export INPOD_ORDINARY_RUN_FOLLOWS=yes
 suite "tests as $(id -un)" "$run_seconds" 2 180000 "$work/all.tap" <"$work/files"
 if [ "$(id -u)" = 0 ]; then run_as_ordinary_user; fi
 finish
