@@ -78,7 +78,7 @@ function nginxConfig(address: string, port: number, listenOptions = ""): string 
   const config = join(own, "nginx.conf");
   writeFileSync(
     config,
-    `daemon off; master_process off; pid ${own}/pid; error_log stderr crit; events {}
+    `user root root; daemon off; master_process off; pid ${own}/pid; error_log stderr crit; events {}
      http { access_log off; ${temporary} root ${folder}/www; gzip on; gzip_types *;
        default_type text/plain;
        server { listen ${address}:${port} ${listenOptions}; location /echo { return 200 "echo $request_method\\n"; }
