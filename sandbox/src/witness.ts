@@ -84,7 +84,7 @@ const RECIPES = {
     sources: ["grpc/main.go", "grpc/go.mod", "grpc/go.sum"],
     // A module of its own, because it has dependencies.
     compile: ([path = ""], into) => [
-      ...["go", "build", "-C", dirname(path)],
+      ...["go", "build", "-C", dirname(path), "-buildvcs=false"],
       ...["-o", join(into, "program"), "."],
     ],
     run: compiled,
