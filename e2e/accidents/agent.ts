@@ -81,18 +81,15 @@ export function agentAccidents(stage: Stage): void {
     const scene = await stage.scene("conflict");
     t.after(() => scene.stop());
     const both = [scene.start(), scene.start()];
-    await Promise.all(both.map((each) => each.says(/local server listens/)));
     const refused = await waitFor("a refusal", async () =>
-      both.find((each) =>
-        /port 3000 of the target could not be taken.*(stolen by|has stolen)/.test(each.output()),
-      ),
+      both.find((each) => /your process was ended: .*port 3000/.test(each.output())),
     );
     const other = both.find((each) => each !== refused);
     assert.ok(other);
-    assert.doesNotMatch(other.output(), /could not be taken/);
-    await scene.untilAllIsWell();
-    refused.interrupt();
-    await refused.done;
+    assert.equal((await refused.done).code, 3);
+    assert.match(refused.output(), /(stolen by|has stolen)/);
+    await other.says(/local server listens/);
+    assert.doesNotMatch(other.output(), /was ended/);
     await scene.untilAllIsWell();
     await scene.end(other);
     seen(t, "one program answers", "the other is told who has the port");

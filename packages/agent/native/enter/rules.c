@@ -186,6 +186,9 @@ void rules_give_back(struct rules *rules) {
     snprintf(udp, sizeof udp, "; flush map inet %1$s udp_stolen; flush map inet %1$s udp_answers", rules->table);
   snprintf(commands, sizeof commands, "flush map inet %s stolen%s\n", rules->table, udp);
   if (run(rules, commands, detail, sizeof detail)) rules_remove(rules);
+  // Another agent may have the ports: the session's next one comes while Node still ends.
+  forget_all(rules);
+  rules_udp_forget(rules);
 }
 
 static int change_passing(struct rules *rules, const char *verb, const struct passing *passing, char *detail,
