@@ -123,7 +123,7 @@ describe("UDP on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
     await untilAsBefore();
   });
 
-  test("when the agent's pod is killed the flow is the pod's, and comes back with the next agent", async () => {
+  test("when the agent's pod is killed the flow comes back with the next agent", async () => {
     const inpod = await start("--steal");
     await known("program");
     const agent = await waitFor("the agent's pod", async () => {
@@ -131,7 +131,9 @@ describe("UDP on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
       return names.find((name) => name.startsWith("pod/inpod"));
     });
     await kubectl("delete", agent, "-n", namespace, "--grace-period=0", "--force", "--wait=false");
-    await known("pod");
+    // The pod's turn in between can be shorter than the time from one question to the next.
+    await inpod.says(/the agent is gone .*starting another one/);
+    await inpod.says(/the connection to the agent is back/);
     await known("program");
     inpod.interrupt();
     await inpod.done;
