@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, removeConfigs, runInpod } from "./exec-support.ts";
+import { endRuns, runInpod } from "./exec-support.ts";
 
 const FILES = [
   ...[".aws/credentials", ".azure/msal_token_cache.json", ".config/gcloud/credentials.db"],
@@ -31,7 +31,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
   rmSync(home, { recursive: true, force: true });
 });
 afterEach(endRuns);

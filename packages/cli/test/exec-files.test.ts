@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, type Run, removeConfigs, runInpod, startInpod, until } from "./exec-support.ts";
+import { endRuns, type Run, runInpod, startInpod, until } from "./exec-support.ts";
 import { MOUNTING, refusing } from "./refusing.ts";
 
 let sandbox: Sandbox;
@@ -30,7 +30,6 @@ after(async () => {
 });
 afterEach(async () => {
   await endRuns();
-  await removeConfigs();
 });
 
 const inPod = (script: string): Promise<string> =>

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, removeConfigs, runInpod } from "./exec-support.ts";
+import { endRuns, runInpod } from "./exec-support.ts";
 
 let sandbox: Sandbox;
 let folder: string;
@@ -17,7 +17,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
   await rm(folder, { recursive: true, force: true });
 });
 afterEach(endRuns);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Run, removeConfigs, runInpod } from "./exec-support.ts";
+import { endRuns, Run, runInpod } from "./exec-support.ts";
 
 let sandbox: Sandbox;
 before(async () => {
@@ -10,7 +10,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
 });
 afterEach(endRuns);
 

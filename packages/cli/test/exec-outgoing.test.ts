@@ -7,7 +7,7 @@ import {
   type WitnessName,
   witnessNames,
 } from "@inpod/sandbox";
-import { quoted, Run, removeConfigs, runInpod, startInpod, witness } from "./exec-support.ts";
+import { quoted, Run, runInpod, startInpod, witness } from "./exec-support.ts";
 
 let sandbox: Sandbox;
 before(async () => {
@@ -15,7 +15,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
 });
 
 const named = (suffix: string): WitnessName[] =>

@@ -6,15 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import {
-  endRuns,
-  Inventory,
-  podAnswers,
-  type Run,
-  removeConfigs,
-  startInpod,
-  until,
-} from "./exec-support.ts";
+import { endRuns, Inventory, podAnswers, type Run, startInpod, until } from "./exec-support.ts";
 
 const { httpPort } = NETWORK.pod;
 
@@ -28,7 +20,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
   await rm(folder, { recursive: true, force: true });
 });
 afterEach(endRuns);

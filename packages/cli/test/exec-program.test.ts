@@ -10,7 +10,6 @@ import {
   Inventory,
   quoted,
   Run,
-  removeConfigs,
   runInpod,
   startInpod,
   until,
@@ -27,7 +26,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
   await rm(folder, { recursive: true, force: true });
 });
 afterEach(endRuns);

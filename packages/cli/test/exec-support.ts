@@ -103,7 +103,6 @@ export class Run {
   }
 }
 
-const configs: string[] = [];
 const runs = new Set<Run>();
 
 /** For afterEach: what a failed test has left running must not fail the next. */
@@ -121,9 +120,8 @@ export async function startInpod(
   options: RunOptions = {},
 ): Promise<Run> {
   const flags = [...(options.flags ?? [])];
-  if (options.config) {
-    const folder = await mkdtemp(join(tmpdir(), "inpod-config-"));
-    configs.push(folder);
+  const folder = options.config && (await mkdtemp(join(tmpdir(), "inpod-config-")));
+  if (folder !== undefined) {
     await writeFile(join(folder, "inpod.json"), JSON.stringify(options.config));
     flags.push("-f", join(folder, "inpod.json"));
   }
@@ -139,7 +137,11 @@ export async function startInpod(
     }),
   );
   runs.add(run);
-  void run.ended.finally(() => runs.delete(run)).catch(() => {});
+  const tidy = async (): Promise<void> => {
+    runs.delete(run);
+    if (folder !== undefined) await rm(folder, { recursive: true });
+  };
+  run.ended.then(tidy, tidy);
   return run;
 }
 
@@ -149,10 +151,6 @@ export async function runInpod(
   options: RunOptions = {},
 ): Promise<Outcome> {
   return (await startInpod(sandbox, command, options)).ended;
-}
-
-export async function removeConfigs(): Promise<void> {
-  for (const folder of configs.splice(0)) await rm(folder, { recursive: true, force: true });
 }
 
 /** Its command, or undefined after the test has been skipped because a toolchain is missing. */

@@ -13,7 +13,7 @@ import {
   type Sandbox,
   startSandbox,
 } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, removeConfigs, startInpod } from "./exec-support.ts";
+import { endRuns, Inventory, type Run, startInpod } from "./exec-support.ts";
 
 const PORT = 8443;
 const HOST = "orders.test";
@@ -53,7 +53,6 @@ before(async () => {
 after(async () => {
   server?.kill("SIGKILL");
   await sandbox?.stop();
-  await removeConfigs();
   await rm(folder, { recursive: true, force: true });
 });
 afterEach(endRuns);

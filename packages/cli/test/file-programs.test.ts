@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Outcome, removeConfigs, runInpod } from "./exec-support.ts";
+import { endRuns, Inventory, type Outcome, runInpod } from "./exec-support.ts";
 import { missing } from "./file-suite.ts";
 
 const config = { feature: { fs: { mode: "write", read_write: ["^/app/work(/|$)"] } } };
@@ -22,7 +22,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
   await rm(folder, { recursive: true, force: true });
 });
 afterEach(endRuns);

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, isRoot, removeConfigs, runInpod } from "./exec-support.ts";
+import { endRuns, Inventory, isRoot, runInpod } from "./exec-support.ts";
 import { LEFT_OUT, missing, readSuiteResult, suiteMissing, suiteProgram } from "./file-suite.ts";
 
 const config = { feature: { fs: { mode: "write", read_write: ["^/app/suite(/|$)"] } } };
@@ -22,7 +22,6 @@ before(async () => {
 });
 after(async () => {
   await sandbox?.stop();
-  await removeConfigs();
   await rm(folder, { recursive: true, force: true });
 });
 afterEach(endRuns);

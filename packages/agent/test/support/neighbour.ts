@@ -1,5 +1,7 @@
 /** A pod with a neighbour: another network namespace, which is the pod's gateway and has clients of its own. */
-import { readFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Pod, type Who } from "./pod.ts";
 
 export const POD = "198.18.7.1";
@@ -12,8 +14,8 @@ const SETUP = `unshare --net sleep 600 & outside=$!
   ip link add eth0 type veth peer name out0 netns $outside
   ip addr add ${POD}/24 dev eth0; ip link set eth0 up; ip route add default via ${GATEWAY}
   nsenter --net --target $outside sh -c "ip addr add ${GATEWAY}/24 dev out0; ip addr add ${CLIENT}/24 dev out0; ip link set out0 up; $OUTSIDE"
-  said=$(mktemp); ${process.execPath} -e "$SERVERS" >"$said" & ln -s "$said" "$LOG"
-  until grep -q ready "$said"; do sleep 0.01; done`;
+  ${process.execPath} -e "$SERVERS" >"$LOG" &
+  until grep -q ready "$LOG"; do sleep 0.01; done`;
 
 /** Written for `node -e`: from an address, sends hexadecimal bytes (or ends at once), prints what comes first. */
 const ASK = `const [,from,port,hex]=process.argv;const s=require("net").connect({host:"${POD}",port:+port,localAddress:from});
@@ -30,8 +32,6 @@ export interface Neighbour {
   said(): string;
 }
 
-let count = 0;
-
 /**
  * @param servers written for `node -e`: says "ready" when they listen
  * @param outside shell commands in the neighbour's network
@@ -42,7 +42,10 @@ export async function startNeighbour(
   servers: string,
   outside = "true",
 ): Promise<Neighbour> {
-  const log = `/tmp/inpod-neighbour-${process.pid}-${count++}`;
+  const folder = mkdtempSync(join(tmpdir(), "inpod-neighbour-"));
+  chmodSync(folder, 0o777); // the servers may be another user's
+  const log = join(folder, "log");
+  t.after(() => rmSync(folder, { recursive: true }));
   const pod = await Pod.start(who, SETUP, "", { SERVERS: servers, OUTSIDE: outside, LOG: log });
   t.after(() => pod.stop());
   const children = readFileSync(`/proc/${pod.pid}/task/${pod.pid}/children`, "utf8").trim();
