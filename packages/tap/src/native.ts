@@ -16,6 +16,21 @@ export interface NativeRule {
   table: Uint16Array;
 }
 
+/** Notifications since this process began. received = answered + cancelled + those that are held. */
+export interface TapStatistics {
+  readonly received: number;
+  readonly answered: number;
+  /** Taken away by a signal or the process's end before they were answered. */
+  readonly cancelled: number;
+  /** Answered at their deadline, although nothing was waited for: an answer of ours was lost. */
+  readonly expired: number;
+  readonly continued: number;
+  readonly joined: number;
+  readonly served: number;
+  /** Of malloc, in all of this process; 0 where the C library does not tell. */
+  readonly heapBytes: number;
+}
+
 export interface Native {
   start(onEvent: (event: unknown) => void): number;
   unref(): void;
@@ -78,7 +93,7 @@ export interface Native {
   probeGetFd(): number;
   makeNode(path: Buffer, mode: number): number;
   setTimes(path: Buffer, atimeNs: bigint, mtimeNs: bigint): number;
-  statistics(): { received: number; continued: number; joined: number; served: number };
+  statistics(): TapStatistics;
 }
 
 /** The folder of built programs: beside the bundle, or dist/ of a checkout. */

@@ -1,5 +1,5 @@
 /** Trapped calls in, answers out. Decides nothing but by the tables it is given. */
-import type { Native } from "./native.ts";
+import type { Native, TapStatistics } from "./native.ts";
 import { loadNative } from "./native.ts";
 
 /** A call that the tables could not decide. It must be answered exactly once, before its deadline in C. */
@@ -383,7 +383,7 @@ export class Tap {
     return this.#native.connectToUser(port, isIPv6, local, peer);
   }
 
-  statistics(): { received: number; continued: number; joined: number; served: number } {
+  statistics(): TapStatistics {
     return this.#native.statistics();
   }
 }

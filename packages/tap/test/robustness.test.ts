@@ -4,6 +4,13 @@ import { after, test } from "node:test";
 import { makeRemoteRoot } from "./remote-root.ts";
 import { compile, folder, letGo, ruleFor, run, tap } from "./support.ts";
 
+/** The tree is over: each call of its was answered once, none by its deadline. */
+function assertNothingHeld(): void {
+  const { received, answered, cancelled, expired } = tap.statistics();
+  assert.equal(received, answered + cancelled, "calls are held, or were answered twice");
+  assert.equal(expired, 0, "calls were answered by their deadline");
+}
+
 after(() => tap.unref()); // its threads would keep this process alive
 
 test("an unanswered call is answered by its deadline, and a thousand threads lose none", async () => {
@@ -32,6 +39,7 @@ int main(void) {
     tap.replyFile(event.token, { name: "x", content: Buffer.from("x"), mode: 0o644, mtimeNs: 0n });
   });
   assert.equal(ran.stdout, "5000\n");
+  assertNothingHeld();
 });
 
 test("random bytes for addresses and paths give an errno, never a crash of ours", async () => {
@@ -94,4 +102,5 @@ int main(void) {
   tap.setRemote(undefined);
   tap.setPathRules([]);
   assert.equal(ran.stdout, "alive\n", `${ran.code} ${ran.signal} ${ran.stderr}`);
+  assertNothingHeld();
 });

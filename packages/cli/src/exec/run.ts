@@ -18,6 +18,7 @@ import { whyNoMirror } from "./permission.ts";
 import { layerConfig, rungLine, withoutIncoming } from "./rung.ts";
 import { Signals } from "./signals.ts";
 import { withSpecEnvironment } from "./spec-environment.ts";
+import { writeStatistics } from "./statistics.ts";
 import { loadDelivery } from "./tls.ts";
 import { remainingProcesses } from "./tree.ts";
 import { type PlacedSession, withSession } from "./with-session.ts";
@@ -81,11 +82,13 @@ async function placeAndRun(
       signals.signal,
       async (placed) => {
         const following = new AbortController();
+        const statistics = writeStatistics(tap.tap, options.io.env.INPOD_STATISTICS);
         try {
           void followTarget(placed.target, placed.session, progress, following.signal);
           return await runInSession(options, { ...placed, progress, signals, tap, files });
         } finally {
           following.abort();
+          statistics.end();
           await files?.close();
         }
       },

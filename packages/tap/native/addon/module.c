@@ -1,6 +1,7 @@
 /* The addon's surface: what TypeScript calls, by name. Types: ../../src/native.ts. */
 #include "surface.h"
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -150,14 +151,29 @@ static napi_value probe_get_fd(napi_env env, napi_callback_info info) {
   return number(env, 0);
 }
 
+/* What all arenas of malloc have given out, Node's own part among it; 0 where the C library does not tell (musl). */
+static size_t heap_bytes(void) {
+#if defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 33)
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#endif
+#endif
+  return 0;
+}
+
 static napi_value statistics_js(napi_env env, napi_callback_info info) {
   (void)info;
   napi_value object;
   napi_create_object(env, &object);
   put(env, object, "received", number(env, (double)statistics.received));
+  put(env, object, "answered", number(env, (double)statistics.answered));
+  put(env, object, "cancelled", number(env, (double)statistics.cancelled));
+  put(env, object, "expired", number(env, (double)statistics.expired));
   put(env, object, "continued", number(env, (double)statistics.continued));
   put(env, object, "joined", number(env, (double)statistics.joined));
   put(env, object, "served", number(env, (double)statistics.served));
+  put(env, object, "heapBytes", number(env, (double)heap_bytes()));
   return object;
 }
 

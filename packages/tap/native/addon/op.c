@@ -26,14 +26,19 @@ int64_t now_ns(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static int notification_send(int listener, struct seccomp_notif_resp answer) {
+  int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
+  statistics_count(result ? &statistics.cancelled : &statistics.answered);
+  return result;
+}
+
 int notification_reply(int listener, uint64_t id, int64_t value, int error) {
-  struct seccomp_notif_resp answer = {.id = id, .val = error ? 0 : value, .error = -error};
-  return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
+  return notification_send(listener,
+                           (struct seccomp_notif_resp){.id = id, .val = error ? 0 : value, .error = -error});
 }
 
 int notification_continue(int listener, uint64_t id) {
-  struct seccomp_notif_resp answer = {.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-  return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
+  return notification_send(listener, (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
 }
 
 /* The number it has in the process, or -errno; -ENOENT: nobody waits any more. */
@@ -48,7 +53,10 @@ static int notification_give(int listener, uint64_t id, int fd, bool cloexec, ui
 /* `at`: the number that it is to have; 0: any. */
 static int notification_inject(int listener, uint64_t id, int fd, bool cloexec, int at) {
   uint32_t flags = SECCOMP_ADDFD_FLAG_SEND | (at ? SECCOMP_ADDFD_FLAG_SETFD : 0);
-  return notification_give(listener, id, fd, cloexec, flags, at);
+  int result = notification_give(listener, id, fd, cloexec, flags, at);
+  if (result >= 0) statistics_count(&statistics.answered);
+  else if (result == -ENOENT) statistics_count(&statistics.cancelled);
+  return result; /* else the caller answers with the error */
 }
 
 uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
@@ -111,17 +119,20 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
   if (!op) return false;
   if (op->waiting && !op->claimed) {
     /* A wait has done nothing yet; begun anew it sees a timeout or mode that was changed since. */
+    statistics_count(&statistics.cancelled);
     release_locked(op);
     return false;
   }
-  statistics.joined++;
+  statistics_count(&statistics.joined);
   if (!op->finished) {
+    statistics_count(&statistics.cancelled); /* the notification that it had */
     op->id = notif->id;
     kept_rename(op);
     return true;
   }
-  if (op->kept_fd >= 0) notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec, 0);
-  else notification_reply(listener, notif->id, op->value, op->error);
+  int given = op->kept_fd < 0 ? -op->error : notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec, 0);
+  /* EMFILE: the program has no number left for it */
+  if (op->kept_fd < 0 || (given < 0 && given != -ENOENT)) notification_reply(listener, notif->id, op->value, -given);
   release_locked(op);
   return true;
 }
@@ -270,10 +281,12 @@ static void sweep_one(struct op *op, int64_t now) {
   }
   /* A wait that a signal has ended: let go of the duplicate at once, it would keep the port bound. */
   if (op->waiting && !op_is_valid(op)) {
+    statistics_count(&statistics.cancelled);
     release_locked(op);
     return;
   }
   if (op->deadline_ns && now >= op->deadline_ns) {
+    if (!op->waiting && op_is_valid(op)) statistics_count(&statistics.expired);
     if (op->default_error) notification_reply(op->listener, op->id, 0, op->default_error);
     else notification_continue(op->listener, op->id);
     release_locked(op);

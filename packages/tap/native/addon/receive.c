@@ -78,8 +78,8 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
   memcpy(work.args, notif->data.args, sizeof work.args);
   places_decide(&work);
   /* Also a page of a remote file that could not be had: the kernel would wait for it once more. */
-  bool handled = work.is_unreadable ? notification_reply(listener, notif->id, 0, EFAULT) == 0
-                                    : serve_begin(notif, &work);
+  bool handled = work.is_unreadable || serve_begin(notif, &work);
+  if (work.is_unreadable) notification_reply(listener, notif->id, 0, EFAULT);
   places_free(&work);
   return handled;
 }
@@ -91,7 +91,7 @@ static bool is_concerned(pid_t tid, pid_t tgid, const struct path_call *call) {
 
 static void dispatch(int listener, const struct seccomp_notif *notif) {
   pid_t tid = (pid_t)notif->pid;
-  statistics.received++;
+  statistics_count(&statistics.received);
   bool executes = notif->data.nr == __NR_execve || notif->data.nr == __NR_execveat;
   if (executes && remote_get().fd < 0) {
     process_executes(tid);
@@ -111,7 +111,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
       if (joined) return;
       if (op) {
         if (handle(op)) return;
-        statistics.continued++;
+        statistics_count(&statistics.continued);
         op_continue(op);
         return;
       }
@@ -120,7 +120,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
     process_executes(tid);
   }
   if (handled) return;
-  statistics.continued++;
+  statistics_count(&statistics.continued);
   notification_continue(listener, notif->id);
 }
 

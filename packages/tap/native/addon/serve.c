@@ -163,7 +163,7 @@ bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
     ask(op, work);
     return true;
   }
-  statistics.served++;
+  statistics_count(&statistics.served);
   give_away(op, work);
   if (receive_may_block()) serve_now(work);
   else pool_run(serve_later, work_copy(work));

@@ -277,10 +277,15 @@ void answer_readlink(struct op *op, const void *target, size_t length);
 
 /* Starts receiving on a listener; ends by itself when no process of the tree is left. */
 int receive_start(int listener, int threads);
+/* Of notifications. Each that was received ends as one of answered and cancelled, so their difference is what is held. */
 struct tap_statistics {
-  uint64_t received, continued, to_javascript, joined, served;
+  uint64_t received, answered;
+  uint64_t cancelled; /* by a signal, or by the process's end */
+  uint64_t expired;   /* answered at the deadline of a call that was not about waiting: something of ours was lost */
+  uint64_t continued, joined, served;
 };
 extern struct tap_statistics statistics;
+static inline void statistics_count(uint64_t *counter) { __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED); }
 /*
  * Whether the calling thread may wait: another one receives meanwhile. There is always one, because a thread that has
  * received a call starts the next one if it was the last; only their number is bounded.

@@ -132,6 +132,7 @@ static int trace(struct tracing *tracing) {
   }
   if (!tracee.is_gone)
     ptrace(PTRACE_SETSIGMASK, tracee.tid, sizeof tracee.signals_blocked, &tracee.signals_blocked);
+  statistics_count(&statistics.cancelled);
   op_drop(tracing->op); /* before the thread can make the same call again */
   let_go(&tracee);
   return 0;
