@@ -125,6 +125,7 @@ test("a decision is told with its reason under --verbose only, and a notice once
     subject: "tcp 10.0.0.5:5432",
     verdict: "remote",
     why: "no filter\nmatches",
+    key: "feature.network.outgoing.filter.local",
   };
   for (const isVerbose of [true, false]) {
     const lines: string[] = [];

@@ -18,6 +18,8 @@ export interface LayerConfig {
     readonly readWrite: readonly string[];
     readonly readOnly: readonly string[];
     readonly local: readonly string[];
+    /** Expressions for the developer's credentials that the program may use (feature.local_credentials). */
+    readonly localCredentials?: readonly string[];
     readonly notFound: readonly string[];
     readonly mapping: readonly (readonly [regex: string, replacement: string])[];
     readonly fallback: boolean;
@@ -65,6 +67,11 @@ export interface Decision {
   readonly subject: string;
   readonly verdict: string;
   readonly why: string;
+  /**
+   * The key of the configuration that has decided, with the entry if it is a list (`feature.fs.local[0]`); of a default,
+   * the key by which it is changed. Undefined: no configuration changes it.
+   */
+  readonly key: string | undefined;
 }
 
 /** What the user should read once. `key`: said again only under another key. */

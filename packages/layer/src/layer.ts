@@ -18,17 +18,9 @@ import { Datagrams } from "./outgoing/datagrams.ts";
 import { Relay } from "./outgoing/relay.ts";
 import { compileSkips } from "./rules/build-tools.ts";
 import { debuggerPorts } from "./rules/debugger-ports.ts";
-import { compileOutgoing } from "./rules/outgoing.ts";
-import { compileMapping, mapPath } from "./rules/path-mapping.ts";
-import { compilePathRules, type PathFacts } from "./rules/path-rules.ts";
-import {
-  BELOW_POD,
-  decideBelowPod,
-  decidePath,
-  type PathDecision,
-  type PathRule,
-} from "./rules/paths.ts";
-import { decideBind } from "./rules/ports.ts";
+import type { PathFacts } from "./rules/path-rules.ts";
+import { BELOW_POD, BELOW_POD_KEY, decideBelowPod } from "./rules/paths.ts";
+import { compilePolicy, type Policy, type WhosePath } from "./rules/policy.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { operationName, ruleAsked, toTapRules } from "./tap-rules.ts";
 
@@ -54,9 +46,7 @@ export interface LayerParts {
 
 export class Layer {
   readonly #parts: LayerParts;
-  readonly #rules: readonly PathRule[];
-  readonly #mapping: ReturnType<typeof compileMapping>;
-  readonly #decideOutgoing: ReturnType<typeof compileOutgoing>;
+  readonly #policy: Policy;
   readonly #relay: Relay;
   readonly #connections: Connections;
   readonly #datagrams: Datagrams;
@@ -71,17 +61,8 @@ export class Layer {
   constructor(parts: LayerParts) {
     const { tap, session, config, facts, reporter } = parts;
     this.#parts = parts;
-    this.#rules = compilePathRules(
-      { ...config.files, dns: config.dns, hostname: config.hostname },
-      facts,
-    );
-    this.#mapping = compileMapping(config.files.mapping);
-    this.#decideOutgoing = compileOutgoing(config.outgoing, {
-      nameservers: parts.resolver.nameservers,
-      searchDomains: parts.resolver.searchDomains,
-      dns: config.dns,
-      names: (address) => this.#datagrams.namesOf(address),
-    });
+    const names = (address: string) => this.#datagrams.namesOf(address);
+    this.#policy = compilePolicy({ config, facts, resolver: parts.resolver, names });
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
     this.#datagrams = new Datagrams(tap, session);
@@ -95,7 +76,7 @@ export class Layer {
   async start(): Promise<void> {
     const { tap, session, config } = this.#parts;
     await this.#relay.listen();
-    tap.setPathRules(toTapRules(this.#mapping, this.#rules));
+    tap.setPathRules(toTapRules(this.#policy.mapping, this.#policy.rules));
     tap.wantReports(this.#parts.reporter.wantsDecisions ?? false);
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
@@ -138,7 +119,7 @@ export class Layer {
           "program",
           event.executable,
           event.isSkipped ? "skipped" : "tapped",
-          event.isSkipped ? "a build tool or skip_processes" : "not skipped",
+          ...whySkipped(this.#policy, event),
         );
         return;
       case "refused":
@@ -157,16 +138,22 @@ export class Layer {
     });
   }
 
-  #decided(call: string, subject: string, verdict: string, why: string): void {
-    this.#parts.reporter.decision({ call, subject, verdict, why });
+  #decided(call: string, subject: string, verdict: string, why: string, key?: string): void {
+    this.#parts.reporter.decision({ call, subject, verdict, why, key });
   }
 
   #decidedByTap({ call, path, rule, verdict, isFallback }: DecidedEvent): void {
-    const why =
-      rule < 0 ? BELOW_POD : (this.#rules[ruleAsked(this.#mapping, rule)]?.why ?? "no rule");
-    if (isFallback) this.#decided(call, path, "local", "the pod has no such file");
-    else if (verdict === "read-only") this.#decided(call, path, verdict, `${BELOW_POD}; ${why}`);
-    else this.#decided(call, path, verdict, why);
+    const { why, key } =
+      rule < 0
+        ? { why: BELOW_POD, key: BELOW_POD_KEY }
+        : (this.#policy.rules[ruleAsked(this.#policy.mapping, rule)] ?? {
+            why: "no rule",
+            key: undefined,
+          });
+    if (isFallback) this.#decided(call, path, "local", MISSING, "feature.fs.fallback");
+    else if (verdict === "read-only")
+      this.#decided(call, path, verdict, `${BELOW_POD}; ${why}`, key);
+    else this.#decided(call, path, verdict, why, key);
   }
 
   async #path(call: PathCall): Promise<void> {
@@ -190,20 +177,24 @@ export class Layer {
     name: string,
     asked: { readonly path: string; readonly rule: number; readonly isBelowRemote: boolean },
     operation: PathOperation,
-  ): { readonly path: string; readonly decision: PathDecision; readonly isMapped: boolean } {
+  ): WhosePath {
     if (asked.isBelowRemote) {
-      const from = asked.rule < 0 ? this.#rules.length : ruleAsked(this.#mapping, asked.rule);
-      const decision = decideBelowPod(this.#rules, asked.path, operationName(operation), from);
-      this.#decided(name, asked.path, decision.verdict, decision.why);
+      const from =
+        asked.rule < 0 ? this.#policy.rules.length : ruleAsked(this.#policy.mapping, asked.rule);
+      const decision = decideBelowPod(
+        this.#policy.rules,
+        asked.path,
+        operationName(operation),
+        from,
+      );
+      this.#decided(name, asked.path, decision.verdict, decision.why, decision.key);
       return { path: asked.path, decision, isMapped: false };
     }
-    const mapped = mapPath(this.#mapping, asked.path);
-    const from = ruleAsked(this.#mapping, asked.rule);
-    const decision = decidePath(this.#rules, mapped.path, operationName(operation), from);
-    const isMapped = mapped.path !== asked.path;
-    const mapping = isMapped ? `; ${mapped.why} takes ${asked.path} there` : "";
-    this.#decided(name, mapped.path, decision.verdict, decision.why + mapping);
-    return { path: mapped.path, decision, isMapped };
+    const from = ruleAsked(this.#policy.mapping, asked.rule);
+    const whose = this.#policy.path(asked.path, operationName(operation), from);
+    const { path, decision } = whose;
+    this.#decided(name, path, decision.verdict, decision.why, decision.key);
+    return whose;
   }
 
   async #connect(call: ConnectCall): Promise<void> {
@@ -229,8 +220,8 @@ export class Layer {
       else this.#connections.connectToTree(call, treePort);
       return;
     }
-    const { verdict, why } = this.#decideOutgoing({ protocol, ...to });
-    this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why);
+    const { verdict, why, key } = this.#policy.outgoing({ protocol, ...to });
+    this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why, key);
     if (!call.isStream) this.#udpServers.connected(call.cookie);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
@@ -252,49 +243,51 @@ export class Layer {
       this.#parts.tap.continue(call.token);
       return;
     }
-    const decision = to && this.#decideOutgoing({ protocol: "udp", ...to });
+    const decision = to && this.#policy.outgoing({ protocol: "udp", ...to });
     if (!to || !decision || decision.verdict === "local") {
       this.#parts.tap.continue(call.token);
       return;
     }
-    this.#decided("sendto", `udp ${endpointText(to)}`, decision.verdict, decision.why);
+    const { verdict, why, key } = decision;
+    this.#decided("sendto", `udp ${endpointText(to)}`, verdict, why, key);
     const port = await this.#datagrams.portFor(call.cookie, to, call.isIPv6Only);
     this.#parts.tap.replySentTo(call.token, port);
   }
 
   #bind(call: BindCall): void {
-    const { config, tap } = this.#parts;
+    const { tap } = this.#parts;
     const to = decodeAddress(call.address);
     if (!to) {
       tap.continue(call.token);
       return;
     }
-    const podPort = config.incoming.portMapping.get(to.port) ?? to.port;
-    const { verdict, why } = decideBind(
-      { ...to, podPort },
-      {
-        mode: config.incoming.mode,
-        ignorePorts: config.incoming.ignorePorts,
-        ignoreLocalhost: config.incoming.ignoreLocalhost,
-        ...podPorts(config.incoming),
-        debuggerPorts: debuggerPortsOf(call.tgid),
-      },
-    );
-    this.#decided("bind", endpointText(to), verdict, why);
+    const { verdict, why, key } = this.#policy.bind(to, debuggerPortsOf(call.tgid));
+    this.#decided("bind", endpointText(to), verdict, why, key);
     if (verdict === "native") tap.continue(call.token);
     else if (call.isStream) this.#listeners.bind(call);
     else this.#answer(call, this.#udpServers.bind(call));
   }
 }
 
-/** A filter for some ports says that the others stay local, unless they are named, too. */
-function podPorts({ ports, httpFilter }: LayerConfig["incoming"]): {
-  readonly ports?: readonly number[];
-} {
-  const filtered = httpFilter?.ports;
-  if (filtered !== undefined) return { ports: [...filtered, ...(ports ?? [])] };
-  return ports === undefined ? {} : { ports };
+/** C has decided by the program's names, of which it tells one; the other, argv[0], is in /proc if it is there still. */
+function whySkipped(
+  policy: Policy,
+  { tgid, executable, isSkipped }: Extract<TapEvent, { kind: "program" }>,
+): readonly [why: string, key: string | undefined] {
+  const { verdict, why, key } = policy.program(executable, argv0Of(tgid));
+  return (verdict === "skipped") === isSkipped ? [why, key] : [OTHER_NAME, "skip_processes"];
 }
+
+function argv0Of(tgid: number): string {
+  try {
+    return readFileSync(`/proc/${tgid}/cmdline`, "latin1").split("\0", 1)[0] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+const OTHER_NAME = "by its argv[0]";
+const MISSING = "the pod has no such file";
 
 const isLoopbackAddress = (address: string): boolean =>
   address.startsWith("127.") || address === "0.0.0.0" || address === "::1" || address === "::";

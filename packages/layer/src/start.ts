@@ -1,6 +1,5 @@
 /** A command in the place of the target: the tap, the layer's decisions, and the tree of processes they are for. */
 import type { ChildProcess } from "node:child_process";
-import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import type { IncomingSource, Session } from "@inpod/session";
@@ -13,7 +12,7 @@ import { Layer } from "./layer.ts";
 import { checkTap, tapRefused } from "./machine.ts";
 import { OwnChildren } from "./own-children.ts";
 import { checkPlatform } from "./platform.ts";
-import { gatherFacts } from "./rules/facts.ts";
+import { gatherFacts, thisMachine } from "./rules/facts.ts";
 import { bytesToText } from "./rules/match.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { parseResolvConf } from "./rules/resolver.ts";
@@ -87,14 +86,7 @@ export class PreparedTap {
       incoming: options.incoming,
       config,
       facts: {
-        ...gatherFacts({
-          env: textOf(environment),
-          cwd: options.cwd,
-          executable,
-          exists: existsSync,
-          readFile: readSmallFile,
-          realpath,
-        }),
+        ...gatherFacts(thisMachine({ env: textOf(environment), cwd: options.cwd, executable })),
         volumeMounts: config.files.autoMount ? options.volumeMounts : [],
       },
       resolver: await podResolver(session, config),
@@ -170,21 +162,5 @@ async function podResolver(session: Session, config: LayerConfig): Promise<Resol
     return parseResolvConf(content.toString("latin1"));
   } catch {
     return parseResolvConf("");
-  }
-}
-
-function readSmallFile(path: string, limitBytes: number): string | undefined {
-  try {
-    return statSync(path).size > limitBytes ? undefined : readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
-}
-
-function realpath(path: string): string | undefined {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
   }
 }

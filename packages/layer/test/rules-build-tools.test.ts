@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compileSkips, isSkipped } from "../src/rules/build-tools.ts";
+import { compileSkips, decideSkip, isSkipped } from "../src/rules/build-tools.ts";
 
 const DEFAULT = { skipBuildTools: true, skipExtraBuildTools: [], skipProcesses: [] };
 
@@ -25,8 +25,23 @@ for (const [executable, argv0, expected] of [
 ] as const) {
   test(`${executable} as ${argv0} is ${expected ? "left alone" : "tapped"}`, () => {
     assert.equal(isSkipped(compileSkips(DEFAULT), executable, argv0), expected);
+    const verdict = expected ? "skipped" : "tapped";
+    assert.equal(decideSkip(DEFAULT, executable, argv0).verdict, verdict);
   });
 }
+
+test("a decision about a program names the list that it is in", () => {
+  const config = { ...DEFAULT, skipExtraBuildTools: ["task"], skipProcesses: ["sidecar"] };
+  const of = (name: string, more = {}) => {
+    const { verdict, key } = decideSkip({ ...config, ...more }, `/opt/${name}`, "x");
+    return `${verdict} ${key}`;
+  };
+  assert.equal(of("go"), "skipped skip_build_tools");
+  assert.equal(of("task"), "skipped skip_extra_build_tools");
+  assert.equal(of("sidecar"), "skipped skip_processes");
+  assert.equal(of("node"), "tapped skip_processes");
+  assert.equal(of("task", { skipBuildTools: false }), "tapped skip_processes");
+});
 
 test("extra build tools count only while build tools are skipped, skip_processes always", () => {
   const more = { skipExtraBuildTools: ["task"], skipProcesses: ["sidecar"] };

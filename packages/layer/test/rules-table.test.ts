@@ -151,8 +151,9 @@ function check(config: PathConfig, table: typeof TABLE): Set<string> {
           decidePath(rules, name, operationName(operation)),
         );
         assert.equal(decisions.map(letter).join(""), codes.split(" ")[at], `${mode} ${name}`);
-        decisions.forEach(({ verdict, why }, index) => {
+        decisions.forEach(({ verdict, why, key }, index) => {
           decided.add(why);
+          assert.match(key ?? "", /^feature\./, `the key of: ${why}`);
           const found = tap.matchPath(name, OPERATIONS[index] ?? PathOperation.read);
           const expected = verdict === "nsswitch" ? "ask" : verdict;
           assert.equal(found.verdict, expected, `C: ${mode} ${name}`);

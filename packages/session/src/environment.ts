@@ -35,7 +35,12 @@ export interface Environment {
   /** Variables of the developer's that the process must not get, in any case of their letters. */
   readonly unset: readonly string[];
   /** Variables of the target that did not come, for `--verbose`. */
-  readonly skipped: readonly { readonly name: string; readonly why: string }[];
+  readonly skipped: readonly {
+    readonly name: string;
+    readonly why: string;
+    /** Of the configuration: it has decided, or changes it. */
+    readonly key: string;
+  }[];
   /** For the terminal: what the user probably did not expect. */
   readonly notices: readonly string[];
 }
@@ -169,19 +174,20 @@ function select(
   target: readonly (readonly [name: ByteString, value: ByteString])[],
 ): { set: Map<string, ByteString>; skipped: Environment["skipped"] } {
   const set = new Map<string, ByteString>();
-  const skipped: { name: string; why: string }[] = [];
+  const skipped: { name: string; why: string; key: string }[] = [];
   const include = wildcards(config.include);
   // "*" is the default written out: it brings back nothing that is excluded.
   const namedIncludes = wildcards(config.include?.filter((pattern) => !/^\**$/.test(pattern)));
   const exclude = wildcards(config.exclude);
   const byDefault = wildcards([...EXCLUDED_BY_MIRRORD, ...EXCLUDED_BY_INPOD]);
 
-  const reason = (name: ByteString): string | undefined => {
-    if (!config.isEnabled) return "feature.env is off";
+  const reason = (name: ByteString): { why: string; key: string } | undefined => {
+    if (!config.isEnabled) return { why: "feature.env is off", key: "feature.env" };
     if (config.include !== undefined && !include(name))
-      return "feature.env.include does not name it";
-    if (exclude(name)) return "feature.env.exclude";
-    if (byDefault(name) && !namedIncludes(name)) return "excluded by default";
+      return { why: "feature.env.include does not name it", key: "feature.env.include" };
+    if (exclude(name)) return { why: "feature.env.exclude", key: "feature.env.exclude" };
+    if (byDefault(name) && !namedIncludes(name))
+      return { why: "excluded by default", key: "feature.env.include" };
     return undefined;
   };
   const seen = new Set<ByteString>();
@@ -191,7 +197,7 @@ function select(
     seen.add(name);
     const why = reason(name);
     if (why === undefined) set.set(name, value);
-    else skipped.push({ name, why });
+    else skipped.push({ name, ...why });
   }
   return { set, skipped };
 }

@@ -37,7 +37,9 @@ for (const name of [
   test(`${name} stays the developer's, unless feature.env.include names it`, () => {
     const kept = choose({}, { [name]: "secret", A: "1" });
     assert.deepEqual(kept.set, { A: "1" });
-    assert.deepEqual(kept.skipped, [{ name, why: "excluded by default" }]);
+    assert.deepEqual(kept.skipped, [
+      { name, why: "excluded by default", key: "feature.env.include" },
+    ]);
     assert.deepEqual(choose({ include: ["*"] }, { [name]: "secret" }).set, {});
     assert.deepEqual(choose({ include: ["*", name] }, { [name]: "x", A: "1" }).set, {
       [name]: "x",
@@ -105,7 +107,7 @@ test("the result lies over the developer's environment, where unset is without c
 test("with feature.env off nothing of the pod's comes, what the user sets does", () => {
   const { set, skipped } = choose({ isEnabled: false, override: [["B", "2"]] }, { A: "1" });
   assert.deepEqual(set, { B: "2" });
-  assert.deepEqual(skipped, [{ name: "A", why: "feature.env is off" }]);
+  assert.deepEqual(skipped, [{ name: "A", why: "feature.env is off", key: "feature.env" }]);
 });
 
 test("options of the pod that load code are reported, not applied, and not when the user gives them", () => {

@@ -15,9 +15,8 @@ export function withCredentialFiles(
 ): LayerConfig {
   const paths = home === undefined ? [] : kept.flatMap((kind) => CREDENTIALS[kind].belowHome);
   if (paths.length === 0 || config.files.mode === "local") return config;
-  // As the last of the user's own: what he says of these paths himself counts.
-  const local = [...config.files.local, ...paths.map((path) => asRegex(`${home}/${path}`))];
-  return { ...config, files: { ...config.files, local } };
+  const localCredentials = paths.map((path) => asRegex(`${home}/${path}`));
+  return { ...config, files: { ...config.files, localCredentials } };
 }
 
 /** Of files only what is there is worth a word. */

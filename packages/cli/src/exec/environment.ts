@@ -76,12 +76,14 @@ export function reportEnvironment(
   { chosen, hidden }: Pick<ProgramEnvironment, "chosen" | "hidden">,
   reporter: Reporter,
 ): void {
-  const decided = (subject: string, verdict: string, why: string): void =>
-    reporter.decision({ call: "env", subject, verdict, why });
-  for (const { name, why } of chosen.skipped) decided(name, "local", why);
-  for (const name of hidden) decided(name, "hidden", "it says who you are; the program is the pod");
+  const decided = (subject: string, verdict: string, why: string, key: string): void =>
+    reporter.decision({ call: "env", subject, verdict, why, key });
+  for (const { name, why, key } of chosen.skipped) decided(name, "local", why, key);
+  for (const name of hidden) decided(name, "hidden", WHO_YOU_ARE, "feature.local_credentials");
   for (const text of chosen.notices) reporter.notice({ key: text, text });
 }
+
+const WHO_YOU_ARE = "it says who you are; the program is the pod";
 
 /** The main process may have begun without a variable that its container has: `env -i` before it, a shell's own. */
 function overlaid(

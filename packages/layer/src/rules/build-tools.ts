@@ -63,6 +63,41 @@ export function compileSkips(config: SkipConfig): readonly ByteString[] {
   return [...new Set(bytes)].sort();
 }
 
+export interface SkipDecision {
+  readonly verdict: "skipped" | "tapped";
+  readonly why: string;
+  /** The key that has decided, or by which it is changed. */
+  readonly key: string;
+}
+
+/** Of a program, and by which name. Arguments as `isSkipped`. */
+export function decideSkip(
+  config: SkipConfig,
+  executable: ByteString,
+  argv0: ByteString,
+): SkipDecision {
+  const by = (names: SkipConfig): string | undefined => {
+    const skips = compileSkips(names);
+    return [executable.replace(/ \(deleted\)$/, ""), argv0]
+      .map(baseName)
+      .find((name) => skips.includes(name));
+  };
+  const none = { skipBuildTools: false, skipExtraBuildTools: [], skipProcesses: [] };
+  const named = by({ ...none, skipProcesses: config.skipProcesses });
+  if (named !== undefined)
+    return { verdict: "skipped", why: `skip_processes names ${named}`, key: "skip_processes" };
+  if (config.skipBuildTools) {
+    const { skipExtraBuildTools } = config;
+    const extra = by({ ...none, skipProcesses: skipExtraBuildTools });
+    const key = "skip_extra_build_tools";
+    if (extra !== undefined) return { verdict: "skipped", why: `${key} names ${extra}`, key };
+  }
+  const tool = by({ ...none, skipBuildTools: config.skipBuildTools });
+  return tool === undefined
+    ? { verdict: "tapped", why: "it is not skipped", key: "skip_processes" }
+    : { verdict: "skipped", why: `default: ${tool} is a build tool`, key: "skip_build_tools" };
+}
+
 /**
  * The reference of what C decides for a process.
  *

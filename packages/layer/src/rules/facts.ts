@@ -1,7 +1,8 @@
 /**
  * Where the developer's things are on this machine, for path-rules.ts. The only file of the rules
- * that looks at the machine, through functions that its caller gives it.
+ * that looks at the machine, through functions that its caller gives it: `thisMachine()` has the usual ones.
  */
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import type { ByteString } from "@inpod/protocol";
 import { textToBytes } from "./match.ts";
@@ -19,6 +20,27 @@ export interface MachineView {
   readonly readFile: (path: string, limitBytes: number) => string | undefined;
   /** All symbolic links resolved; `undefined` when there is no such file. */
   readonly realpath: (path: string) => string | undefined;
+}
+
+/** What is here, by node:fs. */
+export const thisMachine = (
+  program: Pick<MachineView, "env" | "cwd" | "executable">,
+): MachineView => ({ ...program, exists: existsSync, readFile: readSmallFile, realpath });
+
+function readSmallFile(path: string, limitBytes: number): string | undefined {
+  try {
+    return statSync(path).size > limitBytes ? undefined : readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function realpath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Bytes: the largest package.json or Cargo.toml that is searched for a workspace. */

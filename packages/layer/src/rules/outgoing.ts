@@ -47,6 +47,11 @@ export interface OutgoingDecision {
   readonly verdict: "remote" | "local";
   /** For people. Names entries of the filter, never a name that was looked up. */
   readonly why: string;
+  /**
+   * The key of the configuration that has decided, with the entry (`feature.network.outgoing.filter.local[0]`); of a default, the key by which
+   * it is changed. Undefined: no configuration changes it.
+   */
+  readonly key: string | undefined;
 }
 
 type Host =
@@ -68,6 +73,7 @@ interface FilterEntry {
 const MAX_ENTRIES = 1024;
 
 const DNS_PORT = 53;
+const DNS_KEY = "feature.network.dns.enabled";
 
 const ALLOWED =
   'allowed: [tcp://|udp://] followed by an address, a subnet (10.0.0.0/8), a name, "*.name" or nothing, and an optional :port ([v6]:port)';
@@ -96,27 +102,33 @@ export function compileOutgoing(
     }
     const isDns = port === DNS_PORT;
     if (isDns && context.dns && nameservers.some((server) => isSameAddress(server, address))) {
-      return { verdict: "remote", why: "a name server of the pod" };
+      return { verdict: "remote", why: "a name server of the pod", key: DNS_KEY };
     }
-    if (!config[protocol]) return local(`feature.network.outgoing.${protocol} is off`);
+    if (!config[protocol]) {
+      const switched = `feature.network.outgoing.${protocol}`;
+      return local(`${switched} is off`, switched);
+    }
     if (config.ignoreLocalhost && isLoopback(address)) {
-      return local("feature.network.outgoing.ignore_localhost");
+      const ignored = "feature.network.outgoing.ignore_localhost";
+      return local(ignored, ignored);
     }
     const found = entries.find((entry) =>
       entryMatches(entry, protocol, address, text, port, context),
     );
-    if (found !== undefined) return { verdict: side, why: found.why };
+    if (found !== undefined) return { verdict: side, why: found.why, key: found.why };
     // resolv.conf is the developer's then, and so are the name servers in it.
-    if (isDns && !context.dns) return local("feature.network.dns is off");
-    if (side === "remote" && hasFilter) return local(`${key}.remote does not name it`);
+    if (isDns && !context.dns) return local("feature.network.dns is off", DNS_KEY);
+    if (side === "remote" && hasFilter)
+      return local(`${key}.remote does not name it`, `${key}.remote`);
     return {
       verdict: "remote",
       why: hasFilter ? `${key}.local does not name it` : "outgoing traffic is the pod's",
+      key: `${key}.local`,
     };
   };
 }
 
-const local = (why: string): OutgoingDecision => ({ verdict: "local", why });
+const local = (why: string, key?: string): OutgoingDecision => ({ verdict: "local", why, key });
 
 function entryMatches(
   entry: FilterEntry,

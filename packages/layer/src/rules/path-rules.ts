@@ -26,6 +26,8 @@ export interface PathConfig {
   readonly readWrite: readonly string[];
   readonly readOnly: readonly string[];
   readonly local: readonly string[];
+  /** Expressions for what feature.local_credentials lets the program have. */
+  readonly localCredentials?: readonly string[];
   readonly notFound: readonly string[];
   /** feature.fs.fallback: may a default rule fall back to the developer's file? */
   readonly fallback: boolean;
@@ -58,12 +60,21 @@ interface LocalTree {
 /** An emptyDir at /dev/shm is memory that processes of one machine share. */
 const KERNEL_TREES: readonly ByteString[] = ["/dev", "/proc", "/sys"];
 
+/** By which what is decided without the user's word is changed. */
+const KEYS = {
+  mode: "feature.fs.mode",
+  toPod: "feature.fs.read_only",
+  toPodForWriting: "feature.fs.read_write",
+  toMachine: "feature.fs.local",
+} as const;
+
 const EVERYTHING: Match = { kind: "prefix", text: "/" };
 
 /** @throws ConfigValueError for an expression that cannot be used */
 export function compilePathRules(config: PathConfig, facts: PathFacts): readonly PathRule[] {
   if (config.mode === "local") {
-    return [...nameRules(config), rule(EVERYTHING, "any", "local", 'feature.fs.mode is "local"')];
+    const all = rule(EVERYTHING, "any", "local", 'feature.fs.mode is "local"', KEYS.mode);
+    return [...nameRules(config), all];
   }
   return [
     ...userRules(config),
@@ -72,18 +83,22 @@ export function compilePathRules(config: PathConfig, facts: PathFacts): readonly
     // /var/run is a symbolic link to /run on most machines: a program that resolves it arrives here.
     ...podTreeRules(config, "/run/secrets", "the pod's own secrets"),
     // Also where it lies among what is hidden, as ~/.azure/bin/bicep does.
-    rule(exact(facts.executable), "any", "local", "the program itself"),
+    rule(exact(facts.executable), "any", "local", "the program itself", KEYS.toPod),
     ...HIDDEN_BELOW_HOME.filter(() => facts.home !== null).map((name) =>
       rule(
         tree(`${facts.home}/${name}`),
         "any",
         "not-found",
         `default: credentials of the developer (~/${name}) are hidden`,
+        "feature.local_credentials",
       ),
     ),
     ...developerRules(config, facts),
     ...[...LIBRARIES, ...LOCAL_SOCKETS, ...DEFAULT_LOCAL].map(
-      ({ match, why, isReported = false }) => ({ ...rule(match, "any", "local", why), isReported }),
+      ({ match, why, isReported = false }) => ({
+        ...rule(match, "any", "local", why, KEYS.toPod),
+        isReported,
+      }),
     ),
     ...modeRules(config),
   ];
@@ -94,6 +109,7 @@ function rule(
   operations: RuleOperations,
   verdict: PathVerdict,
   why: string,
+  key: string,
   fallback = false,
 ): PathRule {
   const isReported = verdict !== "local";
@@ -106,6 +122,7 @@ function rule(
     isGuarding: false,
     isReported,
     why,
+    key,
   };
 }
 
@@ -124,22 +141,29 @@ function userRules(config: PathConfig): PathRule[] {
   const compiled = (list: readonly string[], name: string) =>
     list.map((source, index) => {
       const key = `feature.fs.${name}[${index}]`;
-      return { match: compileRegex(source, key), why: `${key} (${source})` };
+      return { match: compileRegex(source, key), why: `${key} (${source})`, key };
     });
   return [
     ...compiled(config.notFound, "not_found").map((user) =>
-      binding(rule(user.match, "any", "not-found", user.why)),
+      binding(rule(user.match, "any", "not-found", user.why, user.key)),
     ),
     ...compiled(config.readWrite, "read_write").map((user) =>
-      rule(user.match, "any", "remote", user.why),
+      rule(user.match, "any", "remote", user.why, user.key),
     ),
     ...compiled(config.readOnly, "read_only").flatMap((user) => [
-      rule(user.match, "read", "remote", user.why),
-      guarding(rule(user.match, "write", "local", `${user.why}: only reading is the pod's`)),
+      rule(user.match, "read", "remote", user.why, user.key),
+      guarding(
+        rule(user.match, "write", "local", `${user.why}: only reading is the pod's`, user.key),
+      ),
     ]),
     ...compiled(config.local, "local").map((user) =>
-      binding(rule(user.match, "any", "local", user.why)),
+      binding(rule(user.match, "any", "local", user.why, user.key)),
     ),
+    // As the last of the user's own: what he says of these paths himself counts.
+    ...(config.localCredentials ?? []).map((source) => {
+      const key = "feature.local_credentials";
+      return binding(rule(compileRegex(source, key), "any", "local", key, key));
+    }),
   ];
 }
 
@@ -152,16 +176,18 @@ function userRules(config: PathConfig): PathRule[] {
 function nameRules({ dns, hostname }: PathConfig): PathRule[] {
   const dnsVerdict = (remote: PathVerdict): PathVerdict => (dns ? remote : "local");
   const why = dns ? "names are resolved as in the pod" : "feature.network.dns is off";
+  const key = "feature.network.dns.enabled";
   return [
-    rule(exact("/etc/resolv.conf"), "read", dnsVerdict("remote"), why),
-    rule(exact("/etc/hosts"), "read", dnsVerdict("remote"), why),
-    rule(exact("/etc/nsswitch.conf"), "read", dnsVerdict("nsswitch"), why),
+    rule(exact("/etc/resolv.conf"), "read", dnsVerdict("remote"), why, key),
+    rule(exact("/etc/hosts"), "read", dnsVerdict("remote"), why, key),
+    rule(exact("/etc/nsswitch.conf"), "read", dnsVerdict("nsswitch"), why, key),
     ...["/var/run/nscd/socket", "/run/nscd/socket"].map((path) =>
       rule(
         exact(path),
         "any",
         dnsVerdict("not-found"),
         dns ? "nscd would answer with the developer's names" : why,
+        key,
       ),
     ),
     rule(
@@ -169,17 +195,24 @@ function nameRules({ dns, hostname }: PathConfig): PathRule[] {
       "read",
       hostname ? "remote" : "local",
       hostname ? "the host name is the pod's" : "feature.hostname is off",
+      "feature.hostname",
     ),
   ];
 }
 
 /** A tree that is the pod's in every mode but "local"; written there only where the mode says so. */
-function podTreeRules(config: PathConfig, path: ByteString, why: string): PathRule[] {
+function podTreeRules(
+  config: PathConfig,
+  path: ByteString,
+  why: string,
+  key: string = KEYS.toMachine,
+): PathRule[] {
+  const readOnly = `${why}: only reading is the pod's`;
   return [
-    rule(tree(path), "read", "remote", why),
+    rule(tree(path), "read", "remote", why, key),
     config.mode === "write"
-      ? rule(tree(path), "write", "remote", why)
-      : reported(rule(tree(path), "write", "local", `${why}: only reading is the pod's`)),
+      ? rule(tree(path), "write", "remote", why, key)
+      : reported(rule(tree(path), "write", "local", readOnly, KEYS.toPodForWriting)),
   ];
 }
 
@@ -198,13 +231,25 @@ function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
     // "write" is about the directory's own name: `mkdir -p` makes every directory on its way.
     ...ancestors(named).flatMap((path) =>
       (["lookup", "write"] as const).map((operations) =>
-        rule(exact(path), operations, "local", "a directory above the developer's files"),
+        rule(
+          exact(path),
+          operations,
+          "local",
+          "a directory above the developer's files",
+          KEYS.toPod,
+        ),
       ),
     ),
     ...aboveUsersLocal(config),
     ...markerDirectories.flatMap((directory) =>
       PROJECT_MARKERS.map((name) =>
-        rule(tree(`${directory}/${name}`), "any", "local", `tools look for ${name} upwards`),
+        rule(
+          tree(`${directory}/${name}`),
+          "any",
+          "local",
+          `tools look for ${name} upwards`,
+          KEYS.toPod,
+        ),
       ),
     ),
     ...nestedTrees(config, trees, volumes),
@@ -215,13 +260,20 @@ function developerRules(config: PathConfig, facts: PathFacts): PathRule[] {
  * What the user's `local` names may lie in a directory that only the pod has, and then that is looked up; or in one that
  * only this machine has, and then programs find the way to it here, whatever `fallback` says.
  */
-function aboveUsersLocal({ mode, local }: PathConfig): PathRule[] {
+function aboveUsersLocal({ mode, local, localCredentials = [] }: PathConfig): PathRule[] {
   if (mode === "localwithoverrides") return [];
-  const named = local.flatMap((source, index) =>
+  const named = [...local, ...localCredentials].flatMap((source, index) =>
     literalStart(compileRegex(source, `feature.fs.local[${index}]`)),
   );
   return ancestors(named).map((path) =>
-    rule(exact(path), "lookup", "remote", "a directory above what feature.fs.local names", true),
+    rule(
+      exact(path),
+      "lookup",
+      "remote",
+      "a directory above what feature.fs.local names",
+      KEYS.toMachine,
+      true,
+    ),
   );
 }
 
@@ -251,10 +303,18 @@ function nestedTrees(
 ): PathRule[] {
   const seen = new Set<ByteString>();
   return [
-    ...local.map(({ path, why }) => ({ path, rules: [rule(tree(path), "any", "local", why)] })),
+    ...local.map(({ path, why }) => ({
+      path,
+      rules: [rule(tree(path), "any", "local", why, KEYS.toPod)],
+    })),
     ...volumes.map((path) => ({
       path,
-      rules: podTreeRules(config, path, `a volume of the pod (${path})`),
+      rules: podTreeRules(
+        config,
+        path,
+        `a volume of the pod (${path})`,
+        "feature.magic.auto_mount",
+      ),
     })),
   ]
     .filter(({ path }) => !seen.has(path) && seen.add(path))
@@ -264,10 +324,18 @@ function nestedTrees(
 
 function modeRules({ mode, fallback }: PathConfig): PathRule[] {
   const why = `feature.fs.mode is "${mode}"`;
-  if (mode === "localwithoverrides") return [reported(rule(EVERYTHING, "any", "local", why))];
+  if (mode === "localwithoverrides")
+    return [reported(rule(EVERYTHING, "any", "local", why, KEYS.mode))];
   return [
-    rule(EVERYTHING, "read", "remote", `${why}: what nobody claims is read from the pod`, fallback),
-    reported(rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why)),
+    rule(
+      EVERYTHING,
+      "read",
+      "remote",
+      `${why}: what nobody claims is read from the pod`,
+      KEYS.mode,
+      fallback,
+    ),
+    reported(rule(EVERYTHING, "write", mode === "write" ? "remote" : "local", why, KEYS.mode)),
   ];
 }
 

@@ -32,12 +32,19 @@ export interface PathRule {
   readonly isReported: boolean;
   /** For people, no full stop. */
   readonly why: string;
+  /**
+   * The key of the configuration that has decided, with the entry (`feature.fs.local[0]`); of a default, the key by which
+   * it is changed. Undefined: no configuration changes it.
+   */
+  readonly key: string | undefined;
 }
 
 export interface PathDecision {
   readonly verdict: PathVerdict;
   readonly fallback: boolean;
   readonly why: string;
+  /** As a rule's. */
+  readonly key: string | undefined;
 }
 
 /**
@@ -55,16 +62,17 @@ export function decidePath(
       verdict: "local",
       fallback: false,
       why: "longer than PATH_MAX: the kernel refuses it",
+      key: undefined,
     };
   }
   for (let i = from; i < rules.length; i++) {
     const rule = rules[i];
     if (rule && appliesTo(rule.operations, operation) && matches(rule.match, path)) {
-      const { verdict, fallback, why } = rule;
-      return { verdict, fallback, why };
+      const { verdict, fallback, why, key } = rule;
+      return { verdict, fallback, why, key };
     }
   }
-  return { verdict: "local", fallback: false, why: "no rule is about it" };
+  return { verdict: "local", fallback: false, why: "no rule is about it", key: undefined };
 }
 
 /** Of a path that is named from a directory of the pod, and stays below it. @param from as `decidePath` */
@@ -78,12 +86,14 @@ export function decideBelowPod(
   const found = binding.find(
     (rule) => appliesTo(rule.operations, operation) && matches(rule.match, path),
   );
-  if (found === undefined) return { verdict: "remote", fallback: false, why: BELOW_POD };
-  const { verdict, fallback, why } = found;
-  return { verdict, fallback, why };
+  if (found === undefined)
+    return { verdict: "remote", fallback: false, why: BELOW_POD, key: BELOW_POD_KEY };
+  const { verdict, fallback, why, key } = found;
+  return { verdict, fallback, why, key };
 }
 
 export const BELOW_POD = "it is named from a directory of the pod";
+export const BELOW_POD_KEY = "feature.fs.local";
 
 function appliesTo(operations: RuleOperations, operation: PathOperation): boolean {
   switch (operations) {

@@ -1,10 +1,14 @@
 /** What a bind and a connect to a loopback address mean, by their port. C keeps the answers as tables. */
 import { isLoopback, parseAddress } from "./addresses.ts";
 
+const INCOMING = "feature.network.incoming";
+
 export interface BindConfig {
   readonly mode: "mirror" | "steal" | "off";
   /** incoming.ports: only these. Absent: all. Of the user's process, or of the pod where port_mapping makes it another. */
   readonly ports?: readonly number[];
+  /** Which key has said so; left out: that one. */
+  readonly portsKey?: string;
   readonly ignorePorts: readonly number[];
   /** incoming.ignore_localhost: what listens on a loopback address only stays here. */
   readonly ignoreLocalhost: boolean;
@@ -15,6 +19,11 @@ export interface BindDecision {
   /** "take": the socket stands for the pod's port, and traffic to that comes here. */
   readonly verdict: "native" | "take";
   readonly why: string;
+  /**
+   * The key of the configuration that has decided (`feature.network.incoming.ignore_ports`); of a default, the key by which
+   * it is changed. Undefined: no configuration changes it.
+   */
+  readonly key: string | undefined;
 }
 
 /** @param socket `port` 0: the kernel chooses. `podPort`: by port_mapping, if that is another. `address`: an IP literal. */
@@ -22,26 +31,29 @@ export function decideBind(
   socket: { readonly address: string; readonly port: number; readonly podPort?: number },
   config: BindConfig,
 ): BindDecision {
-  const native = (why: string): BindDecision => ({ verdict: "native", why });
+  const native = (why: string, key?: string): BindDecision => ({ verdict: "native", why, key });
   const { port, podPort = port } = socket;
   const isIn = (ports: readonly number[]): boolean =>
     ports.includes(port) || ports.includes(podPort);
   const address = parseAddress(socket.address);
   if (address === undefined) return native("not an IP address");
-  if (config.mode === "off") return native("feature.network.incoming is off");
+  if (config.mode === "off") return native(`${INCOMING} is off`, `${INCOMING}.mode`);
   // A port that nobody chose is a client's source port or one that is told to somebody local.
   if (port === 0) return native("any free port was asked for: nobody in the cluster knows it");
   if (config.debuggerPorts.includes(port)) return native("a debugger's port");
-  if (isIn(config.ignorePorts)) return native("feature.network.incoming.ignore_ports");
+  if (isIn(config.ignorePorts))
+    return native(`${INCOMING}.ignore_ports`, `${INCOMING}.ignore_ports`);
   if (config.ports !== undefined && !isIn(config.ports)) {
-    return native("feature.network.incoming.ports does not name it");
+    const { portsKey = `${INCOMING}.ports` } = config;
+    return native(`${portsKey} does not name it`, portsKey);
   }
   // 0.0.0.0 and :: are loopback to connect(2), and every address to bind(2).
   const isUnspecified = address.bytes.every((byte) => byte === 0);
   if (config.ignoreLocalhost && !isUnspecified && isLoopback(address)) {
-    return native("feature.network.incoming.ignore_localhost");
+    return native(`${INCOMING}.ignore_localhost`, `${INCOMING}.ignore_localhost`);
   }
-  return { verdict: "take", why: `feature.network.incoming.mode is "${config.mode}"` };
+  const key = `${INCOMING}.mode`;
+  return { verdict: "take", why: `${key} is "${config.mode}"`, key };
 }
 
 export interface LoopbackConfig {
