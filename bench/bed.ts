@@ -15,6 +15,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 export const CLI = join(here, "..", "dist", "cli.js");
 export const RELAY = join(here, "load", "relay.cjs");
 export const HTTP_SERVER = join(here, "load", "http-server.cjs");
+/** Of servers in several languages. */
+export const SERVERS = join(here, "load", "servers");
 export const COUNTER = join(here, "load", "counter.cjs");
 /** Of the load generator's far end; see load/net.h. */
 export const LOAD_PORT = 7100;

@@ -20,6 +20,7 @@ import { mirrored } from "./rows/mirror.ts";
 import { outgoing } from "./rows/outgoing.ts";
 import { wholePrograms } from "./rows/programs.ts";
 import { scale } from "./rows/scale.ts";
+import { newConnections } from "./rows/servers.ts";
 import { memory, startUp } from "./rows/session.ts";
 import { markdown, type Row, type Skipped, text } from "./table.ts";
 
@@ -31,6 +32,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   start: startUp,
   outgoing,
   stolen,
+  servers: newConnections,
   filter: filtered,
   mirrored,
   handover,

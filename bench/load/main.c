@@ -2,9 +2,11 @@
  * Load for the benchmark, of which it is sure to be the fastest part. It prints one line of numbers:
  *
  *   serve PORT                        the far end, see net.h; says "ready"
+ *   accept|accept-epoll PORT          a server of one request a connection, see accept.c; says "ready"
  *   up|down HOST PORT N MS            N connections: bytes per second (PORT: the one given to serve)
  *   echo HOST PORT N MS               N connections: round trips of 64 bytes a second, p50 and p99 in microseconds
  *   connect HOST PORT N MS            N at a time: connections with one echoed byte a second, p50, p99
+ *   requests HOST PORT N MS           N at a time: connections with one request a second, p50, p99
  *   http HOST PORT N MS               N kept-alive connections: requests a second, p50, p99
  *   paced HOST PORT N MS              N connections, together 20,000 small segments a second: bytes sent, and those a second
  *   gigabit HOST PORT N MS            the same with segments that make a gigabit a second
@@ -208,6 +210,21 @@ static void http(struct worker *worker) {
   close(fd);
 }
 
+/* The server closes; the reset that answers its FIN keeps no port in TIME_WAIT. */
+static void requests(struct worker *worker) {
+  char answer[4096];
+  struct linger reset = {1, 0};
+  while (now_us() < deadline_us) {
+    int64_t began = now_us();
+    int fd = dial_or_die();
+    if (!get(fd, answer, sizeof answer)) die("request");
+    if (recv(fd, answer, sizeof answer, 0) != 0) die("end of the connection");
+    sample(worker, began);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(fd);
+  }
+}
+
 /* As many as are due, each in a segment of its own; the sink's few answers stay in the socket. */
 static void paced(struct worker *worker, size_t length) {
   char message[GIGABIT_BYTES] = {0};
@@ -247,6 +264,7 @@ static void *work(void *argument) {
   else if (!strcmp(worker->mode, "down")) download(worker);
   else if (!strcmp(worker->mode, "echo")) echo(worker);
   else if (!strcmp(worker->mode, "connect")) connects(worker);
+  else if (!strcmp(worker->mode, "requests")) requests(worker);
   else if (!strcmp(worker->mode, "paced")) paced(worker, MESSAGE_BYTES);
   else if (!strcmp(worker->mode, "gigabit")) paced(worker, GIGABIT_BYTES);
   else http(worker);
@@ -286,10 +304,12 @@ static void report(struct worker *workers, int n, double seconds) {
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
+  if (argc == 3 && !strcmp(argv[1], "accept")) return accept_blocking(atoi(argv[2]));
+  if (argc == 3 && !strcmp(argv[1], "accept-epoll")) return accept_epoll(atoi(argv[2]));
   if (argc == 4) return files(argv[1], atoi(argv[2]), argv[3]);
   int n = argc == 6 ? atoi(argv[4]) : 0;
   if (n < 1 || n > MAX_WORKERS || inet_pton(AF_INET, argv[2], &target.sin_addr) != 1) {
-    fputs("usage: bench-load serve PORT | up|down|echo|connect|http|paced|gigabit|watch HOST PORT N MS |\n"
+    fputs("usage: bench-load serve|accept|accept-epoll PORT | up|down|echo|connect|requests|http|paced|gigabit|watch HOST PORT N MS |\n"
           "       stat|open|list|append|read N PATH\n", stderr);
     return 2;
   }

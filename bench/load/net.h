@@ -11,6 +11,9 @@ enum { PORT_ECHO = 0, PORT_SINK = 1, PORT_SOURCE = 2, PORT_HTTP = 3, PORTS = 4 }
 enum { ACK_BYTES = 1 << 20, CHUNK_BYTES = 64 << 10 };
 
 int serve(int port);
+/* accept.c: servers of one request a connection. */
+int accept_blocking(int port);
+int accept_epoll(int port);
 /* files.c: an operation on a path, `count` times; prints one number. */
 int files(const char *mode, int count, const char *path);
 

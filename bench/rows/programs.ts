@@ -1,11 +1,12 @@
 /** Whole programs, timed by a shell that is in the session already. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bed } from "../bed.ts";
 import { warm } from "../measure.ts";
 import type { Shell } from "../shell.ts";
 import { atMost, type Row, type Skipped } from "../table.ts";
+import { findPython, findTool } from "../tools.ts";
 
 const TRUE_COUNT = 100;
 const REPOSITORY_FOLDERS = 40;
@@ -21,27 +22,13 @@ interface Program {
   readonly isBuildTool: boolean;
 }
 
-/** Absolute path of what `command -v` finds, behind a version manager's script; undefined where there is none. */
-function find(name: string, how?: readonly string[]): string | undefined {
-  try {
-    const [program, argv] = how ? [name, how] : ["sh", ["-c", `command -v ${name}`]];
-    const found = execFileSync(program, argv, {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    return realpathSync(found.trim());
-  } catch {
-    return undefined;
-  }
-}
-
 function programs(bed: Bed): { programs: Program[]; skipped: Skipped[] } {
   const tools = {
-    python3: find("python3", ["-c", "import sys; print(sys.executable)"]),
-    java: find("java"),
-    cc: find("cc"),
-    go: find("go"),
-    git: find("git"),
+    python3: findPython(),
+    java: findTool("java"),
+    cc: findTool("cc"),
+    go: findTool("go"),
+    git: findTool("git"),
   };
   const found: Program[] = [];
   const skipped: Skipped[] = [];
