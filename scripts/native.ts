@@ -27,6 +27,7 @@ export const NATIVE: readonly NativePart[] = [
   { name: "tap.node", folder: "packages/tap/native", sources: "addon", flags: addon },
   { name: "inpod-launch", folder: "packages/tap/native", sources: "launch", flags: program },
   { name: "inpod-keeper", folder: "packages/tap/native", sources: "keeper", flags: program },
+  { name: "inpod-jobs", folder: "packages/tap/native", sources: "jobs", flags: program },
   { name: "files.node", folder: "packages/files/native", sources: "addon", flags: addon },
   { name: "inpod-mount", folder: "packages/files/native", sources: "mount", flags: program },
   { name: "inpod-enter", folder: "packages/agent/native", sources: "enter", flags: program },

@@ -81,7 +81,7 @@ const server = net.createServer({ allowHalfOpen: true }, (socket) => {
   socket.on("close", (hadError) => console.log("close", hadError));
   socket.pipe(socket);
 });
-server.listen(${httpPort}, () => console.log("listening"));
+server.listen(${httpPort}, () => console.log("listening", process.pid));
 `;
 
 test("requests on a kept connection, half-close, resets and large bodies arrive as sent", async () => {
@@ -189,7 +189,8 @@ test("a port is taken when the program listens and given back when the program i
   await run.said(TAKEN, "stderr");
   run.signalGroup("SIGTSTP");
   await until("the pod answers while the program is stopped", () => podAnswers(sandbox));
-  run.signalGroup("SIGCONT");
+  // Whoever knows of the program only continues inpod, too.
+  process.kill(Number(/listening (\d+)/.exec(run.stdout)?.[1]), "SIGCONT");
   await until("the program answers again", async () => !(await podAnswers(sandbox)));
   const connection = await sandbox.connect({ port: httpPort });
   await connection.send("back");

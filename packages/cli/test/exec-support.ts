@@ -198,7 +198,9 @@ export function sessionProcesses(): readonly string[] {
       const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").join(" ");
       const state = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "")[0];
       if (state === "Z") continue;
-      const isOurs = /inpod-(enter|keeper|launch|mount)|dist\/(cli|agent|files)\.js/.test(command);
+      const isOurs = /inpod-(enter|jobs|keeper|launch|mount)|dist\/(cli|agent|files)\.js/.test(
+        command,
+      );
       const isMarked = /(^|\0)INPOD_SESSION=/.test(environmentOf(pid));
       if (isOurs || isMarked) found.push(`${pid} ${command}`.trim());
     } catch {

@@ -4,7 +4,7 @@ import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import type { IncomingSource, Session } from "@inpod/session";
 import type { TapEvent } from "@inpod/tap";
-import { launch, Tap, TapError } from "@inpod/tap";
+import { launch, suspendWith, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import type { PodRoot } from "./files/pod-root.ts";
 import { type SnapshotParts, SnapshotServer } from "./files/snapshots/serve.ts";
@@ -49,6 +49,8 @@ export interface RunningTree {
   readonly ended: Promise<void>;
   /** What is left of the tree goes on natively after our end. */
   leaveRest(): void;
+  /** Stops this process, because the command is stopped; resolves when one of the two has been continued, and so both. */
+  suspend(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -64,6 +66,7 @@ export class PreparedTap {
     this.tap = new Tap((event) => this.#handle(event));
     checkTap(this.tap);
     this.tap.native.adoptOrphans();
+    this.tap.native.ignoreBackgroundWrites();
   }
 
   async start(options: StartOptions): Promise<RunningTree> {
@@ -110,6 +113,7 @@ export class PreparedTap {
       child: tree.child,
       ended: layer.ended,
       leaveRest: () => tree.leaveRest(),
+      suspend: () => suspendWith(tree.child),
       close: async () => {
         stopReaping();
         await layer.close();

@@ -89,6 +89,7 @@ export interface Native {
   adoptOrphans(): number;
   reapOrphan(ownPids: readonly number[]): number;
   ignoreStops(): number;
+  ignoreBackgroundWrites(): number;
   raiseFileLimit(): number;
   probeGetFd(): number;
   makeNode(path: Buffer, mode: number): number;

@@ -154,7 +154,7 @@ async function runInSession(
     onDeath: config.onDisconnect,
   });
   endWithSession(session, end, config.onDisconnect, progress);
-  const result = await signals.follow(tree.child, incoming);
+  const result = await signals.follow(tree, incoming);
   await untilTreeEnds(tree, sessionId, progress);
   await tree.close();
   end.throwIfStopped();

@@ -1,19 +1,15 @@
 /**
  * Signals while a command runs in our place. What the terminal sends to the whole group (SIGINT, SIGQUIT,
  * SIGTSTP) has reached the command already and is never sent again: many programs take a second Ctrl-C as "at
- * once". SIGTERM and SIGHUP come to us alone and are passed on.
+ * once". SIGTERM and SIGHUP come to us alone and are passed on. What stops is in job-control.ts.
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import type { Session } from "@inpod/session";
 import type { CommandResult } from "../result.ts";
+import { JobControl, type Pausing, type Suspending } from "./job-control.ts";
 
 const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 const PASSED_ON: readonly NodeJS.Signals[] = ["SIGTERM", "SIGHUP"];
-/** How long Ctrl-Z waits for the target to get its traffic back. */
-const PAUSE_MS = 2000;
-
-type Pausing = Pick<Session, "pause" | "resume">;
 
 export class Signals {
   readonly #abort = new AbortController();
@@ -40,13 +36,17 @@ export class Signals {
   }
 
   /** From now on signals are the command's. Resolves with its end. */
-  async follow(child: ChildProcess, session: Pausing): Promise<CommandResult> {
+  async follow(command: Suspending, session: Pausing): Promise<CommandResult> {
+    const { child } = command;
     this.#child = child;
-    this.#on("SIGTSTP", () => void this.#stopSelf(session));
+    const jobs = new JobControl(command, session);
+    this.#on("SIGTSTP", () => jobs.arrived("SIGTSTP"));
+    this.#on("SIGTTIN", () => jobs.arrived("SIGTTIN"));
     const [code, signal] =
       child.exitCode === null && child.signalCode === null
         ? ((await once(child, "exit")) as [number | null, NodeJS.Signals | null])
         : [child.exitCode, child.signalCode];
+    jobs.close();
     return signal === null ? { code: code ?? 1 } : { signal };
   }
 
@@ -67,28 +67,5 @@ export class Signals {
     }
     this.#stoppedBy ??= signal;
     this.#abort.abort(new Error(`stopped by ${signal}`));
-  }
-
-  /**
-   * Ctrl-Z: the command has stopped; before we do, the target gets its traffic. A SIGCONT meanwhile is for us
-   * too: who stopped after it would not be woken again.
-   */
-  async #stopSelf(session: Pausing): Promise<void> {
-    let isContinued = false;
-    const onContinue = (): void => {
-      isContinued = true;
-      process.off("SIGCONT", onContinue);
-      void session.resume().catch(() => {});
-    };
-    process.on("SIGCONT", onContinue);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, PAUSE_MS);
-    });
-    await Promise.race([session.pause().catch(() => {}), late]);
-    clearTimeout(timer);
-    // A signal that has arrived is told by the event loop.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (!isContinued) process.kill(process.pid, "SIGSTOP");
   }
 }

@@ -1,5 +1,6 @@
 /** What is left of a session's processes, by the mark that all of them inherit (proc_pid_environ(5)). */
 import { readdirSync, readFileSync } from "node:fs";
+import { statOf } from "./proc.ts";
 
 export interface TreeProcess {
   readonly pid: number;
@@ -18,7 +19,7 @@ export function remainingProcesses(sessionId: string): {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid || !hasMark(entry, sessionId)) continue;
     const stat = statOf(entry);
-    if (!stat || stat.isOver) continue;
+    if (!stat || stat.state === "Z" || stat.state === "X") continue;
     (stat.session === ours ? near : daemons).push({ pid, name: stat.name });
   }
   return { near, daemons };
@@ -30,23 +31,5 @@ function hasMark(pid: string, sessionId: string): boolean {
     return environment.split("\0").includes(`INPOD_SESSION=${sessionId}`);
   } catch {
     return false; // gone, or not ours
-  }
-}
-
-/** proc_pid_stat(5): the name stands in parentheses and may contain some itself. */
-function statOf(
-  pid: string,
-): { readonly name: string; readonly isOver: boolean; readonly session: number } | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const end = stat.lastIndexOf(")");
-    const [state = "", , , session] = stat.slice(end + 2).split(" ");
-    return {
-      name: stat.slice(stat.indexOf("(") + 1, end),
-      isOver: state === "Z" || state === "X",
-      session: Number(session),
-    };
-  } catch {
-    return undefined;
   }
 }

@@ -128,6 +128,15 @@ static napi_value ignore_stops(napi_env env, napi_callback_info info) {
   return number(env, sigaction(SIGCHLD, &action, NULL) ? -errno : 0);
 }
 
+/*
+ * ignoreBackgroundWrites(): what we say appears on the terminal also while a shell has us in the background. Else our
+ * group would be stopped for it, and the tree's calls would wait.
+ */
+static napi_value ignore_background_writes(napi_env env, napi_callback_info info) {
+  (void)info;
+  return number(env, signal(SIGTTOU, SIG_IGN) == SIG_ERR ? -errno : 0);
+}
+
 /* raiseFileLimit() -> the soft limit before */
 static napi_value raise_file_limit(napi_env env, napi_callback_info info) {
   (void)info;
@@ -248,6 +257,7 @@ NAPI_MODULE_INIT() {
       {"adoptOrphans", adopt_orphans},
       {"reapOrphan", reap_orphan},
       {"ignoreStops", ignore_stops},
+      {"ignoreBackgroundWrites", ignore_background_writes},
       {"raiseFileLimit", raise_file_limit},
       {"probeGetFd", probe_get_fd},
       {"makeNode", make_node},

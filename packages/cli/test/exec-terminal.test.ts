@@ -1,0 +1,162 @@
+/** Job control: what a terminal, and the shell on it, do with a session and with a program in it. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { CLI, Inventory, podAnswers, quoted, until } from "./exec-support.ts";
+import { endTerminals, KEYS, Terminal } from "./terminal.ts";
+
+let sandbox: Sandbox;
+let inventory: Inventory;
+let folder: string;
+let counting: string;
+before(async () => {
+  sandbox = await startSandbox();
+  inventory = await Inventory.of(sandbox);
+  folder = await mkdtemp(join(tmpdir(), "inpod-terminal-"));
+  counting = join(folder, "counting.py");
+  await writeFile(counting, COUNTING);
+});
+after(async () => {
+  await sandbox?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+afterEach(endTerminals);
+
+/** A server with a child: both say each signal that they get, in a line of its own. */
+const COUNTING = `
+import os, signal, socket, sys, threading
+server = socket.create_server(("0.0.0.0", ${NETWORK.pod.httpPort}))
+until, lives = os.pipe()
+name = "child" if os.fork() == 0 else "parent"
+os.close(lives if name == "child" else until)
+def say(text): os.write(1, f"<{name} {text}>\\n".encode())
+for each in "SIGINT SIGQUIT SIGWINCH SIGTERM SIGHUP SIGCONT".split():
+    signal.signal(getattr(signal, each), lambda number, _: say(signal.Signals(number).name))
+def serve():
+    while True:
+        connection = server.accept()[0]
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\nconnection: close\\r\\ncontent-length: 5\\r\\n\\r\\nlocal")
+        connection.close()
+say("ready")
+if name == "child":
+    os.read(until, 1)
+    os._exit(0)
+threading.Thread(target=serve, daemon=True).start()
+for line in sys.stdin: say("read " + line.strip())
+say("at the end of input")
+os._exit(5)
+`;
+
+const inpod = (command: readonly string[], flags: readonly string[] = []): string =>
+  quoted([
+    ...[process.execPath, CLI, "exec", "--target", `process/${sandbox.pid}`],
+    ...[...flags, "--", ...command],
+  ]);
+const SHELL = ["bash", "--norc", "--noprofile", "-i"];
+
+/** Of what both processes say of one signal. */
+const said = (text: string, signal: string): string[] =>
+  text.match(new RegExp(`<(parent|child) ${signal}>`, "g"))?.sort() ?? [];
+const both = (signal: string): RegExp =>
+  new RegExp(`<(parent|child) ${signal}>[\\s\\S]*<(parent|child) ${signal}>`);
+
+async function counted(terminal: Terminal): Promise<void> {
+  await terminal.shows("<parent ready>");
+  await terminal.shows("<child ready>");
+}
+
+test("Ctrl-C, Ctrl-\\\\, the window's size and fg reach each process once; Ctrl-Z gives the pod its traffic until fg", async () => {
+  const terminal = Terminal.open(sandbox, SHELL);
+  terminal.type(`${inpod(["python3", counting], ["--steal"])}\n`);
+  await counted(terminal);
+  terminal.resize();
+  await terminal.shows(both("SIGWINCH"));
+  await terminal.answers(KEYS.interrupt, both("SIGINT"));
+  await terminal.answers(KEYS.quit, both("SIGQUIT"));
+  await terminal.answers(KEYS.suspend, /Stopped/);
+  await until("the pod answers while the program is stopped", () => podAnswers(sandbox));
+  terminal.type("fg\n");
+  await until("the program answers again", async () => !(await podAnswers(sandbox)));
+  await terminal.answers("hello\n", /<parent read hello>/);
+  await terminal.answers(KEYS.endOfInput, /at the end of input/);
+  await terminal.answers("echo code $?\n", /code 5/);
+  terminal.type("exit\n");
+  const { stdout } = await terminal.run.ended;
+  for (const signal of ["SIGWINCH", "SIGINT", "SIGQUIT", "SIGCONT"]) {
+    assert.deepEqual(said(stdout, signal), [`<child ${signal}>`, `<parent ${signal}>`], stdout);
+  }
+  await inventory.assertAsBefore(folder);
+});
+
+test("a closed terminal ends all, and nothing is left", async () => {
+  for (const command of [
+    inpod(["sh", "-c", "cat & cat; wait"], ["--steal"]),
+    `exec ${inpod(["cat"])}`,
+  ]) {
+    const terminal = Terminal.open(sandbox, SHELL);
+    terminal.type(`${command}\n`);
+    await terminal.answers("echoed\n", /echoed[\s\S]*echoed/);
+    terminal.hangUp();
+    await terminal.run.ended;
+    await inventory.assertAsBefore(folder);
+  }
+});
+
+test("an interactive shell in a session has jobs of its own, and its suspend is inpod's", async () => {
+  const terminal = Terminal.open(sandbox, SHELL);
+  terminal.type(`${inpod(SHELL)}\n`);
+  await terminal.answers("PS1='inner> '\n", /inner> $/);
+  await terminal.answers("echo rea''dy; cat\n", /\nready/); // from then on readline leaves the keys alone
+  await terminal.answers("one\n", /one[\s\S]*one/);
+  await terminal.answers(KEYS.suspend, /Stopped[\s\S]*inner> $/);
+  await terminal.answers("jobs\n", /Stopped +cat[\s\S]*inner> $/);
+  await terminal.answers("echo rea''dy; fg\n", /\nready/);
+  await terminal.answers("two\n", /two[\s\S]*two/);
+  await terminal.answers(KEYS.interrupt, /inner> $/);
+  await terminal.answers("cat /etc/hostname & wait\n", /Done[\s\S]*inner> $/);
+  await terminal.answers("suspend\n", /Stopped/);
+  await terminal.answers("echo outer $$\n", /outer \d/);
+  await terminal.answers("fg\n", /exec/);
+  await terminal.answers("echo back\n", /back[\s\S]*back[\s\S]*inner> $/);
+  await terminal.answers("exit 3\n", /exit/);
+  await terminal.answers("echo code $?\n", /code 3/);
+  terminal.type("exit\n");
+  await terminal.run.ended;
+  await inventory.assertAsBefore(folder);
+});
+
+test("in the background of a shell who reads the terminal is stopped, the pod has its traffic, and fg brings it back", async () => {
+  const terminal = Terminal.open(sandbox, SHELL);
+  terminal.type(`${inpod(["python3", counting], ["--steal"])} &\n`);
+  await terminal.shows("<parent ready>");
+  await until("the pod answers", () => podAnswers(sandbox));
+  await terminal.answers("\n", /Stopped/);
+  terminal.type("fg\n");
+  await until("the program answers again", async () => !(await podAnswers(sandbox)));
+  await terminal.answers("hello\n", /<parent read hello>/);
+  await terminal.answers(KEYS.endOfInput, /at the end of input/);
+  await terminal.answers("echo code $?\n", /code 5/);
+  terminal.type("exit\n");
+  await terminal.run.ended;
+  await inventory.assertAsBefore(folder);
+});
+
+test("a program that takes no notice of Ctrl-Z goes on, and so does its session", async () => {
+  const ignoring =
+    "import os, signal, sys\nsignal.signal(signal.SIGTSTP, lambda *_: os.write(1, b'not now'))\nprint('ready', flush=True)\nfor line in sys.stdin: print('read', line, flush=True)";
+  const path = join(folder, "ignoring.py");
+  await writeFile(path, ignoring);
+  const terminal = Terminal.open(sandbox, SHELL);
+  terminal.type(`${inpod(["python3", path])}\n`);
+  await terminal.shows(/^ready/m);
+  await terminal.answers(KEYS.suspend, /not now/);
+  await terminal.answers("hello\n", /read hello/);
+  await terminal.answers(KEYS.endOfInput, /# $|\$ $/);
+  terminal.type("exit\n");
+  assert.doesNotMatch((await terminal.run.ended).stdout, /Stopped/);
+  await inventory.assertAsBefore(folder);
+});

@@ -1,0 +1,85 @@
+/*
+ * inpod-jobs INPOD COMMAND: two process ids
+ *
+ * COMMAND is stopped (Ctrl-Z, `suspend`, reading the terminal from the background), so INPOD, of which a shell knows,
+ * is to be stopped, too. Stops it, and waits until either is continued:
+ *   INPOD (fg, bg):             COMMAND is continued with its group, which gets the terminal again if it had it;
+ *   COMMAND (kill -CONT), or it has ended: INPOD is continued.
+ * A process of its own: who is stopped can do neither.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOOK_MS = 20, SETTLE_MS = 200, STOP_MS = 2000 };
+
+/* proc_pid_stat(5) */
+struct stat_line {
+  char state; /* 0: there is no such process */
+  int parent, group, session, terminal, foreground;
+};
+
+static struct stat_line look(int pid) {
+  struct stat_line stat = {0};
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return stat;
+  ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return stat;
+  text[got] = 0;
+  const char *end = strrchr(text, ')');
+  if (!end || sscanf(end + 1, " %c %d %d %d %d %d", &stat.state, &stat.parent, &stat.group, &stat.session,
+                     &stat.terminal, &stat.foreground) != 6)
+    stat.state = 0;
+  if (stat.state == 'Z' || stat.state == 'X') stat.state = 0;
+  return stat;
+}
+
+static void wait_a_little(void) {
+  struct timespec time = {0, LOOK_MS * 1000000L};
+  nanosleep(&time, NULL);
+}
+
+static void continue_command(int pid, int had_terminal) {
+  struct stat_line command = look(pid), own = look(getpid());
+  if (command.state != 'T') return; /* by the signal that has continued inpod: it went to the group */
+  if (had_terminal && own.foreground == own.group) {
+    int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (terminal >= 0) tcsetpgrp(terminal, command.group);
+  }
+  kill(command.group == own.group ? pid : -command.group, SIGCONT);
+}
+
+int main(int argc, char **argv) {
+  const int ignored[] = {SIGTSTP, SIGTTIN, SIGTTOU, SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+  for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+  int inpod = argc == 3 ? atoi(argv[1]) : 0, pid = argc == 3 ? atoi(argv[2]) : 0;
+  if (inpod <= 1 || pid <= 1 || getppid() != inpod) return 2;
+  for (int waited = 0; look(pid).state != 'T'; waited += LOOK_MS) {
+    if (waited >= SETTLE_MS) return 0; /* continued meanwhile */
+    wait_a_little();
+  }
+  struct stat_line command = look(pid);
+  int had_terminal = command.terminal != 0 && command.foreground == command.group && command.group != getpgrp();
+  kill(inpod, SIGSTOP);
+  for (int waited = 0; look(inpod).state != 'T' && waited < STOP_MS; waited += LOOK_MS) wait_a_little();
+  for (;;) {
+    char state = look(inpod).state;
+    if (!state) return 0;
+    if (state != 'T') break;
+    if (look(pid).state != 'T') {
+      kill(inpod, SIGCONT);
+      return 0;
+    }
+    wait_a_little();
+  }
+  continue_command(pid, had_terminal);
+  return 0;
+}
