@@ -13,6 +13,7 @@ import { Files } from "./files/serve.ts";
 import type { SnapshotServer } from "./files/snapshots/serve.ts";
 import { Listeners } from "./incoming/listeners.ts";
 import { UdpServers } from "./incoming/udp-servers.ts";
+import { limitedNotice } from "./limited.ts";
 import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
 import { Relay } from "./outgoing/relay.ts";
@@ -121,6 +122,9 @@ export class Layer {
           event.isSkipped ? "skipped" : "tapped",
           ...whySkipped(this.#policy, event),
         );
+        return;
+      case "limited":
+        this.#parts.reporter.notice(limitedNotice(event));
         return;
       case "refused":
         this.#parts.reporter.notice(refusedNotice(event));

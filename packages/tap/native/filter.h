@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include "compat-calls.h"
 
 #if defined(__x86_64__)
 #define FILTER_ARCH AUDIT_ARCH_X86_64
@@ -28,7 +29,7 @@ enum filter_group {
   FILTER_HOSTNAME = 4,
 };
 
-enum { FILTER_MAX = 256, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38 };
+enum { FILTER_MAX = 512, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38 };
 
 struct filter {
   struct sock_filter code[FILTER_MAX];
@@ -77,8 +78,8 @@ static void filter_trap_unless_empty_path(struct filter *f, long nr, int flags_a
 }
 
 /* getsockopt(fd, SOL_SOCKET, SO_ERROR, …): how programs ask for the verdict of a non-blocking connect. */
-static void filter_trap_socket_error(struct filter *f) {
-  filter_if_equal(f, (uint32_t)__NR_getsockopt, 0, 6);
+static void filter_trap_socket_error(struct filter *f, long nr) {
+  filter_if_equal(f, (uint32_t)nr, 0, 6);
   filter_load(f, filter_low(1));
   filter_if_equal(f, 1 /* SOL_SOCKET */, 0, 3);
   filter_load(f, filter_low(2));
@@ -146,11 +147,75 @@ static void filter_files(struct filter *f) {
 #endif
 }
 
+/* A filter with a listener of its own: refused with EBUSY, so a person is told by whom (addon/programs.c). */
+static void filter_trap_new_listener(struct filter *f, long nr) {
+  filter_if_equal(f, (uint32_t)nr, 0, 6);
+  filter_load(f, filter_low(0));
+  filter_if_equal(f, SECCOMP_SET_MODE_FILTER, 0, 3);
+  filter_load(f, filter_low(1));
+  filter_add(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+#if defined(__x86_64__)
+
+static void filter_trap_compat(struct filter *f, const struct compat_call *calls, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (calls[i].when == COMPAT_POINTER) filter_trap_pointer(f, calls[i].nr, calls[i].argument);
+    else if (calls[i].when == COMPAT_NAMED) filter_trap_unless_empty_path(f, calls[i].nr, calls[i].argument);
+    else if (calls[i].when == COMPAT_SOCKET_ERROR) filter_trap_socket_error(f, calls[i].nr);
+    else filter_trap(f, calls[i].nr);
+  }
+}
+
+/* Which call it is stands in a register, so sending and receiving without a name need no stop here either. */
+static void filter_trap_socketcall(struct filter *f) {
+  enum { COUNT = sizeof compat_socketcalls / sizeof *compat_socketcalls };
+  filter_if_equal(f, COMPAT_SOCKETCALL, 0, 2 * COUNT + 2);
+  filter_load(f, filter_low(0));
+  for (int i = 0; i < COUNT; i++) filter_trap(f, compat_socketcalls[i].nr);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+static void filter_compat_groups(struct filter *f, unsigned groups) {
+  if (groups & FILTER_FILES) filter_trap_compat(f, compat_files, sizeof compat_files / sizeof *compat_files);
+  if (!(groups & FILTER_NETWORK)) return;
+  filter_trap_compat(f, compat_network, sizeof compat_network / sizeof *compat_network);
+  filter_trap_socketcall(f);
+  filter_if_equal(f, (uint32_t)__NR_io_uring_setup, 0, 1); /* one number on all architectures */
+  filter_return(f, SECCOMP_RET_ERRNO | FILTER_ENOSYS);
+}
+
+#else
+
+static void filter_compat_groups(struct filter *f, unsigned groups) {
+  if (!(groups & (FILTER_NETWORK | FILTER_FILES))) return;
+  for (size_t i = 0; i < sizeof compat_noticed / sizeof *compat_noticed; i++) filter_trap(f, compat_noticed[i]);
+}
+
+#endif
+
+/* For calls of another architecture than the machine's own; ends in a verdict. */
+static void filter_compat(struct filter *f, unsigned groups) {
+  filter_if_equal(f, COMPAT_ARCH, 1, 0);
+  filter_return(f, SECCOMP_RET_ALLOW);
+  filter_load(f, offsetof(struct seccomp_data, nr));
+  filter_trap(f, COMPAT_EXECVE);
+  filter_trap(f, COMPAT_EXECVEAT);
+  filter_trap_new_listener(f, COMPAT_SECCOMP);
+  filter_compat_groups(f, groups);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
 static void filter_build(struct filter *f, unsigned groups) {
   f->length = 0;
   filter_load(f, offsetof(struct seccomp_data, arch));
-  filter_if_equal(f, FILTER_ARCH, 1, 0);
-  filter_return(f, SECCOMP_RET_ALLOW); /* 32-bit programs are not intercepted (docs: limits) */
+  filter_if_equal(f, FILTER_ARCH, 0, 1);
+  unsigned short over = f->length;
+  filter_add(f, BPF_JMP | BPF_JA, 0, 0, 0);
+  filter_compat(f, groups);
+  f->code[over].k = (uint32_t)(f->length - over - 1); /* a conditional jump would not reach so far */
   filter_load(f, offsetof(struct seccomp_data, nr));
 #if defined(__x86_64__)
   /* The x32 table shares the architecture number; nobody uses it, and it would be a way past the tap. */
@@ -160,6 +225,7 @@ static void filter_build(struct filter *f, unsigned groups) {
   /* Marks the process as changed: who is tapped is decided anew for each program. */
   filter_trap(f, __NR_execve);
   filter_trap(f, __NR_execveat);
+  filter_trap_new_listener(f, __NR_seccomp);
   if (groups & FILTER_FILES) filter_files(f);
   if (groups & FILTER_HOSTNAME) filter_trap(f, __NR_uname);
   if (groups & FILTER_NETWORK) {
@@ -172,7 +238,7 @@ static void filter_build(struct filter *f, unsigned groups) {
     filter_trap(f, __NR_getpeername);
     filter_trap_pointer(f, __NR_sendto, 4);
     filter_trap_pointer(f, __NR_recvfrom, 4);
-    filter_trap_socket_error(f);
+    filter_trap_socket_error(f, __NR_getsockopt);
     filter_trap_udp_socket(f);
     filter_trap_messages(f);
     /* Rings would connect and accept past the tap; every user of them falls back. */

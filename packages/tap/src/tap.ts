@@ -88,6 +88,13 @@ export type TapEvent =
       readonly executable: string;
       readonly isSkipped: boolean;
     }
+  /** A program that is not, or not wholly, as without inpod; told once for each process that executes one. */
+  | {
+      readonly kind: "limited";
+      /** Path of its executable, or its name where that is closed to us. */
+      readonly program: string;
+      readonly why: ProgramLimit;
+    }
   /** What could not be done as in the pod; the program got an errno that makes it go on otherwise, or fail. */
   | {
       readonly kind: "refused";
@@ -102,6 +109,13 @@ export type TapEvent =
     }
   /** No process of the tree is left. */
   | { readonly kind: "end" };
+
+/**
+ * "setuid" (or setgid), "capabilities": no_new_privs takes them from it. "closed": the kernel does not let us look into it,
+ * so it goes on natively. "listener": it asked for a seccomp listener of its own, and gets EBUSY. "32-bit": of a kind whose
+ * calls are not translated.
+ */
+export type ProgramLimit = "setuid" | "capabilities" | "closed" | "listener" | "32-bit";
 
 /** Bits, as in C (enum path_operation). */
 export const PathOperation = { read: 1, write: 2, lookup: 4 } as const;

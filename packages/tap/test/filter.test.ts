@@ -83,6 +83,29 @@ const ARCHITECTURES = {
     getsockopt: 55,
     socket: 41,
     messages: { sendmsg: 46, recvmsg: 47, sendmmsg: 307, recvmmsg: 299 },
+    seccomp: 317,
+    /** arch/x86/entry/syscalls/syscall_32.tbl. */
+    compat: {
+      audit: 0x40000003,
+      seccomp: 354,
+      trapped: {
+        ...{ execve: 11, execveat: 358, connect: 362, bind: 361, listen: 363 },
+        ...{ getsockname: 367, getpeername: 368 },
+        ...{ open: 5, creat: 8, link: 9, unlink: 10, mknod: 14, chmod: 15, access: 33, rename: 38 },
+        ...{ mkdir: 39, rmdir: 40, symlink: 83, readlink: 85, truncate: 92, truncate64: 193 },
+        ...{ stat64: 195, lstat64: 196, lchown32: 198, chown32: 212 },
+        ...{ setxattr: 226, lsetxattr: 227, getxattr: 229, lgetxattr: 230 },
+        ...{ listxattr: 232, llistxattr: 233, removexattr: 235, lremovexattr: 236 },
+        ...{ inotify_add_watch: 292, openat: 295, mkdirat: 296, mknodat: 297, unlinkat: 301 },
+        ...{ renameat: 302, linkat: 303, symlinkat: 304, readlinkat: 305, fchmodat: 306 },
+        ...{ faccessat: 307, renameat2: 353, openat2: 437, faccessat2: 439, fchmodat2: 452 },
+      },
+      pointers: { accept4: [364, 1], sendto: [369, 4], recvfrom: [371, 4], utimensat64: [412, 1] },
+      flags: { fchownat: [298, 4], fstatat64: [300, 3], statx: [383, 2] },
+      getsockopt: 365,
+      /** socketcall(2): bind, connect, listen, accept, getsockname, getpeername, sendto, recvfrom, getsockopt, accept4. */
+      socketcall: { nr: 102, trapped: [2, 3, 4, 5, 6, 7, 11, 12, 15, 18] },
+    },
     /** read, write, epoll_wait: data and waiting are never stopped. */
     untouched: [0, 1, 232],
   },
@@ -128,6 +151,17 @@ const ARCHITECTURES = {
     getsockopt: 209,
     socket: 198,
     messages: { sendmsg: 211, recvmsg: 212, sendmmsg: 269, recvmmsg: 243 },
+    seccomp: 277,
+    /** arch/arm/tools/syscall.tbl: only told. */
+    compat: {
+      audit: 0x40000028,
+      seccomp: 383,
+      trapped: { execve: 11, execveat: 387, bind: 282, connect: 283, open: 5, openat: 322 },
+      pointers: {},
+      flags: {},
+      getsockopt: undefined,
+      socketcall: undefined,
+    },
     /** read, write, epoll_pwait, and x86-64's numbers of open, stat and connect. */
     untouched: [63, 64, 22, 2, 4, 42],
   },
@@ -183,6 +217,7 @@ function evaluate(code: readonly Instruction[], { arch, nr, args = [] }: Call): 
     if (op === 0x20) accumulator = data.readUInt32LE(k);
     else if (op === 0x54) accumulator &= k;
     else if (op === 0x06) return k;
+    else if (op === 0x05) at += k;
     else {
       const holds = {
         ...{ 21: accumulator === k, 37: accumulator > k },
@@ -197,7 +232,7 @@ function evaluate(code: readonly Instruction[], { arch, nr, args = [] }: Call): 
 
 for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
   const { compiler, audit: arch, trapped, getsockopt, untouched, futimesat } = architecture;
-  const { socket, messages } = architecture;
+  const { socket, messages, seccomp, compat } = architecture;
   const other = { ...architecture.other, futimesat: futimesat ?? -1 };
   test(`on ${name} the filter stops these calls, and no others`, (t) => {
     try {
@@ -250,19 +285,70 @@ for (const [name, architecture] of Object.entries(ARCHITECTURES)) {
       for (const fd of [3n, 899n, 1024n]) assert.equal(verdict(nr, fd), ALLOW, `${call} of ${fd}`);
       for (const fd of [900n, 1023n]) assert.equal(verdict(nr, fd), USER_NOTIF, `${call} of ${fd}`);
     }
-    assert.ok(code.length < 256, "there is room for all of it");
+    assert.ok(code.length < 512, "there is room for all of it");
+    assert.equal(verdict(seccomp, 1n, 8n), USER_NOTIF, "a listener of its own");
+    assert.equal(verdict(seccomp, 1n, 1n), ALLOW, "a filter of its own");
+    assert.equal(verdict(seccomp, 2n, 8n), ALLOW, "another question");
     assert.equal(verdict(IO_URING_SETUP), ENOSYS);
     const known = new Set<number>([
       ...Object.values(trapped),
       ...Object.values(other),
       ...Object.values(messages),
-      ...[getsockopt, socket, IO_URING_SETUP],
+      ...[getsockopt, socket, seccomp, IO_URING_SETUP],
     ]);
     for (let nr = 0; nr < 600; nr++) {
       if (!known.has(nr)) assert.equal(verdict(nr, 1n, 1n, 4n, 1n, 1n), ALLOW, `system call ${nr}`);
     }
     for (const nr of untouched) assert.equal(verdict(nr), ALLOW);
-    // Programs of the other architecture (32-bit ones, say) are left alone.
-    for (const nr of known) assert.equal(evaluate(code, { arch: 0x40000003, nr }), ALLOW);
+    // Of any other architecture than these two nothing is known.
+    for (const nr of known) assert.equal(evaluate(code, { arch: 0xc0000015, nr }), ALLOW);
+  });
+
+  test(`of 32-bit programs on ${name} the filter stops these calls, and no others`, (t) => {
+    try {
+      execFileSync(compiler, ["--version"], { stdio: "ignore" });
+    } catch {
+      t.skip(`${compiler} is not there`);
+      return;
+    }
+    const code = build(compiler);
+    const verdict = (nr: number, ...args: bigint[]): number =>
+      evaluate(code, { arch: compat.audit, nr, args });
+    for (const [call, nr] of Object.entries(compat.trapped))
+      assert.equal(verdict(nr), USER_NOTIF, call);
+    for (const [call, [nr, argument]] of Object.entries<readonly [number, number]>(
+      compat.pointers,
+    )) {
+      const args = [3n, 0n, 0n, 0n, 0n];
+      assert.equal(verdict(nr, ...args), ALLOW, `${call} without it`);
+      args[argument] = 0xffff_0000n;
+      assert.equal(verdict(nr, ...args), USER_NOTIF, call);
+    }
+    for (const [call, [nr, argument]] of Object.entries<readonly [number, number]>(compat.flags)) {
+      const args = [0n, 0n, 0n, 0n, 0n];
+      assert.equal(verdict(nr, ...args), USER_NOTIF, call);
+      args[argument] = AT_EMPTY_PATH;
+      assert.equal(verdict(nr, ...args), ALLOW, `${call} of a descriptor`);
+    }
+    const known = new Set<number>([
+      ...Object.values(compat.trapped),
+      ...[...Object.values(compat.pointers), ...Object.values(compat.flags)].map(([nr]) => nr),
+      compat.seccomp,
+    ]);
+    assert.equal(verdict(compat.seccomp, 1n, 8n), USER_NOTIF, "a listener of its own");
+    if (compat.socketcall) {
+      const { nr, trapped: calls } = compat.socketcall;
+      for (let call = 0n; call < 30n; call++) {
+        const stops = (calls as readonly number[]).includes(Number(call));
+        assert.equal(verdict(nr, call, 1n), stops ? USER_NOTIF : ALLOW, `socketcall ${call}`);
+      }
+      assert.equal(verdict(compat.getsockopt, 3n, 1n, 4n), USER_NOTIF, "SO_ERROR");
+      assert.equal(verdict(compat.getsockopt, 3n, 1n, 3n), ALLOW, "another option");
+      assert.equal(verdict(IO_URING_SETUP), ENOSYS);
+      for (const one of [nr, compat.getsockopt, IO_URING_SETUP]) known.add(one);
+    }
+    for (let nr = 0; nr < 600; nr++) {
+      if (!known.has(nr)) assert.equal(verdict(nr, 1n, 1n, 4n, 1n, 1n), ALLOW, `call ${nr}`);
+    }
   });
 }

@@ -73,8 +73,15 @@ export const programCases: readonly Case[] = [
     /Alpine/,
   ),
   at(
-    "a program of 32 bits",
+    "a program of i386's",
     { ...node, elf: { bits: 32, machine: 3, loader: undefined } },
+    "program-32-bit",
+    "note",
+    /talks and reads as the pod/,
+  ),
+  at(
+    "a program of 32-bit Arm's",
+    { ...node, architecture: "arm64", elf: { bits: 32, machine: 40, loader: undefined } },
     "program-32-bit",
     "problem",
     /does not see/,

@@ -6,7 +6,7 @@
 
 napi_threadsafe_function to_js;
 
-enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED };
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_LIMITED };
 struct event {
   enum event_kind kind;
   uint64_t token;
@@ -61,6 +61,14 @@ void emit_program(pid_t tgid, const char *executable, bool skipped) {
   event->op.tgid = tgid;
   event->error = skipped;
   event->text = strdup(executable);
+  emit(event);
+}
+
+void emit_limited(pid_t tgid, const char *program, const char *why) {
+  struct event *event = event_new(EVENT_LIMITED);
+  event->op.tgid = tgid;
+  event->text = strdup(program);
+  event->why = why;
   emit(event);
 }
 
@@ -168,6 +176,11 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
         put(env, object, "tgid", number(env, event->op.tgid));
         put(env, object, "call", text(env, event->what));
         put(env, object, "path", text(env, event->text));
+        put(env, object, "why", text(env, event->why));
+        break;
+      case EVENT_LIMITED:
+        put(env, object, "kind", text(env, "limited"));
+        put(env, object, "program", text(env, event->text));
         put(env, object, "why", text(env, event->why));
         break;
       case EVENT_PROGRAM:

@@ -1,5 +1,5 @@
 /* Answers of path calls, in the layout each call wants. */
-#include "tap.h"
+#include "compat.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,10 @@ static void write_stat(void *argument) {
     s.st_atim = time_of(f[ATIME]);
     s.st_mtim = time_of(f[MTIME]);
     s.st_ctim = time_of(f[CTIME]);
-    failed = memory_write(op->tid, op->args[op->nr == __NR_newfstatat ? 2 : 1], &s, sizeof s);
+    uint8_t narrow[COMPAT_STAT_BYTES];
+    if (op->compat) compat_stat(&s, narrow);
+    failed = memory_write(op->tid, op->args[op->nr == __NR_newfstatat ? 2 : 1], op->compat ? (void *)narrow : &s,
+                          op->compat ? sizeof narrow : sizeof s);
   }
   op_reply(op, 0, -failed);
   free(answer);

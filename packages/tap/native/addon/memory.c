@@ -8,7 +8,10 @@ enum { PAGE = 4096 };
 ssize_t memory_read(pid_t tid, uint64_t address, void *into, size_t length) {
   struct iovec local = {into, length}, remote = {(void *)(uintptr_t)address, length};
   ssize_t got = process_vm_readv(tid, &local, 1, &remote, 1, 0);
-  return got < 0 ? -errno : got;
+  if (got >= 0) return got;
+  int error = errno;
+  if (error == EPERM) process_is_closed(tid);
+  return -error;
 }
 
 /* Page by page: the string may end just before an unmapped page. */

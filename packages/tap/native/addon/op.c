@@ -1,3 +1,4 @@
+#include "compat.h"
 #include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -162,6 +163,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
     op->tgid = tgid;
     op->nr = notif->data.nr;
     memcpy(op->args, notif->data.args, sizeof op->args);
+    op->compat = !compat_is_native(notif);
     kept_hold(op);
     op->socket = op->kept_fd = -1;
     op->next = buckets[bucket_of(op->tid)];

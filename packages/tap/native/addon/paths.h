@@ -89,6 +89,7 @@ struct path_work {
   pid_t tid, tgid;
   int nr;
   uint64_t args[6];
+  bool compat; /* of a 32-bit program */
   const struct path_call *call;
   int flags, operation;
   uint64_t how_resolve; /* of openat2 */

@@ -1,4 +1,4 @@
-#include "tap.h"
+#include "programs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,6 +23,7 @@ struct process_entry {
   pid_t tgid;
   int pidfd;
   bool judged, skipped;
+  bool told_closed;
   int64_t unsettled_until_ns; /* another thread may still run the old program while one executes */
 };
 
@@ -80,7 +81,7 @@ void process_executes(pid_t tid) {
   int alone = field(status, "\nThreads:") <= 1;
   pthread_mutex_lock(&mutex);
   struct process_entry *entry = entry_locked(tgid);
-  entry->judged = false;
+  entry->judged = entry->told_closed = false;
   entry->unsettled_until_ns = alone ? 0 : now_ns() + UNSETTLED_NS;
   threads[(unsigned)tid % ENTRIES] = (struct thread_entry){tid, tgid, now_ns()};
   pthread_mutex_unlock(&mutex);
@@ -107,7 +108,10 @@ bool process_is_skipped(pid_t tid, pid_t tgid) {
   char path[64], executable[PATH_MAX], command[512];
   snprintf(path, sizeof path, "/proc/%d/exe", tid);
   ssize_t length = readlink(path, executable, sizeof executable - 1);
-  if (length < 0) return false;
+  if (length < 0) {
+    if (errno == EACCES || errno == EPERM) process_is_closed(tid);
+    return false;
+  }
   executable[length] = 0;
   if (read_proc(tid, "cmdline", command, sizeof command) < 0) command[0] = 0;
   pthread_mutex_lock(&mutex);
@@ -118,7 +122,19 @@ bool process_is_skipped(pid_t tid, pid_t tgid) {
   entry->skipped = skipped;
   pthread_mutex_unlock(&mutex);
   if (news) emit_program(tgid, executable, skipped);
+  if (news) program_tell_privileges(tid, executable);
   return skipped;
+}
+
+void process_is_closed(pid_t tid) {
+  pid_t tgid = process_of(tid);
+  if (!tgid) return;
+  pthread_mutex_lock(&mutex);
+  struct process_entry *entry = entry_locked(tgid);
+  bool news = !entry->told_closed;
+  entry->told_closed = true;
+  pthread_mutex_unlock(&mutex);
+  if (news) emit_limited_program(tid, "closed");
 }
 
 int process_get_fd(pid_t tgid, int fd) {

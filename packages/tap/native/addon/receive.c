@@ -1,4 +1,6 @@
+#include "compat.h"
 #include "paths.h"
+#include "programs.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -64,6 +66,8 @@ static bool handle(struct op *op) {
       return handle_recvmsg(op);
     case __NR_getsockopt:
       return handle_socket_error(op);
+    case __NR_seccomp:
+      return handle_seccomp(op);
     case __NR_uname:
       handle_uname(op);
       return true;
@@ -74,7 +78,8 @@ static bool handle(struct op *op) {
 
 static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t tgid, const struct path_call *call) {
   struct path_work work = {
-      .listener = listener, .tid = (pid_t)notif->pid, .tgid = tgid, .nr = notif->data.nr, .call = call};
+      .listener = listener, .tid = (pid_t)notif->pid, .tgid = tgid, .nr = notif->data.nr, .call = call,
+      .compat = !compat_is_native(notif)};
   memcpy(work.args, notif->data.args, sizeof work.args);
   places_decide(&work);
   /* Also a page of a remote file that could not be had: the kernel would wait for it once more. */
@@ -121,6 +126,22 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   }
   if (handled) return;
   statistics_count(&statistics.continued);
+  notification_continue(listener, notif->id);
+}
+
+/* Of a 32-bit program. What it executes itself is this machine's: the pod's would take its registers (tracee.h). */
+static void dispatch_compat(int listener, const struct seccomp_notif *notif) {
+  struct seccomp_notif translated;
+  switch (compat_translate(notif, &translated)) {
+    case COMPAT_TRANSLATED:
+      dispatch(listener, &translated);
+      return;
+    case COMPAT_EXECUTES:
+      process_executes((pid_t)notif->pid);
+      break;
+    case COMPAT_UNTOUCHED:
+      break;
+  }
   notification_continue(listener, notif->id);
 }
 
@@ -224,7 +245,8 @@ static void *receive(void *argument) {
   bool receives;
   while ((receives = crew_step_in(crew)) && receive_one(crew, notif)) {
     crew_step_out(crew);
-    dispatch(crew->listener, notif);
+    if (compat_is_native(notif)) dispatch(crew->listener, notif);
+    else dispatch_compat(crew->listener, notif);
   }
   kept_hand_back(notif);
   crew_leave(crew, receives);

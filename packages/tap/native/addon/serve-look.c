@@ -1,4 +1,5 @@
 /* Opening and looking: the calls that change nothing but by open's flags. */
+#include "compat.h"
 #include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -102,6 +103,12 @@ static int look_stat(const struct path_work *work, int fd, struct outcome *outco
   } else {
     failed = syscall(__NR_newfstatat, fd, "", outcome->room, flags);
     outcome->length = sizeof(struct stat);
+    if (!failed && work->compat) {
+      struct stat whole;
+      memcpy(&whole, outcome->room, sizeof whole);
+      compat_stat(&whole, outcome->room);
+      outcome->length = COMPAT_STAT_BYTES;
+    }
     outcome->to = work->args[work->call->path + 1];
   }
   return failed ? -errno : 0;

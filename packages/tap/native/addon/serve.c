@@ -36,6 +36,7 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
     return;
   }
   int error = outcome->error;
+  if (!error && outcome->by_itself && work->compat) error = EOPNOTSUPP; /* its registers are not ours to set */
   if (!error && outcome->by_itself) {
     serve_by_itself(op, work, outcome);
     if (outcome->fd >= 0) close(outcome->fd);

@@ -34,6 +34,7 @@ struct op {
   pid_t tid, tgid;
   int nr;
   uint64_t args[6];
+  bool compat; /* of a 32-bit program: number and arguments are translated, what they point at is not */
   uint32_t slot, generation;
   bool held;
   bool claimed;  /* one thread is at work on it: nobody else may answer or free it */
@@ -143,6 +144,8 @@ bool process_is_skipped(pid_t tid, pid_t tgid);
 void process_executes(pid_t tid);
 /* A duplicate of the process's descriptor, or -errno. */
 int process_get_fd(pid_t tgid, int fd);
+/* The kernel does not let us look into the process (EPERM): told once for each program. */
+void process_is_closed(pid_t tid);
 void process_set_skips(char **names, size_t count);
 
 /* ---- names.c and address.c: what is known of sockets ---- */
@@ -301,4 +304,6 @@ void emit_end(void);
 void emit_relayed(uint64_t token, uint16_t local_port, int error);
 /* What could not be done as in the pod, so that a person must be told why. */
 void emit_refused(pid_t tgid, const char *call, const char *path, const char *why);
+/* A program that is not wholly as without inpod (programs.h). `why` is a constant. */
+void emit_limited(pid_t tgid, const char *program, const char *why);
 void emit_program(pid_t tgid, const char *executable, bool skipped);

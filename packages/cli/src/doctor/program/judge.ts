@@ -30,6 +30,9 @@ export function judgeProgram(facts: ProgramFacts): Finding[] {
   ];
 }
 
+/** e_machine of i386, whose calls the tap translates on x86-64. */
+const EM_386 = 3;
+
 /** e_machine of what this machine's kernel runs itself. */
 const MACHINES: Readonly<Record<string, number>> = { x64: 62, arm64: 183 };
 
@@ -44,6 +47,13 @@ function judgeFile({ program, elf, hasLoader, architecture }: Startable): Findin
             ? "it was built for Alpine (musl): build it for this machine"
             : "it was built for another distribution or processor: build it for this machine",
         ],
+      }),
+    ];
+  if (elf.bits === 32 && elf.machine === EM_386 && architecture === "x64")
+    return [
+      note("32-bit", `${program} is a 32-bit program`, {
+        why: "it talks and reads as the pod, but it cannot work in the pod's directories or execute its programs, and unconnected UDP sent with sendmsg stays this machine's",
+        hints: ["where that matters use a 64-bit build of it"],
       }),
     ];
   if (elf.bits === 32)
