@@ -15,8 +15,8 @@ process.on("SIGTERM", () => process.exit(0));
 // What follows the terminal's Ctrl-C is the starting process's decision.
 process.on("SIGINT", () => {});
 
-/** @type {{ network: typeof import("./src/network.ts").NETWORK, records: Record<string, string[]>, environment: Record<string, string>, uid: number, gid: number }} */
-const { network, records, environment, uid, gid } = JSON.parse(process.argv[2] ?? "");
+/** @type {{ network: typeof import("./src/network.ts").NETWORK, records: Record<string, string[]>, environment: Record<string, string>, uid: number, gid: number, hasIPv6: boolean }} */
+const { network, records, environment, uid, gid, hasIPv6 } = JSON.parse(process.argv[2] ?? "");
 const folder = (path) => fileURLToPath(new URL(path, import.meta.url));
 const subnet = (address) => `${address}/${network.prefixLength}`;
 const ip = (lines) =>
@@ -70,4 +70,17 @@ pod.stdin.end(
 );
 client.stdin.end(`${subnet(network.client.address)} ${network.blackHole}\n`);
 await Promise.all([once(podSays, "line"), once(clientSays, "line"), serving]); // "listening", "ready"
+if (hasIPv6) {
+  // Without duplicate address detection (RFC 4862, 5.4) they can be used at once.
+  for (const [member, { addressIPv6 }] of [
+    [pod, podNetwork],
+    [client, network.client],
+  ]) {
+    const to = `${addressIPv6}/${network.prefixLengthIPv6}`;
+    const argv = ["ip", "address", "add", to, "dev", "eth0", "nodad"];
+    execFileSync("nsenter", ["--net", "--target", String(member.pid), ...argv], {
+      stdio: ["ignore", 2, 2],
+    });
+  }
+}
 process.stdout.write(`${JSON.stringify({ ready: true, pod: pod.pid, client: client.pid })}\n`);

@@ -45,6 +45,8 @@ export interface SandboxOptions {
   /** Ids of the pod's main process. Default 0; others need real root. */
   readonly uid?: number;
   readonly gid?: number;
+  /** Pod and client have addresses of IPv6, too. Needs a kernel with IPv6. */
+  readonly hasIPv6?: boolean;
   readonly startTimeoutMs?: number;
 }
 
@@ -87,6 +89,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const launched = await launch({
     uid: options.uid ?? 0,
     gid: options.gid ?? 0,
+    hasIPv6: options.hasIPv6 ?? false,
     timeoutMs: options.startTimeoutMs ?? START_TIMEOUT_MS,
   });
   const { laptop, pids } = launched;

@@ -36,13 +36,14 @@ export interface Launched {
 export interface LaunchOptions {
   readonly uid: number;
   readonly gid: number;
+  readonly hasIPv6: boolean;
   readonly timeoutMs: number;
 }
 
 const LAPTOP_SCRIPT = `ip link set lo up && ip route add unreachable default &&
 unshare "$@"`;
 
-export async function launch({ uid, gid, timeoutMs }: LaunchOptions): Promise<Launched> {
+export async function launch({ uid, gid, hasIPv6, timeoutMs }: LaunchOptions): Promise<Launched> {
   const supervisor = fileURLToPath(new URL("../supervisor.js", import.meta.url));
   const configuration = JSON.stringify({
     network: NETWORK,
@@ -50,6 +51,7 @@ export async function launch({ uid, gid, timeoutMs }: LaunchOptions): Promise<La
     environment: POD_ENVIRONMENT,
     uid,
     gid,
+    hasIPv6,
   });
   // --keep-caps: without uid 0 the capabilities of the new namespace would be lost at exec.
   const laptopUser = isRoot ? [] : ["--user", "--map-current-user", "--keep-caps"];

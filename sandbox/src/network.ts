@@ -4,8 +4,11 @@
  */
 export const NETWORK = {
   prefixLength: 24,
+  prefixLengthIPv6: 64,
   pod: {
     address: "198.18.200.2",
+    /** Of 2001:2::/48, which RFC 5180 sets aside for tests; only where the sandbox was started with IPv6. */
+    addressIPv6: "2001:2:0:c8::2",
     /** "I am the pod, you are …". */
     httpPort: 3000,
     /** Sends back what it gets. */
@@ -16,7 +19,7 @@ export const NETWORK = {
     udpPort: 5300,
     hostname: "orders-7d4f",
   },
-  client: { address: "198.18.200.9" },
+  client: { address: "198.18.200.9", addressIPv6: "2001:2:0:c8::9" },
   services: {
     /** Answers DNS on port 53, UDP and TCP. */
     nameServer: "198.18.200.53",

@@ -40,6 +40,11 @@ const c = (compiler: string, source: string, ...flags: readonly string[]): Recip
   ],
   run: compiled,
 });
+/** Static: they run in the pod, too, whatever libraries it has. */
+const talk = (name: string): Recipe => ({
+  ...c("cc", `talk/${name}.c`, "-static", "-pthread"),
+  sources: [`talk/${name}.c`, "talk/talk.h"],
+});
 const go = (source: string): Recipe => ({
   sources: [source],
   compile: ([path = ""]) => ["go", "build", "-o", "program", path],
@@ -95,6 +100,8 @@ const RECIPES = {
   "c-nonblock50": c("cc", "nonblock50.c"),
   "node-nonblock50": node("nonblock50.mjs"),
   "c-interrupted": c("cc", "interrupted.c", "-static"),
+  "talk-peer": talk("peer"),
+  "talk-out": talk("out"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

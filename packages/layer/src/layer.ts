@@ -12,6 +12,7 @@ import { refusedNotice } from "./files/refused.ts";
 import { Files } from "./files/serve.ts";
 import type { SnapshotServer } from "./files/snapshots/serve.ts";
 import { Listeners } from "./incoming/listeners.ts";
+import { bindNatively } from "./incoming/native-bind.ts";
 import { UdpServers } from "./incoming/udp-servers.ts";
 import { limitedNotice } from "./limited.ts";
 import { Connections } from "./outgoing/connections.ts";
@@ -267,7 +268,7 @@ export class Layer {
     }
     const { verdict, why, key } = this.#policy.bind(to, debuggerPortsOf(call.tgid));
     this.#decided("bind", endpointText(to), verdict, why, key);
-    if (verdict === "native") tap.continue(call.token);
+    if (verdict === "native") bindNatively(this.#parts, call, to);
     else if (call.isStream) this.#listeners.bind(call);
     else this.#answer(call, this.#udpServers.bind(call));
   }

@@ -29,8 +29,16 @@ export interface PodPort {
 
 /** What an OPEN frame says of its stream. */
 export type StreamHeader =
-  /** session → agent: a TCP connection that leaves from the target's network namespace. `host`: an IP literal. */
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  /**
+   * session → agent: a TCP connection that leaves from the target's network namespace. `host`: an IP literal.
+   * `fromPort`: the program has bound its socket to it; where the target's cannot be had it leaves from another.
+   */
+  | {
+      readonly kind: "tcp";
+      readonly host: string;
+      readonly port: number;
+      readonly fromPort?: number;
+    }
   /** session → agent: a connected UDP socket in the target's namespace. Its datagrams are DATAGRAM frames. */
   | { readonly kind: "udp"; readonly host: string; readonly port: number }
   /**

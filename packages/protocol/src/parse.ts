@@ -50,8 +50,14 @@ export function parseStreamHeader(value: unknown): StreamHeader {
   const from = fields(value, "stream header");
   switch (from.kind) {
     case "tcp":
+      return {
+        kind: "tcp",
+        host: address(from.host),
+        port: port(from.port),
+        ...(from.fromPort === undefined ? {} : { fromPort: port(from.fromPort) }),
+      };
     case "udp":
-      return { kind: from.kind, host: address(from.host), port: port(from.port) };
+      return { kind: "udp", host: address(from.host), port: port(from.port) };
     case "files":
       return { kind: "files" };
     case "incoming":

@@ -107,10 +107,16 @@ export class Session {
 
   /**
    * A TCP connection that leaves from the target. `host`: an IP literal.
+   * @param fromPort the target's port that it leaves from, if it can be had
    * @throws TunnelError with the errno that connect(2) has in the target
    */
-  async connectTcp(host: string, port: number): Promise<ConnectedChannel> {
-    const channel = (await this.#link.tunnel()).open({ kind: "tcp", host, port });
+  async connectTcp(host: string, port: number, fromPort?: number): Promise<ConnectedChannel> {
+    const channel = (await this.#link.tunnel()).open({
+      kind: "tcp",
+      host,
+      port,
+      ...(fromPort === undefined ? {} : { fromPort }),
+    });
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {

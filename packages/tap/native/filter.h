@@ -117,6 +117,15 @@ static void filter_trap_messages(struct filter *f) {
   filter_return(f, SECCOMP_RET_ALLOW);
 }
 
+/* TCP Fast Open with an address in a message, which connects; sendto's is an argument, so it is trapped anyway. */
+static void filter_trap_fast_open(struct filter *f, long nr, int flags_argument) {
+  filter_if_equal(f, (uint32_t)nr, 0, 4);
+  filter_load(f, filter_low(flags_argument));
+  filter_add(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, 0x20000000 /* MSG_FASTOPEN */);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_load(f, offsetof(struct seccomp_data, nr));
+}
+
 static void filter_trap_all(struct filter *f, const long *numbers, size_t count) {
   for (size_t i = 0; i < count; i++) filter_trap(f, numbers[i]);
 }
@@ -240,6 +249,8 @@ static void filter_build(struct filter *f, unsigned groups) {
     filter_trap_pointer(f, __NR_recvfrom, 4);
     filter_trap_socket_error(f, __NR_getsockopt);
     filter_trap_udp_socket(f);
+    filter_trap_fast_open(f, __NR_sendmsg, 2);
+    filter_trap_fast_open(f, __NR_sendmmsg, 3);
     filter_trap_messages(f);
     /* Rings would connect and accept past the tap; every user of them falls back. */
     filter_if_equal(f, (uint32_t)__NR_io_uring_setup, 0, 1);

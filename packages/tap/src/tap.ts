@@ -4,7 +4,11 @@ import { loadNative } from "./native.ts";
 
 /** A call that the tables could not decide. It must be answered exactly once, before its deadline in C. */
 export type TrappedCall =
-  | (SocketCall & { readonly kind: "connect" })
+  | (SocketCall & {
+      readonly kind: "connect";
+      /** struct sockaddr: where the program believes the socket to be bound. */
+      readonly local: Buffer;
+    })
   | (SocketCall & { readonly kind: "bind" })
   | (SocketCall & { readonly kind: "sendto" })
   | (SocketCall & { readonly kind: "listen" })
@@ -61,7 +65,7 @@ interface SocketCall {
 
 export type TapEvent =
   | TrappedCall
-  /** The socket of an earlier replyRelayed() is connected from `port`, or failed. */
+  /** The socket of an earlier replyRelayed() is connected from `port`, or failed; of completePending() port 0. */
   | {
       readonly kind: "relayed";
       readonly token: number;
@@ -374,11 +378,14 @@ export class Tap {
   startPending(token: number): number {
     return this.#native.startPending(token);
   }
-  /** Success: a file descriptor of our end, owned by the caller, or a negative errno: then failPending(). */
-  completePending(call: SocketCall, userPort: number): number {
+  /**
+   * Success: a file descriptor of our end, owned by the caller, or a negative errno: then failPending().
+   * `isHeld`: the program waits in its call; "relayed" tells when it has the answer. A reset that comes earlier would be
+   * the connect's own errno.
+   */
+  completePending(call: SocketCall, userPort: number): { fd: number; isHeld: boolean } {
     const fd = this.#native.completePending(userPort, call.isIPv6Only);
-    if (fd >= 0) this.#native.verdictConnected(call.token);
-    return fd;
+    return { fd, isHeld: fd >= 0 && this.#native.verdictConnected(call.token) === 0 };
   }
   failPending(call: SocketCall, userPort: number, errno: number): void {
     const { token, tgid, fd, cookie, isIPv6Only } = call;

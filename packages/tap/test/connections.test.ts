@@ -61,7 +61,7 @@ print(r.connect_ex(('${PEER}', 81)), r.getsockopt(socket.SOL_SOCKET, socket.SO_E
     setTimeout(() => {
       if (decodeAddress(event.address)?.port === 81) return tap.failPending(event, port, 113);
       tap.setName("outgoing", port, encodeAddress(POD, 40000), encodeAddress(PEER, 80));
-      const fd = tap.completePending(event, port);
+      const { fd } = tap.completePending(event, port);
       new Socket({ fd, writable: true }).end("hello at last\n");
     }, 50);
   });
@@ -86,7 +86,7 @@ for blocking in (True, False, True):
     connects++;
     const port = tap.startPending(event.token);
     tap.setName("outgoing", port, encodeAddress(POD, 40000), encodeAddress(PEER, 80));
-    new Socket({ fd: tap.completePending(event, port), readable: false }).on("error", () => {});
+    new Socket({ fd: tap.completePending(event, port).fd, readable: false }).on("error", () => {});
   });
   const once = (result: number): string => `${result}\n('${PEER}', 80)\n0\n`;
   assert.equal(ran.stdout, once(0) + once(115) + once(0), ran.stderr);
@@ -109,7 +109,7 @@ print(s.recv(100).decode().strip())
     operations++;
     const port = tap.startPending(event.token);
     setTimeout(() => {
-      const fd = tap.completePending(event, port);
+      const { fd } = tap.completePending(event, port);
       new Socket({ fd, writable: true }).end("hello at last\n");
     }, 100);
   });
@@ -140,7 +140,7 @@ test("a non-blocking connect stays in progress until it is completed", async () 
     assert.ok(port > 0);
     setTimeout(() => {
       tap.setName("outgoing", port, encodeAddress(POD, 40000), encodeAddress(PEER, 80));
-      const fd = tap.completePending(event, port);
+      const { fd } = tap.completePending(event, port);
       new Socket({ fd, writable: true }).end("hello later\n");
     }, 150);
   });

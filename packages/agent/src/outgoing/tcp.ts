@@ -8,6 +8,9 @@ import type { OwnEnds } from "../mirror/own-ends.ts";
 /** Linux gives up a connect after 127 s (tcp_syn_retries 6); the true errno must come first. */
 const CONNECT_TIMEOUT_MS = 130_000;
 
+/** The wished port cannot be had in the target, or is in use towards this very peer. */
+const NO_PORT = new Set(["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"]);
+
 /** Joins a socket and a channel both ways, with back pressure, half-close and resets: the tunnel package's. */
 export type Splice = (socket: Socket, channel: Channel) => void;
 
@@ -15,6 +18,15 @@ export interface Destination {
   /** An IP literal: names are resolved by the program itself. */
   readonly host: string;
   readonly port: number;
+  readonly fromPort?: number;
+}
+
+export interface TcpParts {
+  readonly splice: Splice;
+  readonly own: OwnEnds;
+  /** Of each socket that is made, when it is. */
+  readonly count: (socket: Socket) => void;
+  readonly timeoutMs?: number;
 }
 
 export function isDestination({ host, port }: Destination): boolean {
@@ -34,15 +46,41 @@ export function endpoint(address: string | undefined, port: number | undefined):
   return { address: plainAddress(address ?? ""), port: port ?? 0 };
 }
 
-/** Accepts `channel` when the peer has; resets it with connect(2)'s errno when not. Returns the socket. */
-export function openTcp(
+/** Accepts `channel` when the peer has; resets it with connect(2)'s errno when not. */
+export function openTcp(channel: IncomingChannel, to: Destination, parts: TcpParts): void {
+  if (to.fromPort) openFrom(channel, to, to.fromPort, parts);
+  else join(channel, to, connectTo(to), parts);
+}
+
+const connectTo = ({ host, port }: Destination, localPort?: number): Socket =>
+  connect({
+    ...{ host, port, allowHalfOpen: true, noDelay: true },
+    ...(localPort === undefined ? {} : { localPort }),
+  });
+
+/** Nothing of the channel is touched until it is known whether the socket has its port. */
+function openFrom(channel: IncomingChannel, to: Destination, port: number, parts: TcpParts): void {
+  const socket = connectTo(to, port);
+  const onError = (error: Error): void => {
+    if (NO_PORT.has(errnoOf(error))) join(channel, to, connectTo(to), parts);
+    else channel.reset(errnoOf(error));
+  };
+  socket.once("error", onError);
+  // bind(2)'s error, and connect(2)'s own, come before anything else can.
+  setImmediate(() => {
+    if (socket.destroyed) return;
+    socket.off("error", onError);
+    join(channel, to, socket, parts);
+  });
+}
+
+function join(
   channel: IncomingChannel,
   { host, port }: Destination,
-  splice: Splice,
-  own: OwnEnds,
-  timeoutMs = CONNECT_TIMEOUT_MS,
-): Socket {
-  const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+  socket: Socket,
+  { splice, own, count, timeoutMs = CONNECT_TIMEOUT_MS }: TcpParts,
+): void {
+  count(socket);
   const timer = setTimeout(() => {
     channel.reset("ETIMEDOUT");
     socket.destroy();
@@ -62,5 +100,4 @@ export function openTcp(
   socket.once("error", (error) => channel.reset(errnoOf(error)));
   socket.once("close", () => clearTimeout(timer));
   splice(socket, channel);
-  return socket;
 }

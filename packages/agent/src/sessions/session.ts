@@ -245,7 +245,10 @@ export class Session implements Holder, Watcher {
         if (!isDestination(header)) channel.reset("EINVAL");
         else if (this.#socketCount >= MAX_SOCKETS) channel.reset("EMFILE");
         else if (header.kind === "udp") this.#count(openUdp(channel, header, this.#parts.own));
-        else this.#count(openTcp(channel, header, this.#parts.splice, this.#parts.own));
+        else {
+          const count = (socket: Socket): boolean => this.#count(socket);
+          openTcp(channel, header, { splice: this.#parts.splice, own: this.#parts.own, count });
+        }
         return;
       case "files":
         void this.#files.open(channel);

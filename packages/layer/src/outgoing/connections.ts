@@ -4,7 +4,7 @@ import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
-import { encodeAddress } from "@inpod/tap";
+import { decodeAddress, encodeAddress } from "@inpod/tap";
 import { errnoOf } from "../errno.ts";
 import type { Relay } from "./relay.ts";
 
@@ -16,12 +16,18 @@ const LOCAL_CONNECT_MS = 5000;
 /** This kernel, or this socket, cannot be in progress. */
 const NOT_PENDING = -errnoNumber("EOPNOTSUPP");
 
+/** From such an address nothing leaves a machine: connect(2) is EINVAL. */
+const isIPv4Loopback = (address: string | undefined): boolean =>
+  address?.startsWith("127.") === true;
+
 export class Connections {
   readonly #tap: Tap;
   readonly #session: Session;
   readonly #relay: Relay;
   /** Sockets between replyRelayed() and its "relayed" event. */
   readonly #relaying = new Map<number, Awaited<ReturnType<Session["connectTcp"]>>["channel"]>();
+  /** Blocking connects that are answered and have not gone on yet. */
+  readonly #onAnswered = new Map<number, () => void>();
 
   constructor(tap: Tap, session: Session, relay: Relay) {
     this.#tap = tap;
@@ -30,19 +36,30 @@ export class Connections {
   }
 
   /**
-   * Connects from the target's network. `orLocal`: a loopback address; when the pod's loopback refuses, whoever
+   * Connects from the target's network; from loopback only to loopback. `orLocal`: a loopback address; when the pod's loopback refuses, whoever
    * listens on the developer's machine is meant.
    */
   async connect(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
+    const from = decodeAddress(call.local);
+    if (isIPv4Loopback(from?.address) && !isIPv4Loopback(to.address)) {
+      this.#tap.reply(call.token, 0, errnoNumber("EINVAL"));
+      return;
+    }
     const userPort = call.canBePending ? this.#tap.startPending(call.token) : NOT_PENDING;
     if (userPort === NOT_PENDING) await this.#connectWaiting(call, to, orLocal);
     else if (userPort > 0) await this.#connectPending(call, userPort, to, orLocal);
   }
 
+  /** A port to which the program has bound its socket is the one that its peer sees. */
+  #open(call: ConnectCall, to: Endpoint): ReturnType<Session["connectTcp"]> {
+    const fromPort = decodeAddress(call.local)?.port;
+    return this.#session.connectTcp(to.address, to.port, fromPort === 0 ? undefined : fromPort);
+  }
+
   /** The call is held until the agent has an answer, and the socket untouched. */
   async #connectWaiting(call: ConnectCall, to: Endpoint, orLocal: boolean): Promise<void> {
     try {
-      const { channel, opened } = await this.#session.connectTcp(to.address, to.port);
+      const { channel, opened } = await this.#open(call, to);
       this.#relaying.set(call.token, channel);
       const local = encodeAddress(opened.local.address, opened.local.port);
       const peer = encodeAddress(to.address, to.port);
@@ -55,6 +72,12 @@ export class Connections {
 
   /** The tap's "relayed" event. */
   relayed(token: number, userPort: number): void {
+    const onAnswered = this.#onAnswered.get(token);
+    if (onAnswered) {
+      this.#onAnswered.delete(token);
+      onAnswered();
+      return;
+    }
     const channel = this.#relaying.get(token);
     this.#relaying.delete(token);
     if (!channel) return;
@@ -80,28 +103,35 @@ export class Connections {
     orLocal: boolean,
   ): Promise<void> {
     try {
-      const { channel, opened } = await this.#session.connectTcp(to.address, to.port);
+      const { channel, opened } = await this.#open(call, to);
       const local = encodeAddress(opened.local.address, opened.local.port);
       this.#tap.setName("outgoing", userPort, local, encodeAddress(to.address, to.port));
-      const socket = this.#complete(call, userPort);
-      if (socket) this.#relay.join(userPort, socket, channel);
-      else channel.reset("ECONNRESET");
+      const isCompleted = this.#complete(call, userPort, (socket) =>
+        this.#relay.join(userPort, socket, channel),
+      );
+      if (!isCompleted) channel.reset("ECONNRESET");
     } catch (error) {
       if (orLocal && errnoOf(error) === "ECONNREFUSED") this.#connectLocally(call, userPort, to);
       else this.#tap.failPending(call, userPort, errnoNumber(errnoOf(error)));
     }
   }
 
-  #complete(call: ConnectCall, userPort: number): Socket | undefined {
-    const fd = this.#tap.completePending(call, userPort);
+  /** @param join what is behind the socket, once the program's call has its answer; false: it is not called */
+  #complete(call: ConnectCall, userPort: number, join: (socket: Socket) => void): boolean {
+    const { fd, isHeld } = this.#tap.completePending(call, userPort);
     if (fd < 0) {
       this.#tap.forgetName("outgoing", userPort);
       this.#tap.failPending(call, userPort, errnoNumber("ECONNRESET"));
-      return undefined;
+      return false;
     }
-    const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
-    socket.setNoDelay(true);
-    return socket;
+    const begin = (): void => {
+      const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
+      socket.setNoDelay(true);
+      join(socket);
+    };
+    if (isHeld) this.#onAnswered.set(call.token, begin);
+    else begin();
+    return true;
   }
 
   /** The pod's loopback refused: whoever listens there on this machine gets the waiting socket. */
@@ -113,20 +143,20 @@ export class Connections {
       clearTimeout(timer);
       const address = encodeAddress(host, to.port);
       this.#tap.setName("outgoing", userPort, encodeAddress(host, userPort), address);
-      const socket = this.#complete(call, userPort);
-      if (!socket) {
-        local.destroy();
-        return;
-      }
-      local.removeAllListeners("error");
-      for (const [a, b] of [
-        [socket, local],
-        [local, socket],
-      ] as const) {
-        a.on("error", () => b.destroy());
-        a.pipe(b);
-      }
-      socket.on("close", () => this.#tap.forgetName("outgoing", userPort));
+      const isCompleted = this.#complete(call, userPort, (socket) => {
+        for (const [a, b] of [
+          [socket, local],
+          [local, socket],
+        ] as const) {
+          a.on("error", () => b.destroy());
+          a.pipe(b);
+        }
+        socket.on("close", () => this.#tap.forgetName("outgoing", userPort));
+        if (local.destroyed) socket.destroy();
+      });
+      // From now on its end is the connection's, not the connect's.
+      local.removeAllListeners("error").on("error", () => {});
+      if (!isCompleted) local.destroy();
     });
     local.once("error", () => {
       clearTimeout(timer);

@@ -166,7 +166,7 @@ static void connect_to_relay(void *argument) {
     names_unlock();
   }
   uint64_t token = op_token(op);
-  op_reply(op, 0, error);
+  connect_answer(op, op->socket, error);
   emit_relayed(token, port, error);
   free(relaying);
 }
@@ -219,7 +219,7 @@ int start_pending(const struct call *call, struct op *op) {
   return port;
 }
 
-/* verdictConnected(token): completePending() was called, so a connect that is held is answered. */
+/* verdictConnected(token): completePending() was called, so a connect that is held is answered; emits "relayed" then. */
 int verdict_connected_js(const struct call *call, struct op *op) {
   (void)call;
   verdict_connected(op);

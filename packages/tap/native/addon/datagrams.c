@@ -18,6 +18,7 @@ bool datagram_is_asked(struct op *op) {
 }
 
 bool handle_sendto(struct op *op) {
+  if (fast_open_is_asked(op) && fast_open_begin(op)) return connect_begin(op);
   if (!socket_read_address(op, 4, 5) || !datagram_is_asked(op)) return false;
   if (op->args[2] > MAX_DATAGRAM) return false; /* EMSGSIZE, says the kernel */
   op->payload_length = (size_t)op->args[2];

@@ -121,6 +121,13 @@ static napi_value describe_second(napi_env env, const struct event *event) {
   return second;
 }
 
+static napi_value bytes(napi_env env, const void *from, size_t length) {
+  napi_value buffer;
+  void *unused;
+  napi_create_buffer_copy(env, length, from, &unused, &buffer);
+  return buffer;
+}
+
 static void describe_op(napi_env env, napi_value object, const struct event *event) {
   const struct op *op = &event->op;
   put(env, object, "kind", text(env, op_names[op->kind]));
@@ -145,10 +152,8 @@ static void describe_op(napi_env env, napi_value object, const struct event *eve
   /* A simultaneous open is for plain TCP only. */
   bool can = op->type == SOCK_STREAM && op->protocol == IPPROTO_TCP && connect_full_port();
   put(env, object, "canBePending", boolean(env, can && (op->nonblocking || connect_starts_blocking())));
-  napi_value address;
-  void *unused;
-  napi_create_buffer_copy(env, op->address_length, &op->address, &unused, &address);
-  put(env, object, "address", address);
+  put(env, object, "address", bytes(env, &op->address, op->address_length));
+  if (op->kind == OP_CONNECT) put(env, object, "local", bytes(env, &op->local, sizeof op->local));
 }
 
 void call_js(napi_env env, napi_value callback, void *context, void *data) {

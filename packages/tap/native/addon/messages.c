@@ -113,6 +113,7 @@ static int gather(struct op *op, const struct message *message) {
 
 /* Of several messages the first: their number is what the call returns, and the program sends the rest by another. */
 bool handle_sendmsg(struct op *op) {
+  if (fast_open_is_asked(op) && fast_open_begin(op)) return connect_begin(op);
   if (is_many(op) && op->args[2] == 0) return false;
   struct message *message = malloc(sizeof *message);
   bool asks = message && read_message(op->tid, op->args[1], message) == 0 && message->head.msg_name &&

@@ -76,9 +76,31 @@ static bool is_nscd(const struct op *op) {
          strncmp(name->sun_path, "/run/nscd/socket", sizeof name->sun_path) == 0;
 }
 
+/* Where the program has bound it, also when it is really elsewhere. */
+static void find_local(struct op *op) {
+  struct cookie_entry entry;
+  socklen_t length = sizeof op->local;
+  if (cookie_get(op->cookie, &entry) && entry.bound) op->local = entry.requested;
+  else if (getsockname(op->socket, (struct sockaddr *)&op->local, &length) != 0) op->local.ss_family = 0;
+}
+
+/* The kernel refuses the others: of another family, or IPv4 on a socket that is for IPv6 only. */
+static bool fits_family(const struct op *op) {
+  bool is_v6 = op->address.ss_family == AF_INET6;
+  if (op->domain == AF_INET) return !is_v6;
+  if (!is_v6) return socket_is_udp(op) && !op->v6only;
+  return !(op->v6only && IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)&op->address)->sin6_addr));
+}
+
 void connect_ask(struct op *op) {
+  find_local(op);
   op->keep_result = true;
   op_ask(op, OP_CONNECT, CONNECT_DEADLINE_MS, ETIMEDOUT);
+}
+
+static bool is_native(const struct op *op) {
+  return address_is_loopback(&op->address) &&
+         __atomic_load_n(&native_ports[address_port(&op->address)], __ATOMIC_RELAXED);
 }
 
 bool handle_connect(struct op *op) {
@@ -94,12 +116,15 @@ bool handle_connect(struct op *op) {
     return true;
   }
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
-  if (address_is_loopback(&op->address) &&
-      __atomic_load_n(&native_ports[address_port(&op->address)], __ATOMIC_RELAXED))
-    return false;
-  if (socket_describe(op, (int)op->args[0]) != 0) return false;
+  if (is_native(op) || socket_describe(op, (int)op->args[0]) != 0) return false;
   if (!socket_is_tcp(op) && !socket_is_udp(op)) return false;
+  return connect_begin(op);
+}
+
+bool connect_begin(struct op *op) {
   struct cookie_entry entry;
+  if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
+  if (is_native(op) || !fits_family(op)) return false;
   if (socket_is_tcp(op) && cookie_get(op->cookie, &entry) && entry.pending) {
     /* A second connect() asks for the verdict (hiredis does), or waits for it. */
     pool_run(verdict_deliver, op);
@@ -112,7 +137,8 @@ bool handle_connect(struct op *op) {
 bool handle_bind(struct op *op) {
   if (!socket_read_address(op, 1, 2)) return false;
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
-  if (address_port(&op->address) == 0) return false;
+  /* Any port of an address that this machine may not have: the pod's, for one. */
+  if (address_port(&op->address) == 0 && address_is_loopback(&op->address)) return false;
   if (socket_describe(op, (int)op->args[0]) != 0 || !(socket_is_tcp(op) || socket_is_udp(op))) return false;
   op->keep_result = true;
   op_ask(op, OP_BIND, OP_LOCAL_MS, EADDRINUSE);

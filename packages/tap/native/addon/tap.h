@@ -55,6 +55,8 @@ struct op {
   bool nonblocking, v6only;
   struct sockaddr_storage address;
   socklen_t address_length;
+  struct sockaddr_storage local; /* of a connect: where the program believes the socket to be */
+  bool is_fast_open;  /* a connect that sends when it has succeeded */
   bool is_unreadable; /* the address is where nothing can be read */
   uint8_t *payload;
   size_t payload_length, control_length; /* control data of a message stands behind its payload */
@@ -199,6 +201,8 @@ void sockets_set_native_port(uint16_t port, bool native);
 void sockets_set_relay(uint16_t relay_port);
 uint16_t sockets_relay(void);
 
+/* What to do about a connect to op->address, of a socket that was described; as handle_connect(). */
+bool connect_begin(struct op *op);
 /* TypeScript decides about a connect, claimed. */
 void connect_ask(struct op *op);
 
@@ -226,6 +230,15 @@ socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *fro
 /* Pool threads: sends the payload to op->address and answers. */
 void datagram_send(void *op);
 
+/* ---- fast-open.c: connects that send ---- */
+
+bool fast_open_is_asked(const struct op *op);
+bool fast_open_begin(struct op *op);
+/* What was sent on `fd`, or -errno. */
+ssize_t fast_open_send(const struct op *op, int fd);
+/* Pool threads: answers a connect (claimed) of the socket that `fd` is, too. As op_reply(). */
+int connect_answer(struct op *op, int fd, int error);
+
 /* ---- connect.c: connects in progress ---- */
 
 /* The full listener to which they are made; 0 when the probe failed. */
@@ -244,7 +257,7 @@ int poll_again(struct pollfd *waiting, int timeout_ms);
 
 /* ---- verdicts.c: what became of them ---- */
 
-/* The other end is on its way: answers a blocking connect (claimed). */
+/* The other end is on its way: answers a blocking connect (claimed), and emits "relayed". */
 void verdict_connected(struct op *op);
 /* Fails it. `op`: the blocking connect (claimed) that is still held; NULL: none is. */
 void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error);

@@ -30,9 +30,11 @@ static void tell_connected(void *argument) {
      * EISCONN. To a program that a signal has taken away nobody has said so.
      */
     if (op_is_valid(op)) error = -connect_pending(op, copy);
-    close(copy);
   }
-  op_reply(op, 0, error);
+  uint64_t token = op_token(op);
+  connect_answer(op, copy, error);
+  emit_relayed(token, 0, 0);
+  if (copy >= 0) close(copy);
 }
 
 void verdict_connected(struct op *op) { pool_run(tell_connected, op); }
@@ -76,7 +78,7 @@ void verdict_deliver(void *argument) {
     return;
   }
   if (result != -EALREADY || op->nonblocking) {
-    op_reply(op, 0, -result);
+    connect_answer(op, op->socket, -result);
     return;
   }
   int64_t timeout = wait_timeout_ms(op->socket, SO_SNDTIMEO);
