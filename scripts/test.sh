@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/run-tests.sh
 
 # Whose tests must pass without any right.
-ordinary_folders="packages/tap packages/files packages/layer packages/session packages/agent packages/cli sandbox"
+ordinary_folders="packages/tap packages/files packages/layer packages/session packages/agent packages/cli sandbox conformance"
 ordinary_id=12345
 run_seconds=800
 
@@ -84,7 +84,7 @@ counted "build" within 300 npm run --silent build
 if [ "$failed" != 0 ]; then finish; exit 1; fi
 counted "checks" within 300 npm run --silent check
 
-test_files packages/* sandbox scripts >"$work/files"
+test_files packages/* sandbox scripts conformance >"$work/files"
 [ "$(id -u)" != 0 ] || export INPOD_ORDINARY_RUN_FOLLOWS=yes
 suite "tests as $(id -un)" "$run_seconds" 2 180000 "$work/all.tap" <"$work/files"
 if [ "$(id -u)" = 0 ]; then run_as_ordinary_user; fi

@@ -22,6 +22,7 @@ import { isRoot, launch, toolPath } from "./launch.ts";
 import { NAMES, NETWORK, POD_FILES } from "./network.ts";
 import { type NamespaceMember, namespaceMembers } from "./processes.ts";
 
+export { type Built, buildProgram, type Recipe } from "./build.ts";
 export { type Certificate, type CertificateOptions, makeCertificate } from "./certificate.ts";
 export type {
   ClientAddress,
@@ -39,7 +40,7 @@ export {
   startPodman,
 } from "./podman.ts";
 export type { NamespaceMember } from "./processes.ts";
-export { buildWitness, type Witness, type WitnessName, witnessNames } from "./witness.ts";
+export { buildWitness, type WitnessName, witnessNames } from "./witness.ts";
 
 export interface SandboxOptions {
   /** Ids of the pod's main process. Default 0; others need real root. */

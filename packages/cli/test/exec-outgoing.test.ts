@@ -22,41 +22,6 @@ const named = (suffix: string): WitnessName[] =>
 const { greetings, httpPort, refusedPort } = NETWORK.services;
 const BODY = `greetings to ${NETWORK.pod.address}`;
 
-for (const name of named("-client")) {
-  test(`${name} is answered, sees the pod's addresses, and gets the pod's errors`, async (t) => {
-    const argv = await witness(name, t);
-    if (argv === undefined) return;
-    const call = (...to: readonly (string | number)[]): string =>
-      `${quoted([...argv, ...to.map(String), "/"])}; echo "code $?"`;
-    const { code, stdout, stderr } = await runInpod(sandbox, [
-      "sh",
-      "-c",
-      [
-        call("greetings", httpPort),
-        call(greetings, httpPort),
-        call(greetings, refusedPort),
-        call(NETWORK.unreachable, httpPort),
-        call("nobody.example", httpPort),
-      ].join("\n"),
-    ]);
-    assert.equal(code, 0, stderr);
-    const good = [BODY, `peer ${greetings}:${httpPort}`, "local 198.18.200.2:PORT", "code 0"];
-    assert.deepEqual(
-      stdout
-        .replace(/(local .*):\d+/g, "$1:PORT")
-        .trim()
-        .split("\n"),
-      [
-        ...good,
-        ...good,
-        ...["ECONNREFUSED", "code 1"],
-        ...["EHOSTUNREACH", "code 1"],
-        ...["EAI_NONAME", "code 1"],
-      ],
-    );
-  });
-}
-
 test("curl is answered by name and by address, and names a refusal", async () => {
   const script = `
     curl -sS --max-time 20 http://greetings/ || exit 1

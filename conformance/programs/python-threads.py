@@ -1,14 +1,15 @@
-"""PORT. Output and answer: see server.mjs."""
-import http.server, sys
+"""PORT. See facts.py; a thread for each connection."""
+
+import http.server
+import sys
+
+import facts
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
     def do_GET(self):
         local = self.connection.getsockname()
-        peer = f"{self.client_address[0]}:{self.client_address[1]}"
-        body = f"local python sees {peer} at {local[0]}:{local[1]}\n".encode()
+        body = facts.observe(self.path, "%s:%d" % self.client_address, f"{local[0]}:{local[1]}").encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -1,0 +1,213 @@
+/** One session of `inpod exec --steal` in which all programs of a group of rows run, each on a port of its own. */
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { buildProgram, type Sandbox } from "@inpod/sandbox";
+import { Inventory, type Run, startInpod, until } from "../packages/cli/test/exec-support.ts";
+import { type Answer, all, type Cells, type Facts, judge, readFacts } from "./contract.ts";
+import { PATH, type Prepared, type Program, type Row } from "./row.ts";
+import { musl } from "./rows/compiled.ts";
+
+/** Where a program is asked in the pod itself, for comparison. */
+const REFERENCE_PORT = 4000;
+const FIRST_PORT = 4001;
+const START_TIMEOUT_MS = 40_000;
+const ANSWER_TIMEOUT_MS = 30_000;
+const AT_ONCE = 6;
+/** Requests are handed to whichever worker is free: all have answered after some rounds. */
+const MOST_ROUNDS = 8;
+
+/** Where a program runs: its port of the pod, and a folder of its own. */
+export interface Place {
+  readonly port: number;
+  readonly folder: string;
+  readonly sandbox: Sandbox;
+  /** Resolves when the program has ended. What it wrote. */
+  output(): Promise<string>;
+  /** Several requests at once, each on a connection of its own. */
+  askServer(options?: {
+    readonly workers?: number;
+    readonly path?: string;
+  }): Promise<readonly Answer[]>;
+  /** What inpod and all programs of the session have said so far. */
+  said(): string;
+}
+
+export interface Result {
+  readonly name: string;
+  readonly cells: Cells;
+  /** Of the runtime. Empty where there is none. */
+  readonly version: string;
+  /** undefined: it ran. */
+  readonly missing?: string;
+  /** For whoever looks into a "no". */
+  readonly told: string;
+}
+
+/** What a statically linked program says in the pod: what every other must say in its place. */
+export async function askPod(sandbox: Sandbox): Promise<Facts> {
+  const built = await buildProgram(musl);
+  if (built.kind === "missing") throw new Error(built.why);
+  const [path = ""] = built.argv;
+  const child = sandbox.inPod([await sandbox.copyIntoPod(path), String(REFERENCE_PORT)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    if (child.stdout === null) throw new Error("no stdout");
+    await once(createInterface(child.stdout), "line");
+    const request = { port: REFERENCE_PORT, path: PATH, timeoutMs: ANSWER_TIMEOUT_MS };
+    return readFacts((await sandbox.request(request)).body);
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+export class Session {
+  readonly #sandbox: Sandbox;
+  readonly #inPod: Facts;
+  readonly #folder: string;
+  readonly #inventory: Inventory;
+  readonly #prepared: ReadonlyMap<Row, Prepared>;
+  readonly #ports = new Map<Row, number>();
+  #run: Run | undefined;
+
+  private constructor(
+    sandbox: Sandbox,
+    inPod: Facts,
+    folder: string,
+    inventory: Inventory,
+    prepared: ReadonlyMap<Row, Prepared>,
+  ) {
+    this.#sandbox = sandbox;
+    this.#inPod = inPod;
+    this.#folder = folder;
+    this.#inventory = inventory;
+    this.#prepared = prepared;
+  }
+
+  /** Starts all programs of `rows` that can be had. The caller calls `end`. */
+  static async start(
+    sandbox: Sandbox,
+    inPod: Facts,
+    rows: readonly Row[],
+    config: object = {},
+  ): Promise<Session> {
+    const entries = await Promise.all(rows.map(async (row) => [row, await row.prepare()] as const));
+    const folder = await mkdtemp(join(tmpdir(), "inpod-conformance-"));
+    const inventory = await Inventory.of(sandbox);
+    const session = new Session(sandbox, inPod, folder, inventory, new Map(entries));
+    const lines: string[] = [];
+    for (const [index, [row, prepared]] of entries.entries()) {
+      if (prepared.kind === "missing") continue;
+      const port = FIRST_PORT + index;
+      session.#ports.set(row, port);
+      await mkdir(join(folder, String(port)));
+      const line = await prepared.program.start(session.#place(row, port));
+      lines.push(`( cd ${port}; { ${line}\n} >out 2>err; echo "ended ${port} $?" ) &`);
+    }
+    if (lines.length > 0) {
+      const argv = ["sh", "-c", `${lines.join("\n")}\nwait`];
+      session.#run = await startInpod(sandbox, argv, {
+        flags: ["--steal"],
+        config,
+        cwd: folder,
+      });
+    }
+    return session;
+  }
+
+  async ask(row: Row): Promise<Result> {
+    const prepared = this.#prepared.get(row);
+    if (prepared === undefined) throw new Error(`${row.name} is not in this session`);
+    const { name, without } = row;
+    if (prepared.kind === "missing") {
+      const { why } = prepared;
+      return { name, cells: all({ kind: "none", why }), version: "", missing: why, told: "" };
+    }
+    const { version } = prepared.program;
+    const place = this.#place(row, this.#ports.get(row) ?? 0);
+    try {
+      await this.#started(row, prepared.program, place.port);
+      const answers = await (prepared.program.ask?.(place) ?? place.askServer());
+      return {
+        name,
+        cells: judge(this.#inPod, answers, without),
+        version,
+        told: await this.#told(place),
+      };
+    } catch (error) {
+      const why = (error as Error).message;
+      return { name, cells: all({ kind: "no", why }), version, told: await this.#told(place) };
+    }
+  }
+
+  /** @throws where something of the session is left */
+  async end(): Promise<void> {
+    try {
+      if (this.#run === undefined) return;
+      this.#run.signalGroup("SIGTERM");
+      await this.#run.ended;
+      await this.#inventory.assertAsBefore(this.#folder);
+    } finally {
+      await rm(this.#folder, { recursive: true, force: true });
+    }
+  }
+
+  #place(row: Row, port: number): Place {
+    const folder = join(this.#folder, String(port));
+    const isOver = (): boolean => this.#run?.stdout.includes(`ended ${port} `) ?? false;
+    return {
+      port,
+      folder,
+      sandbox: this.#sandbox,
+      said: () => this.#run?.stderr ?? "",
+      output: async () => {
+        await until(`${row.name} has ended`, isOver, ANSWER_TIMEOUT_MS);
+        return readFile(join(folder, "out"), "utf8");
+      },
+      askServer: ({ workers = 1, path = PATH } = {}) => this.#askServer(port, path, workers),
+    };
+  }
+
+  async #askServer(port: number, path: string, workers: number): Promise<readonly Answer[]> {
+    const answers: Answer[] = [];
+    const by = new Set<string | undefined>();
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const some = await Promise.all(
+        Array.from({ length: AT_ONCE }, async () => {
+          const request = { port, path, timeoutMs: ANSWER_TIMEOUT_MS };
+          const { status, body, local } = await this.#sandbox.request(request);
+          if (status !== 200) throw new Error(`it answers with status ${status}`);
+          const peer = `${local.address}:${local.port}`;
+          return { text: body, peer, local: `${this.#sandbox.podAddress}:${port}` };
+        }),
+      );
+      answers.push(...some);
+      for (const { text } of some) by.add(readFacts(text).get("by")?.[0]);
+      if (by.size >= workers) return answers;
+    }
+    throw new Error(`of ${workers} workers only ${by.size} answered ${answers.length} requests`);
+  }
+
+  /** inpod's own line is what a program that knows nothing of this can be awaited by. */
+  async #started(row: Row, { otherPorts = [] }: Program, port: number): Promise<void> {
+    if (row.without.incoming !== undefined) return;
+    const run = this.#run as Run;
+    const isOver = (): boolean => run.stdout.includes(`ended ${port} `);
+    const listens = (each: number): boolean =>
+      run.stderr.includes(`port ${each} of the target now arrive`);
+    const ports = [port, ...otherPorts];
+    const isDue = (): boolean => isOver() || run.child.exitCode !== null || ports.every(listens);
+    await until(`${row.name} listens`, isDue, START_TIMEOUT_MS);
+    if (isOver() || run.child.exitCode !== null) throw new Error("the program has ended");
+  }
+
+  async #told({ folder, said }: Place): Promise<string> {
+    const files = await Promise.all(
+      ["out", "err"].map((name) => readFile(join(folder, name), "utf8").catch(() => "")),
+    );
+    return [...files, said()].filter(Boolean).join("\n");
+  }
+}
