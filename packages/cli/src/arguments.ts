@@ -11,6 +11,7 @@ import {
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type EnvArguments, envSyntax } from "./env/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
+import { type ExplainArguments, explainSyntax } from "./explain/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
@@ -27,6 +28,7 @@ export type Arguments =
   | CompletionArguments
   | DoctorArguments
   | EnvArguments
+  | ExplainArguments
   | InitArguments
   | LsArguments
   | StatusArguments
@@ -48,6 +50,7 @@ export interface CommandSyntax<Read extends { readonly kind: string }> {
 const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] = [
   execSyntax,
   envSyntax,
+  explainSyntax,
   lsSyntax,
   statusSyntax,
   cleanSyntax,

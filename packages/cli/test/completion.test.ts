@@ -34,7 +34,8 @@ const lookup = (...line: string[]): string => {
 };
 
 test("the first word is a command, and hidden ones are not offered", () => {
-  assert.deepEqual(words("ex"), ["exec"]);
+  assert.deepEqual(words("ex"), ["exec", "explain"]);
+  assert.deepEqual(words("explain", "-o", ""), ["text", "json"]);
   const all = words("");
   for (const name of ["exec", "ls", "completion", "--help"]) assert.ok(all.includes(name), name);
   assert.ok(!all.some((name) => name.startsWith("__")));

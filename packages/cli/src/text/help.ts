@@ -41,6 +41,27 @@ Examples:
   inpod env -t deployment/orders --format docker --show-values > orders.env
   inpod env -t deployment/orders --format json --show-values | jq -r '.variables[] | select(.name == "DB_URL").value'`;
 
+export const EXPLAIN_WHAT =
+  "Says whose a path, a host, a port to listen on, a variable or a program is, which rule decides, where its key is set, and what to write in the configuration for something else. " +
+  "It decides by the rules of exec and runs nothing. " +
+  "Without -t it is what the configuration and the defaults say, and what depends on the target is named; with -t the pod is asked: whether the file is there and may be read, what the name is, whether the port answers. " +
+  "Values of variables are never printed.";
+
+export const EXPLAIN_EXAMPLES = `
+Subjects:
+  /etc/app.yaml, ./conf, ~/x     a path
+  db, db:5432, udp://10.0.0.1:53 a name or address to connect to
+  :8080, 127.0.0.1:8080          a port to listen on; bind: before it says so, too
+  DB_URL=, DB_URL, env:name      a variable
+  program:go                     a program that your command starts
+  unix:/run/x.sock               a unix socket
+
+Examples:
+  inpod explain /etc/hosts ~/.kube/config
+  inpod explain -t deployment/orders db:5432 /config/app.yaml
+  inpod explain --steal :8080 -o json
+  inpod explain --command "node --inspect=9230 server.js" :9230`;
+
 export const LS_WHAT =
   "Lists what can be the target of a session, as paths for --target, and says of what cannot be one now why. " +
   "Without a KIND: everything but ReplicaSets and jobs that belong to something else. " +

@@ -25,6 +25,39 @@ export function addressesIn(message: Uint8Array): AddressRecord[] {
   }
 }
 
+export interface DnsQuestion {
+  readonly id: number;
+  readonly isAnswer: boolean;
+  /** RCODE: 0 is no error, 3 that there is no such name. */
+  readonly rcode: number;
+  /** Answers of all types. */
+  readonly answers: number;
+  /** Lower case, no final dot. */
+  readonly name: string;
+  readonly type: number;
+}
+
+/** What is asked in a message, or was; undefined: it is malformed, or asks several things. */
+export function questionIn(message: Uint8Array): DnsQuestion | undefined {
+  try {
+    const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+    const flags = view.getUint16(2);
+    if (view.getUint16(4) !== 1) return undefined;
+    const { name, end } = readName(view, HEADER_BYTES);
+    return {
+      id: view.getUint16(0),
+      isAnswer: (flags & 0x8000) !== 0,
+      rcode: flags & 0xf,
+      answers: view.getUint16(6),
+      name,
+      type: view.getUint16(end),
+    };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
 function parse(view: DataView): AddressRecord[] {
   const isAnswer = (view.getUint16(2) & 0x8000) !== 0;
   if (!isAnswer || view.getUint16(4) !== 1) return [];

@@ -2,6 +2,7 @@
  * Whose everything is, decided without a tapped process: for who explains it. Pure but for `gatherFacts`, and nothing
  * native is loaded.
  */
+export { addressesIn, type DnsQuestion, questionIn } from "../outgoing/dns-answers.ts";
 export { isLoopback, parseAddress } from "./addresses.ts";
 export type { SkipDecision } from "./build-tools.ts";
 export { debuggerPorts } from "./debugger-ports.ts";
