@@ -147,6 +147,10 @@ static void filter_files(struct filter *f) {
 #endif
   };
   filter_trap_all(f, numbers, sizeof numbers / sizeof *numbers);
+  /* They may change what absolute names mean. */
+  filter_trap(f, __NR_chroot);
+  filter_trap(f, __NR_pivot_root);
+  filter_trap(f, __NR_setns);
   filter_trap_unless_empty_path(f, __NR_newfstatat, 3);
   filter_trap_unless_empty_path(f, __NR_statx, 2);
   filter_trap_unless_empty_path(f, __NR_fchownat, 4);

@@ -91,7 +91,12 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
 
 /* A skipped program that works in a directory of the pod has its files from there: the kernel takes it there anyway. */
 static bool is_concerned(pid_t tid, pid_t tgid, const struct path_call *call) {
-  return !process_is_skipped(tid, tgid) || (call && places_work_in_remote(tid));
+  if (process_is_skipped(tid, tgid)) return call && places_work_in_remote(tid);
+  return !call || !root_is_other(tid, tgid);
+}
+
+static bool moves_root(int nr) {
+  return nr == __NR_chroot || nr == __NR_pivot_root || nr == __NR_setns;
 }
 
 static void dispatch(int listener, const struct seccomp_notif *notif) {
@@ -106,6 +111,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   pid_t tgid = process_of(tid);
   const struct path_call *call = call_of_number(notif->data.nr);
   bool handled = false;
+  if (moves_root(notif->data.nr)) root_changes(tgid);
   if (tgid && is_concerned(tid, tgid, call)) {
     if (executes) process_executes(tid); /* whether the program before was skipped has been asked */
     if (call) {

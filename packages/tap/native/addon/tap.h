@@ -144,6 +144,9 @@ pid_t process_of(pid_t tid);
 /* Whether the tap leaves this process alone (skip_build_tools, skip_processes); cached until its next exec. */
 bool process_is_skipped(pid_t tid, pid_t tgid);
 void process_executes(pid_t tid);
+/* roots.c: whether its absolute names are of a root directory of its own; root_changes: it is about to change that. */
+bool root_is_other(pid_t tid, pid_t tgid);
+void root_changes(pid_t tgid);
 /* A duplicate of the process's descriptor, or -errno. */
 int process_get_fd(pid_t tgid, int fd);
 /* The kernel does not let us look into the process (EPERM): told once for each program. */
