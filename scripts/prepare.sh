@@ -161,10 +161,19 @@ install_file_suite() {
   done
 }
 
+# Programs that tests start, from npm's registry: none of inpod's own packages needs them.
+install_node_programs() {
+  folder=.cache/node-programs
+  [ ! -e "$folder/node_modules/.bin/nodemon" ] || return 0
+  say "installing yarn and nodemon"
+  timeout 120 npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent \
+    yarn@1.22.22 nodemon@3.1.10 >&2 </dev/null || say "this failed: npm install yarn nodemon; their tests are skipped"
+}
+
 check_node
 install_npm_packages
 case ${1:-} in
   packages) ;;
-  tests) check_system_packages; check_test_programs; install_file_suite; open_fuse_device ;;
+  tests) check_system_packages; check_test_programs; install_file_suite; install_node_programs; open_fuse_device ;;
   *) check_system_packages ;;
 esac

@@ -50,7 +50,7 @@ setTimeout(() => process.exit(9), 30_000).unref();
 process.on("SIGUSR2", () => process.exit(5));
 console.log("ready", process.pid);`;
 
-test("SIGTERM and SIGHUP to inpod are passed on, Ctrl-C reaches the program once", async () => {
+test("SIGTERM and SIGHUP to inpod are passed on; what the whole group gets reaches the program once", async () => {
   const run = await startInpod(sandbox, ["node", "-e", COUNT]);
   await run.said(/ready \d+/);
   run.signalGroup("SIGINT");
@@ -59,10 +59,25 @@ test("SIGTERM and SIGHUP to inpod are passed on, Ctrl-C reaches the program once
   await run.said("SIGTERM");
   process.kill(run.pid, "SIGHUP");
   await run.said("SIGHUP");
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) {
+    const { length } = run.stdout;
+    run.signalGroup(signal);
+    await until(`the program has got ${signal}`, () => run.stdout.slice(length).includes(signal));
+  }
+  // What inpod does with the last one it has done before the next one comes.
+  process.kill(run.pid, "SIGTERM");
+  await until("one more SIGTERM", () => run.stdout.match(/SIGTERM/g)?.length === 3);
   process.kill(Number(/ready (\d+)/.exec(run.stdout)?.[1]), "SIGUSR2");
   const { code, stdout } = await run.ended;
   assert.equal(code, 5);
-  assert.deepEqual(stdout.trim().split("\n").slice(1), ["SIGINT", "SIGTERM", "SIGHUP"]);
+  assert.deepEqual(stdout.trim().split("\n").slice(1), [
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "SIGTERM",
+    "SIGHUP",
+    "SIGTERM",
+  ]);
   await inventory.assertAsBefore(folder);
 });
 

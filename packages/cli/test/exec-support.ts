@@ -1,7 +1,7 @@
 /** What the tests of `inpod exec` share: the built CLI beside a sandbox's pod, and what is left after it. */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -163,6 +163,10 @@ export async function witness(
   t.skip(built.why);
   return undefined;
 }
+
+/** Whether PATH has it. */
+export const isThere = (program: string): boolean =>
+  (process.env.PATH ?? "").split(":").some((folder) => existsSync(join(folder, program)));
 
 /** For an argument of `sh -c`. */
 export const quoted = (argv: readonly string[]): string =>

@@ -16,7 +16,7 @@ const session = {
   resume: async () => { console.log("resumed"); },
 };
 const child = spawn("cat", { stdio: ["pipe", "ignore", "ignore"] });
-const end = signals.follow({ child, suspend: async () => console.log("stopped") }, session);
+const end = signals.follow({ child, groupGot: async () => false, suspend: async () => console.log("stopped") }, session);
 process.kill(process.pid, "SIGTSTP");
 setTimeout(() => child.stdin.end(), 500);
 console.log(JSON.stringify(await end));

@@ -4,7 +4,7 @@ import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import type { IncomingSource, Session } from "@inpod/session";
 import type { TapEvent } from "@inpod/tap";
-import { launch, suspendWith, Tap, TapError } from "@inpod/tap";
+import { GroupWitness, launch, suspendWith, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import type { PodRoot } from "./files/pod-root.ts";
 import { type SnapshotParts, SnapshotServer } from "./files/snapshots/serve.ts";
@@ -49,6 +49,8 @@ export interface RunningTree {
   readonly ended: Promise<void>;
   /** What is left of the tree goes on natively after our end. */
   leaveRest(): void;
+  /** Whether our whole process group has got the signal since this was asked last, and so the command, if it is in it. */
+  groupGot(signal: NodeJS.Signals): Promise<boolean>;
   /** Stops this process, because the command is stopped; resolves when one of the two has been continued, and so both. */
   suspend(): Promise<void>;
   close(): Promise<void>;
@@ -108,14 +110,17 @@ export class PreparedTap {
       cwd: options.cwd,
       ...("serve" in podFiles ? { folder: podFiles.folder } : {}),
     });
+    const group = new GroupWitness();
     const stopReaping = this.#reapOrphans();
     return {
       child: tree.child,
       ended: layer.ended,
       leaveRest: () => tree.leaveRest(),
+      groupGot: (signal) => group.saw(signal),
       suspend: () => suspendWith(tree.child),
       close: async () => {
         stopReaping();
+        group.close();
         await layer.close();
         if ("serve" in podFiles) podFiles.close();
       },

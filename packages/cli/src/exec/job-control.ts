@@ -9,7 +9,7 @@ import type { Session } from "@inpod/session";
 import { hasDefaultAction, hasShell, statOf } from "./proc.ts";
 
 export type Pausing = Pick<Session, "pause" | "resume">;
-export type Suspending = Pick<RunningTree, "child" | "suspend">;
+export type Suspending = Pick<RunningTree, "child" | "suspend" | "groupGot">;
 
 /** How long stopping waits for the target to get its traffic back. */
 const PAUSE_MS = 2000;

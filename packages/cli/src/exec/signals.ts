@@ -1,19 +1,19 @@
 /**
  * Signals while a command runs in our place. What the terminal sends to the whole group (SIGINT, SIGQUIT,
  * SIGTSTP) has reached the command already and is never sent again: many programs take a second Ctrl-C as "at
- * once". SIGTERM and SIGHUP come to us alone and are passed on. What stops is in job-control.ts.
+ * once". SIGTERM and SIGHUP are passed on if they came to us alone. What stops is in job-control.ts.
  */
-import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import type { CommandResult } from "../result.ts";
 import { JobControl, type Pausing, type Suspending } from "./job-control.ts";
+import { statOf } from "./proc.ts";
 
 const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 const PASSED_ON: readonly NodeJS.Signals[] = ["SIGTERM", "SIGHUP"];
 
 export class Signals {
   readonly #abort = new AbortController();
-  #child: ChildProcess | undefined;
+  #command: Suspending | undefined;
   #stoppedBy: NodeJS.Signals | undefined;
   readonly #handlers = new Map<NodeJS.Signals, () => void>();
 
@@ -38,7 +38,7 @@ export class Signals {
   /** From now on signals are the command's. Resolves with its end. */
   async follow(command: Suspending, session: Pausing): Promise<CommandResult> {
     const { child } = command;
-    this.#child = child;
+    this.#command = command;
     const jobs = new JobControl(command, session);
     this.#on("SIGTSTP", () => jobs.arrived("SIGTSTP"));
     this.#on("SIGTTIN", () => jobs.arrived("SIGTTIN"));
@@ -61,11 +61,18 @@ export class Signals {
   }
 
   #arrived(signal: NodeJS.Signals): void {
-    if (this.#child) {
-      if (PASSED_ON.includes(signal)) this.#child.kill(signal);
+    if (this.#command) {
+      if (PASSED_ON.includes(signal)) void passOn(this.#command, signal);
       return;
     }
     this.#stoppedBy ??= signal;
     this.#abort.abort(new Error(`stopped by ${signal}`));
   }
+}
+
+async function passOn(command: Suspending, signal: NodeJS.Signals): Promise<void> {
+  const { pid } = command.child;
+  const gotIt = await command.groupGot(signal);
+  const isInGroup = pid !== undefined && statOf(pid)?.group === statOf("self")?.group;
+  if (!gotIt || !isInGroup) command.child.kill(signal);
 }

@@ -5,9 +5,10 @@
  * is to be stopped, too. Stops it, and waits until either is continued:
  *   INPOD (fg, bg):             COMMAND is continued with its group, which gets the terminal again if it had it;
  *   COMMAND (kill -CONT), or it has ended: INPOD is continued.
- * A process of its own: who is stopped can do neither.
+ * A process of its own: who is stopped can do neither. `inpod-jobs witness` is another one: see witness.c.
  */
 #define _GNU_SOURCE
+#include "witness.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ static void continue_command(int pid, int had_terminal) {
 }
 
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "witness") == 0) return witness();
   const int ignored[] = {SIGTSTP, SIGTTIN, SIGTTOU, SIGINT, SIGQUIT, SIGTERM, SIGHUP};
   for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
   int inpod = argc == 3 ? atoi(argv[1]) : 0, pid = argc == 3 ? atoi(argv[2]) : 0;

@@ -1,0 +1,3 @@
+#pragma once
+/* Until its standard input ends. */
+int witness(void);
