@@ -22,12 +22,28 @@ const addon = [
   "-Inode_modules/node-api-headers/include",
 ];
 const program = [...warnings, "-static"];
+// Loads beside any libc: it has none of its own, and what a compiler would have a libc for is left out.
+const preloaded = [
+  ...warnings,
+  "-shared",
+  "-fPIC",
+  "-ffreestanding",
+  "-fno-stack-protector",
+  "-nostdlib",
+  "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--hash-style=both",
+];
 
 export const NATIVE: readonly NativePart[] = [
   { name: "tap.node", folder: "packages/tap/native", sources: "addon", flags: addon },
   { name: "inpod-launch", folder: "packages/tap/native", sources: "launch", flags: program },
   { name: "inpod-keeper", folder: "packages/tap/native", sources: "keeper", flags: program },
   { name: "inpod-jobs", folder: "packages/tap/native", sources: "jobs", flags: program },
+  {
+    name: "inpod-preload.so",
+    folder: "packages/tap/native",
+    sources: "preload",
+    flags: preloaded,
+  },
   { name: "files.node", folder: "packages/files/native", sources: "addon", flags: addon },
   { name: "inpod-mount", folder: "packages/files/native", sources: "mount", flags: program },
   { name: "inpod-enter", folder: "packages/agent/native", sources: "enter", flags: program },

@@ -29,7 +29,10 @@ enum filter_group {
   FILTER_HOSTNAME = 4,
 };
 
-enum { FILTER_MAX = 512, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38 };
+enum { FILTER_MAX = 512, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38, FILTER_EALREADY = 114 };
+
+/* prctl(FILTER_ASK) is EALREADY in a process that has this filter, and EINVAL in every other one. */
+enum { FILTER_ASK = 0x494e504f /* "INPO" */ };
 
 struct filter {
   struct sock_filter code[FILTER_MAX];
@@ -65,6 +68,14 @@ static void filter_trap_pointer(struct filter *f, long nr, int argument) {
   filter_load(f, filter_high(argument));
   filter_if_equal(f, 0, 1, 0);
   filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+static void filter_tell_presence(struct filter *f) {
+  filter_if_equal(f, (uint32_t)__NR_prctl, 0, 4);
+  filter_load(f, filter_low(0));
+  filter_if_equal(f, FILTER_ASK, 0, 1);
+  filter_return(f, SECCOMP_RET_ERRNO | FILTER_EALREADY);
   filter_return(f, SECCOMP_RET_ALLOW);
 }
 
@@ -239,6 +250,7 @@ static void filter_build(struct filter *f, unsigned groups) {
   filter_trap(f, __NR_execve);
   filter_trap(f, __NR_execveat);
   filter_trap_new_listener(f, __NR_seccomp);
+  filter_tell_presence(f);
   if (groups & FILTER_FILES) filter_files(f);
   if (groups & FILTER_HOSTNAME) filter_trap(f, __NR_uname);
   if (groups & FILTER_NETWORK) {

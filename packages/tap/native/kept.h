@@ -1,7 +1,8 @@
 /*
  * What the keeper must know when inpod is killed: the trapped calls that it had received and not answered. A
  * notification that was received is never received again, so without this the call would wait for ever.
- * One block of memory, which inpod writes and the keeper reads after inpod's end.
+ * One block of memory, which inpod writes and the keepers read after inpod's end: each tree has one, and an id is of one
+ * tree only (the kernel begins to count at a random number).
  *
  * What is left: a call that acted, was interrupted by a signal and made again, is continued natively when inpod dies
  * in the moment between receiving the second notification and joining it with the first. bind then says EINVAL,
@@ -11,7 +12,7 @@
 #include <linux/seccomp.h>
 #include <stdint.h>
 
-enum { KEPT_HANDS = 64, KEPT_CALLS = 8192, KEPT_HAND_BYTES = 256 };
+enum { KEPT_HANDS = 256, KEPT_CALLS = 8192, KEPT_HAND_BYTES = 256 };
 
 /*
  * A receiver has the kernel write each notification right here, so there is no moment at which it is received

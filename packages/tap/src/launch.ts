@@ -2,18 +2,20 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { Socket } from "node:net";
 import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
+import { type Keeper, keepTree } from "./keeper.ts";
 import { artifacts } from "./native.ts";
-import type { Tap } from "./tap.ts";
+import { type Tap, TapError } from "./tap.ts";
 
 /** Bits, as in filter.h. */
 const FILTER_GROUPS = { network: 1, files: 2, hostname: 4 } as const;
 export type FilterGroup = keyof typeof FILTER_GROUPS;
+export const filterMask = (groups: readonly FilterGroup[]): number =>
+  groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);
 
 /** Two receivers: one alone falls behind a thousand threads, four bring nothing more. */
-const RECEIVERS = 2;
+export const RECEIVERS = 2;
 const HANDOVER_TIMEOUT_MS = 5000;
 
 export interface LaunchOptions {
@@ -40,17 +42,10 @@ export interface LaunchOptions {
 export interface LaunchedTree {
   /** The command itself: our own child, so signals, job control and exit codes are as without inpod. */
   readonly child: ChildProcess;
+  /** No process of it is left. */
+  readonly ended: Promise<void>;
   /** Lets the keeper go on serving what is left of the tree natively, after we have ended. */
   leaveRest(): void;
-}
-
-/** The tap could not be set up; `errno` names the refused door. */
-export class TapError extends Error {
-  readonly errno: string;
-  constructor(errno: string, what: string) {
-    super(`${what}: ${errno}`);
-    this.errno = errno;
-  }
 }
 
 export async function launch(tap: Tap, options: LaunchOptions): Promise<LaunchedTree> {
@@ -64,7 +59,7 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
     throw new TapError(getSystemErrorName(variables), "memfd_create");
   }
   const softLimit = native.raiseFileLimit();
-  const groups = options.groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);
+  const groups = filterMask(options.groups);
   const stdio = options.stdio ?? "inherit";
   const [file, ...args] = options.command;
   const child = spawn(
@@ -81,17 +76,38 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   try {
     await once(child, "spawn"); // rejects with the child's error
     const listener = await receiveListener(tap, control);
-    const keeper = startKeeper(native.heldCalls(), listener, options);
-    const failed = native.receive(listener, RECEIVERS);
-    if (failed < 0) throw new TapError(getSystemErrorName(failed), "starting the tap's threads");
+    const { ended, keeper } = takeTree(tap, listener, options);
     native.writeByte(control); // the launcher becomes the command only now
-    return { child, leaveRest: () => keeper.leaveRest() };
+    return { child, ended, leaveRest: () => keeper.leaveRest() };
   } catch (error) {
     child.kill("SIGKILL");
     throw error;
   } finally {
     native.close(control);
   }
+}
+
+/**
+ * Whoever has this filter is a tree of ours from now on, whoever started it. The listener is taken.
+ *
+ * @throws TapError
+ */
+export function takeTree(
+  tap: Tap,
+  listener: number,
+  options: Pick<LaunchOptions, "mark" | "onDeath" | "folder">,
+): { readonly ended: Promise<void>; readonly keeper: Keeper } {
+  const { native } = tap;
+  const ended = tap.treeEnd(listener);
+  const keeper = keepTree({ ...options, listener, heldCalls: native.heldCalls() });
+  const failed = native.receive(listener, RECEIVERS);
+  if (failed < 0) {
+    keeper.dismiss();
+    native.close(listener);
+    throw new TapError(getSystemErrorName(failed), "starting the tap's threads");
+  }
+  void ended.then(() => native.close(listener));
+  return { ended, keeper };
 }
 
 /** As in /proc/PID/environ. @throws TypeError where bytes are none, or one is NUL */
@@ -106,8 +122,8 @@ function environmentBytes(environment: LaunchOptions["environment"]): Buffer {
   return Buffer.from(entries.join(""), "latin1");
 }
 
-/** The launcher hands over within milliseconds; a socket that says nothing is no reason to wait for ever. */
-async function receiveListener(tap: Tap, control: number): Promise<number> {
+/** It is handed over within milliseconds; a socket that says nothing is no reason to wait for ever. @throws TapError */
+export async function receiveListener(tap: Tap, control: number): Promise<number> {
   const deadline = Date.now() + HANDOVER_TIMEOUT_MS;
   for (;;) {
     const result = tap.native.receiveListener(control);
@@ -117,60 +133,4 @@ async function receiveListener(tap: Tap, control: number): Promise<number> {
     if (Date.now() > deadline) throw new TapError("ETIMEDOUT", "installing the seccomp filter");
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-}
-
-/** A keeper that is killed has a successor; one that cannot even start is not tried for ever. */
-const MAX_KEEPERS = 5;
-
-function startKeeper(
-  heldCalls: number,
-  listener: number,
-  options: LaunchOptions,
-): { leaveRest(): void } {
-  let lifeline: Socket | undefined;
-  let leavesRest = false;
-  const start = (number: number): void => {
-    // Its own session: the terminal's Ctrl-C is not for it. It never loads what the user preloads.
-    const keeper = spawn(
-      join(artifacts, "inpod-keeper"),
-      [
-        options.onDeath ?? "stop",
-        options.mark,
-        ...(options.folder === undefined ? [] : [options.folder]),
-      ],
-      {
-        // Nothing of ours: it may outlive us, and whoever reads our output waits for its end.
-        stdio: [
-          "ignore",
-          "ignore",
-          "ignore",
-          listener,
-          "pipe",
-          heldCalls < 0 ? "ignore" : heldCalls,
-        ],
-        detached: true,
-        env: {},
-        cwd: "/",
-      },
-    );
-    keeper.on("error", () => {}); // without it only our own sudden death would hurt
-    keeper.unref();
-    const pipe = keeper.stdio[4];
-    lifeline = pipe instanceof Socket ? pipe : undefined;
-    lifeline?.on("error", () => {}); // EPIPE of one that is gone
-    lifeline?.unref();
-    keeper.once("exit", (_, signal) => {
-      // By itself it ends with the tree.
-      if (signal === null || number >= MAX_KEEPERS) return;
-      start(number + 1);
-      if (leavesRest) lifeline?.write("k");
-    });
-  };
-  start(1);
-  return {
-    leaveRest() {
-      leavesRest = true;
-      lifeline?.write("k");
-    },
-  };
 }

@@ -38,6 +38,9 @@ export interface Native {
   receiveListener(control: number): number;
   receive(listener: number, threads: number): number;
   heldCalls(): number;
+  openDoor(path: Buffer): number;
+  closeDoor(door: number): number;
+  tell(fd: number, bytes: Buffer): number;
   environmentFile(content: Buffer): number;
   writeByte(fd: number): number;
   close(fd: number): number;

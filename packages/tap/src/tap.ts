@@ -1,4 +1,5 @@
 /** Trapped calls in, answers out. Decides nothing but by the tables it is given. */
+import { getSystemErrorName } from "node:util";
 import type { Native, TapStatistics } from "./native.ts";
 import { loadNative } from "./native.ts";
 
@@ -111,8 +112,16 @@ export type TapEvent =
        */
       readonly why: "traced" | "ptrace" | "size" | "inotify";
     }
-  /** No process of the tree is left. */
-  | { readonly kind: "end" };
+  /** No process of the tree is left whose listener that was: tap.treeEnd() tells it, too. */
+  | { readonly kind: "end"; readonly listener: number };
+
+/** Who wants to be a tree of this session, and its connection; `pid` is 0 where it cannot be seen from here (a container's). */
+export interface Visitor {
+  readonly kind: "visitor";
+  readonly fd: number;
+  readonly pid: number;
+  readonly uid: number;
+}
 
 /**
  * "setuid" (or setgid), "capabilities": no_new_privs takes them from it. "closed": the kernel does not let us look into it,
@@ -198,18 +207,61 @@ export interface RemoteRoot {
   readonly prefix?: string;
 }
 
+/** The tap could not be set up; `errno` names the refused door. */
+export class TapError extends Error {
+  readonly errno: string;
+  constructor(errno: string, what: string) {
+    super(`${what}: ${errno}`);
+    this.errno = errno;
+  }
+}
+
 /** The call was answered meanwhile, or is over. */
 const ESRCH = 3;
 
 /** One tap in a process: its threads and tables are the process's own. */
 export class Tap {
   readonly #native: Native;
+  /** By the trees' listeners. */
+  readonly #ends = new Map<number, () => void>();
+  #onVisitor: (visitor: Visitor) => void = () => {};
   /** Whether this kernel lets connects be in progress; else they wait for the agent, and a signal ends them. */
   readonly canConnectLater: boolean;
 
   constructor(onEvent: (event: TapEvent) => void, native: Native = loadNative()) {
     this.#native = native;
-    this.canConnectLater = native.start((event) => onEvent(event as TapEvent)) > 0;
+    this.canConnectLater =
+      native.start((given) => {
+        const event = given as TapEvent | Visitor;
+        if (event.kind === "visitor") {
+          this.#onVisitor(event);
+          return;
+        }
+        if (event.kind === "end") this.#ends.get(event.listener)?.();
+        onEvent(event);
+      }) > 0;
+  }
+
+  /**
+   * A socket at `path`: each connection is told, and its descriptor is the listener's. Once. native.closeDoor() ends it.
+   *
+   * @throws TapError
+   */
+  openDoor(path: string, onVisitor: (visitor: Visitor) => void): number {
+    this.#onVisitor = onVisitor;
+    const door = this.#native.openDoor(Buffer.from(path));
+    if (door < 0) throw new TapError(getSystemErrorName(door), `listening at ${path}`);
+    return door;
+  }
+
+  /** Resolves when no process of the tree is left. Before receiving. */
+  treeEnd(listener: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#ends.set(listener, () => {
+        this.#ends.delete(listener);
+        resolve();
+      });
+    });
   }
 
   get native(): Native {

@@ -6,7 +6,7 @@
 
 napi_threadsafe_function to_js;
 
-enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_LIMITED };
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_LIMITED, EVENT_VISITOR };
 struct event {
   enum event_kind kind;
   uint64_t token;
@@ -48,7 +48,18 @@ void emit_op(struct op *op) {
   event->token = op_unclaim(op);
   emit(event);
 }
-void emit_end(void) { emit(event_new(EVENT_END)); }
+void emit_end(int listener) {
+  struct event *event = event_new(EVENT_END);
+  event->op.listener = listener;
+  emit(event);
+}
+void emit_visitor(int fd, pid_t pid, uid_t uid) {
+  struct event *event = event_new(EVENT_VISITOR);
+  event->op.listener = fd;
+  event->op.tgid = pid;
+  event->op.value = uid;
+  emit(event);
+}
 void emit_relayed(uint64_t token, uint16_t local_port, int error) {
   struct event *event = event_new(EVENT_RELAYED);
   event->token = token;
@@ -170,6 +181,13 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
         break;
       case EVENT_END:
         put(env, object, "kind", text(env, "end"));
+        put(env, object, "listener", number(env, event->op.listener));
+        break;
+      case EVENT_VISITOR:
+        put(env, object, "kind", text(env, "visitor"));
+        put(env, object, "fd", number(env, event->op.listener));
+        put(env, object, "pid", number(env, event->op.tgid));
+        put(env, object, "uid", number(env, (double)event->op.value));
         break;
       case EVENT_RELAYED:
         put(env, object, "kind", text(env, "relayed"));

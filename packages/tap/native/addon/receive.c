@@ -2,6 +2,7 @@
 #include "paths.h"
 #include "programs.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@ enum { MAX_THREADS = 256, IDLE_SECONDS = 10 };
 
 /* The threads of one listener. */
 struct crew {
-  int listener;
+  int listener; /* its own duplicate, closed with the last thread */
+  int name;     /* by which TypeScript knows it */
   int wanted;  /* so many receive, if nothing keeps them */
   int waiting; /* atomic: threads in RECV */
   pthread_mutex_t mutex;
@@ -237,8 +239,9 @@ static void crew_leave(struct crew *crew, bool is_over) {
   pthread_cond_broadcast(&crew->step_in);
   bool last = --crew->threads == 0;
   pthread_mutex_unlock(&crew->mutex);
-  if (tells) emit_end();
+  if (tells) emit_end(crew->name);
   if (!last) return;
+  close(crew->listener);
   pthread_mutex_destroy(&crew->mutex);
   pthread_cond_destroy(&crew->step_in);
   free(crew);
@@ -262,7 +265,13 @@ static void *receive(void *argument) {
 int receive_start(int listener, int threads) {
   struct crew *crew = calloc(1, sizeof *crew);
   if (!crew) return -ENOMEM;
-  crew->listener = listener;
+  crew->name = listener;
+  crew->listener = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+  if (crew->listener < 0) {
+    int error = errno;
+    free(crew);
+    return -error;
+  }
   crew->wanted = crew->threads = threads;
   pthread_mutex_init(&crew->mutex, NULL);
   pthread_cond_init(&crew->step_in, NULL);

@@ -75,6 +75,11 @@ void call_js(napi_env env, napi_value callback, void *context, void *data);
 int sealed_file(const char *name, const char *content, size_t length, mode_t mode, int64_t mtime_ns);
 napi_value environment_file(napi_env env, napi_callback_info info);
 
+/* visitors.c */
+napi_value open_door(napi_env env, napi_callback_info info);
+napi_value close_door(napi_env env, napi_callback_info info);
+napi_value tell(napi_env env, napi_callback_info info);
+
 /* nodes.c */
 napi_value make_node(napi_env env, napi_callback_info info);
 napi_value set_times(napi_env env, napi_callback_info info);

@@ -294,7 +294,7 @@ void answer_readlink(struct op *op, const void *target, size_t length);
 
 /* ---- receive.c ---- */
 
-/* Starts receiving on a listener; ends by itself when no process of the tree is left. */
+/* Starts receiving on a listener, of which the caller keeps his; ends by itself when no process of the tree is left. */
 int receive_start(int listener, int threads);
 /* Of notifications. Each that was received ends as one of answered and cancelled, so their difference is what is held. */
 struct tap_statistics {
@@ -315,7 +315,9 @@ bool receive_may_block(void);
 
 /* Gives the op to JavaScript, which claims it by its token. */
 void emit_op(struct op *op);
-void emit_end(void);
+void emit_end(int listener);
+/* A program that wants to be in the session: its connection, and who it is (SO_PEERCRED). */
+void emit_visitor(int fd, pid_t pid, uid_t uid);
 /* The process's socket (port `local_port`) was connected to the relay, or was not. */
 void emit_relayed(uint64_t token, uint16_t local_port, int error);
 /* What could not be done as in the pod, so that a person must be told why. */

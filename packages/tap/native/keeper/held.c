@@ -45,8 +45,8 @@ void held_answer_all(int listener, void (*seen)(int tid)) {
   for (int i = 0; i < KEPT_CALLS; i++) {
     struct kept_call *call = &kept->calls[i];
     if (call->id == 0 || call->state == KEPT_UNHEARD) continue;
+    /* What is another listener's stays as it is: a session may have several, each with a keeper, and this memory is theirs too. */
     if (answer(listener, call->state == KEPT_ACTED ? decided(call->id, call) : native(call->id))) seen(call->tid);
-    call->id = 0;
   }
   for (int i = 0; i < KEPT_HANDS; i++) {
     const struct seccomp_notif *notif = &kept->hands[i].notif;

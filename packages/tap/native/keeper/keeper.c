@@ -1,4 +1,5 @@
 /*
+ * inpod-keeper remove PATH… (fd 4: the lifeline)
  * inpod-keeper MODE MARK [FOLDER] (fd 3: the seccomp listener, fd 4: the lifeline, fd 5: held calls, kept.h)
  *
  * Without anybody who holds the listener, every trapped call of the user's tree would fail with ENOSYS
@@ -9,6 +10,7 @@
  *                  ended: SIGTERM, and SIGKILL three seconds later.
  * In both, the calls that inpod had received and not answered are answered first (held.c), and FOLDER, with all that
  * is in it, is removed.
+ * "remove" holds no listener and only removes: what is a session's own, whichever trees it has or has not.
  * If inpod writes one byte to the lifeline before its end, the mode is "continue": a clean end that
  * leaves daemons behind on purpose.
  */
@@ -106,17 +108,29 @@ static void continue_one(void) {
   ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: interrupted meanwhile */
 }
 
-int main(int argc, char **argv) {
-  if (argc != 3 && argc != 4) return 2;
-  held_open(HELD_CALLS);
-  signal(SIGPIPE, SIG_IGN);
-  int stopping = strcmp(argv[1], "stop") == 0;
+/* Until inpod has ended. False: nothing can be known of it. `*told`: it has written to us. */
+static int wait_for_end(int *told) {
   char byte;
   ssize_t got;
   while ((got = read(LIFELINE, &byte, 1)) != 0) {
-    if (got > 0) stopping = 0; /* what inpod holds is its own until its end */
-    else if (errno != EINTR) return 1;
+    if (got > 0) *told = 1; /* what inpod holds is its own until its end */
+    else if (errno != EINTR) return 0;
   }
+  return 1;
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN);
+  int told = 0;
+  if (argc > 2 && strcmp(argv[1], "remove") == 0) {
+    if (!wait_for_end(&told)) return 1;
+    for (int i = 2; i < argc; i++) folder_remove(argv[i]);
+    return 0;
+  }
+  if (argc != 3 && argc != 4) return 2;
+  held_open(HELD_CALLS);
+  if (!wait_for_end(&told)) return 1;
+  int stopping = strcmp(argv[1], "stop") == 0 && !told;
   held_answer_all(LISTENER, remember);
   if (stopping) end_tree(argv[2], SIGTERM);
   if (argc == 4) folder_remove(argv[3]);
