@@ -16,6 +16,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { startSandbox } from "@inpod/sandbox";
 import type { Finding } from "../src/doctor/finding.ts";
+import { type Refused, refusing } from "./refusing.ts";
 
 const DIST = fileURLToPath(new URL("../../../dist", import.meta.url));
 const CLI = join(DIST, "cli.js");
@@ -79,42 +80,7 @@ function has({ findings }: Json, id: string, level: Finding["level"], says: RegE
 const problems = ({ findings }: Json): string[] =>
   findings.filter(({ level }) => level === "problem").map(({ id }) => id);
 
-/** Becomes its arguments, under a filter by which one system call fails with an errno. */
-const REFUSING = `#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#ifndef CALL
-#error which call
-#endif
-int main(int argc, char **argv) {
-  struct sock_filter code[] = {
-    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CALL, 0, 1),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ERROR),
-    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  struct sock_fprog program = {4, code};
-  if (argc < 2 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 99;
-  execvp(argv[1], argv + 1);
-  return 98;
-}
-`;
-function refusing(call: string, errno: string): string {
-  const source = join(folder, `${call}.c`);
-  const program = join(folder, call);
-  writeFileSync(source, REFUSING);
-  const defines = [`-DCALL=SYS_${call}`, `-DERROR=${errno}`];
-  execFileSync("cc", ["-Wall", "-Werror", ...defines, "-o", program, source], {
-    stdio: "inherit",
-  });
-  return program;
-}
+const refuse = (...calls: readonly Refused[]): string[] => [refusing(folder, ...calls)];
 
 test("an open machine: no problem, one line for each group, and 0", async () => {
   const { code, stdout, stderr } = await run(doctor("-t", HERE, "--", "node", "server.js"));
@@ -139,7 +105,7 @@ test("the JSON has the documented shape", async () => {
 });
 
 test("pidfd_getfd refused, as Docker's default profile does", async () => {
-  const before = [refusing("pidfd_getfd", "EPERM")];
+  const before = refuse("pidfd_getfd");
   const json = await examine(["-t", HERE], { before });
   has(json, "machine-pidfd-getfd", "problem", /--cap-add SYS_PTRACE/);
   has(json, "machine-no-new-privileges", "note", /setuid/);
@@ -147,16 +113,37 @@ test("pidfd_getfd refused, as Docker's default profile does", async () => {
 });
 
 test("seccomp refused, as gVisor does", async () => {
-  const json = await examine(["-t", HERE], { before: [refusing("seccomp", "EINVAL")] });
+  const json = await examine(["-t", HERE], {
+    before: refuse({ call: "seccomp", errno: "EINVAL" }),
+  });
   has(json, "machine-seccomp", "problem", /EINVAL/);
   assert.equal(json.exitCode, 6);
 });
 
-test("process_vm_writev refused: the trial's answer does not arrive", async () => {
-  const before = [refusing("process_vm_writev", "EPERM")];
-  const json = await examine(["-t", HERE], { before });
+test("a child's memory refused", async () => {
+  const json = await examine(["-t", HERE], { before: refuse("process_vm_writev") });
   has(json, "machine-process-vm", "problem", /write a child's memory/);
   assert.equal(json.exitCode, 6);
+});
+
+test("what has another way is a warning or a note, and no problem", async () => {
+  const setFlags = { call: "ioctl", errno: "EINVAL", argument: [1, "0x40082104"] } as const;
+  const reusePort = { call: "setsockopt", argument: [2, "SO_REUSEPORT"] } as const;
+  const json = await examine(["--machine"], { before: refuse("ptrace", setFlags, reusePort) });
+  has(json, "machine-connect", "warning", /wait here until the agent has answered/);
+  has(json, "machine-ptrace", "warning", /EPERM[\s\S]*work in the pod's directories/);
+  has(json, "machine-wake-up", "note", /Linux 6\.6[\s\S]*EINVAL/);
+  assert.deepEqual([problems(json), json.exitCode], [[], 0]);
+});
+
+test("--machine asks no cluster, and looks at a program all the same", async () => {
+  const env = { KUBECONFIG: join(folder, "none") };
+  const alone = await examine(["--machine"], { env });
+  assert.deepEqual(new Set(alone.findings.map(({ group }) => group)), new Set(["machine"]));
+  assert.match(alone.skipped.cluster ?? "", /--machine/);
+  const json = await examine(["--machine", "--", "node"], { env });
+  assert.ok(json.findings.some(({ group }) => group === "program"));
+  assert.equal(json.exitCode, 0);
 });
 
 test("trials at the same time leave each other alone", async () => {

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { refusing } from "./refusing.ts";
+import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { type Refused, refusing } from "./refusing.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const CLI = join(ROOT, "dist/cli.js");
@@ -64,27 +64,76 @@ test("with every door open the command runs in the pod's place", async () => {
   rmSync(marker);
 });
 
-test("pidfd_getfd refused: the error names the setting, and nothing is started here or in the pod", async () => {
-  const processes = await sandbox.processes();
-  const ended = await onLaptop([refusing(folder, "pidfd_getfd"), ...exec("touch", marker)]);
-  assert.equal(ended.code, MACHINE, ended.stderr);
-  assert.equal(ended.stdout, "");
-  assert.match(ended.stderr, /refuses pidfd_getfd/);
-  assert.match(ended.stderr, /EPERM/);
-  assert.match(ended.stderr, /--cap-add SYS_PTRACE/);
-  assert.doesNotMatch(ended.stderr, /\n\s+at /, "no stack: it is not a bug");
-  assert.ok(!existsSync(marker));
-  assert.deepEqual(
-    (await sandbox.processes()).map(({ pid }) => pid),
-    processes.map(({ pid }) => pid),
-  );
+/** Each door without which nothing works, how it is shut, and what is said. The numbers are those of seccomp's ioctls. */
+const SHUT: readonly (readonly [what: string, calls: readonly Refused[], says: RegExp])[] = [
+  [
+    "pidfd_getfd, as Docker does",
+    ["pidfd_getfd"],
+    /refuses pidfd_getfd[\s\S]*EPERM[\s\S]*--cap-add SYS_PTRACE/,
+  ],
+  [
+    "what Yama's ptrace_scope 2 and 3 refuse",
+    ["pidfd_getfd", "process_vm_readv", "process_vm_writev", "ptrace"],
+    /refuses pidfd_getfd[\s\S]*EPERM/,
+  ],
+  ["process_vm_readv", ["process_vm_readv"], /read a child's memory[\s\S]*EPERM[\s\S]*SYS_PTRACE/],
+  ["process_vm_writev", ["process_vm_writev"], /write a child's memory[\s\S]*EPERM/],
+  ["seccomp, as gVisor does", [{ call: "seccomp", errno: "EINVAL" }], /EINVAL[\s\S]*gVisor/],
+  [
+    "SECCOMP_ADDFD_FLAG_SEND, as kernels before 5.14 do",
+    [{ call: "ioctl", errno: "EINVAL", argument: [1, "0x40182103"] }],
+    /SECCOMP_ADDFD_FLAG_SEND, Linux 5\.14[\s\S]*EINVAL[\s\S]*newer kernel/,
+  ],
+  [
+    "openat2",
+    [{ call: "openat2", errno: "ENOSYS" }],
+    /refuses openat2[\s\S]*ENOSYS[\s\S]*newer kernel/,
+  ],
+  ["memfd_create", ["memfd_create"], /refuses memfd_create[\s\S]*EPERM[\s\S]*seccomp=unconfined/],
+  [
+    "SO_COOKIE",
+    [{ call: "getsockopt", errno: "ENOPROTOOPT", argument: [2, "SO_COOKIE"] }],
+    /does not name sockets[\s\S]*ENOPROTOOPT/,
+  ],
+];
+
+for (const [what, calls, says] of SHUT) {
+  test(`refused: ${what}: the error names it, and nothing is started`, async () => {
+    const ended = await onLaptop([refusing(folder, ...calls), ...exec("touch", marker)]);
+    assert.equal(ended.code, MACHINE, ended.stderr);
+    assert.equal(ended.stdout, "");
+    assert.match(ended.stderr, says);
+    assert.doesNotMatch(ended.stderr, /\n\s+at |agent started/, "no stack, and no agent");
+    assert.ok(!existsSync(marker));
+  });
+}
+
+test("what has another way is used by it: no tracing, no wake-up, no connects in progress, none of the newest calls", async () => {
+  const calls: Refused[] = [
+    "ptrace",
+    { call: "ioctl", errno: "EINVAL", argument: [1, "0x40082104"] },
+    // Simultaneous opens need it: without, connects are not left in progress, but wait for the agent.
+    { call: "setsockopt", argument: [2, "SO_REUSEPORT"] },
+    { call: "clone3", errno: "ENOSYS" },
+    { call: "close_range", errno: "ENOSYS" },
+    { call: "faccessat2", errno: "ENOSYS" },
+    { call: "io_uring_setup", errno: "ENOSYS" },
+  ];
+  const { greetings } = NETWORK.services;
+  const command = `cat ${sandbox.files.settings}; curl -sS --max-time 20 http://${greetings}/`;
+  const ended = await onLaptop([refusing(folder, ...calls), ...exec("sh", "-c", command)]);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stdout, new RegExp(`greetings to ${NETWORK.pod.address}`));
+  assert.match(ended.stdout, /\{/, "the pod's file");
 });
 
-test("a listener is already there (inpod inside inpod): the inner one says so, nothing runs untapped, and the pod is as before", async () => {
+test("inpod inside inpod: the inner one says where it is and what to do, nothing runs untapped, and the pod is as before", async () => {
   const ended = await onLaptop(exec(...exec("touch", marker)));
   assert.equal(ended.code, MACHINE, ended.stderr);
-  assert.match(ended.stderr, /cannot be watched on this machine/);
-  assert.match(ended.stderr, /EBUSY: something above already watches it \(inpod inside inpod/);
+  assert.match(ended.stderr, /watched already, and only one can do that/);
+  assert.match(ended.stderr, /because: EBUSY/);
+  assert.match(ended.stderr, /inside of inpod exec: run it in another terminal/);
+  assert.equal(ended.stderr.match(/agent started/g)?.length, 1, "the outer one's");
   assert.ok(!existsSync(marker));
   assert.equal(await sandbox.ruleset(), "");
 });

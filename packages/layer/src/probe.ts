@@ -4,25 +4,23 @@
  */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { getSystemErrorName } from "node:util";
 import { launch, Tap, TapError } from "@inpod/tap";
+import { BETTER, type BetterDoor, type NeededDoor } from "./doors.ts";
+import { neededDoor } from "./machine.ts";
 
 export type TapProbe =
-  /** `canConnectLater`: non-blocking connects can be left in progress until the agent's verdict. */
-  | { readonly kind: "works"; readonly canConnectLater: boolean }
+  | {
+      readonly kind: "works";
+      /** Non-blocking connects can be left in progress until the agent's verdict. */
+      readonly canConnectLater: boolean;
+      /** What is refused or missing, and has another way. */
+      readonly lacks: readonly { readonly door: BetterDoor; readonly errno: string }[];
+    }
   /** The addon or a program beside it is not there, or is for another system. */
   | { readonly kind: "not-loaded"; readonly why: string }
   /** The trial ended in another way than by an answer: nothing is known. */
   | { readonly kind: "no-answer"; readonly why: string }
-  | { readonly kind: "refused"; readonly door: TapDoor; readonly errno: string };
-
-export type TapDoor =
-  /** Sockets of the program are taken over by it. */
-  | "pidfd_getfd"
-  /** The filter, and the descriptor by which calls are answered. */
-  | "seccomp"
-  /** Answers are written into the program's memory by it. */
-  | "process_vm_writev";
+  | { readonly kind: "refused"; readonly door: NeededDoor; readonly errno: string };
 
 /** A name that no machine has. */
 const NAME = "inpod-probe";
@@ -35,8 +33,9 @@ export async function probeTap(): Promise<TapProbe> {
   } catch (error) {
     return { kind: "not-loaded", why: error instanceof Error ? error.message : String(error) };
   }
-  const getFd = tap.native.probeGetFd();
-  if (getFd < 0) return { kind: "refused", door: "pidfd_getfd", errno: getSystemErrorName(getFd) };
+  const shut = tap.shutDoors();
+  const needed = neededDoor(shut);
+  if (needed !== undefined) return { kind: "refused", ...needed };
   tap.setHostname(NAME);
   try {
     const { told, end } = await hostnameUnderTap(tap);
@@ -49,7 +48,11 @@ export async function probeTap(): Promise<TapProbe> {
     // The launcher or keeper is missing, or may not be executed.
     return { kind: "not-loaded", why: error instanceof Error ? error.message : String(error) };
   }
-  return { kind: "works", canConnectLater: tap.canConnectLater };
+  const lacks = BETTER.flatMap((door) => {
+    const errno = shut.get(door);
+    return errno === undefined ? [] : [{ door, errno }];
+  });
+  return { kind: "works", canConnectLater: tap.canConnectLater, lacks };
 }
 
 /** What a program sees as the machine's name when the tap answers in the kernel's place. */

@@ -31,6 +31,12 @@ export interface TapStatistics {
   readonly heapBytes: number;
 }
 
+/** What the tap needs of the machine, or is better with (../native/addon/doors.c). */
+export type Door =
+  | ("seccomp" | "addfd-send" | "proc" | "pidfd_getfd" | "process_vm_readv" | "process_vm_writev")
+  | ("openat2" | "memfd_create" | "so-cookie")
+  | ("ptrace" | "wake-up");
+
 export interface Native {
   start(onEvent: (event: unknown) => void): number;
   unref(): void;
@@ -94,7 +100,7 @@ export interface Native {
   ignoreStops(): number;
   ignoreBackgroundWrites(): number;
   raiseFileLimit(): number;
-  probeGetFd(): number;
+  probeDoors(): Readonly<Partial<Record<Door, number>>>;
   makeNode(path: Buffer, mode: number): number;
   setTimes(path: Buffer, atimeNs: bigint, mtimeNs: bigint): number;
   statistics(): TapStatistics;

@@ -1,6 +1,6 @@
 /** Trapped calls in, answers out. Decides nothing but by the tables it is given. */
 import { getSystemErrorName } from "node:util";
-import type { Native, TapStatistics } from "./native.ts";
+import type { Door, Native, TapStatistics } from "./native.ts";
 import { loadNative } from "./native.ts";
 
 /** A call that the tables could not decide. It must be answered exactly once, before its deadline in C. */
@@ -266,6 +266,16 @@ export class Tap {
 
   get native(): Native {
     return this.#native;
+  }
+
+  /** What this machine refuses: errno names. What could not be tried is not among them. A millisecond. */
+  shutDoors(): ReadonlyMap<Door, string> {
+    const tried = Object.entries(this.#native.probeDoors()) as [Door, number][];
+    return new Map(
+      tried
+        .filter(([, failed]) => failed < 0)
+        .map(([door, failed]) => [door, getSystemErrorName(failed)]),
+    );
   }
 
   /** The event loop may end although the tap's threads run. */

@@ -9,6 +9,8 @@ import { PROBE_FLAG } from "./machine/probe.ts";
 export interface DoctorArguments extends PlaceArguments {
   readonly kind: "doctor";
   readonly output: "text" | "json";
+  /** No cluster is asked. */
+  readonly isMachineOnly: boolean;
   readonly task: "examine" | "print-role" | "print-policy" | "probe-tap";
   /** Empty: no program is looked at. */
   readonly command: readonly string[];
@@ -22,6 +24,7 @@ export const doctorSyntax: CommandSyntax<DoctorArguments> = {
     return {
       kind: "doctor",
       isFileWanted: place.isFileWanted,
+      isMachineOnly: options.machine === true,
       output: options.output as DoctorArguments["output"],
       task:
         options.probeTap === true
@@ -64,6 +67,7 @@ function defineDoctor(): Command {
     .addOption(
       new Option("-o, --output <form>", "text or json").choices(["text", "json"]).default("text"),
     )
+    .option("--machine", "look at this machine and the program only, and ask no cluster")
     .option("--print-role", "print the smallest Role for such a session, and nothing else")
     .option(
       "--print-policy",

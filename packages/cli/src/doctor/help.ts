@@ -11,8 +11,9 @@ Examples:
   Look at everything that a session on a pod would meet, the program included:
     inpod doctor -t pod/orders-7d4f -n shop -- node server.js
 
-  Only this machine and the cluster:
+  Only this machine and the cluster, or only this machine:
     inpod doctor
+    inpod doctor --machine
 
   The smallest Role for such a session, for somebody who may give it:
     inpod doctor -t pod/orders-7d4f -n shop --print-role

@@ -31,7 +31,7 @@ const CLUSTER_TIMEOUT_MS = 60_000;
 
 /** @param script the command line's own: what Node was started with */
 export async function startDoctor(
-  { flags, isFileWanted, output, task, command }: DoctorArguments,
+  { flags, isFileWanted, isMachineOnly, output, task, command }: DoctorArguments,
   io: Io,
   script: string,
 ): Promise<CommandResult> {
@@ -55,7 +55,9 @@ export async function startDoctor(
   const why = first === undefined ? "no command was named (-- COMMAND)" : notHere();
   const [machine, cluster] = await Promise.all([
     gatherMachine(env, () => probeInChild(script)),
-    examine(target, config),
+    isMachineOnly
+      ? notAsked("only this machine is looked at (--machine)")
+      : examine(target, config),
   ]);
   const report: Report = {
     version: VERSION,
@@ -79,6 +81,12 @@ export async function startDoctor(
 
 const notHere = (): string | undefined =>
   process.platform === "linux" ? undefined : "it runs where Linux is";
+
+const notAsked = (why: string): ClusterPart => ({
+  findings: [],
+  skipped: { cluster: why, rights: why, target: why, agent: why },
+  roles: undefined,
+});
 
 type ClusterPart = Pick<Report, "findings" | "skipped" | "roles">;
 

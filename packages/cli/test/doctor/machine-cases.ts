@@ -1,4 +1,5 @@
 /** Machines by what their kernels and files say. */
+import type { NeededDoor } from "@inpod/layer/doors";
 import type { MachineFacts } from "../../src/doctor/machine/facts.ts";
 import { judgeMachine } from "../../src/doctor/machine/judge.ts";
 import type { Case } from "./case.ts";
@@ -9,12 +10,13 @@ export const debian: MachineFacts = {
   release: "6.1.0-18-amd64",
   architecture: "x64",
   nodeVersion: "v20.20.2",
-  tap: { kind: "works", canConnectLater: true },
+  tap: { kind: "works", canConnectLater: true, lacks: [] },
   fuse: { device: "ok", helper: "/usr/bin/fusermount3" },
   mount: { kind: "mounted", via: "userns" },
   userNamespaces: { isAllowed: true, settings: { "user.max_user_namespaces": "96365" } },
   ptraceScope: undefined,
   isPtraceCapable: false,
+  isInsideInpod: false,
   isRoot: false,
   container: undefined,
   seccompMode: 0,
@@ -66,8 +68,7 @@ const at = (
   says: RegExp,
   wantsExec = true,
 ): Case => ({ when, findings: () => judgeMachine(facts, wantsExec), id, level, says });
-const refused = (door: "seccomp" | "process_vm_writev" | "pidfd_getfd", errno: string) =>
-  ({ kind: "refused", door, errno }) as const;
+const refused = (door: NeededDoor, errno: string) => ({ kind: "refused", door, errno }) as const;
 
 export const machineCases: readonly Case[] = [
   at("Debian 12", debian, "machine-kernel", "ok", /Linux 6\.1\.0-18-amd64/),
@@ -148,7 +149,7 @@ export const machineCases: readonly Case[] = [
   ),
   at(
     "a kernel without simultaneous opens",
-    { ...debian, tap: { kind: "works", canConnectLater: false } },
+    { ...debian, tap: { kind: "works", canConnectLater: false, lacks: [] } },
     "machine-connect",
     "warning",
     /event loop/,

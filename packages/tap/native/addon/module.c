@@ -148,18 +148,6 @@ static napi_value raise_file_limit(napi_env env, napi_callback_info info) {
   return number(env, before);
 }
 
-/* probeGetFd() -> 0, or -errno: EPERM where a seccomp profile refuses pidfd_getfd (Docker's default does) */
-static napi_value probe_get_fd(napi_env env, napi_callback_info info) {
-  (void)info;
-  int self = (int)syscall(__NR_pidfd_open, getpid(), 0);
-  if (self < 0) return number(env, -errno);
-  int copy = (int)syscall(__NR_pidfd_getfd, self, self, 0), error = errno;
-  close(self);
-  if (copy < 0) return number(env, -error);
-  close(copy);
-  return number(env, 0);
-}
-
 /* What all arenas of malloc have given out, Node's own part among it; 0 where the C library does not tell (musl). */
 static size_t heap_bytes(void) {
 #if defined(__GLIBC__)
@@ -262,7 +250,7 @@ NAPI_MODULE_INIT() {
       {"ignoreStops", ignore_stops},
       {"ignoreBackgroundWrites", ignore_background_writes},
       {"raiseFileLimit", raise_file_limit},
-      {"probeGetFd", probe_get_fd},
+      {"probeDoors", probe_doors},
       {"makeNode", make_node},
       {"setTimes", set_times},
       {"statistics", statistics_js},

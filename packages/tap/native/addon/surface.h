@@ -81,6 +81,8 @@ napi_value close_door(napi_env env, napi_callback_info info);
 napi_value tell(napi_env env, napi_callback_info info);
 
 /* nodes.c */
+/* doors.c */
+napi_value probe_doors(napi_env env, napi_callback_info info);
 napi_value make_node(napi_env env, napi_callback_info info);
 napi_value set_times(napi_env env, napi_callback_info info);
 

@@ -31,6 +31,8 @@ export interface MachineFacts {
   /** kernel.yama.ptrace_scope; undefined: no Yama. */
   readonly ptraceScope: number | undefined;
   readonly isPtraceCapable: boolean;
+  /** This is a child of `inpod exec`. */
+  readonly isInsideInpod: boolean;
   readonly isRoot: boolean;
   readonly container: ContainerKind | undefined;
   /** /proc/self/status: 0 none, 1 strict, 2 a filter. */
@@ -81,6 +83,7 @@ export async function gatherMachine(
       ),
     },
     ptraceScope: scope === undefined ? undefined : Number(scope),
+    isInsideInpod: env.INPOD_SESSION !== undefined,
     isPtraceCapable: hasCapability(status, CAP_SYS_PTRACE),
     isRoot: process.getuid?.() === 0,
     container: containerKind(env, read),

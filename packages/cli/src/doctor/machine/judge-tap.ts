@@ -1,4 +1,5 @@
 /** Whether a program's system calls can be watched here, and which door to open if not. Pure. */
+import { type BetterDoor, doorHints, MEANING, type NeededDoor } from "@inpod/layer/doors";
 import { type Finding, findingsOf } from "../finding.ts";
 import type { MachineFacts } from "./facts.ts";
 
@@ -15,7 +16,7 @@ const devContainer = 'in devcontainer.json: "runArgs": ["--cap-add=SYS_PTRACE"]'
 const kubernetes =
   "in this pod's spec: securityContext: {capabilities: {add: [SYS_PTRACE]}}, and seccompProfile: {type: Unconfined} if that is not enough";
 
-function doorHints({ container }: MachineFacts): string[] {
+function containerHints({ container }: MachineFacts): string[] {
   switch (container) {
     case "kubernetes":
       return [kubernetes];
@@ -47,6 +48,7 @@ function judgeProbe(facts: MachineFacts): Finding[] {
                 why: "an event loop stands still for the time of one round trip at each new connection",
               }),
             ]),
+        ...tap.lacks.map(judgeLacks),
       ];
     case "not-loaded":
       return [
@@ -65,42 +67,46 @@ function judgeProbe(facts: MachineFacts): Finding[] {
     case "refused":
       break;
   }
-  const { door, errno } = tap;
-  switch (door) {
-    case "pidfd_getfd":
-      return [
-        problem("pidfd-getfd", `this machine refuses pidfd_getfd (${errno})`, {
-          why: `by it inpod takes sockets of your program over; ${WHY}`,
-          hints: doorHints(facts),
-        }),
-      ];
-    case "process_vm_writev":
-      return [
-        problem("process-vm", `this machine refuses to write a child's memory (${errno})`, {
-          why: `answers are put there; ${WHY}`,
-          hints: doorHints(facts),
-        }),
-      ];
-    case "seccomp":
-      return [
-        errno === "EBUSY"
-          ? problem(
-              "seccomp-busy",
-              "something above already watches the system calls here (EBUSY)",
-              {
-                why: "a process can have one watcher only: inpod inside inpod, or a container runtime's seccomp agent",
-                hints: ["run inpod outside of it"],
-              },
-            )
-          : problem("seccomp", `this machine refuses seccomp user notification (${errno})`, {
-              why: `by it inpod sees system calls; ${WHY}`,
-              hints: [
-                "EINVAL or ENOSYS: the kernel lacks CONFIG_SECCOMP_FILTER, or a sandbox such as gVisor stands for it",
-                ...doorHints(facts),
-              ],
-            }),
-      ];
-  }
+  return [judgeDoor(tap.door, tap.errno, facts)];
+}
+
+/** Both ways into a child's memory are one thing to a person, and have had one name. */
+const DOOR_IDS: Readonly<Partial<Record<NeededDoor, string>>> = {
+  process_vm_readv: "process-vm",
+  process_vm_writev: "process-vm",
+  proc: "hidden-proc",
+};
+
+function judgeDoor(door: NeededDoor, errno: string, facts: MachineFacts): Finding {
+  const { ptraceScope, isInsideInpod } = facts;
+  if (door === "seccomp" && errno === "EBUSY")
+    return problem(
+      "seccomp-busy",
+      "something above already watches the system calls here (EBUSY)",
+      {
+        why: "a process can have one watcher only: inpod inside inpod, or a container runtime's seccomp agent",
+        hints: doorHints(door, errno, { ptraceScope, isInsideInpod }),
+      },
+    );
+  const { what, why } = MEANING[door];
+  const isPtrace = ["pidfd_getfd", "process_vm_readv", "process_vm_writev"].includes(door);
+  const hints = doorHints(door, errno, { ptraceScope, isInsideInpod });
+  const isOfContainer = isPtrace && (ptraceScope ?? 0) < 2;
+  return problem(DOOR_IDS[door] ?? door.replaceAll("_", "-"), `${what} (${errno})`, {
+    why: `${why}; ${WHY}`,
+    hints: isOfContainer ? containerHints(facts) : hints,
+  });
+}
+
+function judgeLacks({
+  door,
+  errno,
+}: {
+  readonly door: BetterDoor;
+  readonly errno: string;
+}): Finding {
+  const { what, why } = MEANING[door];
+  return (door === "wake-up" ? note : warning)(door, `${what} (${errno})`, { why });
 }
 
 /** https://docs.kernel.org/admin-guide/LSM/Yama.html */
