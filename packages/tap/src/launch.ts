@@ -14,8 +14,6 @@ export type FilterGroup = keyof typeof FILTER_GROUPS;
 export const filterMask = (groups: readonly FilterGroup[]): number =>
   groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);
 
-/** Two receivers: one alone falls behind a thousand threads, four bring nothing more. */
-export const RECEIVERS = 2;
 const HANDOVER_TIMEOUT_MS = 5000;
 
 export interface LaunchOptions {
@@ -100,7 +98,7 @@ export function takeTree(
   const { native } = tap;
   const ended = tap.treeEnd(listener);
   const keeper = keepTree({ ...options, listener, heldCalls: native.heldCalls() });
-  const failed = native.receive(listener, RECEIVERS);
+  const failed = native.receive(listener);
   if (failed < 0) {
     keeper.dismiss();
     native.close(listener);

@@ -42,7 +42,7 @@ export interface Native {
   unref(): void;
   socketPair(): [number, number] | number;
   receiveListener(control: number): number;
-  receive(listener: number, threads: number): number;
+  receive(listener: number): number;
   heldCalls(): number;
   openDoor(path: Buffer): number;
   closeDoor(door: number): number;

@@ -26,12 +26,13 @@ static void orphan_add(uint64_t cookie, int fd) {
   *orphan = (struct orphan){cookie, fd, NULL};
   struct orphan **end = &orphans;
   while (*end) end = &(*end)->next;
-  *end = orphan;
+  __atomic_store_n(end, orphan, __ATOMIC_RELEASE);
   pthread_mutex_unlock(&orphans_mutex);
 }
 
 static int orphan_take(uint64_t cookie) {
   int fd = -1;
+  if (!__atomic_load_n(&orphans, __ATOMIC_ACQUIRE)) return fd;
   pthread_mutex_lock(&orphans_mutex);
   for (struct orphan **link = &orphans; *link; link = &(*link)->next)
     if ((*link)->cookie == cookie) {
@@ -52,36 +53,47 @@ static bool is_readable(int fd) {
   return poll(&ready, 1, 0) > 0;
 }
 
-/* Pool thread: accepts and hands over with the true peer's address. */
+/* A connection of the listener, or -errno; `peer` is who has made it as the kernel sees it. */
+static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
+  socklen_t length = sizeof *peer;
+  int fd = orphan_take(op->cookie);
+  if (fd >= 0) {
+    if (getpeername(fd, (struct sockaddr *)peer, &length) != 0) peer->ss_family = AF_UNSPEC;
+    return fd;
+  }
+  /* Of several waiters another may have been faster; a blocking listener must not hold this thread. */
+  if (!op->nonblocking && !is_readable(op->socket)) return -EAGAIN;
+  fd = accept4(op->socket, (struct sockaddr *)peer, &length, (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+/* Writes the true peer's address where the call wants it. 0 or -errno. */
+static int tell_peer(const struct op *op, const struct sockaddr_storage *seen) {
+  struct name name;
+  struct sockaddr_storage shown;
+  bool is_named = names_get(NAME_INCOMING, address_port(seen), &name);
+  if (seen->ss_family == AF_UNSPEC && !is_named) return 0; /* it is gone already */
+  socklen_t length = address_for_domain(op->domain, is_named ? &name.peer : seen, &shown);
+  return memory_write_address(op->tid, op->args[1], op->args[2], &shown, length);
+}
+
 void accept_deliver(void *argument) {
   struct op *op = argument;
-  int fd = orphan_take(op->cookie);
-  if (fd < 0) {
-    /* Of several waiters another may have been faster; a blocking listener must not hold this thread. */
-    if (!is_readable(op->socket)) {
-      if (op->nonblocking) op_reply(op, 0, EAGAIN);
-      else wait_for(op, EPOLLIN);
-      return;
-    }
-    fd = accept4(op->socket, NULL, NULL, (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC);
-    if (fd < 0) {
-      op_reply(op, 0, errno);
-      return;
-    }
+  struct sockaddr_storage peer;
+  int fd = next_connection(op, &peer);
+  if (fd == -EAGAIN && !op->nonblocking) {
+    int64_t timeout = op->deadline_ns ? 0 : wait_timeout_ms(op->socket, SO_RCVTIMEO);
+    if (timeout) op_set_deadline(op, timeout, EAGAIN);
+    wait_for(op, EPOLLIN);
+    return;
   }
-  struct sockaddr_storage peer, shown;
-  socklen_t length = sizeof peer;
-  struct name name;
-  if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0) memset(&peer, 0, sizeof peer);
-  if (names_get(NAME_INCOMING, address_port(&peer), &name)) peer = name.peer;
-  length = peer.ss_family ? address_for_domain(op->domain, &peer, &shown) : 0;
-  int failed = length ? memory_write_address(op->tid, op->args[1], op->args[2], &shown, length) : 0;
-  uint64_t cookie = op->cookie;
+  int failed = fd < 0 ? fd : tell_peer(op, &peer);
   if (failed) {
-    close(fd);
+    if (fd >= 0) close(fd);
     op_reply(op, 0, -failed);
     return;
   }
+  uint64_t cookie = op->cookie;
   int result = op_inject(op, fd, (accept_flags(op) & SOCK_CLOEXEC) != 0);
   if (result == -ENOENT) {
     orphan_add(cookie, fd);
@@ -92,19 +104,14 @@ void accept_deliver(void *argument) {
   }
 }
 
+/* By the tables alone, and with as few calls as can be: a server's new connections wait for it. */
 bool handle_accept(struct op *op) {
   struct cookie_entry entry;
-  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
-  if (!cookie_get(op->cookie, &entry) || !entry.bound) return false;
+  if (socket_identify(op, (int)op->args[0]) != 0) return false;
+  if (!cookie_get(op->cookie, &entry) || !entry.bound || entry.udp) return false;
+  op->domain = socket_option(op->socket, SOL_SOCKET, SO_DOMAIN);
+  op->nonblocking = socket_is_nonblocking(op->socket);
   op->kind = OP_NATIVE;
-  if (is_readable(op->socket) || orphans) {
-    pool_run(accept_deliver, op);
-  } else if (op->nonblocking) {
-    op_reply(op, 0, EAGAIN);
-  } else {
-    int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
-    if (timeout) op_set_deadline(op, timeout, EAGAIN);
-    wait_for(op, EPOLLIN);
-  }
+  receive_run(accept_deliver, op);
   return true;
 }

@@ -72,6 +72,6 @@ bool handle_recvfrom(struct op *op) {
   op->kind = OP_NATIVE;
   int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
   if (timeout && !op->nonblocking) op_set_deadline(op, timeout, EAGAIN);
-  pool_run(datagram_deliver, op);
+  receive_run(datagram_deliver, op);
   return true;
 }

@@ -1,31 +1,17 @@
 /* getsockname and getpeername: where the program believes its sockets to be. */
 #include "tap.h"
-#include <stdlib.h>
 #include <sys/syscall.h>
 
-struct told_address {
-  struct op *op;
-  struct sockaddr_storage address;
-  socklen_t length;
-};
-
+/* May block. */
 static void tell_address(void *argument) {
-  struct told_address *told = argument;
-  struct op *op = told->op;
-  int failed = memory_write_address(op->tid, op->args[1], op->args[2], &told->address, told->length);
-  op_reply(op, 0, -failed);
-  free(told);
+  struct op *op = argument;
+  op_reply(op, 0, -memory_write_address(op->tid, op->args[1], op->args[2], &op->address, op->address_length));
 }
 
 static bool tell(struct op *op, const struct sockaddr_storage *address) {
-  struct told_address *told = malloc(sizeof *told);
-  if (!told || address->ss_family == 0) {
-    free(told);
-    return false;
-  }
-  told->op = op;
-  told->length = address_for_domain(op->domain, address, &told->address);
-  pool_run(tell_address, told);
+  if (address->ss_family == 0) return false;
+  op->address_length = address_for_domain(op->domain, address, &op->address);
+  receive_run(tell_address, op);
   return true;
 }
 

@@ -46,7 +46,10 @@ int memory_write_address(pid_t tid, uint64_t address, uint64_t length_address,
   if (memory_read(tid, length_address, &room, sizeof room) != sizeof room) return -EFAULT;
   if (room < 0) return -EINVAL;
   size_t copied = (socklen_t)room < length ? (size_t)room : length;
-  int failed = memory_write(tid, address, from, copied);
   int32_t whole = (int32_t)length;
-  return failed ? failed : memory_write(tid, length_address, &whole, sizeof whole);
+  struct iovec local[] = {{(void *)(uintptr_t)from, copied}, {&whole, sizeof whole}};
+  struct iovec remote[] = {{(void *)(uintptr_t)address, copied}, {(void *)(uintptr_t)length_address, sizeof whole}};
+  ssize_t put = process_vm_writev(tid, local, 2, remote, 2, 0);
+  if (put < 0) return -errno;
+  return (size_t)put == copied + sizeof whole ? 0 : -EFAULT;
 }

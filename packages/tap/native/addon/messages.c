@@ -60,7 +60,7 @@ static void make_socket(void *argument) {
 
 bool handle_socket(struct op *op) {
   op->kind = OP_NATIVE;
-  pool_run(make_socket, op);
+  receive_run(make_socket, op);
   return true;
 }
 
@@ -224,6 +224,6 @@ bool handle_recvmsg(struct op *op) {
   op->kind = OP_NATIVE;
   int64_t timeout = wait_timeout_ms(op->socket, SO_RCVTIMEO);
   if (timeout && !op->nonblocking) op_set_deadline(op, timeout, EAGAIN);
-  pool_run(message_deliver, op);
+  receive_run(message_deliver, op);
   return true;
 }

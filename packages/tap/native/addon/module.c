@@ -61,10 +61,10 @@ static napi_value receive_listener(napi_env env, napi_callback_info info) {
   return number(env, fd);
 }
 
-/* receive(listener, threads) -> 0 or -errno */
+/* receive(listener) -> 0 or -errno */
 static napi_value receive_js(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
-  return number(env, receive_start(int_of(&call, 0), int_of(&call, 1)));
+  return number(env, receive_start(int_of(&call, 0)));
 }
 
 /* heldCalls() -> fd of the memory that the keeper reads after our end, or negative */

@@ -27,20 +27,28 @@ int socket_option(int fd, int level, int name) {
   return getsockopt(fd, level, name, &value, &length) ? -errno : value;
 }
 
-int socket_describe(struct op *op, int fd) {
+bool socket_is_nonblocking(int fd) { return (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0; }
+
+int socket_identify(struct op *op, int fd) {
   int copy = process_get_fd(op->tgid, fd);
   if (copy < 0) return copy;
-  op->domain = socket_option(copy, SOL_SOCKET, SO_DOMAIN);
   socklen_t length = sizeof op->cookie;
-  if (op->domain < 0 || getsockopt(copy, SOL_SOCKET, SO_COOKIE, &op->cookie, &length) != 0) {
+  if (getsockopt(copy, SOL_SOCKET, SO_COOKIE, &op->cookie, &length) != 0) {
     close(copy);
     return -ENOTSOCK;
   }
-  op->type = socket_option(copy, SOL_SOCKET, SO_TYPE);
-  op->protocol = socket_option(copy, SOL_SOCKET, SO_PROTOCOL);
-  op->nonblocking = (fcntl(copy, F_GETFL) & O_NONBLOCK) != 0;
-  op->v6only = op->domain == AF_INET6 && socket_option(copy, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
   op->socket = copy;
+  return 0;
+}
+
+int socket_describe(struct op *op, int fd) {
+  int failed = socket_identify(op, fd);
+  if (failed) return failed;
+  op->domain = socket_option(op->socket, SOL_SOCKET, SO_DOMAIN);
+  op->type = socket_option(op->socket, SOL_SOCKET, SO_TYPE);
+  op->protocol = socket_option(op->socket, SOL_SOCKET, SO_PROTOCOL);
+  op->nonblocking = socket_is_nonblocking(op->socket);
+  op->v6only = op->domain == AF_INET6 && socket_option(op->socket, IPPROTO_IPV6, IPV6_V6ONLY) > 0;
   return 0;
 }
 
@@ -127,7 +135,7 @@ bool connect_begin(struct op *op) {
   if (is_native(op) || !fits_family(op)) return false;
   if (socket_is_tcp(op) && cookie_get(op->cookie, &entry) && entry.pending) {
     /* A second connect() asks for the verdict (hiredis does), or waits for it. */
-    pool_run(verdict_deliver, op);
+    receive_run(verdict_deliver, op);
     return true;
   }
   connect_ask(op);

@@ -3,8 +3,8 @@
  * and the answers. Policy is in the tables; TypeScript fills them (../../src/index.ts).
  *
  * Rules of the house:
- *  - there is always a thread that receives: what may wait goes to the pool or to epoll, or the thread that received it
- *    is replaced before (receive_may_block);
+ *  - there is always a thread that receives, or will be in a moment: what waits goes to the pool or to epoll, or the thread
+ *    that received it is replaced before (receive_may_block); what turns out to wait has its thread replaced (crew.c);
  *  - the JS thread never touches the user's memory, nor a descriptor that may be a file of the pod's;
  *  - every call that is held has a deadline and a default answer;
  *  - after acting on a call it is never continued natively: not by us, and not by the keeper, which is told before
@@ -131,9 +131,9 @@ int thread_start(void *(*run)(void *), void *argument);
 /* Bytes read (may be short at an unmapped page), or -errno. */
 ssize_t memory_read(pid_t tid, uint64_t address, void *into, size_t length);
 ssize_t memory_read_string(pid_t tid, uint64_t address, char *into, size_t size);
-/* Pool threads only. 0 or -errno. */
+/* May block (a page of a file of the pod's): see receive_run(). 0 or -errno. */
 int memory_write(pid_t tid, uint64_t address, const void *from, size_t length);
-/* As the kernel's move_addr_to_user: value-result length, truncated copy. Pool threads only. */
+/* As the kernel's move_addr_to_user: value-result length, truncated copy. May block. */
 int memory_write_address(pid_t tid, uint64_t address, uint64_t length_address,
                          const struct sockaddr_storage *from, socklen_t length);
 
@@ -188,10 +188,13 @@ bool address_is_loopback(const struct sockaddr_storage *address);
 
 /* ---- sockets.c: what a socket of the program is ---- */
 
+/* Fills op->socket and cookie from descriptor `fd` of the process. 0 or -errno. */
+int socket_identify(struct op *op, int fd);
 /* Fills op->socket, cookie, domain, type, … from descriptor `fd` of the process. 0 or -errno. */
 int socket_describe(struct op *op, int fd);
 bool socket_is_tcp(const struct op *op);
 bool socket_is_udp(const struct op *op);
+bool socket_is_nonblocking(int fd);
 /* The option's value, or -errno. */
 int socket_option(int fd, int level, int name);
 /* Copies the call's address into op->address; false: let the kernel say what is wrong with it. */
@@ -217,7 +220,7 @@ void wait_for(struct op *op, uint32_t events);
 void wait_forget(int fd);
 /* SO_RCVTIMEO or SO_SNDTIMEO in milliseconds; 0: waits for ever. */
 int64_t wait_timeout_ms(int fd, int option);
-/* Pool threads, with a claimed op: what came is handed over, or waited for again. */
+/* May block; with a claimed op: what came is handed over, or waited for again. */
 void accept_deliver(void *op);
 void datagram_deliver(void *op);
 void message_deliver(void *op);
@@ -294,8 +297,8 @@ void answer_readlink(struct op *op, const void *target, size_t length);
 
 /* ---- receive.c ---- */
 
-/* Starts receiving on a listener, of which the caller keeps his; ends by itself when no process of the tree is left. */
-int receive_start(int listener, int threads);
+/* What becomes of a call. */
+void receive_dispatch(int listener, const struct seccomp_notif *notif);
 /* Of notifications. Each that was received ends as one of answered and cancelled, so their difference is what is held. */
 struct tap_statistics {
   uint64_t received, answered;
@@ -305,11 +308,21 @@ struct tap_statistics {
 };
 extern struct tap_statistics statistics;
 static inline void statistics_count(uint64_t *counter) { __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED); }
+
+/* ---- crew.c: who receives ---- */
+
+/* Starts receiving on a listener, of which the caller keeps his; ends by itself when no process of the tree is left. */
+int receive_start(int listener);
 /*
- * Whether the calling thread may wait: another one receives meanwhile. There is always one, because a thread that has
- * received a call starts the next one if it was the last; only their number is bounded.
+ * Whether the calling thread may wait for long: another one receives meanwhile, which is called or started if it must be;
+ * only their number is bounded.
  */
 bool receive_may_block(void);
+/*
+ * What waits only by bad luck: right here on a thread that receives, where the watcher sees it if it does wait, else on the
+ * pool, which costs a change of threads.
+ */
+void receive_run(void (*run)(void *), void *argument);
 
 /* ---- module.c: towards JavaScript; callable from any thread ---- */
 

@@ -86,7 +86,7 @@ void verdict_deliver(void *argument) {
   wait_for(op, EPOLLOUT);
 }
 
-/* SO_ERROR of a failed one: the agent's errno in place of the kernel's own. */
+/* May block. SO_ERROR of a failed one: the agent's errno in place of the kernel's own. */
 static void tell_error(void *argument) {
   struct op *op = argument;
   struct cookie_entry entry;
@@ -107,6 +107,6 @@ bool handle_socket_error(struct op *op) {
   if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
   if (!cookie_get(op->cookie, &entry) || !entry.error) return false;
   op->keep_result = true; /* it is told once */
-  pool_run(tell_error, op);
+  receive_run(tell_error, op);
   return true;
 }

@@ -1,10 +1,13 @@
-/* Calls that wait for their socket, without a thread: one epoll for all of them. */
+/* Calls that wait for their socket, without a thread each: one epoll for all of them. */
 #include "tap.h"
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
+enum { WAITERS = 2 };
+
 static int waiter_epoll = -1;
+static int waiters; /* atomic: threads in epoll_wait */
 
 int64_t wait_timeout_ms(int fd, int option) {
   struct timeval timeout = {0};
@@ -36,17 +39,19 @@ static void (*deliver_of(int nr))(void *) {
   }
 }
 
+/* The thread that takes an event delivers it, which may block, where another one waits meanwhile. */
 static void *waiter(void *unused) {
   (void)unused;
   for (;;) {
-    struct epoll_event events[64];
-    int count = epoll_wait(waiter_epoll, events, 64, -1);
-    for (int i = 0; i < count; i++) {
-      struct op *op = op_claim(events[i].data.u64);
-      if (!op) continue;
-      op->waiting = false;
-      pool_run(deliver_of(op->nr), op);
-    }
+    struct epoll_event event;
+    __atomic_add_fetch(&waiters, 1, __ATOMIC_SEQ_CST);
+    int count = epoll_wait(waiter_epoll, &event, 1, -1);
+    bool waits_another = __atomic_sub_fetch(&waiters, 1, __ATOMIC_SEQ_CST) > 0;
+    struct op *op = count == 1 ? op_claim(event.data.u64) : NULL;
+    if (!op) continue;
+    op->waiting = false;
+    if (waits_another) deliver_of(op->nr)(op);
+    else pool_run(deliver_of(op->nr), op);
   }
   return NULL;
 }
@@ -55,5 +60,5 @@ void wait_forget(int fd) { epoll_ctl(waiter_epoll, EPOLL_CTL_DEL, fd, NULL); }
 
 void wait_start(void) {
   waiter_epoll = epoll_create1(EPOLL_CLOEXEC);
-  thread_start(waiter, NULL);
+  for (int i = 0; i < WAITERS; i++) thread_start(waiter, NULL);
 }

@@ -1,0 +1,136 @@
+/** What the tables decide: no event reaches TypeScript for it, and one call that hangs keeps no other from its answer. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { after, test } from "node:test";
+import { compile, letGo, run, script, start, tap } from "./support.ts";
+
+const CONNECTIONS = 1000;
+/** Of them abreast. */
+const CLIENTS = 10;
+const isRoot = process.getuid?.() === 0;
+
+after(() => tap.unref()); // its threads would keep this process alive
+
+/** Blocking and not: accept4 tells the peer, and both names are asked for. */
+const SERVER = `import select, socket, sys
+s = socket.socket()
+s.bind(('0.0.0.0', 8080))
+s.listen(100)
+if sys.argv[1] == 'nonblocking': s.setblocking(False)
+said = 0
+while said < ${CONNECTIONS}:
+  try: c, peer = s.accept()
+  except BlockingIOError:
+    select.select([s], [], [])
+    continue
+  assert c.getpeername() == peer, (c.getpeername(), peer)
+  c.setblocking(True)
+  c.sendall(str(peer[1]).encode())
+  c.getsockname()
+  c.close()
+  said += 1
+print('served', said)
+`;
+
+/** Connects and checks that the server knows who did. */
+async function visit(port: number): Promise<void> {
+  const socket = connect({ host: "127.0.0.1", port });
+  let said = "";
+  socket.setEncoding("latin1").on("data", (text: string) => {
+    said += text;
+  });
+  await once(socket, "connect");
+  const mine = String(socket.localPort);
+  await once(socket, "close");
+  assert.equal(said, mine);
+}
+
+for (const mode of ["blocking", "nonblocking"]) {
+  test(`${CONNECTIONS} accepts of a ${mode} listener, and their names, are no event`, async () => {
+    let events = 0;
+    let onListening: (port: number) => void = () => {};
+    const listening = new Promise<number>((resolve) => {
+      onListening = resolve;
+    });
+    let port = 0;
+    const { done } = await start(["python3", script("accepts.py", SERVER), mode], (event) => {
+      if (event.kind === "bind") {
+        port = tap.bindSocket(event.token, 0);
+        tap.replyBound(event.token, event.address);
+      } else if (event.kind === "listen") {
+        assert.equal(tap.listenSocket(event.token), 0);
+        tap.reply(event.token, 0);
+        onListening(port);
+      } else {
+        if (event.kind !== "program") events += 1;
+        letGo(event);
+      }
+    });
+    const real = await listening;
+    const { received } = tap.statistics();
+    const visits = Array.from({ length: CLIENTS }, async () => {
+      for (let at = 0; at < CONNECTIONS / CLIENTS; at++) await visit(real);
+    });
+    await Promise.all(visits);
+    const ran = await done;
+    assert.equal(ran.stdout, `served ${CONNECTIONS}\n`, ran.stderr);
+    assert.equal(events, 0);
+    const seen = tap.statistics().received - received;
+    assert.ok(seen >= 3 * CONNECTIONS, `only ${seen} calls were stopped: this test sees nothing`);
+  });
+}
+
+/**
+ * One thread opens a path whose page nobody has filled (userfaultfd), so that whoever reads it waits. When somebody does,
+ * another thread makes calls that are stopped, too, and fills the page only when they are all answered.
+ */
+const STUCK = `
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char *page;
+static void *open_it(void *unused) {
+  (void)unused;
+  return (void *)(long)open(page, O_RDONLY);
+}
+
+int main(void) {
+  struct uffdio_api api = {.api = UFFD_API};
+  int faults = (int)syscall(__NR_userfaultfd, O_CLOEXEC);
+  if (faults < 0 || ioctl(faults, UFFDIO_API, &api)) return puts("no userfaultfd"), 0;
+  page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  struct uffdio_register all = {.range = {(unsigned long)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  if (ioctl(faults, UFFDIO_REGISTER, &all)) return perror("register"), 1;
+  pthread_t thread;
+  pthread_create(&thread, NULL, open_it, NULL);
+  struct uffd_msg fault;
+  if (read(faults, &fault, sizeof fault) != sizeof fault) return perror("read"), 1;
+  struct stat unused;
+  for (int i = 0; i < 200; i++) stat("/", &unused);
+  static char filled[4096] __attribute__((aligned(4096))) = "/dev/null";
+  struct uffdio_copy copy = {.dst = (unsigned long)page, .src = (unsigned long)filled, .len = 4096};
+  if (ioctl(faults, UFFDIO_COPY, &copy)) return perror("copy"), 1;
+  void *opened;
+  pthread_join(thread, &opened);
+  puts((long)opened >= 0 ? "opened" : "not opened");
+  return 0;
+}
+`;
+
+test("a call that hangs while its memory is read keeps no other call waiting", {
+  skip: isRoot ? false : "userfaultfd of the kernel's own faults needs root",
+  timeout: 30_000,
+}, async (t) => {
+  const ran = await run([compile("stuck", STUCK, "-pthread")]);
+  if (ran.stdout === "no userfaultfd\n") t.skip("this kernel has no userfaultfd");
+  else assert.equal(ran.stdout, "opened\n", ran.stderr);
+});
