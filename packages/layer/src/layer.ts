@@ -20,6 +20,7 @@ import { Datagrams } from "./outgoing/datagrams.ts";
 import { Relay } from "./outgoing/relay.ts";
 import { compileSkips } from "./rules/build-tools.ts";
 import { debuggerPorts } from "./rules/debugger-ports.ts";
+import { withProgram } from "./rules/more-facts.ts";
 import type { PathFacts } from "./rules/path-rules.ts";
 import { BELOW_POD, BELOW_POD_KEY, decideBelowPod } from "./rules/paths.ts";
 import { compilePolicy, type Policy, type WhosePath } from "./rules/policy.ts";
@@ -48,23 +49,21 @@ export interface LayerParts {
 
 export class Layer {
   readonly #parts: LayerParts;
-  readonly #policy: Policy;
+  #facts: PathFacts;
+  #policy: Policy;
+  /** An event may name a rule by its place in a list that was another one then. */
+  #hasLearned = false;
   readonly #relay: Relay;
   readonly #connections: Connections;
   readonly #datagrams: Datagrams;
   readonly #listeners: Listeners;
   readonly #udpServers: UdpServers;
   readonly #files: Files;
-  #onEnd: () => void = () => {};
-  readonly ended: Promise<void> = new Promise((resolve) => {
-    this.#onEnd = resolve;
-  });
-
   constructor(parts: LayerParts) {
     const { tap, session, config, facts, reporter } = parts;
     this.#parts = parts;
-    const names = (address: string) => this.#datagrams.namesOf(address);
-    this.#policy = compilePolicy({ config, facts, resolver: parts.resolver, names });
+    this.#facts = facts;
+    this.#policy = this.#compile();
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
     this.#datagrams = new Datagrams(tap, session);
@@ -83,6 +82,22 @@ export class Layer {
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);
+  }
+
+  #compile(): Policy {
+    const { config, resolver } = this.#parts;
+    const names = (address: string) => this.#datagrams.namesOf(address);
+    return compilePolicy({ config, facts: this.#facts, resolver, names });
+  }
+
+  /** Where things of a program are that somebody else has started, before it begins. */
+  learn(program: PathFacts): void {
+    const facts = withProgram(this.#facts, program);
+    if (facts === this.#facts) return;
+    this.#facts = facts;
+    this.#hasLearned = true;
+    this.#policy = this.#compile();
+    this.#parts.tap.setPathRules(toTapRules(this.#policy.mapping, this.#policy.rules));
   }
 
   async close(): Promise<void> {
@@ -131,7 +146,7 @@ export class Layer {
         this.#parts.reporter.notice(refusedNotice(event));
         return;
       case "end":
-        this.#onEnd();
+        return; // of a tree: whoever has begun with it waits for it
     }
   }
 
@@ -184,8 +199,7 @@ export class Layer {
     operation: PathOperation,
   ): WhosePath {
     if (asked.isBelowRemote) {
-      const from =
-        asked.rule < 0 ? this.#policy.rules.length : ruleAsked(this.#policy.mapping, asked.rule);
+      const from = asked.rule < 0 ? this.#policy.rules.length : this.#from(asked.rule);
       const decision = decideBelowPod(
         this.#policy.rules,
         asked.path,
@@ -195,11 +209,15 @@ export class Layer {
       this.#decided(name, asked.path, decision.verdict, decision.why, decision.key);
       return { path: asked.path, decision, isMapped: false };
     }
-    const from = ruleAsked(this.#policy.mapping, asked.rule);
+    const from = this.#from(asked.rule);
     const whose = this.#policy.path(asked.path, operationName(operation), from);
     const { path, decision } = whose;
     this.#decided(name, path, decision.verdict, decision.why, decision.key);
     return whose;
+  }
+
+  #from(rule: number): number {
+    return this.#hasLearned ? 0 : ruleAsked(this.#policy.mapping, rule);
   }
 
   async #connect(call: ConnectCall): Promise<void> {

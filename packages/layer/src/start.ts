@@ -1,10 +1,11 @@
 /** A command in the place of the target: the tap, the layer's decisions, and the tree of processes they are for. */
 import type { ChildProcess } from "node:child_process";
+import { readlinkSync } from "node:fs";
 import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import type { IncomingSource, Session } from "@inpod/session";
-import type { TapEvent } from "@inpod/tap";
-import { GroupWitness, launch, suspendWith, Tap, TapError } from "@inpod/tap";
+import type { FilterGroup, Program, TapEvent } from "@inpod/tap";
+import { GroupWitness, keepPaths, launch, Programs, suspendWith, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import type { PodRoot } from "./files/pod-root.ts";
 import { type SnapshotParts, SnapshotServer } from "./files/snapshots/serve.ts";
@@ -14,18 +15,19 @@ import { OwnChildren } from "./own-children.ts";
 import { checkPlatform } from "./platform.ts";
 import { gatherFacts, thisMachine } from "./rules/facts.ts";
 import { bytesToText } from "./rules/match.ts";
+import type { PathFacts } from "./rules/path-rules.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { parseResolvConf } from "./rules/resolver.ts";
 
 const MAX_RESOLV_CONF = 64 * 1024;
 
-export interface StartOptions {
+/** What programs in the place of the target have in common. */
+export interface PlaceOptions {
   readonly session: Session;
   /** Where ports are taken; undefined: by the session. */
   readonly incoming?: IncomingSource | undefined;
   readonly config: LayerConfig;
-  readonly command: readonly [string, ...string[]];
-  /** Absolute path of the command. */
+  /** Absolute path of the command; of programs that others start it is known only when they come. */
   readonly executable: string;
   /** All of the process's variables, INPOD_SESSION among them. */
   readonly environment: Readonly<Record<ByteString, ByteString>>;
@@ -40,6 +42,27 @@ export interface StartOptions {
   readonly podRoot?: PodRoot | undefined;
   /** When this process is killed: "stop" (left out, too) ends the tree, "continue" lets it go on natively. */
   readonly onDeath?: "stop" | "continue";
+}
+
+export interface StartOptions extends PlaceOptions {
+  readonly command: readonly [string, ...string[]];
+}
+
+export interface ServeOptions extends PlaceOptions {
+  /** Of the socket by which programs come: ../../tap/src/programs.ts. */
+  readonly socketPath: string;
+  readonly onProgram?: (program: Program) => void;
+  readonly onRefused?: (pid: number, why: string) => void;
+}
+
+/** Programs that others start. */
+export interface Served {
+  readonly running: readonly Program[];
+  /** Nobody comes in any more. */
+  shut(): void;
+  /** What runs goes on natively after our end. */
+  leaveRest(): void;
+  close(): Promise<void>;
 }
 
 export interface RunningTree {
@@ -71,20 +94,30 @@ export class PreparedTap {
     this.tap.native.ignoreBackgroundWrites();
   }
 
-  async start(options: StartOptions): Promise<RunningTree> {
-    const { session, reporter } = options;
-    const podFiles =
-      options.podRoot ?? snapshotServer({ tap: this.tap, files: session.files, reporter });
+  start(options: StartOptions): Promise<RunningTree> {
+    return this.#withFiles(options, (podFiles) => this.#start(options, podFiles));
+  }
+
+  serve(options: ServeOptions): Promise<Served> {
+    return this.#withFiles(options, (podFiles) => this.#serve(options, podFiles));
+  }
+
+  async #withFiles<Result>(
+    { session, reporter, podRoot }: PlaceOptions,
+    begin: (podFiles: PodRoot | SnapshotServer) => Promise<Result>,
+  ): Promise<Result> {
+    const podFiles = podRoot ?? snapshotServer({ tap: this.tap, files: session.files, reporter });
     try {
-      return await this.#start(options, podFiles);
+      return await begin(podFiles);
     } catch (error) {
       if ("serve" in podFiles) podFiles.close();
       throw error instanceof TapError ? tapRefused(error) : error;
     }
   }
 
-  async #start(options: StartOptions, podFiles: PodRoot | SnapshotServer): Promise<RunningTree> {
-    const { session, config, reporter, environment, executable, command } = options;
+  /** The tap's events are the layer's from now on. */
+  async #layer(options: PlaceOptions, podFiles: PodRoot | SnapshotServer): Promise<Layer> {
+    const { session, config, reporter, environment, executable } = options;
     const layer = new Layer({
       tap: this.tap,
       session,
@@ -100,11 +133,50 @@ export class PreparedTap {
     });
     this.#handle = (event) => layer.handle(event);
     await layer.start();
+    return layer;
+  }
+
+  async #serve(options: ServeOptions, podFiles: PodRoot | SnapshotServer): Promise<Served> {
+    const { config, environment, onProgram, onRefused } = options;
+    const layer = await this.#layer(options, podFiles);
+    const folder = "serve" in podFiles ? keepPaths([podFiles.folder]) : undefined;
+    const programs = new Programs(this.tap, {
+      path: options.socketPath,
+      groups: groupsOf(config),
+      mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
+      onDeath: options.onDeath ?? "stop",
+      admit: ({ pid }) => {
+        const facts = factsOfProgram(pid, textOf(environment));
+        if (facts !== undefined) layer.learn(facts);
+      },
+      ...(onProgram ? { onBegin: onProgram } : {}),
+      onRefused: ({ pid }, why) => onRefused?.(pid, why),
+    });
+    const stopReaping = this.#reapOrphans();
+    return {
+      get running() {
+        return programs.running;
+      },
+      shut: () => programs.shut(),
+      leaveRest: () => programs.leaveRest(),
+      close: async () => {
+        programs.shut();
+        stopReaping();
+        await layer.close();
+        if ("serve" in podFiles) podFiles.close();
+        folder?.dismiss();
+      },
+    };
+  }
+
+  async #start(options: StartOptions, podFiles: PodRoot | SnapshotServer): Promise<RunningTree> {
+    const { config, environment, executable, command } = options;
+    const layer = await this.#layer(options, podFiles);
     const tree = await launch(this.tap, {
       command: [executable, ...command.slice(1)],
       argv0: command[0],
       environment,
-      groups: config.hostname ? ["network", "files", "hostname"] : ["network", "files"],
+      groups: groupsOf(config),
       mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
       onDeath: options.onDeath ?? "stop",
       cwd: options.cwd,
@@ -114,7 +186,7 @@ export class PreparedTap {
     const stopReaping = this.#reapOrphans();
     return {
       child: tree.child,
-      ended: layer.ended,
+      ended: tree.ended,
       leaveRest: () => tree.leaveRest(),
       groupGot: (signal) => group.saw(signal),
       suspend: () => suspendWith(tree.child),
@@ -145,6 +217,22 @@ export class PreparedTap {
       clearInterval(timer);
       this.#children.close();
     };
+  }
+}
+
+const groupsOf = ({ hostname }: LayerConfig): FilterGroup[] => [
+  ...(["network", "files"] as const),
+  ...(hostname ? (["hostname"] as const) : []),
+];
+
+/** Undefined: it has gone, or is not ours to look at. */
+function factsOfProgram(pid: number, env: Record<string, string>): PathFacts | undefined {
+  try {
+    const [cwd, executable] = ["cwd", "exe"].map((name) => readlinkSync(`/proc/${pid}/${name}`));
+    if (cwd === undefined || executable === undefined) return undefined;
+    return gatherFacts(thisMachine({ env, cwd, executable }));
+  } catch {
+    return undefined;
   }
 }
 
