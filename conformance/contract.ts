@@ -45,9 +45,8 @@ export type Without = Readonly<Partial<Record<Column, string>>>;
 
 export interface Answer {
   readonly text: string;
-  /** Both ends of the connection that it came on, as the client has them; nothing where the program is a client. */
-  readonly peer?: string;
-  readonly local?: string;
+  /** By key, what is right beside what the reference said: the ends of this connection, another neighbour's address. */
+  readonly right: Readonly<Record<string, string>>;
 }
 
 /** Not every program sees its own sockets. */
@@ -68,16 +67,13 @@ export function readFacts(text: string): Facts {
  * @param answers all that the program said in its place
  */
 export function judge(inPod: Facts, answers: readonly Answer[], without: Without): Cells {
-  const found = answers.map(({ text, peer = "none", local = "none" }) => ({
-    said: readFacts(text),
+  const found = answers.map(({ text, right }) => {
+    const wanted = new Map([...inPod].map(([key, [value = ""]]) => [key, value]));
+    for (const [key, value] of Object.entries(right)) wanted.set(key, value);
     // libc is what the reference asks: another resolver must find the same.
-    right: new Map([
-      ...inPod,
-      ["resolver", inPod.get("dns") ?? []],
-      ["peer", [peer]],
-      ["local", [local]],
-    ]),
-  }));
+    wanted.set("resolver", right.resolver ?? wanted.get("dns") ?? "");
+    return { said: readFacts(text), wanted };
+  });
   const cell = (column: Column): Cell => {
     const keys: readonly string[] = COLUMNS[column];
     const why = without[column];
@@ -86,16 +82,16 @@ export function judge(inPod: Facts, answers: readonly Answer[], without: Without
       return isSaid ? { kind: "no", why: `it should not, because ${why}` } : { kind: "none", why };
     }
     if (found.length === 0) return { kind: "no", why: "no answer" };
-    for (const { said, right } of found) {
+    for (const { said, wanted } of found) {
       for (const key of keys) {
         const values = said.get(key) ?? [];
         if (values.length === 0 && !OPTIONAL.has(key)) {
           return { kind: "no", why: `it does not say ${key}` };
         }
-        const [wanted] = right.get(key) ?? [];
-        const wrong = values.find((value) => value !== wanted);
+        const right = wanted.get(key);
+        const wrong = values.find((value) => value !== right);
         if (wrong !== undefined) {
-          return { kind: "no", why: `${key} is ${wrong || "empty"}, in the pod ${wanted}` };
+          return { kind: "no", why: `${key} is ${wrong || "empty"}, in the pod ${right}` };
         }
       }
     }
@@ -103,6 +99,16 @@ export function judge(inPod: Facts, answers: readonly Answer[], without: Without
   };
   return Object.fromEntries(columns.map((column) => [column, cell(column)])) as Cells;
 }
+
+/** Of a program that could not even be asked. */
+export const unanswered = (why: string, without: Without): Cells =>
+  Object.fromEntries(
+    columns.map((column) => {
+      const reason = without[column];
+      const cell = reason === undefined ? { kind: "no", why } : { kind: "none", why: reason };
+      return [column, cell];
+    }),
+  ) as Cells;
 
 export const all = (cell: Cell): Cells =>
   Object.fromEntries(columns.map((column) => [column, cell])) as Cells;

@@ -26,8 +26,8 @@ const { values } = parseArgs({
 const isChosen = (name: string): boolean =>
   values.only.length === 0 || values.only.some((part) => name.includes(part));
 const chosen = groups
-  .map((rows) => rows.filter(({ name }) => isChosen(name)))
-  .filter((rows) => rows.length > 0);
+  .map((group) => ({ ...group, rows: group.rows.filter(({ name }) => isChosen(name)) }))
+  .filter(({ rows }) => rows.length > 0);
 if (chosen.length === 0) throw new Error(`no program has ${values.only.join(" or ")} in its name`);
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -37,10 +37,10 @@ const results: Result[] = [];
 const sandbox = await startSandbox();
 try {
   const inPod = await askPod(sandbox);
-  for (const rows of chosen) {
-    const session = await Session.start(sandbox, inPod, rows);
+  for (const group of chosen) {
+    const session = await Session.start(sandbox, inPod, group);
     try {
-      for (const row of rows) {
+      for (const row of group.rows) {
         const result = await session.ask(row);
         results.push(result);
         tell(result);

@@ -13,6 +13,13 @@ export interface Row {
   prepare(): Promise<Prepared>;
 }
 
+/** Rows that share a session. */
+export interface Group {
+  readonly rows: readonly Row[];
+  /** Of the session, beside `--steal`. */
+  readonly config?: object;
+}
+
 export type Prepared =
   | { readonly kind: "ready"; readonly program: Program }
   /** `why`: what is not there, and how to have it. */
@@ -60,8 +67,9 @@ export async function versionOf(argv: readonly string[]): Promise<string | undef
     const said = await promisify(execFile)(command, rest, { timeout: VERSION_TIMEOUT_MS });
     return /\d+(\.\d+)+[\w.-]*/.exec(said.stdout + said.stderr)?.[0] ?? "unknown";
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== "ENOENT" && code !== "EACCES") throw error;
+    const { code } = error as { code?: string | number };
+    // 127: what a shell says of a program that is not there.
+    if (code !== "ENOENT" && code !== "EACCES" && code !== 127) throw error;
     return undefined;
   }
 }

@@ -1,13 +1,22 @@
 /** One session of `inpod exec --steal` in which all programs of a group of rows run, each on a port of its own. */
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { buildProgram, type Sandbox } from "@inpod/sandbox";
-import { Inventory, type Run, startInpod, until } from "../packages/cli/test/exec-support.ts";
-import { type Answer, all, type Cells, type Facts, judge, readFacts } from "./contract.ts";
-import { PATH, type Prepared, type Program, type Row } from "./row.ts";
+import { Inventory, Run, startInpod, until } from "../packages/cli/test/exec-support.ts";
+import {
+  type Answer,
+  all,
+  type Cells,
+  type Facts,
+  judge,
+  readFacts,
+  unanswered,
+} from "./contract.ts";
+import { type Group, PATH, type Prepared, type Program, type Row } from "./row.ts";
 import { musl } from "./rows/compiled.ts";
 
 /** Where a program is asked in the pod itself, for comparison. */
@@ -31,6 +40,10 @@ export interface Place {
     readonly workers?: number;
     readonly path?: string;
   }): Promise<readonly Answer[]>;
+  /** Starts a service where the name "neighbour" leads, until the session ends. Resolves with its first line. */
+  startBeside(argv: readonly string[]): Promise<string>;
+  /** Runs a program there. Its stdout. */
+  askBeside(argv: readonly string[]): Promise<string>;
   /** What inpod and all programs of the session have said so far. */
   said(): string;
 }
@@ -71,6 +84,7 @@ export class Session {
   readonly #inventory: Inventory;
   readonly #prepared: ReadonlyMap<Row, Prepared>;
   readonly #ports = new Map<Row, number>();
+  readonly #beside: ChildProcess[] = [];
   #run: Run | undefined;
 
   private constructor(
@@ -87,12 +101,11 @@ export class Session {
     this.#prepared = prepared;
   }
 
-  /** Starts all programs of `rows` that can be had. The caller calls `end`. */
+  /** Starts all programs of a group that can be had. The caller calls `end`. */
   static async start(
     sandbox: Sandbox,
     inPod: Facts,
-    rows: readonly Row[],
-    config: object = {},
+    { rows, config = {} }: Group,
   ): Promise<Session> {
     const entries = await Promise.all(rows.map(async (row) => [row, await row.prepare()] as const));
     const folder = await mkdtemp(join(tmpdir(), "inpod-conformance-"));
@@ -139,7 +152,7 @@ export class Session {
       };
     } catch (error) {
       const why = (error as Error).message;
-      return { name, cells: all({ kind: "no", why }), version, told: await this.#told(place) };
+      return { name, cells: unanswered(why, without), version, told: await this.#told(place) };
     }
   }
 
@@ -151,6 +164,7 @@ export class Session {
       await this.#run.ended;
       await this.#inventory.assertAsBefore(this.#folder);
     } finally {
+      for (const child of this.#beside) child.kill("SIGKILL");
       await rm(this.#folder, { recursive: true, force: true });
     }
   }
@@ -163,12 +177,33 @@ export class Session {
       folder,
       sandbox: this.#sandbox,
       said: () => this.#run?.stderr ?? "",
+      startBeside: (argv) => this.#startBeside(argv),
+      askBeside: (argv) => this.#askBeside(argv),
       output: async () => {
         await until(`${row.name} has ended`, isOver, ANSWER_TIMEOUT_MS);
         return readFile(join(folder, "out"), "utf8");
       },
       askServer: ({ workers = 1, path = PATH } = {}) => this.#askServer(port, path, workers),
     };
+  }
+
+  async #startBeside(argv: readonly string[]): Promise<string> {
+    const child = this.#sandbox.inClient(argv, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#beside.push(child);
+    if (child.stdout === null) throw new Error("no stdout");
+    const signal = AbortSignal.timeout(START_TIMEOUT_MS);
+    const [line] = await once(createInterface(child.stdout), "line", { signal });
+    return line as string;
+  }
+
+  async #askBeside(argv: readonly string[]): Promise<string> {
+    const child = this.#sandbox.inClient(argv, {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: ANSWER_TIMEOUT_MS,
+    });
+    const { code, stdout, stderr } = await new Run(child).ended;
+    if (code !== 0) throw new Error(`${argv[0]} ended with ${code}: ${stderr.trim()}`);
+    return stdout;
   }
 
   async #askServer(port: number, path: string, workers: number): Promise<readonly Answer[]> {
@@ -181,7 +216,7 @@ export class Session {
           const { status, body, local } = await this.#sandbox.request(request);
           if (status !== 200) throw new Error(`it answers with status ${status}`);
           const peer = `${local.address}:${local.port}`;
-          return { text: body, peer, local: `${this.#sandbox.podAddress}:${port}` };
+          return { text: body, right: { peer, local: `${this.#sandbox.podAddress}:${port}` } };
         }),
       );
       answers.push(...some);

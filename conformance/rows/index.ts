@@ -1,5 +1,5 @@
 /** All rows, in the table's order. */
-import type { Row } from "../row.ts";
+import type { Group } from "../row.ts";
 import { machineGroups } from "./machine.ts";
 
-export const groups: readonly (readonly Row[])[] = [...machineGroups];
+export const groups: readonly Group[] = [...machineGroups];

@@ -1,14 +1,19 @@
 /** The rows whose runtimes scripts/prepare.sh has on the machine: `npm test` runs them. */
-import type { Row } from "../row.ts";
+import type { Group } from "../row.ts";
+import { curl, git } from "./clients.ts";
 import { compiledRows } from "./compiled.ts";
+import { grpcRows } from "./grpc.ts";
 import { javaRows } from "./java.ts";
+import { nginx } from "./nginx.ts";
 import { nodeRows } from "./node.ts";
 import { pythonRows } from "./python.ts";
 
-/** Each group shares a session. */
-export const machineGroups: readonly (readonly Row[])[] = [
-  nodeRows("Node", process.execPath),
-  pythonRows,
-  compiledRows,
-  javaRows,
+export const machineGroups: readonly Group[] = [
+  { rows: nodeRows("Node", process.execPath) },
+  { rows: pythonRows },
+  { rows: compiledRows },
+  { rows: javaRows },
+  { rows: grpcRows },
+  { rows: [nginx, curl] },
+  { rows: [git], config: { skip_build_tools: false } },
 ];

@@ -27,33 +27,37 @@ const yesBut = (other: object): object => ({
 });
 
 test("what is said as in the pod is a yes, what is not said with a reason has the reason", () => {
-  assert.deepEqual(judge(inPod, [{ text: SAID, ...ENDS }], WITHOUT), yesBut({}));
+  assert.deepEqual(judge(inPod, [{ text: SAID, right: ENDS }], WITHOUT), yesBut({}));
 });
 
 test("one different value among many is a no that has both", () => {
-  const other = { text: SAID.replace("dns 3.3.3.3", "dns 3.3.3.3\ndns 4.4.4.4"), ...ENDS };
+  const other = { text: SAID.replace("dns 3.3.3.3", "dns 3.3.3.3\ndns 4.4.4.4"), right: ENDS };
   const why = "dns is 4.4.4.4, in the pod 3.3.3.3";
-  const found = judge(inPod, [{ text: SAID, ...ENDS }, other], WITHOUT);
+  const found = judge(inPod, [{ text: SAID, right: ENDS }, other], WITHOUT);
   assert.deepEqual(found, yesBut({ DNS: { kind: "no", why } }));
 });
 
 test("what is not said is a no, and so is what should not be said", () => {
-  const silent = judge(inPod, [{ text: SAID.replace(/^env .*\n/m, ""), ...ENDS }], WITHOUT);
+  const silent = judge(inPod, [{ text: SAID.replace(/^env .*\n/m, ""), right: ENDS }], WITHOUT);
   assert.deepEqual(silent.environment, { kind: "no", why: "it does not say env" });
-  const eloquent = judge(inPod, [{ text: SAID, ...ENDS }], { ...WITHOUT, file: "it cannot" });
+  const eloquent = judge(inPod, [{ text: SAID, right: ENDS }], { ...WITHOUT, file: "it cannot" });
   assert.deepEqual(eloquent.file, { kind: "no", why: "it should not, because it cannot" });
   assert.equal(judge(inPod, [], {}).incoming.kind, "no");
 });
 
 test("a connection's ends are those that the client has", () => {
-  const { peer } = judge(inPod, [{ text: SAID, ...ENDS, peer: "9.9.9.9:10" }], WITHOUT);
+  const { peer } = judge(inPod, [{ text: SAID, right: { ...ENDS, peer: "9.9.9.9:10" } }], WITHOUT);
   assert.deepEqual(peer, { kind: "no", why: "peer is 9.9.9.9:9, in the pod 9.9.9.9:10" });
 });
 
 test("a table that was written is read as what it was written from", () => {
   const page =
     "# Page\n\n<!-- the table of the run: begin -->\nold\n<!-- the table of the run: end -->\nend\n";
-  const cells = judge(inPod, [{ text: SAID.replace("env value", "env other"), ...ENDS }], WITHOUT);
+  const cells = judge(
+    inPod,
+    [{ text: SAID.replace("env value", "env other"), right: ENDS }],
+    WITHOUT,
+  );
   const missing = all({ kind: "none", why: "it is not to be had" });
   const results = [
     { name: "One, two", cells, version: "1.2", told: "" },

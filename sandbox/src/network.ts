@@ -47,6 +47,8 @@ export const NAMES = {
   greetings: `greetings.${SEARCH}`,
   orders: `orders.${SEARCH}`,
   metadata: "metadata.internal",
+  /** Where the client is: tests can start a service there. */
+  neighbour: `neighbour.${SEARCH}`,
   /** More A records than fit in 512 bytes: truncated over UDP, whole over TCP (RFC 1035, 4.2.1 and RFC 7766). */
   large: `large.${SEARCH}`,
 } as const;
@@ -58,6 +60,7 @@ export const RECORDS: Readonly<Record<string, readonly string[]>> = {
   [NAMES.greetings]: [NETWORK.services.greetings],
   [NAMES.orders]: [NETWORK.pod.address],
   [NAMES.metadata]: [NETWORK.services.metadata],
+  [NAMES.neighbour]: [NETWORK.client.address],
   [NAMES.large]: Array.from(
     { length: LARGE_NAME_RECORDS },
     (_, index) => `198.18.201.${index + 1}`,

@@ -51,7 +51,7 @@ const RECIPES = {
   "python-udp": python("udp.py"),
   "go-http2": go("http2.go"),
   "go-grpc": {
-    sources: ["grpc/main.go", "grpc/go.mod", "grpc/go.sum"],
+    sources: ["grpc/main.go", "grpc/observe.go", "grpc/go.mod", "grpc/go.sum"],
     // A module of its own, because it has dependencies.
     compile: ([path = ""], into) => [
       ...["go", "build", "-C", dirname(path), "-buildvcs=false"],

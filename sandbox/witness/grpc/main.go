@@ -3,6 +3,9 @@
 //
 //	program server NAME PORT
 //	program client ADDRESS:PORT USER
+//	program observer PORT
+//	program observe ADDRESS:PORT PATH
+//	program version
 package main
 
 import (
@@ -38,8 +41,14 @@ func main() {
 		serve(os.Args[2], os.Args[3])
 	} else if len(os.Args) == 4 && os.Args[1] == "client" {
 		ask(os.Args[2], os.Args[3])
+	} else if len(os.Args) == 3 && os.Args[1] == "observer" {
+		serveObserver(os.Args[2])
+	} else if len(os.Args) == 4 && os.Args[1] == "observe" {
+		askObserver(os.Args[2], os.Args[3])
+	} else if len(os.Args) == 2 && os.Args[1] == "version" {
+		fmt.Println(grpc.Version)
 	} else {
-		fmt.Fprintln(os.Stderr, "server NAME PORT, or client ADDRESS:PORT USER")
+		fmt.Fprintln(os.Stderr, "server NAME PORT, client ADDRESS:PORT USER, observer PORT, observe ADDRESS:PORT PATH, version")
 		os.Exit(2)
 	}
 }

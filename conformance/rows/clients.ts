@@ -1,0 +1,118 @@
+/** Programs that are clients only: what they observe is what they write. */
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { NETWORK } from "@inpod/sandbox";
+import { type Answer, readFacts, type Without } from "../contract.ts";
+import { type Prepared, program, QUESTION, type Row, versionOf } from "../row.ts";
+import type { Place } from "../session.ts";
+import { wordIn } from "../words.ts";
+
+const { name, refusedPort, unreachable } = QUESTION;
+const CLIENT: Without = {
+  incoming: "it is a client",
+  peer: "it is a client",
+  "own resolver": "names are libc's business",
+};
+const FAILING = {
+  refused: `http://${name}:${refusedPort}/`,
+  unreachable: `http://${unreachable}/`,
+  unknown: "http://nobody.example/",
+};
+
+/** What failed: each in a file of its own, in curl's words, which are libcurl's and so git's too. */
+const failing = (command: (url: string) => string): string =>
+  Object.entries(FAILING)
+    .map(([key, url]) => `${command(url)} >${key} 2>&1`)
+    .join("\n");
+
+async function words({ folder }: Place): Promise<string> {
+  const lines = Object.keys(FAILING).map(async (key) => {
+    return `${key} ${wordIn(await readFile(join(folder, key), "utf8"))}\n`;
+  });
+  return (await Promise.all(lines)).join("");
+}
+
+const CURL = "curl -sS --max-time 20";
+export const curl: Row = {
+  name: "curl",
+  without: {
+    ...CLIENT,
+    environment: "it looks at proxies only",
+    hostname: "it does not ask for it",
+  },
+  prepare: async (): Promise<Prepared> => {
+    const version = await versionOf(["curl", "--version"]);
+    if (version === undefined) return { kind: "missing", why: "curl is not installed" };
+    return {
+      kind: "ready",
+      program: {
+        version,
+        start: () => `
+          echo "out $(${CURL} http://${name}/)"
+          ${CURL} -o /dev/null -w 'to %{remote_ip}:%{remote_port}\\nfrom %{local_ip}\\ndns %{remote_ip}\\n' http://${name}/
+          echo "file $(${CURL} file://${QUESTION.file})"
+          ${failing((url) => `${CURL} -v ${url}`)}`,
+        ask: async (place) => {
+          const text = await place.output();
+          return [{ text: text + (await words(place)), right: {} }];
+        },
+      },
+    };
+  },
+};
+
+/** The neighbour's repository holds it, and then what was pushed. */
+const WORD = "from the neighbour's repository";
+/** Not as a build tool, which it is by default and which is left alone. */
+export const git: Row = {
+  name: "git over HTTP, with `skip_build_tools: false`",
+  without: CLIENT,
+  prepare: async (): Promise<Prepared> => {
+    const version = await versionOf(["git", "--version"]);
+    if (version === undefined) return { kind: "missing", why: "git is not installed" };
+    return { kind: "ready", program: { version, start: startGit, ask: askGit } };
+  },
+};
+
+async function startGit({ port, folder, startBeside }: Place): Promise<string> {
+  const served = join(folder, "served");
+  await mkdir(served);
+  const identity = "-c user.name=test -c user.email=test@example.com";
+  await startBeside([process.execPath, program("git-server.mjs"), String(port), served, WORD]);
+  const url = `http://neighbour:${port}/repository.git`;
+  return `
+    export GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 LC_ALL=C
+    unset EMAIL
+    GIT_CURL_VERBOSE=1 git clone -q ${url} clone 2>trace || cat trace >&2
+    cd clone && echo "out $(cat word)"
+    echo pushed >word && git ${identity} commit -qam pushed && git push -q && echo pushed
+    echo "file $(git cat-file -p "$(git hash-object -w ${QUESTION.file})")"
+    echo "env $(git --config-env=test.variable=${QUESTION.variable} config test.variable)"
+    # Without an address of its own it makes one of the user and the host, if only to say that it is none.
+    echo "ident $(git -c user.name=test var GIT_COMMITTER_IDENT 2>&1 | tail -n 1)"
+    cd ..
+    ${failing((failed) => `GIT_CURL_VERBOSE=1 git ls-remote ${failed}`)}`;
+}
+
+async function askGit(place: Place): Promise<readonly Answer[]> {
+  const { port, folder } = place;
+  const said = readFacts(await place.output());
+  const trace = await readFile(join(folder, "trace"), "utf8");
+  const [, address = "none"] = /Connected to neighbour \(([\d.]+)\)/.exec(trace) ?? [];
+  // What the other end has seen: who asked, and what was pushed.
+  const served = (file: string): Promise<string> => readFile(join(folder, "served", file), "utf8");
+  const peers = new Set((await served("peers")).trim().split("\n"));
+  const [log] = said.has("pushed") ? [await served("word")] : ["nothing was pushed"];
+  const [, hostname = "none"] = /@([^.'>]+)/.exec(said.get("ident")?.[0] ?? "") ?? [];
+  const lines = [
+    ...["file", "env"].map((key) => `${key} ${said.get(key)?.[0]}`),
+    `hostname ${hostname}`,
+    `out ${said.get("out")?.[0]} and ${log?.trim()}`,
+    `dns ${address}`,
+    `to ${address}:${port}`,
+    ...[...peers].map((peer) => `from ${peer}`),
+  ];
+  const neighbour = NETWORK.client.address;
+  const right = { out: `${WORD} and pushed`, dns: neighbour, to: `${neighbour}:${port}` };
+  return [{ text: `${lines.join("\n")}\n${await words(place)}`, right }];
+}
