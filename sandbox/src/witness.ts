@@ -67,6 +67,7 @@ const RECIPES = {
   "c-interrupted": c("cc", "interrupted.c", "-static"),
   "talk-peer": talk("peer"),
   "talk-out": talk("out"),
+  "talk-errors": talk("err"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

@@ -42,10 +42,12 @@ export async function inPodAndThrough(
   sandbox: Sandbox,
   name: WitnessName,
   cases: readonly string[],
-  options: RunOptions = {},
+  options: RunOptions & { readonly settings?: Readonly<Record<string, string>> } = {},
 ): Promise<{ inPod: Map<string, string>; through: Map<string, string>; stderr: string }> {
   const path = await program(name);
-  const settings = Object.entries(SETTINGS).map(([key, value]) => `${key}=${value}`);
+  const settings = Object.entries({ ...SETTINGS, ...options.settings }).map(
+    ([key, value]) => `${key}=${value}`,
+  );
   const inside = await sandbox.copyIntoPod(path);
   // One after the other: they use the same ports.
   const there = await new Run(sandbox.inPod(["env", ...settings, inside, ...cases])).ended;

@@ -1,5 +1,6 @@
 /** Gives each trapped call to the part that knows it, and says why. */
 import { readFileSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { IncomingSource, Session } from "@inpod/session";
@@ -247,9 +248,10 @@ export class Layer {
     this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why, key);
     if (!call.isStream) this.#udpServers.connected(call.cookie);
     if (verdict === "local") this.#parts.tap.continue(call.token);
+    else if (!isLoopback && this.#isWithoutRoute(to)) this.#noRoute(call);
     else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
     else {
-      const port = await this.#datagrams.portFor(call.cookie, loopbackOf(to), call.isIPv6Only);
+      const port = await this.#datagrams.portFor(call, loopbackOf(to), true);
       this.#parts.tap.replyConnectedDatagram(call.token, port);
     }
   }
@@ -273,8 +275,25 @@ export class Layer {
     }
     const { verdict, why, key } = decision;
     this.#decided("sendto", `udp ${endpointText(to)}`, verdict, why, key);
-    const port = await this.#datagrams.portFor(call.cookie, to, call.isIPv6Only);
+    if (this.#isWithoutRoute(to)) {
+      this.#noRoute(call);
+      return;
+    }
+    const port = await this.#datagrams.portFor(call, to, false);
     this.#parts.tap.replySentTo(call.token, port);
+  }
+
+  /**
+   * A pod without an address of IPv6 cannot reach any: its connect(2) says so at once, also on a socket that does not
+   * wait, and of UDP, by which resolvers find out which of a name's addresses to try first (RFC 6724).
+   */
+  #isWithoutRoute(to: Endpoint): boolean {
+    const { addresses } = this.#parts.session.target;
+    return isIPv6(to.address) && addresses.length > 0 && !addresses.some((each) => isIPv6(each));
+  }
+
+  #noRoute(call: TrappedCall): void {
+    this.#parts.tap.reply(call.token, 0, errnoNumber("ENETUNREACH"));
   }
 
   #bind(call: BindCall): void {

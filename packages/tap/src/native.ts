@@ -94,6 +94,14 @@ export interface Native {
   ): void;
   replyConnectedDatagram(token: number, port: number): number;
   replySentTo(token: number, port: number): number;
+  refuseDatagram(
+    tgid: number,
+    fd: number,
+    cookie: number,
+    relayPort: number,
+    isIPv6: boolean,
+    isIPv6Only: boolean,
+  ): void;
   connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number;
   adoptOrphans(): number;
   reapOrphan(ownPids: readonly number[]): number;

@@ -47,7 +47,7 @@ export type PathCallName =
   | ("chmod" | "chown" | "utime" | "truncate" | "setxattr" | "removexattr")
   | ("mkdir" | "unlink" | "rmdir" | "mknod" | "symlink" | "link" | "rename");
 
-interface SocketCall {
+export interface SocketCall {
   readonly token: number;
   readonly tgid: number;
   /** The descriptor's number in the process. */
@@ -459,6 +459,12 @@ export class Tap {
   }
   replySentTo(token: number, relayPort: number): void {
     this.#native.replySentTo(token, relayPort);
+  }
+
+  /** The peer of a connected socket of UDP refuses: its next call, or its poll, says so, and it goes on. */
+  refuseDatagram(call: SocketCall, relayPort: number): void {
+    const { tgid, fd, cookie, isIPv6, isIPv6Only } = call;
+    this.#native.refuseDatagram(tgid, fd, cookie, relayPort, isIPv6, isIPv6Only);
   }
 
   /** A connection to the program's listener in the name of `peer`: a file descriptor, or a negative errno. */

@@ -5,9 +5,10 @@
 import type { Socket } from "node:dgram";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { isIPv6 } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import type { Channel, Session } from "@inpod/session";
-import type { Tap } from "@inpod/tap";
+import type { SocketCall, Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
 import { KnownNames } from "./dns-answers.ts";
 
@@ -17,9 +18,14 @@ const DNS_PORT = 53;
 /** A program that speaks with more peers at once loses the oldest. */
 const MAX_RELAYS = 2048;
 
+/** With which a channel ends that no peer has refused: it was silent, or the tunnel is lost. */
+const NO_ICMP: ReadonlySet<string> = new Set(["ETIMEDOUT", "ECONNRESET"]);
+
 interface DatagramRelay {
   readonly socket: Socket;
   readonly port: number;
+  /** The connect by which the program's socket is connected to this one, if it is. */
+  connected: SocketCall | undefined;
   /** Opened by the first datagram: resolvers connect UDP sockets only to learn their own address. */
   channel: Channel | undefined;
   userPort: number;
@@ -42,8 +48,9 @@ export class Datagrams {
     return this.#names.of(address);
   }
 
-  /** The loopback port that stands for `to`, for the socket known by `cookie`. */
-  async portFor(cookie: number, to: Endpoint, isIPv6Only: boolean): Promise<number> {
+  /** The loopback port that stands for `to`, for the socket of the call. */
+  async portFor(call: SocketCall, to: Endpoint, isConnected: boolean): Promise<number> {
+    const { cookie, isIPv6Only } = call;
     const key = `${cookie} ${to.address} ${to.port}`;
     let relay = this.#relays.get(key);
     if (!relay) {
@@ -55,7 +62,9 @@ export class Datagrams {
       this.#relays.set(key, relay);
       relay.catch(() => this.#relays.delete(key));
     }
-    return (await relay).port;
+    const opened = await relay;
+    if (isConnected) opened.connected = call;
+    return opened.port;
   }
 
   async #open(key: string, to: Endpoint, isIPv6Only: boolean): Promise<DatagramRelay> {
@@ -68,11 +77,14 @@ export class Datagrams {
     const relay: DatagramRelay = {
       socket,
       port,
+      connected: undefined,
       channel: undefined,
       userPort: 0,
       timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
     };
-    const local = this.#session.target.addresses[0] ?? host;
+    // Of the peer's family: by it resolvers sort what they have found (RFC 6724).
+    const { addresses } = this.#session.target;
+    const local = addresses.find((each) => isIPv6(each) === isIPv6(to.address)) ?? host;
     this.#tap.setName(
       "datagram",
       port,
@@ -84,7 +96,7 @@ export class Datagrams {
       relay.userPort = from.port;
       relay.timer.refresh();
       try {
-        relay.channel ??= this.#openChannel(key, relay, host, to);
+        relay.channel ??= this.#openChannel(relay, host, to);
       } catch {
         return; // no tunnel just now: the datagram is lost, and resolvers ask again
       }
@@ -93,15 +105,19 @@ export class Datagrams {
     return relay;
   }
 
-  #openChannel(key: string, relay: DatagramRelay, host: string, to: Endpoint): Channel {
+  #openChannel(relay: DatagramRelay, host: string, to: Endpoint): Channel {
     const channel = this.#session.openUdp(to.address, to.port);
     channel.onDatagram = (message) => {
       if (to.port === DNS_PORT) this.#names.learn(message);
       relay.timer.refresh();
       relay.socket.send(message, relay.userPort, host, () => {});
     };
-    // A closed socket answers the next datagram with ICMP: the program gets ECONNREFUSED, as in the pod.
-    channel.onReset = () => void this.#close(key);
+    // What is sent from now on begins anew; a socket that was connected is told, as by ICMP in the pod.
+    channel.onReset = (errno) => {
+      relay.channel = undefined;
+      if (relay.connected && !NO_ICMP.has(errno))
+        this.#tap.refuseDatagram(relay.connected, relay.port);
+    };
     return channel;
   }
 

@@ -202,7 +202,9 @@ int start_pending(const struct call *call, struct op *op) {
   socklen_t length = sizeof local;
   if (result == -EINPROGRESS) {
     port = getsockname(op->socket, (struct sockaddr *)&local, &length) ? -errno : address_port(&local);
-    struct cookie_entry entry = {.pending = true};
+    struct cookie_entry entry = {0};
+    cookie_get(op->cookie, &entry); /* it may be bound */
+    entry.pending = true;
     cookie_update(op->cookie, &entry);
   }
   if (op->nonblocking || port < 0) {

@@ -2,6 +2,7 @@
 #include "tap.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { MAX_DATAGRAM = 65536 };
 
@@ -58,6 +59,52 @@ void datagram_deliver(void *argument) {
   if (!failed) failed = memory_write_address(op->tid, op->args[4], op->args[5], &shown, length);
   free(buffer);
   op_reply(op, failed ? 0 : got, -failed);
+}
+
+/*
+ * A port of loopback that refuses: its socket is connected to another peer, so it is no receiver of what others send (the
+ * kernel answers that by ICMP), and nobody else can have the port.
+ */
+static int refusing_port(bool v6, struct sockaddr_storage *into, socklen_t *length) {
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  static struct sockaddr_storage known[2];
+  static socklen_t lengths[2];
+  pthread_mutex_lock(&mutex);
+  if (!lengths[v6]) {
+    struct op loopback = {.domain = v6 ? AF_INET6 : AF_INET, .v6only = v6};
+    struct sockaddr_storage any, nobody;
+    socklen_t size = address_loopback(&loopback, 0, &any);
+    address_loopback(&loopback, 1, &nobody);
+    int fd = socket(loopback.domain, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* for the life of this process */
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&any, size) == 0 && connect(fd, (struct sockaddr *)&nobody, size) == 0 &&
+        getsockname(fd, (struct sockaddr *)&known[v6], &size) == 0)
+      lengths[v6] = size;
+    else if (fd >= 0) close(fd);
+  }
+  *into = known[v6];
+  *length = lengths[v6];
+  pthread_mutex_unlock(&mutex);
+  return *length ? 0 : -EADDRNOTAVAIL;
+}
+
+/*
+ * The peer's ICMP has come to the agent: the program's connected socket sends to a port that refuses, and is what it
+ * was again. Over loopback the answer is there when send(2) returns, so its next call, or its poll, tells it.
+ */
+void datagram_refuse(int fd, uint16_t relay_port, const struct op *socket) {
+  struct sockaddr_storage refusing, relay;
+  socklen_t refusing_length, relay_length = address_loopback(socket, relay_port, &relay);
+  bool v6 = socket->domain == AF_INET6 && socket->v6only;
+  if (refusing_port(v6, &refusing, &refusing_length) != 0) return;
+  socklen_t length = address_loopback(socket, address_port(&refusing), &refusing);
+  struct name name; /* its poll may wake it, and have it ask, before it is back */
+  if (names_get(NAME_UDP, relay_port, &name)) {
+    names_lock();
+    names_set_locked(NAME_UDP, address_port(&refusing), &name);
+    names_unlock();
+  }
+  if (connect(fd, (struct sockaddr *)&refusing, length) == 0) send(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);
+  connect(fd, (struct sockaddr *)&relay, relay_length);
 }
 
 bool datagram_is_known(struct op *op) {

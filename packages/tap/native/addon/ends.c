@@ -17,6 +17,17 @@ napi_value fail_pending(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* refuseDatagram(tgid, fd, cookie, relayPort, isIPv6, isIPv6Only): that connected socket's next call says ECONNREFUSED. */
+napi_value refuse_datagram(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  struct op socket = {.domain = bool_of(&call, 4) ? AF_INET6 : AF_INET, .v6only = bool_of(&call, 5)};
+  int copy = same_socket((pid_t)int_of(&call, 0), int_of(&call, 1), (uint64_t)number_of(&call, 2));
+  if (copy < 0) return NULL;
+  datagram_refuse(copy, (uint16_t)int_of(&call, 3), &socket);
+  close(copy);
+  return NULL;
+}
+
 /*
  * connectToUser(port, isIPv6, local, peer) -> fd of a connection to the program's listener, or -errno. Its
  * names are set before anybody can ask for them.

@@ -244,6 +244,7 @@ NAPI_MODULE_INIT() {
       {"setName", set_name},
       {"completePending", complete_pending},
       {"failPending", fail_pending},
+      {"refuseDatagram", refuse_datagram},
       {"connectToUser", connect_to_user},
       {"adoptOrphans", adopt_orphans},
       {"reapOrphan", reap_orphan},

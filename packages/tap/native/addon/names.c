@@ -79,6 +79,18 @@ bool cookie_get(uint64_t cookie, struct cookie_entry *into) {
   return place != NULL;
 }
 
+void cookie_settle(uint64_t cookie) {
+  pthread_rwlock_wrlock(&cookies_rwlock);
+  struct place *place = find_locked(cookie, false);
+  if (place && place->entry.bound) {
+    place->entry.pending = place->entry.failed = false;
+    place->entry.error = 0;
+  } else if (place) {
+    memset(place, 0, sizeof *place);
+  }
+  pthread_rwlock_unlock(&cookies_rwlock);
+}
+
 void cookie_forget(uint64_t cookie) {
   pthread_rwlock_wrlock(&cookies_rwlock);
   struct place *place = find_locked(cookie, false);

@@ -118,6 +118,10 @@ bool handle_connect(struct op *op) {
     op_reply(op, 0, EFAULT);
     return true;
   }
+  if (op->address.ss_family == AF_UNSPEC) {
+    if (socket_describe(op, (int)op->args[0]) == 0 && socket_is_tcp(op)) cookie_settle(op->cookie);
+    return false;
+  }
   if (op->address.ss_family == AF_UNIX) {
     if (!hides_nscd || !is_nscd(op)) return false;
     op_reply(op, 0, ENOENT); /* its answers would be the developer's names, not the pod's */

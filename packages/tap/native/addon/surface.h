@@ -108,6 +108,7 @@ int reply_sent_to(const struct call *call, struct op *op);
 /* ends.c, tables.c: each documented where it is */
 napi_value complete_pending(napi_env env, napi_callback_info info);
 napi_value fail_pending(napi_env env, napi_callback_info info);
+napi_value refuse_datagram(napi_env env, napi_callback_info info);
 napi_value connect_to_user(napi_env env, napi_callback_info info);
 napi_value set_path_rules(napi_env env, napi_callback_info info);
 napi_value match_path(napi_env env, napi_callback_info info);

@@ -161,6 +161,7 @@ struct name {
 struct cookie_entry {
   uint64_t cookie;
   bool bound, udp, pending;
+  bool failed; /* the connect in progress has, behind the program's back */
   struct sockaddr_storage requested;
   int error;
 };
@@ -174,6 +175,8 @@ bool names_get(enum name_table table, uint16_t port, struct name *into);
 void cookie_update(uint64_t cookie, const struct cookie_entry *entry);
 bool cookie_get(uint64_t cookie, struct cookie_entry *into);
 void cookie_forget(uint64_t cookie);
+/* No connect is in progress any more; that it is bound is not forgotten. */
+void cookie_settle(uint64_t cookie);
 /* Whether a UDP socket has ever been bound to a port of the pod. */
 bool cookies_have_servers(void);
 /* Whether there has ever been a UDP socket with which one of ours speaks. */
@@ -235,6 +238,8 @@ bool datagram_is_known(struct op *op);
 socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *from, struct sockaddr_storage *shown);
 /* Pool threads: sends the payload to op->address and answers. */
 void datagram_send(void *op);
+/* `fd`, of that domain, is connected to the relay: its next call says ECONNREFUSED. */
+void datagram_refuse(int fd, uint16_t relay_port, const struct op *socket);
 
 /* ---- fast-open.c: connects that send ---- */
 
@@ -265,6 +270,8 @@ int poll_again(struct pollfd *waiting, int timeout_ms);
 
 /* The other end is on its way: answers a blocking connect (claimed), and emits "relayed". */
 void verdict_connected(struct op *op);
+/* The process's own descriptor, if it is that socket still; else -1. */
+int same_socket(pid_t tgid, int fd, uint64_t cookie);
 /* Fails it. `op`: the blocking connect (claimed) that is still held; NULL: none is. */
 void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error);
 /* A second connect(2), claimed. Blocks only for loopback's round trip. */

@@ -7,8 +7,7 @@
 
 enum { COMPLETION_MS = 5000 }; /* over loopback: microseconds, unless the machine stands still */
 
-/* The process's own descriptor, if it is that socket still; else -1. */
-static int same_socket(pid_t tgid, int fd, uint64_t cookie) {
+int same_socket(pid_t tgid, int fd, uint64_t cookie) {
   uint64_t found = 0;
   socklen_t length = sizeof found;
   int copy = process_get_fd(tgid, fd);
@@ -40,7 +39,10 @@ static void tell_connected(void *argument) {
 void verdict_connected(struct op *op) { pool_run(tell_connected, op); }
 
 void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error) {
-  struct cookie_entry entry = {.cookie = cookie, .pending = true, .error = error};
+  struct cookie_entry entry = {0};
+  cookie_get(cookie, &entry);
+  entry.pending = entry.failed = true;
+  entry.error = error;
   cookie_update(cookie, &entry);
   int copy = same_socket(tgid, fd, cookie);
   if (copy >= 0) connect_give_up(copy);
@@ -48,7 +50,7 @@ void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t
   bool is_waiting = op && op_is_valid(op);
   if (is_waiting) {
     /* The call itself tells it, so nobody else may. */
-    cookie_forget(cookie);
+    cookie_settle(cookie);
     if (copy >= 0) socket_option(copy, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   }
   if (copy >= 0) close(copy);
@@ -56,14 +58,20 @@ void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t
   if (op && op_reply(op, 0, error) == -ENOENT && is_waiting) cookie_update(cookie, &entry);
 }
 
-/* connect(2) on a socket in progress: EALREADY, or its end; 0 the first time after success, EISCONN then. */
+/*
+ * connect(2) on a socket in progress: EALREADY, or its end; 0 the first time after success, EISCONN then. After a
+ * failure that SO_ERROR has told it is ECONNABORTED once.
+ */
 static int ask_again(struct op *op) {
   struct cookie_entry entry;
-  if (!cookie_get(op->cookie, &entry) || !entry.error) return connect_pending(op, op->socket);
-  kept_acting(op, 0, entry.error);
-  cookie_forget(op->cookie);
+  if (!cookie_get(op->cookie, &entry)) return connect_pending(op, op->socket);
+  int error = entry.error;
+  if (!error && entry.failed) error = ECONNABORTED;
+  if (!error) return connect_pending(op, op->socket);
+  kept_acting(op, 0, error);
+  cookie_settle(op->cookie);
   socket_option(op->socket, SOL_SOCKET, SO_ERROR);
-  return -entry.error;
+  return -error;
 }
 
 void verdict_deliver(void *argument) {
@@ -73,7 +81,8 @@ void verdict_deliver(void *argument) {
     /* It was not in progress any more: given up with connect(AF_UNSPEC), or timed out. This one is a first one. */
     connect_give_up(op->socket);
     socket_option(op->socket, SOL_SOCKET, SO_ERROR);
-    cookie_forget(op->cookie);
+    cookie_settle(op->cookie);
+    kept_undone(op);
     connect_ask(op);
     return;
   }
@@ -97,7 +106,10 @@ static void tell_error(void *argument) {
   if (!failed) failed = memory_write(op->tid, op->args[3], &error, (size_t)length);
   if (!failed) failed = memory_write(op->tid, op->args[4], &length, sizeof length);
   kept_acting(op, 0, -failed);
-  cookie_forget(op->cookie);
+  if (error) {
+    entry.error = 0;
+    cookie_update(op->cookie, &entry);
+  }
   socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   op_reply(op, 0, -failed);
 }
