@@ -18,7 +18,7 @@ const ARCHITECTURES = {
     compiler: process.arch === "x64" ? "cc" : "x86_64-linux-gnu-gcc",
     audit: 0xc000003e,
     trapped: {
-      ...{ execve: 59, execveat: 322, uname: 63 },
+      ...{ execve: 59, execveat: 322, uname: 63, chroot: 161, pivot_root: 155, setns: 308 },
       ...{ open: 2, stat: 4, lstat: 6, access: 21, readlink: 89 },
       ...{ openat: 257, openat2: 437, faccessat: 269, faccessat2: 439, readlinkat: 267 },
       ...{
@@ -113,7 +113,7 @@ const ARCHITECTURES = {
     compiler: "aarch64-linux-gnu-gcc",
     audit: 0xc00000b7,
     trapped: {
-      ...{ execve: 221, execveat: 281, uname: 160 },
+      ...{ execve: 221, execveat: 281, uname: 160, chroot: 51, pivot_root: 41, setns: 268 },
       ...{ openat: 56, openat2: 437, faccessat: 48, faccessat2: 439, readlinkat: 78 },
       ...{
         mkdirat: 34,
