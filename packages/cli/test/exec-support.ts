@@ -194,6 +194,15 @@ export async function podAnswers(sandbox: Sandbox): Promise<boolean> {
   }
 }
 
+/** A zombie has ended. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
 /** The machine's processes that belong to a session of inpod: by the mark in their environment, or by their program. */
 export function sessionProcesses(): readonly string[] {
   const found: string[] = [];

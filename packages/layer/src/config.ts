@@ -85,6 +85,8 @@ export interface Reporter {
   readonly wantsDecisions?: boolean;
   decision(decision: Decision): void;
   notice(notice: Notice): void;
+  /** A program of the tree has begun. `executable`: its path. */
+  program?(pid: number, executable: string): void;
   /** The program listens on a port that another session holds, and is not to go on without it. */
   portHeld?(port: number, because: string): void;
 }

@@ -133,6 +133,7 @@ export class Layer {
         this.#decidedByTap(event);
         return;
       case "program":
+        this.#parts.reporter.program?.(event.tgid, event.executable);
         this.#decided(
           "program",
           event.executable,

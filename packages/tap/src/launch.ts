@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import { type Keeper, keepTree } from "./keeper.ts";
+import { markLimit } from "./mark.ts";
 import { artifacts } from "./native.ts";
 import { type Tap, TapError } from "./tap.ts";
 
@@ -60,6 +61,7 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   const groups = filterMask(options.groups);
   const stdio = options.stdio ?? "inherit";
   const [file, ...args] = options.command;
+  native.setLockLimit(markLimit(options.mark)); // only its own: the keeper and others that we start do not have it
   const child = spawn(
     join(artifacts, "inpod-launch"),
     ["3", "4", String(groups), String(softLimit), file, options.argv0 ?? file, ...args],
@@ -69,6 +71,7 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     },
   );
+  native.setLockLimit(0n);
   native.close(theirs);
   native.close(variables);
   try {

@@ -107,6 +107,7 @@ export interface Native {
   reapOrphan(ownPids: readonly number[]): number;
   ignoreStops(): number;
   ignoreBackgroundWrites(): number;
+  setLockLimit(limit: bigint): number;
   raiseFileLimit(): number;
   probeDoors(): Readonly<Partial<Record<Door, number>>>;
   makeNode(path: Buffer, mode: number): number;

@@ -2,7 +2,7 @@
 import { UserError } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
 import type { Progress } from "../text/progress.ts";
-import { remainingProcesses } from "./tree.ts";
+import { remainingProcesses, signalProcesses } from "./tree.ts";
 
 /** From the request to end until it is no request any more. */
 const STOP_MS = 5000;
@@ -51,15 +51,7 @@ export function endWithSession(
 
 function signalTree(sessionId: string, signal: NodeJS.Signals): void {
   const { near, daemons } = remainingProcesses(sessionId);
-  for (const { pid } of [...near, ...daemons]) {
-    try {
-      process.kill(pid, signal);
-      // A stopped process cannot end itself.
-      if (signal === "SIGTERM") process.kill(pid, "SIGCONT");
-    } catch {
-      // It has ended.
-    }
-  }
+  signalProcesses([...near, ...daemons], signal);
 }
 
 /** `on_concurrent_steal: "abort"` */

@@ -14,6 +14,7 @@ const PASSED_ON: readonly NodeJS.Signals[] = ["SIGTERM", "SIGHUP"];
 export class Signals {
   readonly #abort = new AbortController();
   #command: Suspending | undefined;
+  #afterCommand: (() => void) | undefined;
   #stoppedBy: NodeJS.Signals | undefined;
   readonly #handlers = new Map<NodeJS.Signals, () => void>();
 
@@ -50,6 +51,11 @@ export class Signals {
     return signal === null ? { code: code ?? 1 } : { signal };
   }
 
+  /** From now on what would end the command is told instead: it has ended, and what it left has not. */
+  afterCommand(onSignal: () => void): void {
+    this.#afterCommand = onSignal;
+  }
+
   close(): void {
     for (const [signal, handler] of this.#handlers) process.off(signal, handler);
     this.#handlers.clear();
@@ -61,6 +67,10 @@ export class Signals {
   }
 
   #arrived(signal: NodeJS.Signals): void {
+    if (this.#afterCommand) {
+      this.#afterCommand();
+      return;
+    }
     if (this.#command) {
       if (PASSED_ON.includes(signal)) void passOn(this.#command, signal);
       return;

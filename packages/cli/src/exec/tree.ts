@@ -1,5 +1,6 @@
-/** What is left of a session's processes, by the mark that all of them inherit (proc_pid_environ(5)). */
-import { readdirSync, readFileSync } from "node:fs";
+/** What is left of a session's processes, by the mark that all of them inherit. */
+import { readdirSync } from "node:fs";
+import { hasMark } from "@inpod/layer";
 import { statOf } from "./proc.ts";
 
 export interface TreeProcess {
@@ -17,7 +18,12 @@ export function remainingProcesses(sessionId: string): {
   const daemons: TreeProcess[] = [];
   for (const entry of readdirSync("/proc")) {
     const pid = Number(entry);
-    if (!Number.isInteger(pid) || pid === process.pid || !hasMark(entry, sessionId)) continue;
+    if (
+      !Number.isInteger(pid) ||
+      pid === process.pid ||
+      !hasMark(entry, `INPOD_SESSION=${sessionId}`)
+    )
+      continue;
     const stat = statOf(entry);
     if (!stat || stat.state === "Z" || stat.state === "X") continue;
     (stat.session === ours ? near : daemons).push({ pid, name: stat.name });
@@ -25,11 +31,14 @@ export function remainingProcesses(sessionId: string): {
   return { near, daemons };
 }
 
-function hasMark(pid: string, sessionId: string): boolean {
-  try {
-    const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
-    return environment.split("\0").includes(`INPOD_SESSION=${sessionId}`);
-  } catch {
-    return false; // gone, or not ours
+export function signalProcesses(processes: readonly TreeProcess[], signal: NodeJS.Signals): void {
+  for (const { pid } of processes) {
+    try {
+      process.kill(pid, signal);
+      // A stopped process cannot end itself.
+      if (signal === "SIGTERM") process.kill(pid, "SIGCONT");
+    } catch {
+      // It has ended.
+    }
   }
 }

@@ -137,6 +137,18 @@ static napi_value ignore_background_writes(napi_env env, napi_callback_info info
   return number(env, signal(SIGTTOU, SIG_IGN) == SIG_ERR ? -errno : 0);
 }
 
+/* setLockLimit(limit: bigint), 0n: none. What the next process that is started inherits: ../../src/mark.ts. */
+static napi_value set_lock_limit(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  uint64_t limit = 0;
+  bool lossless;
+  struct rlimit locks;
+  napi_get_value_bigint_uint64(env, call.arguments[0], &limit, &lossless);
+  if (getrlimit(RLIMIT_LOCKS, &locks) != 0) return number(env, -errno);
+  locks.rlim_cur = limit ? limit : locks.rlim_max;
+  return number(env, setrlimit(RLIMIT_LOCKS, &locks) ? -errno : 0);
+}
+
 /* raiseFileLimit() -> the soft limit before */
 static napi_value raise_file_limit(napi_env env, napi_callback_info info) {
   (void)info;
@@ -250,6 +262,7 @@ NAPI_MODULE_INIT() {
       {"reapOrphan", reap_orphan},
       {"ignoreStops", ignore_stops},
       {"ignoreBackgroundWrites", ignore_background_writes},
+      {"setLockLimit", set_lock_limit},
       {"raiseFileLimit", raise_file_limit},
       {"probeDoors", probe_doors},
       {"makeNode", make_node},

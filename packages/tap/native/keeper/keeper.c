@@ -6,8 +6,8 @@
  * for ever. The keeper holds it too and sleeps while inpod lives. When the lifeline (a pipe whose other end
  * only inpod holds) closes:
  *   MODE continue: each trapped call goes on natively, for as long as any process of the tree lives;
- *   MODE stop:     the same, while all processes whose environment has MARK (INPOD_SESSION=…) are
- *                  ended: SIGTERM, and SIGKILL three seconds later.
+ *   MODE stop:     the same, while all processes that have MARK (INPOD_SESSION=…, mark.c) are ended: SIGTERM, and
+ *                  SIGKILL three seconds later.
  * In both, the calls that inpod had received and not answered are answered first (held.c), and FOLDER, with all that
  * is in it, is removed.
  * "remove" holds no listener and only removes: what is a session's own, whichever trees it has or has not.
@@ -17,6 +17,7 @@
 #define _GNU_SOURCE
 #include "folder.h"
 #include "held.h"
+#include "mark.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTENER = 3, LIFELINE = 4, HELD_CALLS = 5, GRACE_MS = 3000, TICK_MS = 200, ENVIRON_MAX = 1 << 20 };
+enum { LISTENER = 3, LIFELINE = 4, HELD_CALLS = 5, GRACE_MS = 3000, TICK_MS = 200 };
 
 static long now_ms(void) {
   struct timespec t;
@@ -38,25 +39,7 @@ static long now_ms(void) {
   return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Whether the process was started inside this session: its initial environment says so. */
-static int has_mark(const char *pid, const char *mark) {
-  static char environment[ENVIRON_MAX + 1];
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%.20s/environ", pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  size_t length = 0;
-  ssize_t got;
-  while (length < ENVIRON_MAX && (got = read(fd, environment + length, ENVIRON_MAX - length)) > 0)
-    length += (size_t)got;
-  close(fd);
-  environment[length] = 0;
-  for (char *entry = environment; entry < environment + length; entry += strlen(entry) + 1)
-    if (strcmp(entry, mark) == 0) return 1;
-  return 0;
-}
-
-/* How many there were. A zombie has no environment any more, so it does not count. */
+/* How many there were. */
 static int end_tree(const char *mark, int signal) { /* signal 0: only counts */
   DIR *processes = opendir("/proc");
   if (!processes) return 1;

@@ -1,15 +1,8 @@
 /** The program that somebody wants to run, looked at and not started. */
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  statSync,
-} from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { UserError } from "@inpod/protocol";
 import { type CheckedCommand, checkCommand } from "../../command.ts";
+import { runningDaemons } from "../../daemons.ts";
 import { type ElfFacts, parseElf } from "./elf.ts";
 
 export type ProgramFacts =
@@ -75,35 +68,4 @@ function elfOf(file: string): ElfFacts | undefined {
   } finally {
     closeSync(fd);
   }
-}
-
-/** By their command lines: what each calls its server. */
-const DAEMONS: readonly (readonly [name: string, commandLine: RegExp])[] = [
-  ["gradle", /org\.gradle\.launcher\.daemon\.bootstrap\.GradleDaemon/],
-  ["mvnd", /org\.mvndaemon\.mvnd\.daemon/],
-  ["bazel", /^bazel\(|A-server\.jar/],
-  ["nx", /nx\/src\/daemon\/server\/start/],
-];
-
-export const daemonOf = (commandLine: string): string | undefined =>
-  DAEMONS.find(([, pattern]) => pattern.test(commandLine))?.[0];
-
-function runningDaemons(): { pid: number; name: string }[] {
-  let entries: string[];
-  try {
-    entries = readdirSync("/proc");
-  } catch {
-    return []; // no Linux
-  }
-  return entries
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((entry) => {
-      try {
-        const words = readFileSync(`/proc/${entry}/cmdline`, "latin1").replaceAll("\0", " ");
-        const name = daemonOf(words);
-        return name === undefined ? [] : [{ pid: Number(entry), name }];
-      } catch {
-        return []; // it has ended meanwhile
-      }
-    });
 }

@@ -1,5 +1,6 @@
 /** What becomes of a program under inpod. Pure. */
 import { basename } from "node:path";
+import { daemonAskedBy, KNOWN_DAEMONS } from "../../daemons.ts";
 import { type Finding, findingOfError, findingsOf } from "../finding.ts";
 import type { ProgramFacts } from "./facts.ts";
 
@@ -99,24 +100,6 @@ function judgeRights({ program, isSetId, command }: Startable): Finding[] {
   ];
 }
 
-const BY_DAEMON: Readonly<Record<string, { readonly who: string; readonly hint: string }>> = {
-  gradle: {
-    who: "the Gradle daemon",
-    hint: "gradle --no-daemon …, or end it first: gradle --stop",
-  },
-  mvnd: { who: "mvnd's daemon", hint: "mvn in its place, or end it first: mvnd --stop" },
-  bazel: { who: "Bazel's server", hint: "build outside of inpod, and run bazel-bin/… itself" },
-  nx: { who: "nx's daemon", hint: "NX_DAEMON=false, or end it first: nx reset" },
-};
-const DAEMON_CLIENTS: Readonly<Record<string, string>> = {
-  gradle: "gradle",
-  gradlew: "gradle",
-  "gradlew.bat": "gradle",
-  mvnd: "mvnd",
-  bazel: "bazel",
-  bazelisk: "bazel",
-  nx: "nx",
-};
 /** Others start what they are asked for: on behalf of an engine, another session, another machine. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   docker: "Docker's daemon starts containers",
@@ -124,8 +107,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   podman: "a container has a network and files of its own",
   "docker-compose": "Docker's daemon starts containers",
   "systemd-run": "systemd starts the unit",
-  tmux: "tmux's server starts the shells, if it runs already",
-  screen: "screen's server starts the shells, if it runs already",
   ssh: "the command runs on another machine",
   kubectl: "kubectl exec and kubectl run start processes in the cluster",
   flatpak: "flatpak starts a sandbox of its own",
@@ -135,9 +116,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 
 function judgeElsewhere({ command, daemons }: Startable): Finding[] {
   const name = basename(command[0]);
-  const kind = DAEMON_CLIENTS[name];
+  const kind = daemonAskedBy(name, "");
   if (kind !== undefined) {
-    const { who, hint } = BY_DAEMON[kind] ?? { who: kind, hint: "" };
+    const { who, hint } = KNOWN_DAEMONS[kind] ?? { who: kind, hint: "" };
     const running = daemons.filter((each) => each.name === kind).map(({ pid }) => pid);
     if (running.length === 0)
       return [
