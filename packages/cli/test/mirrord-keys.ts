@@ -144,6 +144,9 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "network.outgoing.filter.remote": ["tcp://10.0.0.0/8:80", "name.example", ":443"],
     "network.outgoing.filter.local": ["udp://10.1.2.3"],
     "network.dns": false,
+    "network.ipv6": false,
+    "network.dns.filter.remote": ["name.example"],
+    "network.dns.filter.local": ["10.0.0.0/8"],
   }),
   ...all("feature.", "works", {
     "fs.read_write": ["^/data"],
@@ -156,10 +159,7 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
   }),
   ...all("feature.", "not yet", {
     "magic.turbo": true,
-    "network.ipv6": false,
     "network.outgoing.unix_streams": ["^/run/x"],
-    "network.dns.filter.remote": ["name.example"],
-    "network.dns.filter.local": ["10.0.0.0/8"],
   }),
   ...all("feature.", "refused", {
     "copy_target.enabled": true,
@@ -227,7 +227,6 @@ export const HARMLESS: readonly (readonly [path: string, value: unknown])[] = [
   ["multi_cluster", false],
   ["agent.nftables", true],
   ["feature.magic.turbo", false],
-  ["feature.network.ipv6", true],
   ["feature.copy_target", false],
   ["feature.copy_target", { enabled: false, scale_down: true }],
 ];

@@ -159,13 +159,13 @@ test("all wrong keys and values of a file are told at once, by path and nearest 
 
 test("a documented key of a later version is refused by its path", () => {
   const text = JSON.stringify({
-    feature: { network: { ipv6: false }, copy_target: true },
+    feature: { magic: { turbo: true }, copy_target: true },
     agent: { nftables: false },
   });
   refused(
     run(text),
     2,
-    /feature\.network\.ipv6.*not (supported )?yet/,
+    /feature\.magic\.turbo.*not (supported )?yet/,
     /copy_target/,
     /agent\.nftables/,
   );

@@ -1,6 +1,7 @@
 /** What the layer is told: the user's configuration, resolved and defaulted (cli/src/config). */
 import type { Endpoint } from "@inpod/protocol";
 import type { HttpFilterSpec } from "@inpod/session";
+import type { DnsFilter } from "./rules/dns.ts";
 
 export interface TlsDelivery {
   readonly protocol: "tls" | "tcp";
@@ -55,6 +56,10 @@ export interface LayerConfig {
     readonly tlsDelivery?: TlsDelivery | undefined;
   };
   readonly dns: boolean;
+  /** Which names are the pod's; undefined: all. */
+  readonly dnsFilter?: DnsFilter | undefined;
+  /** Whether programs may make sockets of IPv6. */
+  readonly ipv6: boolean;
   readonly hostname: boolean;
   readonly skipBuildTools: boolean;
   readonly skipExtraBuildTools: readonly string[];

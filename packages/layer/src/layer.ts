@@ -18,9 +18,11 @@ import { UdpServers } from "./incoming/udp-servers.ts";
 import { limitedNotice } from "./limited.ts";
 import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
+import { DnsQuestions } from "./outgoing/dns-questions.ts";
 import { Relay } from "./outgoing/relay.ts";
 import { compileSkips } from "./rules/build-tools.ts";
 import { debuggerPorts } from "./rules/debugger-ports.ts";
+import { compileDnsFilter } from "./rules/dns.ts";
 import { withProgram } from "./rules/more-facts.ts";
 import type { PathFacts } from "./rules/path-rules.ts";
 import { BELOW_POD, BELOW_POD_KEY, decideBelowPod } from "./rules/paths.ts";
@@ -56,6 +58,8 @@ export class Layer {
   #hasLearned = false;
   readonly #relay: Relay;
   readonly #connections: Connections;
+  /** Where a filter says whose a name is. */
+  readonly #questions: DnsQuestions | undefined;
   readonly #datagrams: Datagrams;
   readonly #listeners: Listeners;
   readonly #udpServers: UdpServers;
@@ -67,7 +71,10 @@ export class Layer {
     this.#policy = this.#compile();
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
-    this.#datagrams = new Datagrams(tap, session);
+    const { nameservers, searchDomains } = parts.resolver;
+    const decide = compileDnsFilter(config.dns ? config.dnsFilter : undefined, searchDomains);
+    if (decide) this.#questions = new DnsQuestions({ session, nameservers, decide, reporter });
+    this.#datagrams = new Datagrams(tap, session, this.#questions);
     const source = parts.incoming ?? session;
     this.#listeners = new Listeners(tap, source, config.incoming, reporter);
     this.#udpServers = new UdpServers(tap, source, config.incoming, reporter);
@@ -105,6 +112,7 @@ export class Layer {
     this.#relay.close();
     this.#udpServers.close();
     this.#listeners.close();
+    this.#questions?.close();
     await this.#datagrams.close();
   }
 
@@ -250,6 +258,8 @@ export class Layer {
     if (!call.isStream) this.#udpServers.connected(call.cookie);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (!isLoopback && this.#isWithoutRoute(to)) this.#noRoute(call);
+    else if (protocol === "tcp" && this.#questions?.isNameServer(to))
+      this.#connections.connectToPort(call, await this.#questions.portFor(to), to);
     else if (protocol === "tcp") await this.#connections.connect(call, loopbackOf(to), isLoopback);
     else {
       const port = await this.#datagrams.portFor(call, loopbackOf(to), true);

@@ -220,8 +220,9 @@ export class PreparedTap {
   }
 }
 
-const groupsOf = ({ hostname }: LayerConfig): FilterGroup[] => [
+const groupsOf = ({ hostname, ipv6 }: LayerConfig): FilterGroup[] => [
   ...(["network", "files"] as const),
+  ...(ipv6 ? [] : (["noIPv6"] as const)),
   ...(hostname ? (["hostname"] as const) : []),
 ];
 

@@ -27,9 +27,10 @@ enum filter_group {
   FILTER_NETWORK = 1,
   FILTER_FILES = 2,
   FILTER_HOSTNAME = 4,
+  FILTER_NO_IPV6 = 8, /* as on a machine without it, also for programs that are left alone */
 };
 
-enum { FILTER_MAX = 512, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38, FILTER_EALREADY = 114 };
+enum { FILTER_MAX = 512, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38, FILTER_EAFNOSUPPORT = 97, FILTER_EALREADY = 114 };
 
 /* prctl(FILTER_ASK) is EALREADY in a process that has this filter, and EINVAL in every other one. */
 enum { FILTER_ASK = 0x494e504f /* "INPO" */ };
@@ -97,6 +98,14 @@ static void filter_trap_socket_error(struct filter *f, long nr) {
   filter_if_equal(f, 4 /* SO_ERROR */, 0, 1);
   filter_return(f, SECCOMP_RET_USER_NOTIF);
   filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+static void filter_refuse_ipv6(struct filter *f) {
+  filter_if_equal(f, (uint32_t)__NR_socket, 0, 4);
+  filter_load(f, filter_low(0));
+  filter_if_equal(f, 10 /* AF_INET6 */, 0, 1);
+  filter_return(f, SECCOMP_RET_ERRNO | FILTER_EAFNOSUPPORT);
+  filter_load(f, offsetof(struct seccomp_data, nr));
 }
 
 /* socket(2) of UDP, over IPv4 or IPv6. */
@@ -253,6 +262,7 @@ static void filter_build(struct filter *f, unsigned groups) {
   filter_tell_presence(f);
   if (groups & FILTER_FILES) filter_files(f);
   if (groups & FILTER_HOSTNAME) filter_trap(f, __NR_uname);
+  if (groups & FILTER_NO_IPV6) filter_refuse_ipv6(f);
   if (groups & FILTER_NETWORK) {
     filter_trap(f, __NR_connect);
     filter_trap(f, __NR_bind);

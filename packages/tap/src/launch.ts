@@ -10,7 +10,7 @@ import { artifacts } from "./native.ts";
 import { type Tap, TapError } from "./tap.ts";
 
 /** Bits, as in filter.h. */
-const FILTER_GROUPS = { network: 1, files: 2, hostname: 4 } as const;
+const FILTER_GROUPS = { network: 1, files: 2, hostname: 4, noIPv6: 8 } as const;
 export type FilterGroup = keyof typeof FILTER_GROUPS;
 export const filterMask = (groups: readonly FilterGroup[]): number =>
   groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);

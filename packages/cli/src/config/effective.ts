@@ -114,6 +114,9 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.outgoing.filter.remote": ({ layer }) => layer.outgoing.filter?.remote,
   "feature.network.outgoing.filter.local": ({ layer }) => layer.outgoing.filter?.local,
   "feature.network.dns.enabled": ({ layer }) => layer.dns,
+  "feature.network.dns.filter.remote": ({ layer }) => layer.dnsFilter?.remote,
+  "feature.network.dns.filter.local": ({ layer }) => layer.dnsFilter?.local,
+  "feature.network.ipv6": ({ layer }) => layer.ipv6,
 };
 
 /** Values of variables may be secrets: only their names are shown. */

@@ -135,14 +135,23 @@ const outgoing = section({
   unix_streams: notYet("expressions for unix sockets that are the pod's", { schema: regexes }),
 });
 
+const WHAT_NAME = "a name, *.NAME, or the address or subnet for which a name is asked";
+const names = oneOrList(
+  z.string({ error: "a string" }).regex(/^(?!:)[^\s/]+(\/\d{1,3})?$/, { error: WHAT_NAME }),
+  "names",
+);
+
 const dns = section({
   enabled: works(flag, "whether names are found as the pod finds them"),
-  filter: notYet("which names are found as the pod finds them", {
-    schema: section({
-      remote: notYet("only these", { type: "list of string" }),
-      local: notYet("not these", { type: "list of string" }),
+  filter: works(
+    section({
+      remote: works(names, `only these are found as the pod finds them: ${WHAT_NAME}`),
+      local: works(names, "these are found as this machine finds them"),
+    }).refine(({ remote, local }) => (remote === undefined) !== (local === undefined), {
+      error: "either remote or local",
     }),
-  }),
+    "which names are found as the pod finds them",
+  ),
 });
 
 export const network = section({
@@ -155,8 +164,8 @@ export const network = section({
     "what the program connects to; false: none of it leaves from the pod",
   ),
   dns: works(shortOr(flagOrObject, dns), "name resolution; false: this machine's"),
-  ipv6: notYet("whether the program may make IPv6 sockets", {
-    harmless: z.literal(true),
-    type: "boolean",
-  }),
+  ipv6: works(
+    flag,
+    "whether the program may make sockets of IPv6, else it is told EAFNOSUPPORT, and build tools as well",
+  ),
 });

@@ -89,6 +89,8 @@ export function resolve(
       outgoing: outgoingOf(networkOf(file).outgoing, overrides),
       incoming: incomingOf(networkOf(file).incoming, overrides),
       dns: overrides.dns ?? dnsOf(networkOf(file).dns),
+      ...defined({ dnsFilter: dnsFilterOf(networkOf(file).dns) }),
+      ipv6: networkOf(file).ipv6 ?? true,
       hostname: file.feature?.hostname ?? true,
       skipBuildTools: file.skip_build_tools ?? true,
       skipExtraBuildTools: file.skip_extra_build_tools ?? [],
@@ -245,6 +247,11 @@ function httpFilterOf(
 
 const dnsOf = (dns: Network["dns"] = true): boolean =>
   typeof dns === "boolean" ? dns : (dns.enabled ?? true);
+
+const dnsFilterOf = (dns: Network["dns"] = true): LayerConfig["dnsFilter"] => {
+  const filter = typeof dns === "boolean" ? undefined : dns.filter;
+  return filter && defined({ remote: filter.remote, local: filter.local });
+};
 
 const fromHome = (path: string | undefined): string | undefined =>
   path?.replace(/^~(?=\/|$)/, () => homedir());

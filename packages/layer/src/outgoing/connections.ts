@@ -88,8 +88,13 @@ export class Connections {
 
   /** A loopback connect to a port of the tree that really listens on another number. */
   connectToTree(call: ConnectCall, realPort: number): void {
-    const address = encodeAddress("127.0.0.1", realPort);
-    this.#tap.replyRelayed(call.token, realPort, address, address);
+    this.connectToPort(call, realPort, { address: "127.0.0.1", port: realPort });
+  }
+
+  /** A port of this machine's loopback that stands for `to`. */
+  connectToPort(call: ConnectCall, port: number, to: Endpoint): void {
+    const address = encodeAddress(to.address, to.port);
+    this.#tap.replyRelayed(call.token, port, address, address);
   }
 
   /**

@@ -11,6 +11,7 @@ import type { Channel, Session } from "@inpod/session";
 import type { SocketCall, Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
 import { KnownNames } from "./dns-answers.ts";
+import type { DnsQuestions } from "./dns-questions.ts";
 
 /** As nf_conntrack_udp_timeout_stream. */
 const IDLE_MS = 120_000;
@@ -35,12 +36,15 @@ interface DatagramRelay {
 export class Datagrams {
   readonly #tap: Tap;
   readonly #session: Session;
+  readonly #questions: DnsQuestions | undefined;
   readonly #names = new KnownNames();
   readonly #relays = new Map<string, Promise<DatagramRelay>>();
 
-  constructor(tap: Tap, session: Session) {
+  /** @param questions of names that may be this machine's; undefined: none is */
+  constructor(tap: Tap, session: Session, questions: DnsQuestions | undefined) {
     this.#tap = tap;
     this.#session = session;
+    this.#questions = questions;
   }
 
   /** Names that DNS answers gave to the tree's programs for this address. */
@@ -92,9 +96,11 @@ export class Datagrams {
       encodeAddress(to.address, to.port),
     );
     socket.on("error", () => void this.#close(key));
+    const isAsked = this.#questions?.isNameServer(to) === true;
     socket.on("message", (message, from) => {
       relay.userPort = from.port;
       relay.timer.refresh();
+      if (isAsked && this.#answeredHere(relay, host, message)) return;
       try {
         relay.channel ??= this.#openChannel(relay, host, to);
       } catch {
@@ -103,6 +109,18 @@ export class Datagrams {
       relay.channel.datagram(message);
     });
     return relay;
+  }
+
+  #answeredHere(relay: DatagramRelay, host: string, message: Buffer): boolean {
+    const taken = this.#questions?.take(message) ?? "remote";
+    if (taken === "remote") return false;
+    const { userPort } = relay;
+    void taken.then((reply) => {
+      if (reply === undefined) return;
+      this.#names.learn(reply);
+      relay.socket.send(reply, userPort, host, () => {});
+    });
+    return true;
   }
 
   #openChannel(relay: DatagramRelay, host: string, to: Endpoint): Channel {

@@ -62,7 +62,7 @@ type Host =
   /** `*.example.org`: every name below, not the name itself. */
   | { readonly kind: "below"; readonly suffix: string };
 
-interface FilterEntry {
+export interface FilterEntry {
   readonly protocol: "tcp" | "udp" | "any";
   readonly host: Host;
   readonly port: number | null;
@@ -173,7 +173,8 @@ function parseEntries(list: readonly string[], key: string): FilterEntry[] {
   });
 }
 
-function parseEntry(text: string, why: string): FilterEntry | undefined {
+/** Undefined: it is none. */
+export function parseEntry(text: string, why: string): FilterEntry | undefined {
   const scheme = /^(tcp|udp):\/\//i.exec(text);
   const protocol = scheme === null ? "any" : scheme[1]?.toLowerCase() === "tcp" ? "tcp" : "udp";
   const rest = text.slice(scheme?.[0].length ?? 0);
