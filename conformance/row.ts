@@ -1,9 +1,8 @@
 /** A row of the table: a runtime, what is started for it, and how it is asked. */
-import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { type Built, buildProgram, NETWORK, POD_FILES, type Recipe } from "@inpod/sandbox";
+import { buildProgram, NETWORK, POD_FILES, type Recipe } from "@inpod/sandbox";
 import type { Answer, Without } from "./contract.ts";
+import { type Tool, versionOf } from "./install.ts";
 import type { Place } from "./session.ts";
 
 export interface Row {
@@ -58,59 +57,55 @@ export const quoted = (argv: readonly string[]): string =>
     .map((word) => (/^[\w/.:=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
     .join(" ");
 
-const VERSION_TIMEOUT_MS = 20_000;
-
-/** The first word that looks like a version in what a command says; undefined where there is no such command. */
-export async function versionOf(argv: readonly string[]): Promise<string | undefined> {
-  const [command = "", ...rest] = argv;
-  try {
-    const said = await promisify(execFile)(command, rest, { timeout: VERSION_TIMEOUT_MS });
-    return /\d+(\.\d+)+[\w.-]*/.exec(said.stdout + said.stderr)?.[0] ?? "unknown";
-  } catch (error) {
-    const { code } = error as { code?: string | number };
-    // 127: what a shell says of a program that is not there.
-    if (code !== "ENOENT" && code !== "EACCES" && code !== 127) throw error;
-    return undefined;
-  }
+/** What is compiled of our source, by a toolchain that says its version. */
+export async function compiledBy(version: readonly string[], recipe: Recipe): Promise<Tool> {
+  const [built, number] = await Promise.all([buildProgram(recipe), versionOf(version)]);
+  if (built.kind === "missing") return built;
+  if (number === undefined) return { kind: "missing", why: `${version[0]} is not installed` };
+  return { ...built, version: number };
 }
 
 export interface Simple {
   readonly name: string;
-  readonly recipe: Recipe;
-  /** Prints the version; its first word is what the row needs. */
-  readonly version: readonly string[];
+  /** All that stands before the port. */
+  readonly tool: () => Promise<Tool>;
   readonly without?: Without;
-  /** Before the port. */
-  readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** So many processes or threads answer; the default is not to look. */
   readonly workers?: number;
-  readonly prefix?: string;
+  /** What the runtime says otherwise than others, in the pod as anywhere; by key. */
+  readonly right?: Readonly<Record<string, string>>;
 }
 
-/** A program of ours that is started with its port as its last argument, and answers over HTTP. */
-export function simple(options: Simple): Row {
-  const { name, recipe, version, without = {}, args = [], env = {}, workers } = options;
-  return {
-    name,
-    without,
-    prepare: async () => {
-      const [built, number] = await Promise.all([
-        buildProgram(recipe) as Promise<Built>,
-        versionOf(version),
-      ]);
-      if (built.kind === "missing") return built;
-      if (number === undefined) return { kind: "missing", why: `${version[0]} is not installed` };
-      const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-      return {
-        kind: "ready",
-        program: {
-          version: `${options.prefix ?? ""}${number}`,
-          start: ({ port }) =>
-            quoted([...["env", ...settings], ...built.argv, ...args, String(port)]),
-          ...(workers === undefined ? {} : { ask: (place) => place.askServer({ workers }) }),
+/** A program that is started with its port as its last argument, and answers over HTTP. */
+export const simple = ({
+  name,
+  tool,
+  without = {},
+  env = {},
+  workers = 1,
+  right = {},
+}: Simple): Row => ({
+  name,
+  without,
+  prepare: async () => {
+    const found = await tool();
+    if (found.kind === "missing") return found;
+    const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    return {
+      kind: "ready",
+      program: {
+        version: found.version,
+        start: ({ port }) => quoted([...["env", ...settings], ...found.argv, String(port)]),
+        ask: async (place) => {
+          const answers = await place.askServer({ workers });
+          return answers.map((answer) => ({ ...answer, right: { ...right, ...answer.right } }));
         },
-      };
-    },
-  };
-}
+      },
+    };
+  },
+});
+
+/** The same with more arguments. */
+export const followedBy = (tool: Tool, ...argv: readonly string[]): Tool =>
+  tool.kind === "missing" ? tool : { ...tool, argv: [...tool.argv, ...argv] };

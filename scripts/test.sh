@@ -44,7 +44,7 @@ usable_path() {
 readable_checkout() {
   here=$(pwd -P)
   hidden=$(as_ordinary_user sh -c 'cd -- "$1" 2>/dev/null || { echo "$1"; exit; }
-    find . \( -path ./.git -o -path ./dist/.lock \) -prune -o ! -readable -print -quit' - "$here")
+    find . \( -path ./.git -o -path ./dist/.lock -o -path ./.cache/conformance \) -prune -o ! -readable -print -quit' - "$here")
   if [ -z "$hidden" ]; then
     echo "$here"
     return
@@ -52,7 +52,7 @@ readable_checkout() {
   echo "an ordinary user cannot read $hidden: the tests use a copy of the checkout" >&2
   mkdir "$work/checkout"
   # tar keeps the times, by which the build knows that nothing is due.
-  tar -cf - --exclude=./.git . | tar -xf - -C "$work/checkout" --no-same-owner --mode=u+rw,go+rX 2>/dev/null ||
+  tar -cf - --exclude=./.git --exclude=./.cache/conformance . | tar -xf - -C "$work/checkout" --no-same-owner --mode=u+rw,go+rX 2>/dev/null ||
     cp -a . "$work/checkout"
   chown -R "$ordinary_id:$ordinary_id" "$work/checkout"
   echo "$work/checkout"

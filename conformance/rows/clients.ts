@@ -3,7 +3,8 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NETWORK } from "@inpod/sandbox";
 import { type Answer, readFacts, type Without } from "../contract.ts";
-import { type Prepared, program, QUESTION, type Row, versionOf } from "../row.ts";
+import { versionOf } from "../install.ts";
+import { type Prepared, program, QUESTION, type Row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 

@@ -1,6 +1,6 @@
 /** Programs of C, Go and Rust: what they call is what their own binary brings along. */
 import type { Recipe } from "@inpod/sandbox";
-import { program, type Row, simple } from "../row.ts";
+import { compiledBy, program, type Row, simple } from "../row.ts";
 
 const compiled = (built: string): readonly string[] => [`${built}/program`];
 const c = (compiler: string, ...flags: readonly string[]): Recipe => ({
@@ -16,8 +16,16 @@ const go = (cgo: "0" | "1"): Recipe => ({
   environment: { CGO_ENABLED: cgo },
   run: compiled,
 });
+const rust: Recipe = {
+  sources: [program("facts.rs")],
+  compile: ([path = ""]) => ["rustc", "--edition", "2021", "-o", "program", path],
+  run: compiled,
+};
 
-const NO_RESOLVER = "names are libc's business";
+const NO_RESOLVER = { "own resolver": "names are libc's business" };
+const GO_VERSION = ["go", "version"];
+// musl's loader says its version, and fails: it wants a program to load.
+const MUSL_VERSION = ["sh", "-c", "/lib/ld-musl-*.so.1 2>&1 || true"];
 
 /** Also what is asked in the pod itself: it needs no file of the machine. */
 export const musl: Recipe = c("musl-gcc", "-static");
@@ -25,34 +33,23 @@ export const musl: Recipe = c("musl-gcc", "-static");
 export const compiledRows: readonly Row[] = [
   simple({
     name: "C, glibc",
-    recipe: c("cc"),
-    version: ["getconf", "GNU_LIBC_VERSION"],
-    prefix: "glibc ",
-    without: { "own resolver": NO_RESOLVER },
+    tool: () => compiledBy(["getconf", "GNU_LIBC_VERSION"], c("cc")),
+    without: NO_RESOLVER,
   }),
   simple({
     name: "C, musl, static",
-    recipe: musl,
-    // musl's loader says its version, and fails: it wants a program to load.
-    version: ["sh", "-c", "/lib/ld-musl-*.so.1 2>&1 || true"],
-    prefix: "musl ",
-    without: { "own resolver": NO_RESOLVER },
+    tool: () => compiledBy(MUSL_VERSION, musl),
+    without: NO_RESOLVER,
   }),
-  simple({ name: "Go, static", recipe: go("0"), version: ["go", "version"] }),
+  simple({ name: "Go, static", tool: () => compiledBy(GO_VERSION, go("0")) }),
   simple({
     name: "Go, cgo",
-    recipe: go("1"),
-    version: ["go", "version"],
+    tool: () => compiledBy(GO_VERSION, go("1")),
     env: { GODEBUG: "netdns=cgo" },
   }),
   simple({
     name: "Rust",
-    recipe: {
-      sources: [program("facts.rs")],
-      compile: ([path = ""]) => ["rustc", "--edition", "2021", "-o", "program", path],
-      run: compiled,
-    },
-    version: ["rustc", "--version"],
-    without: { "own resolver": NO_RESOLVER },
+    tool: () => compiledBy(["rustc", "--version"], rust),
+    without: NO_RESOLVER,
   }),
 ];

@@ -1,7 +1,8 @@
 /** gRPC in Go and on its core of C++, which Python has: servers of it, and clients of another one by its name. */
 import { buildWitness, NETWORK } from "@inpod/sandbox";
 import type { Answer, Without } from "../contract.ts";
-import { PATH, type Prepared, program, quoted, type Row, versionOf } from "../row.ts";
+import { versionOf } from "../install.ts";
+import { PATH, type Prepared, program, quoted, type Row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 

@@ -1,5 +1,13 @@
 /** All rows, in the table's order. */
 import type { Group } from "../row.ts";
+import { javascriptGroups } from "./javascript.ts";
 import { machineGroups } from "./machine.ts";
+import { phpGroup, pythonWeb, ruby } from "./web.ts";
 
-export const groups: readonly Group[] = [...machineGroups];
+export const groups: readonly Group[] = [
+  ...machineGroups,
+  ...javascriptGroups,
+  pythonWeb,
+  ruby,
+  phpGroup,
+];

@@ -1,18 +1,17 @@
 /** The JDK's three ways to the network. */
-import { program, type Row, simple } from "../row.ts";
+import type { Recipe } from "@inpod/sandbox";
+import { compiledBy, program, type Row, simple } from "../row.ts";
+
+const recipe = (mode: string): Recipe => ({
+  sources: [program("Facts.java")],
+  compile: ([path = ""]) => ["javac", "-d", ".", path],
+  run: (built) => [
+    ...["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", built, "Facts", mode],
+  ],
+});
 
 const row = (name: string, mode: string): Row =>
-  simple({
-    name,
-    recipe: {
-      sources: [program("Facts.java")],
-      compile: ([path = ""]) => ["javac", "-d", ".", path],
-      run: (built) => [
-        ...["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", built, "Facts", mode],
-      ],
-    },
-    version: ["java", "-version"],
-  });
+  simple({ name, tool: () => compiledBy(["java", "-version"], recipe(mode)) });
 
 export const javaRows: readonly Row[] = [
   row("Java, blocking", "blocking"),

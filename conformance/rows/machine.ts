@@ -1,4 +1,5 @@
 /** The rows whose runtimes scripts/prepare.sh has on the machine: `npm test` runs them. */
+import { installed } from "../install.ts";
 import type { Group } from "../row.ts";
 import { curl, git } from "./clients.ts";
 import { compiledRows } from "./compiled.ts";
@@ -9,7 +10,7 @@ import { nodeRows } from "./node.ts";
 import { pythonRows } from "./python.ts";
 
 export const machineGroups: readonly Group[] = [
-  { rows: nodeRows("Node", process.execPath) },
+  { rows: nodeRows("Node", () => installed([process.execPath])) },
   { rows: pythonRows },
   { rows: compiledRows },
   { rows: javaRows },

@@ -3,7 +3,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NAMES, NETWORK } from "@inpod/sandbox";
 import type { Answer } from "../contract.ts";
-import { type Prepared, QUESTION, type Row, versionOf } from "../row.ts";
+import { versionOf } from "../install.ts";
+import { type Prepared, QUESTION, type Row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 

@@ -1,11 +1,11 @@
 /** Python's standard library. */
-import { program, type Row, simple } from "../row.ts";
+import { installed } from "../install.ts";
+import { followedBy, program, type Row, simple } from "../row.ts";
 
 const row = (name: string, file: string): Row =>
   simple({
     name,
-    recipe: { sources: [program(file)], run: (_, path) => ["python3", path] },
-    version: ["python3", "--version"],
+    tool: async () => followedBy(await installed(["python3"]), program(file)),
     without: { "own resolver": "names are libc's business" },
   });
 
