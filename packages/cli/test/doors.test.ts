@@ -77,6 +77,11 @@ const SHUT: readonly (readonly [what: string, calls: readonly Refused[], says: R
     /refuses pidfd_getfd[\s\S]*EPERM/,
   ],
   ["process_vm_readv", ["process_vm_readv"], /read a child's memory[\s\S]*EPERM[\s\S]*SYS_PTRACE/],
+  [
+    "process_vm_readv, as SELinux and AppArmor do",
+    [{ call: "process_vm_readv", errno: "EACCES" }],
+    /read a child's memory[\s\S]*EACCES[\s\S]*setsebool deny_ptrace off/,
+  ],
   ["process_vm_writev", ["process_vm_writev"], /write a child's memory[\s\S]*EPERM/],
   ["seccomp, as gVisor does", [{ call: "seccomp", errno: "EINVAL" }], /EINVAL[\s\S]*gVisor/],
   [

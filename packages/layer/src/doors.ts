@@ -107,6 +107,11 @@ export function doorHints(door: NeededDoor, errno: string, around: Surroundings)
       : [
           `kernel.yama.ptrace_scope is ${ptraceScope}, which only a restart changes: set it to 1 in /etc/sysctl.d`,
         ];
+  // A seccomp profile says EPERM; so does the kernel itself.
+  if (isLooking && errno === "EACCES")
+    return [
+      "a security module refuses it: of SELinux sudo setsebool deny_ptrace off; of AppArmor a profile of inpod's parents (journalctl -k)",
+    ];
   if (isLooking)
     return [
       "in a container it is the default seccomp profile: start it with --cap-add SYS_PTRACE",
