@@ -105,6 +105,7 @@ export interface Native {
   connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number;
   adoptOrphans(): number;
   reapOrphan(ownPids: readonly number[]): number;
+  forgetEnded(): number;
   ignoreStops(): number;
   ignoreBackgroundWrites(): number;
   setLockLimit(limit: bigint): number;

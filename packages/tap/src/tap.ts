@@ -216,6 +216,9 @@ export class TapError extends Error {
   }
 }
 
+/** How often descriptors of ended processes are closed. */
+const FORGET_MS = 1000;
+
 /** The call was answered meanwhile, or is over. */
 const ESRCH = 3;
 
@@ -230,6 +233,7 @@ export class Tap {
 
   constructor(onEvent: (event: TapEvent) => void, native: Native = loadNative()) {
     this.#native = native;
+    setInterval(() => native.forgetEnded(), FORGET_MS).unref();
     this.canConnectLater =
       native.start((given) => {
         const event = given as TapEvent | Visitor;

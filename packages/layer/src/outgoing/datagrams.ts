@@ -12,10 +12,13 @@ import type { SocketCall, Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
 import { KnownNames } from "./dns-answers.ts";
 import type { DnsQuestions } from "./dns-questions.ts";
+import { udpPorts } from "./udp-table.ts";
 
 /** As nf_conntrack_udp_timeout_stream. */
 const IDLE_MS = 120_000;
 const DNS_PORT = 53;
+/** How often it is looked whose sockets are closed: a resolver has a new one for each name. */
+const SWEEP_MS = 2000;
 /** A program that speaks with more peers at once loses the oldest. */
 const MAX_RELAYS = 2048;
 
@@ -31,6 +34,8 @@ interface DatagramRelay {
   channel: Channel | undefined;
   userPort: number;
   timer: NodeJS.Timeout;
+  /** Of performance.now(). */
+  readonly openedAt: number;
 }
 
 export class Datagrams {
@@ -39,6 +44,7 @@ export class Datagrams {
   readonly #questions: DnsQuestions | undefined;
   readonly #names = new KnownNames();
   readonly #relays = new Map<string, Promise<DatagramRelay>>();
+  #sweeping: NodeJS.Timeout | undefined;
 
   /** @param questions of names that may be this machine's; undefined: none is */
   constructor(tap: Tap, session: Session, questions: DnsQuestions | undefined) {
@@ -64,6 +70,7 @@ export class Datagrams {
       }
       relay = this.#open(key, to, isIPv6Only);
       this.#relays.set(key, relay);
+      this.#sweepLater();
       relay.catch(() => this.#relays.delete(key));
     }
     const opened = await relay;
@@ -85,6 +92,7 @@ export class Datagrams {
       channel: undefined,
       userPort: 0,
       timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
+      openedAt: performance.now(),
     };
     // Of the peer's family: by it resolvers sort what they have found (RFC 6724).
     const { addresses } = this.#session.target;
@@ -139,6 +147,24 @@ export class Datagrams {
     return channel;
   }
 
+  #sweepLater(): void {
+    this.#sweeping ??= setTimeout(() => void this.#sweep(), SWEEP_MS).unref();
+  }
+
+  /** Closes relays of sockets that are closed. A new one's may not be connected, or have sent, yet. */
+  async #sweep(): Promise<void> {
+    const until = performance.now() - SWEEP_MS / 2;
+    const inUse = await udpPorts();
+    for (const [key, opening] of inUse ? [...this.#relays] : []) {
+      const relay = await opening.catch(() => undefined);
+      if (!relay || relay.openedAt > until) continue;
+      const { userPort, port } = relay;
+      if (!inUse?.peers.has(port) && !inUse?.bound.has(userPort)) await this.#close(key);
+    }
+    this.#sweeping = undefined;
+    if (this.#relays.size > 0) this.#sweepLater();
+  }
+
   async #close(key: string): Promise<void> {
     const relay = await this.#relays.get(key);
     if (!relay || !this.#relays.delete(key)) return;
@@ -149,6 +175,7 @@ export class Datagrams {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#sweeping);
     await Promise.all([...this.#relays.keys()].map((key) => this.#close(key)));
   }
 }

@@ -27,6 +27,7 @@ bool handle_sendto(struct op *op) {
   if (!op->payload) return false;
   if (memory_read(op->tid, op->args[1], op->payload, op->payload_length) != (ssize_t)op->payload_length)
     return false;
+  op->keep_result = true; /* sent once, also for who was interrupted and calls again */
   op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
   return true;
 }
@@ -58,6 +59,7 @@ void datagram_deliver(void *argument) {
   int failed = memory_write(op->tid, op->args[1], buffer, stored);
   if (!failed) failed = memory_write_address(op->tid, op->args[4], op->args[5], &shown, length);
   free(buffer);
+  op->keep_result = true; /* it has left the socket's queue: the call that a signal took away gets it when it comes again */
   op_reply(op, failed ? 0 : got, -failed);
 }
 

@@ -120,8 +120,10 @@ bool handle_sendmsg(struct op *op) {
               address_read(op, (uintptr_t)message->head.msg_name, message->head.msg_namelen) &&
               datagram_is_asked(op) && gather(op, message) == 0;
   free(message);
-  if (asks) op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
-  return asks;
+  if (!asks) return false;
+  op->keep_result = true; /* sent once, also for who was interrupted and calls again */
+  op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
+  return true;
 }
 
 /* Pool thread, after TypeScript has said where to: op->address is that by now. */
@@ -212,7 +214,10 @@ void message_deliver(void *argument) {
   free(message);
   free(buffer);
   if (result == -EAGAIN && !op->nonblocking && !(flags_of(op) & MSG_DONTWAIT)) wait_for(op, EPOLLIN);
-  else op_reply(op, result < 0 ? 0 : result, result < 0 ? (int)-result : 0);
+  else {
+    op->keep_result = result >= 0; /* what was received has left the socket's queue */
+    op_reply(op, result < 0 ? 0 : result, result < 0 ? (int)-result : 0);
+  }
 }
 
 bool handle_recvmsg(struct op *op) {

@@ -91,6 +91,12 @@ static napi_value adopt_orphans(napi_env env, napi_callback_info info) {
   return number(env, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) ? -errno : 0);
 }
 
+static napi_value forget_ended(napi_env env, napi_callback_info info) {
+  (void)info;
+  process_forget_ended();
+  return number(env, 0);
+}
+
 /*
  * reapOrphan(own pids) -> pid that was reaped, 0: none. Never takes what libuv waits for (it never uses -1). Only this
  * thread's children: the stops of what another thread traces (tracee.c) would be taken from it.
@@ -260,6 +266,7 @@ NAPI_MODULE_INIT() {
       {"connectToUser", connect_to_user},
       {"adoptOrphans", adopt_orphans},
       {"reapOrphan", reap_orphan},
+      {"forgetEnded", forget_ended},
       {"ignoreStops", ignore_stops},
       {"ignoreBackgroundWrites", ignore_background_writes},
       {"setLockLimit", set_lock_limit},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,6 +91,17 @@ static void release_locked(struct op *op) {
 
 static bool is_same(const char *path, const char *other) { return !path || !other || strcmp(path, other) == 0; }
 
+/* Whether the program sends again what was sent already. Another datagram may well lie in the same buffer. */
+static bool sends_again(const struct op *op, const struct seccomp_notif *notif) {
+  if (op->nr != __NR_sendto || !op->finished || !op->payload) return true;
+  uint8_t *again = malloc(op->payload_length + 1);
+  bool is_same = again && memory_read((pid_t)notif->pid, notif->data.args[1], again, op->payload_length) ==
+                              (ssize_t)op->payload_length &&
+                 memcmp(again, op->payload, op->payload_length) == 0;
+  free(again);
+  return is_same;
+}
+
 /* The op of the same call, or NULL. Paths: of a path call, what the pointers in `args` pointed at. */
 static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
   for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
@@ -97,6 +109,7 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
     if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
     /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
     if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
+    if (!sends_again(op, notif)) continue;
     return op;
   }
   return NULL;
@@ -118,7 +131,7 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
     op = same_locked(notif, listener, path, second);
   }
   if (!op) return false;
-  if (op->waiting && !op->claimed) {
+  if (op->waiting && !op->claimed && !op->finished) {
     /* A wait has done nothing yet; begun anew it sees a timeout or mode that was changed since. */
     statistics_count(&statistics.cancelled);
     release_locked(op);
@@ -133,8 +146,10 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
   }
   int given = op->kept_fd < 0 ? -op->error : notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec, 0);
   /* EMFILE: the program has no number left for it */
-  if (op->kept_fd < 0 || (given < 0 && given != -ENOENT)) notification_reply(listener, notif->id, op->value, -given);
-  release_locked(op);
+  if (op->kept_fd < 0 || (given < 0 && given != -ENOENT))
+    given = notification_reply(listener, notif->id, op->value, -given);
+  if (given == -ENOENT) op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000; /* taken away again */
+  else release_locked(op);
   return true;
 }
 
@@ -262,6 +277,19 @@ void op_drop(struct op *op) {
 bool op_is_valid(const struct op *op) {
   uint64_t id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST);
   return ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+bool op_connects_unawaited(uint64_t cookie) {
+  bool found = false;
+  pthread_mutex_lock(&mutex);
+  for (int i = 0, left = held_count; i < KEPT_CALLS && left > 0 && !found; i++) {
+    if (!slots[i] || !slots[i]->held) continue;
+    left--;
+    const struct op *op = slots[i];
+    found = op->nr == __NR_connect && op->cookie == cookie && !op->finished && !op_is_valid(op);
+  }
+  pthread_mutex_unlock(&mutex);
+  return found;
 }
 
 void op_set_deadline(struct op *op, int64_t ms, int default_error) {

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +53,8 @@ static pid_t field(const char *status, const char *name) {
 static struct process_entry *entry_locked(pid_t tgid) {
   struct process_entry *entry = &processes[(unsigned)tgid % ENTRIES];
   if (entry->tgid != tgid) {
-    if (entry->tgid) close(entry->pidfd);
-    *entry = (struct process_entry){.tgid = tgid, .pidfd = (int)syscall(__NR_pidfd_open, tgid, 0)};
+    if (entry->tgid && entry->pidfd >= 0) close(entry->pidfd);
+    *entry = (struct process_entry){.tgid = tgid, .pidfd = -1}; /* most programs never need one */
   }
   return entry;
 }
@@ -145,7 +146,7 @@ int process_get_fd(pid_t tgid, int fd) {
     /* The process id may have a new owner since: a pidfd never follows it. */
     int fresh = (int)syscall(__NR_pidfd_open, tgid, 0);
     if (fresh >= 0) {
-      close(entry->pidfd);
+      if (entry->pidfd >= 0) close(entry->pidfd);
       entry->pidfd = fresh;
       copy = (int)syscall(__NR_pidfd_getfd, fresh, fd, 0);
     }
@@ -153,6 +154,24 @@ int process_get_fd(pid_t tgid, int fd) {
   int error = errno;
   pthread_mutex_unlock(&mutex);
   return copy < 0 ? -error : copy;
+}
+
+void process_forget_ended(void) {
+  static struct pollfd open[ENTRIES]; /* one thread calls this */
+  int indices[ENTRIES], count = 0;
+  pthread_mutex_lock(&mutex);
+  for (int i = 0; i < ENTRIES; i++)
+    if (processes[i].tgid && processes[i].pidfd >= 0) {
+      indices[count] = i;
+      open[count++] = (struct pollfd){processes[i].pidfd, POLLIN, 0};
+    }
+  if (count > 0 && poll(open, (nfds_t)count, 0) > 0)
+    for (int i = 0; i < count; i++)
+      if (open[i].revents) {
+        close(processes[indices[i]].pidfd);
+        processes[indices[i]] = (struct process_entry){0};
+      }
+  pthread_mutex_unlock(&mutex);
 }
 
 void process_set_skips(char **names, size_t count) {

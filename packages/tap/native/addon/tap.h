@@ -91,6 +91,8 @@ int op_give(const struct op *op, int fd);
 /* Frees without an answer (nobody waits). */
 void op_drop(struct op *op);
 bool op_is_valid(const struct op *op);
+/* Whether a connect of the socket with this cookie is in flight from which a signal has taken the program away. */
+bool op_connects_unawaited(uint64_t cookie);
 void op_set_deadline(struct op *op, int64_t ms, int default_error);
 void op_start_sweeper(void);
 enum { OP_LOCAL_MS = 10000 }; /* for what TypeScript decides without the agent */
@@ -152,6 +154,8 @@ int process_get_fd(pid_t tgid, int fd);
 /* The kernel does not let us look into the process (EPERM): told once for each program. */
 void process_is_closed(pid_t tid);
 void process_set_skips(char **names, size_t count);
+/* Closes what is held of processes that are over. One thread only, now and then. */
+void process_forget_ended(void);
 
 /* ---- names.c and address.c: what is known of sockets ---- */
 

@@ -3,9 +3,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { COMPLETION_MS = 5000 }; /* over loopback: microseconds, unless the machine stands still */
+enum {
+  COMPLETION_MS = 5000, /* over loopback: microseconds, unless the machine stands still */
+  VERDICT_MS = 135000,  /* as long as a connect may take (sockets.c) */
+  VERDICT_POLL_MS = 2,
+};
 
 int same_socket(pid_t tgid, int fd, uint64_t cookie) {
   uint64_t found = 0;
@@ -28,7 +33,10 @@ static void tell_connected(void *argument) {
      * The kernel marks a socket as connected when connect(2) says so, and until then the next connect(2) is 0 and not
      * EISCONN. To a program that a signal has taken away nobody has said so.
      */
-    if (op_is_valid(op)) error = -connect_pending(op, copy);
+    if (op_is_valid(op)) {
+      error = -connect_pending(op, copy);
+      op->keep_result = true; /* a signal may take it away now, and the next connect(2) would be EISCONN */
+    }
   }
   uint64_t token = op_token(op);
   connect_answer(op, copy, error);
@@ -114,10 +122,30 @@ static void tell_error(void *argument) {
   op_reply(op, 0, -failed);
 }
 
+/*
+ * A signal can take a program out of connect(2) before its socket is in progress, and poll(2) says at once that such a
+ * socket is writable, as of one that is not connected. What it asks then is answered when there is a verdict.
+ */
+static void wait_for_verdict(void *argument) {
+  struct op *op = argument;
+  struct timespec tick = {0, VERDICT_POLL_MS * 1000000L};
+  int64_t until = now_ns() + (int64_t)VERDICT_MS * 1000000;
+  while (op_connects_unawaited(op->cookie) && op_is_valid(op) && now_ns() < until) nanosleep(&tick, NULL);
+  struct cookie_entry entry;
+  if (cookie_get(op->cookie, &entry) && entry.error) tell_error(op);
+  else op_continue(op);
+}
+
 bool handle_socket_error(struct op *op) {
   struct cookie_entry entry;
   if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
-  if (!cookie_get(op->cookie, &entry) || !entry.error) return false;
+  bool is_known = cookie_get(op->cookie, &entry);
+  if (op_connects_unawaited(op->cookie)) {
+    op->kind = OP_NATIVE;
+    pool_run(wait_for_verdict, op);
+    return true;
+  }
+  if (!is_known || !entry.error) return false;
   op->keep_result = true; /* it is told once */
   receive_run(tell_error, op);
   return true;
