@@ -22,6 +22,7 @@ import { wholePrograms } from "./rows/programs.ts";
 import { scale } from "./rows/scale.ts";
 import { newConnections } from "./rows/servers.ts";
 import { memory, startUp } from "./rows/session.ts";
+import { soakSection } from "./soak/section.ts";
 import { markdown, type Row, type Skipped, text } from "./table.ts";
 
 type Measured =
@@ -89,7 +90,9 @@ try {
 process.stdout.write(`${text(rows)}\n`);
 if (!values["no-write"]) {
   const path = join(folder, "RESULTS.md");
-  writeFileSync(path, results());
+  // The soak's part is its own.
+  const soak = soakSection(readFileSync(path, "utf8"));
+  writeFileSync(path, soak === "" ? results() : `${results()}\n${soak}`);
   // `npm run check` looks at it too.
   execFileSync("npx", ["biome", "format", "--write", path], { cwd: root, stdio: "ignore" });
   say(`written: ${path}`);
