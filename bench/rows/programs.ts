@@ -9,6 +9,10 @@ import { atMost, type Row, type Skipped } from "../table.ts";
 import { findPython, findTool } from "../tools.ts";
 
 const TRUE_COUNT = 100;
+/** Some ten thousand files that are the developer's by default, and everywhere. */
+const TREE = "/usr/share";
+const TRANSACTIONS = 50;
+const LOOP = "let sum = 0; for (let at = 0; at < 2e8; at++) sum += at % 7";
 const REPOSITORY_FOLDERS = 40;
 const FILES_PER_FOLDER = 50;
 
@@ -29,6 +33,8 @@ function programs(bed: Bed): { programs: Program[]; skipped: Skipped[] } {
     cc: findTool("cc"),
     go: findTool("go"),
     git: findTool("git"),
+    npm: findTool("npm"),
+    sqlite3: findTool("sqlite3"),
   };
   const found: Program[] = [];
   const skipped: Skipped[] = [];
@@ -48,6 +54,23 @@ function programs(bed: Bed): { programs: Program[]; skipped: Skipped[] } {
     "hello.c",
     '#include <stdio.h>\n#include <stdlib.h>\nint main(void) { return puts("hello") < 0; }\n',
   );
+  const walk = { isBuildTool: false, times: 1 };
+  add("", "ls -R", { ...walk, goal: 1.5, command: `ls -R ${TREE}` });
+  add("", "ls -lR", { ...walk, goal: 2.5, command: `ls -lR ${TREE}` });
+  add("", "find", { ...walk, goal: 1.5, command: `find ${TREE}` });
+  add(tools.npm, "npm --version", {
+    ...{ ...start, times: 2 },
+    command: `${process.execPath} ${tools.npm} --version`,
+  });
+  bed.file("transactions.sql", sqlTransactions());
+  add(tools.sqlite3, `sqlite, ${TRANSACTIONS} transactions`, {
+    ...{ goal: 1.3, times: 2, isBuildTool: false },
+    command: `rm -f bench.db && ${tools.sqlite3} bench.db < transactions.sql`,
+  });
+  add("", "a computing loop in node", {
+    ...start,
+    ...{ times: 2, command: `${process.execPath} -e '${LOOP}'` },
+  });
   const build = { isBuildTool: true, times: 4 };
   add(tools.cc, "gcc -c", { ...build, goal: 1.7, command: "cc -O2 -c hello.c -o hello.o" });
   if (tools.go) goProject(bed, tools.go);
@@ -57,6 +80,12 @@ function programs(bed: Bed): { programs: Program[]; skipped: Skipped[] } {
   const status = "git -C repository status --porcelain";
   add(tools.git, "git status, 2,000 files", { ...build, times: 8, goal: 6, command: status });
   return { programs: found, skipped };
+}
+
+/** Each makes a journal, and removes it. */
+function sqlTransactions(): string {
+  const all = Array.from({ length: TRANSACTIONS }, (_, at) => `insert into t values (${at});`);
+  return `pragma synchronous = off;\ncreate table t (a);\n${all.join("\n")}\n`;
 }
 
 function goProject(bed: Bed, go: string): void {

@@ -1,7 +1,7 @@
 /** Servers under the tap that accept a new connection for each request, which is what costs calls. */
 import { execFileSync, type SpawnOptions } from "node:child_process";
 import { join } from "node:path";
-import { type Bed, RELAY, SERVERS } from "../bed.ts";
+import { type Bed, HTTP_SERVER, RELAY, SERVERS } from "../bed.ts";
 import { warm } from "../measure.ts";
 import type { Shell } from "../shell.ts";
 import { atLeast, type Row, type Skipped } from "../table.ts";
@@ -127,8 +127,31 @@ export async function newConnections(bed: Bed): Promise<{ rows: Row[]; skipped: 
     await bed.end(tapped, "SIGTERM");
     await bed.end(plain, "SIGTERM");
   }
+  rows.push(...(await openConnections(bed, near, port)));
   await Promise.all([near.end(), client.end()]);
   return { rows, skipped };
+}
+
+/** A running application: what it does on connections that are open is not stopped. */
+async function openConnections(bed: Bed, near: Shell, port: number): Promise<Row[]> {
+  const argv = (at: number): string[] => [process.execPath, HTTP_SERVER, String(at), "answer"];
+  const plain = await bed.server(bed.spawnIn("laptop", argv(port), PIPES));
+  const tapped = await bed.server(bed.exec(argv(port + 1), ["--steal"], PIPES));
+  const rows: Row[] = [];
+  for (const abreast of ABREAST) {
+    const requests = async (at: number): Promise<number> => {
+      const command = `${bed.load} http 127.0.0.1 ${at} ${abreast} ${bed.length.loadMs}`;
+      return (await near.numbers(command))[0] ?? Number.NaN;
+    };
+    const found = await warm(bed.length.rounds, {
+      plain: () => requests(port),
+      inpod: () => requests(port + 1),
+    });
+    const what = `requests to Node http, ${abreast} open connection${abreast > 1 ? "s" : ""}`;
+    rows.push({ what, unit: "/s", beside: "without inpod", ...found, goal: atLeast(0.95) });
+  }
+  for (const each of [tapped, plain]) await bed.end(each, "SIGTERM");
+  return rows;
 }
 
 /** As many hops as a stolen connection has: client, relay, relay, server. */
