@@ -100,7 +100,7 @@ run_installation() {
 package_of() {
   case $1 in
     musl-gcc) pick musl-tools musl-gcc '' ;;
-    curl | zsh | fish | tmux | rsync | fio | git | vim | haproxy | openssl | wrk) echo "$1" ;;
+    curl | zsh | fish | tmux | entr | rsync | fio | git | vim | haproxy | openssl | wrk) echo "$1" ;;
     nginx) pick nginx-light nginx nginx ;;
     h2load) pick nghttp2-client nghttp2 nghttp2 ;;
     iptables-legacy) pick iptables iptables-legacy iptables-legacy ;;
@@ -120,7 +120,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in tmux musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk h2load; do
+  for program in tmux entr musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk h2load; do
     has "$program" || printf ' %s' "$program"
   done
   # The system's own Python: that is where packages of the system are seen.

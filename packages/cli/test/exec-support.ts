@@ -168,6 +168,12 @@ export async function witness(
 export const isThere = (program: string): boolean =>
   (process.env.PATH ?? "").split(":").some((folder) => existsSync(join(folder, program)));
 
+/** Programs of npm's registry, which scripts/prepare.sh installs for tests. */
+export const nodeProgram = (name: string): string =>
+  fileURLToPath(
+    new URL(`../../../.cache/node-programs/node_modules/.bin/${name}`, import.meta.url),
+  );
+
 /** For an argument of `sh -c`. */
 export const quoted = (argv: readonly string[]): string =>
   argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");

@@ -8,7 +8,16 @@ import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, endRuns, Inventory, isThere, quoted, Run, runInpod } from "./exec-support.ts";
+import {
+  CLI,
+  endRuns,
+  Inventory,
+  isThere,
+  nodeProgram,
+  quoted,
+  Run,
+  runInpod,
+} from "./exec-support.ts";
 
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -60,12 +69,6 @@ test("threads, forks, spawns, namespaces, roots and limits: every process is in 
   assert.equal(code, 0);
   await inventory.assertAsBefore(folder);
 });
-
-/** Programs of npm's registry, which scripts/prepare.sh installs for tests. */
-const nodeProgram = (name: string): string =>
-  fileURLToPath(
-    new URL(`../../../.cache/node-programs/node_modules/.bin/${name}`, import.meta.url),
-  );
 
 const MAKEFILE = `all: one two three four
 	@echo made $(MAKELEVEL)

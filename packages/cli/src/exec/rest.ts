@@ -31,6 +31,7 @@ export async function untilTreeEnds(
     if (++endings === 1) signalProcesses(remainingProcesses(sessionId).near, "SIGTERM");
   });
   let isTold = false;
+  let looks = 0;
   let unseen = 0;
   for (;;) {
     await new Promise((resolve) => setImmediate(resolve)); // the end is told by another thread
@@ -44,7 +45,8 @@ export async function untilTreeEnds(
       for (const line of leftRunning([...near, ...daemons], commandLineOf)) say(line);
       return;
     }
-    if (!isTold && near.length > 0) {
+    // What is about to end with the command is not worth a line.
+    if (!isTold && ++looks > 1 && near.length > 0) {
       isTold = true;
       say(
         `the command has ended, what it started goes on in the session: ${named(near)}. Ctrl-C ends it`,
