@@ -5,7 +5,16 @@ import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import type { IncomingSource, Session } from "@inpod/session";
 import type { FilterGroup, Program, TapEvent } from "@inpod/tap";
-import { GroupWitness, keepPaths, launch, Programs, suspendWith, Tap, TapError } from "@inpod/tap";
+import {
+  GroupWitness,
+  keepPaths,
+  LaunchError,
+  launch,
+  Programs,
+  suspendWith,
+  Tap,
+  TapError,
+} from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import type { PodRoot } from "./files/pod-root.ts";
 import { type SnapshotParts, SnapshotServer } from "./files/snapshots/serve.ts";
@@ -111,7 +120,8 @@ export class PreparedTap {
       return await begin(podFiles);
     } catch (error) {
       if ("serve" in podFiles) podFiles.close();
-      throw error instanceof TapError ? tapRefused(error) : error;
+      if (error instanceof TapError) throw tapRefused(error);
+      throw error instanceof LaunchError ? commandNotStarted(error) : error;
     }
   }
 
@@ -262,3 +272,9 @@ async function podResolver(session: Session, config: LayerConfig): Promise<Resol
     return parseResolvConf("");
   }
 }
+
+const commandNotStarted = (cause: LaunchError): UserError =>
+  new UserError("COMMAND_NOT_STARTED", "inpod-launch was ended before it had become your command", {
+    cause,
+    hints: ["if nobody here did that: the kernel does when memory is short (dmesg tells)"],
+  });

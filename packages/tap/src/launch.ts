@@ -47,6 +47,9 @@ export interface LaunchedTree {
   leaveRest(): void;
 }
 
+/** The launcher ended before it had become the command. */
+export class LaunchError extends Error {}
+
 export async function launch(tap: Tap, options: LaunchOptions): Promise<LaunchedTree> {
   const { native } = tap;
   const pair = native.socketPair();
@@ -76,7 +79,7 @@ export async function launch(tap: Tap, options: LaunchOptions): Promise<Launched
   native.close(variables);
   try {
     await once(child, "spawn"); // rejects with the child's error
-    const listener = await receiveListener(tap, control);
+    const listener = await receiveListener(tap, control, () => endOf(child));
     const { ended, keeper } = takeTree(tap, listener, options);
     native.writeByte(control); // the launcher becomes the command only now
     return { child, ended, leaveRest: () => keeper.leaveRest() };
@@ -123,14 +126,30 @@ function environmentBytes(environment: LaunchOptions["environment"]): Buffer {
   return Buffer.from(entries.join(""), "latin1");
 }
 
-/** It is handed over within milliseconds; a socket that says nothing is no reason to wait for ever. @throws TapError */
-export async function receiveListener(tap: Tap, control: number): Promise<number> {
+const endOf = ({ exitCode, signalCode }: ChildProcess): string | undefined =>
+  signalCode !== null ? `it got ${signalCode}` : exitCode !== null ? `code ${exitCode}` : undefined;
+
+/**
+ * It is handed over within milliseconds; a socket that says nothing is no reason to wait for ever.
+ *
+ * @param endOfSender how who should hand it over has ended, if it has
+ * @throws TapError, LaunchError
+ */
+export async function receiveListener(
+  tap: Tap,
+  control: number,
+  endOfSender?: () => string | undefined,
+): Promise<number> {
   const deadline = Date.now() + HANDOVER_TIMEOUT_MS;
   for (;;) {
+    const end = endOfSender?.(); // before the last look
     const result = tap.native.receiveListener(control);
     if (result >= 0) return result;
     const errno = getSystemErrorName(result);
-    if (errno !== "EAGAIN") throw new TapError(errno, "installing the seccomp filter");
+    // Of an end by which the socket was closed Node hears a little later.
+    const isClosed = errno === "EPIPE" && endOfSender !== undefined;
+    if (errno !== "EAGAIN" && !isClosed) throw new TapError(errno, "installing the seccomp filter");
+    if (end !== undefined) throw new LaunchError(end);
     if (Date.now() > deadline) throw new TapError("ETIMEDOUT", "installing the seccomp filter");
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

@@ -112,10 +112,14 @@ int main(int argc, char **argv) {
    */
   int ready[2];
   if (pipe(ready) != 0) return refuse(control, errno);
+  pid_t launcher = getpid();
   long child = syscall(__NR_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
   if (child < 0) return refuse(control, errno);
   if (child == 0) {
     int listener;
+    /* Whoever kills the launcher now leaves nothing: its end of the pipe is open in us, too. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != launcher) _exit(1);
     if (read(ready[0], &listener, sizeof listener) != sizeof listener) _exit(1);
     if (listener < 0) _exit(refuse(control, -listener));
     _exit(send_listener(control, listener) == 0 ? 0 : 1);
