@@ -16,6 +16,7 @@ import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
+import { type TraceArguments, traceSyntax } from "./trace/arguments.ts";
 import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
 import { type VerifyConfigArguments, verifyConfigSyntax } from "./verify-config/arguments.ts";
 import { VERSION } from "./version.ts";
@@ -32,6 +33,7 @@ export type Arguments =
   | InitArguments
   | LsArguments
   | StatusArguments
+  | TraceArguments
   | VerifyArguments
   | VerifyConfigArguments;
 
@@ -51,6 +53,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   execSyntax,
   envSyntax,
   explainSyntax,
+  traceSyntax,
   lsSyntax,
   statusSyntax,
   cleanSyntax,

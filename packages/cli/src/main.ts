@@ -27,6 +27,8 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return (await import("./env/run.ts")).runEnv(parsed, io);
     case "explain":
       return (await import("./explain/run.ts")).runExplain(parsed, io);
+    case "trace":
+      return (await import("./trace/run.ts")).runTrace(parsed, io);
     case "ls":
       return (await import("./ls/run.ts")).runLs(parsed, io);
     case "completion":

@@ -2,6 +2,7 @@
 import type { Endpoint } from "@inpod/protocol";
 import type { HttpFilterSpec } from "@inpod/session";
 import type { DnsFilter } from "./rules/dns.ts";
+import type { TraceSink } from "./trace.ts";
 
 export interface TlsDelivery {
   readonly protocol: "tls" | "tcp";
@@ -89,6 +90,8 @@ export interface Reporter {
   /** Left out: no. */
   readonly wantsDecisions?: boolean;
   decision(decision: Decision): void;
+  /** Gets every call with its result; left out: nobody wants them. */
+  readonly trace?: TraceSink;
   notice(notice: Notice): void;
   /** A program of the tree has begun. `executable`: its path. */
   program?(pid: number, executable: string): void;

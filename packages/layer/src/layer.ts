@@ -8,6 +8,7 @@ import type { Tap, TapEvent, TrappedCall } from "@inpod/tap";
 import { decodeAddress, PathOperation } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import { endpointText } from "./config.ts";
+import { Decisions, OWN_PORT } from "./decisions.ts";
 import type { PodRoot } from "./files/pod-root.ts";
 import { refusedNotice } from "./files/refused.ts";
 import { Files } from "./files/serve.ts";
@@ -22,16 +23,15 @@ import { DnsQuestions } from "./outgoing/dns-questions.ts";
 import { Relay } from "./outgoing/relay.ts";
 import { compileSkips } from "./rules/build-tools.ts";
 import { debuggerPorts } from "./rules/debugger-ports.ts";
-import { compileDnsFilter } from "./rules/dns.ts";
 import { withProgram } from "./rules/more-facts.ts";
 import type { PathFacts } from "./rules/path-rules.ts";
-import { BELOW_POD, BELOW_POD_KEY, decideBelowPod } from "./rules/paths.ts";
+import { decideBelowPod, type PathDecision } from "./rules/paths.ts";
 import { compilePolicy, type Policy, type WhosePath } from "./rules/policy.ts";
 import type { ResolverConfig } from "./rules/resolver.ts";
 import { operationName, ruleAsked, toTapRules } from "./tap-rules.ts";
+import { tracedSource } from "./trace-incoming.ts";
 
 type PathCall = Extract<TrappedCall, { kind: "path" }>;
-type DecidedEvent = Extract<TapEvent, { kind: "decided" }>;
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
 type SendtoCall = Extract<TrappedCall, { kind: "sendto" }>;
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
@@ -56,6 +56,7 @@ export class Layer {
   #policy: Policy;
   /** An event may name a rule by its place in a list that was another one then. */
   #hasLearned = false;
+  readonly #decisions: Decisions;
   readonly #relay: Relay;
   readonly #connections: Connections;
   /** Where a filter says whose a name is. */
@@ -69,13 +70,20 @@ export class Layer {
     this.#parts = parts;
     this.#facts = facts;
     this.#policy = this.#compile();
+    this.#decisions = new Decisions(tap, () => this.#policy, reporter);
+    const { trace } = this.#decisions;
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
-    const { nameservers, searchDomains } = parts.resolver;
-    const decide = compileDnsFilter(config.dns ? config.dnsFilter : undefined, searchDomains);
-    if (decide) this.#questions = new DnsQuestions({ session, nameservers, decide, reporter });
-    this.#datagrams = new Datagrams(tap, session, this.#questions);
-    const source = parts.incoming ?? session;
+    const { nameservers } = parts.resolver;
+    const { name: decide } = this.#policy;
+    if (decide)
+      this.#questions = new DnsQuestions({
+        ...{ session, nameservers, decide },
+        decided: (decision) => this.#decisions.name(decision),
+      });
+    this.#datagrams = new Datagrams(tap, session, this.#questions, this.#decisions.dns);
+    const incoming = parts.incoming ?? session;
+    const source = trace ? tracedSource(incoming, trace) : incoming;
     this.#listeners = new Listeners(tap, source, config.incoming, reporter);
     this.#udpServers = new UdpServers(tap, source, config.incoming, reporter);
     this.#files = new Files(tap, parts.podFiles);
@@ -86,7 +94,7 @@ export class Layer {
     const { tap, session, config } = this.#parts;
     await this.#relay.listen();
     tap.setPathRules(toTapRules(this.#policy.mapping, this.#policy.rules));
-    tap.wantReports(this.#parts.reporter.wantsDecisions ?? false);
+    this.#decisions.start();
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);
@@ -114,6 +122,7 @@ export class Layer {
     this.#listeners.close();
     this.#questions?.close();
     await this.#datagrams.close();
+    this.#decisions.close();
   }
 
   /** The tap's events. Whatever goes wrong with one call, it gets an answer. */
@@ -135,19 +144,18 @@ export class Layer {
         this.#answer(event, this.#listeners.listen(event));
         return;
       case "relayed":
+        this.#decisions.trace?.answered(event.token, event.errno);
         this.#connections.relayed(event.token, event.port);
         return;
       case "decided":
-        this.#decidedByTap(event);
+        this.#decisions.byTap(event);
+        return;
+      case "decided-connect":
+        this.#decisions.connectedByTap(event);
         return;
       case "program":
         this.#parts.reporter.program?.(event.tgid, event.executable);
-        this.#decided(
-          "program",
-          event.executable,
-          event.isSkipped ? "skipped" : "tapped",
-          ...whySkipped(this.#policy, event),
-        );
+        this.#decisions.program(event);
         return;
       case "limited":
         this.#parts.reporter.notice(limitedNotice(event));
@@ -168,29 +176,11 @@ export class Layer {
     });
   }
 
-  #decided(call: string, subject: string, verdict: string, why: string, key?: string): void {
-    this.#parts.reporter.decision({ call, subject, verdict, why, key });
-  }
-
-  #decidedByTap({ call, path, rule, verdict, isFallback }: DecidedEvent): void {
-    const { why, key } =
-      rule < 0
-        ? { why: BELOW_POD, key: BELOW_POD_KEY }
-        : (this.#policy.rules[ruleAsked(this.#policy.mapping, rule)] ?? {
-            why: "no rule",
-            key: undefined,
-          });
-    if (isFallback) this.#decided(call, path, "local", MISSING, "feature.fs.fallback");
-    else if (verdict === "read-only")
-      this.#decided(call, path, verdict, `${BELOW_POD}; ${why}`, key);
-    else this.#decided(call, path, verdict, why, key);
-  }
-
   async #path(call: PathCall): Promise<void> {
     const { tap } = this.#parts;
-    const first = this.#whose(call.call, call, call.operation);
+    const first = this.#whose(call, call, call.operation);
     // The other end of rename and link is a name that is made, whatever the first is.
-    const second = call.second && this.#whose(call.call, call.second, PathOperation.write);
+    const second = call.second && this.#whose(call, call.second, PathOperation.write);
     const verdicts = [first, ...(second ? [second] : [])].map(({ decision }) => decision.verdict);
     if (second && !verdicts.includes("not-found") && verdicts[0] !== verdicts[1]) {
       tap.reply(call.token, 0, errnoNumber("EXDEV"));
@@ -204,7 +194,7 @@ export class Layer {
 
   /** Whose a path of a call is. `path`: as it is there. */
   #whose(
-    name: string,
+    call: PathCall,
     asked: { readonly path: string; readonly rule: number; readonly isBelowRemote: boolean },
     operation: PathOperation,
   ): WhosePath {
@@ -216,18 +206,30 @@ export class Layer {
         operationName(operation),
         from,
       );
-      this.#decided(name, asked.path, decision.verdict, decision.why, decision.key);
+      this.#pathDecided(call, asked.path, decision, operation);
       return { path: asked.path, decision, isMapped: false };
     }
     const from = this.#from(asked.rule);
     const whose = this.#policy.path(asked.path, operationName(operation), from);
-    const { path, decision } = whose;
-    this.#decided(name, path, decision.verdict, decision.why, decision.key);
+    this.#pathDecided(call, whose.path, whose.decision, operation);
     return whose;
   }
 
   #from(rule: number): number {
     return this.#hasLearned ? 0 : ruleAsked(this.#policy.mapping, rule);
+  }
+
+  #pathDecided(
+    call: PathCall,
+    subject: string,
+    { verdict, why, key }: PathDecision,
+    operation: PathOperation,
+  ): void {
+    this.#decisions.decided(
+      call,
+      { call: call.call, subject, verdict, why, key },
+      operationName(operation),
+    );
   }
 
   async #connect(call: ConnectCall): Promise<void> {
@@ -240,21 +242,26 @@ export class Layer {
     const isLoopback = isLoopbackAddress(to.address);
     const flowPort = call.isStream ? undefined : this.#udpServers.flowPort(call.cookie, to);
     if (flowPort !== undefined) {
-      this.#decided("connect", `udp ${endpointText(to)}`, "remote", "a client of the bound port");
+      const why = "a client of the bound port";
+      const decision = { call: "connect", verdict: "remote", why, key: undefined };
+      this.#decisions.decided(call, { ...decision, subject: `udp ${endpointText(to)}` });
       this.#parts.tap.replyConnectedDatagram(call.token, flowPort);
       return;
     }
     const ours = call.isStream ? this.#listeners : this.#udpServers;
     const treePort = isLoopback ? ours.realPort(to.port) : undefined;
     if (treePort !== undefined) {
-      this.#decided("connect", endpointText(to), "local", "the program itself listens there");
+      const decision = { call: "connect", verdict: "local", why: OWN_PORT, key: undefined };
+      this.#decisions.decided(call, { ...decision, subject: endpointText(to) });
       if (treePort === to.port) this.#parts.tap.continue(call.token);
       else if (!call.isStream) this.#parts.tap.replyConnectedDatagram(call.token, treePort);
       else this.#connections.connectToTree(call, treePort);
       return;
     }
-    const { verdict, why, key } = this.#policy.outgoing({ protocol, ...to });
-    this.#decided("connect", `${protocol} ${endpointText(to)}`, verdict, why, key);
+    const decision = this.#policy.outgoing({ protocol, ...to });
+    const { verdict } = decision;
+    const subject = `${protocol} ${endpointText(to)}`;
+    this.#decisions.decided(call, { call: "connect", subject, ...decision });
     if (!call.isStream) this.#udpServers.connected(call.cookie);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (!isLoopback && this.#isWithoutRoute(to)) this.#noRoute(call);
@@ -284,8 +291,11 @@ export class Layer {
       this.#parts.tap.continue(call.token);
       return;
     }
-    const { verdict, why, key } = decision;
-    this.#decided("sendto", `udp ${endpointText(to)}`, verdict, why, key);
+    this.#decisions.decided(call, {
+      call: "sendto",
+      subject: `udp ${endpointText(to)}`,
+      ...decision,
+    });
     if (this.#isWithoutRoute(to)) {
       this.#noRoute(call);
       return;
@@ -314,33 +324,15 @@ export class Layer {
       tap.continue(call.token);
       return;
     }
-    const { verdict, why, key } = this.#policy.bind(to, debuggerPortsOf(call.tgid));
-    this.#decided("bind", endpointText(to), verdict, why, key);
+    const decision = this.#policy.bind(to, debuggerPortsOf(call.tgid));
+    const { verdict } = decision;
+    const subject = `${call.isStream ? "" : "udp "}${endpointText(to)}`;
+    this.#decisions.decided(call, { call: "bind", subject, ...decision });
     if (verdict === "native") bindNatively(this.#parts, call, to);
     else if (call.isStream) this.#listeners.bind(call);
     else this.#answer(call, this.#udpServers.bind(call));
   }
 }
-
-/** C has decided by the program's names, of which it tells one; the other, argv[0], is in /proc if it is there still. */
-function whySkipped(
-  policy: Policy,
-  { tgid, executable, isSkipped }: Extract<TapEvent, { kind: "program" }>,
-): readonly [why: string, key: string | undefined] {
-  const { verdict, why, key } = policy.program(executable, argv0Of(tgid));
-  return (verdict === "skipped") === isSkipped ? [why, key] : [OTHER_NAME, "skip_processes"];
-}
-
-function argv0Of(tgid: number): string {
-  try {
-    return readFileSync(`/proc/${tgid}/cmdline`, "latin1").split("\0", 1)[0] ?? "";
-  } catch {
-    return "";
-  }
-}
-
-const OTHER_NAME = "by its argv[0]";
-const MISSING = "the pod has no such file";
 
 const isLoopbackAddress = (address: string): boolean =>
   address.startsWith("127.") || address === "0.0.0.0" || address === "::1" || address === "::";

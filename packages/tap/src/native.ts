@@ -27,6 +27,8 @@ export interface TapStatistics {
   readonly continued: number;
   readonly joined: number;
   readonly served: number;
+  /** Reports that were wanted and are missing, because too many were under way. */
+  readonly untold: number;
   /** Of malloc, in all of this process; 0 where the C library does not tell. */
   readonly heapBytes: number;
 }
@@ -64,7 +66,7 @@ export interface Native {
   setNativePort(port: number, isNative: boolean): void;
   setRelayPort(port: number): void;
   hideNscd(hide: boolean): void;
-  wantReports(isWanted: boolean): void;
+  wantReports(level: number): void;
   setHostname(name: string): void;
   setName(table: number, port: number, local: Buffer | null, peer: Buffer | null): void;
   reply(token: number, value: number, errno: number): number;

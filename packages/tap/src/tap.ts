@@ -74,17 +74,34 @@ export type TapEvent =
       readonly errno: number;
     }
   /**
-   * What C decided about a path, after wantReports(true); not all, when there are very many. `rule` -1: it was named from
+   * What C decided about a path, after wantReports(); not all, when there are very many. `rule` -1: it was named from
    * a directory of the pod.
    */
   | {
       readonly kind: "decided";
+      /** Of what TypeScript decided and C served; else 0, or of no call that it knows. */
+      readonly token: number;
+      readonly tgid: number;
+      readonly operation: PathOperation;
+      /** 0 or a positive errno; -1: the kernel goes on by itself, or reports are not wanted of every call. */
+      readonly result: number;
+      /** From when it was received; 0 where not every call is wanted. */
+      readonly tookMs: number;
       readonly call: PathCallName;
       readonly path: string;
       readonly rule: number;
       readonly verdict: "local" | "not-found" | "remote" | "read-only";
       /** The pod has no such file: this machine's, if there is one. */
       readonly isFallback: boolean;
+    }
+  /** After wantReports("all"): a connect(2) to a socket of this machine, which C knows. */
+  | {
+      readonly kind: "decided-connect";
+      readonly tgid: number;
+      /** struct sockaddr, of AF_UNIX or of a loopback port on which the tree listens. */
+      readonly address: Buffer;
+      /** As above. */
+      readonly result: number;
     }
   /** A program of the tree made its first trapped call. */
   | {
@@ -171,6 +188,9 @@ const MATCHES = [
 const NO_TABLE = new Uint16Array();
 const VERDICTS = ["local", "ask", "not-found", "remote"] as const;
 
+/** enum report_level */
+const REPORT_LEVELS = { nothing: 0, news: 1, all: 2 } as const;
+
 /** Which of a socket's ports names it: see names.c. */
 const NAME_TABLES = { outgoing: 0, incoming: 1, datagram: 2 } as const;
 
@@ -221,6 +241,7 @@ const FORGET_MS = 1000;
 
 /** The call was answered meanwhile, or is over. */
 const ESRCH = 3;
+const EOPNOTSUPP = 95;
 
 /** One tap in a process: its threads and tables are the process's own. */
 export class Tap {
@@ -228,6 +249,7 @@ export class Tap {
   /** By the trees' listeners. */
   readonly #ends = new Map<number, () => void>();
   #onVisitor: (visitor: Visitor) => void = () => {};
+  #answered: (token: number, errno: number | undefined) => void = () => {};
   /** Whether this kernel lets connects be in progress; else they wait for the agent, and a signal ends them. */
   readonly canConnectLater: boolean;
 
@@ -333,9 +355,16 @@ export class Tap {
   setRelayPort(port: number): void {
     this.#native.setRelayPort(port);
   }
-  /** Whether "decided" is told, of rules that say so. */
-  wantReports(isWanted: boolean): void {
-    this.#native.wantReports(isWanted);
+  /**
+   * "news": "decided" is told, of rules that say so, once for each path. "all": of every call, with its result, and
+   * statistics().untold counts what is missing.
+   */
+  wantReports(level: keyof typeof REPORT_LEVELS): void {
+    this.#native.wantReports(REPORT_LEVELS[level]);
+  }
+  /** @param watch gets a positive errno, 0, or undefined where the kernel goes on; not of what C serves ("decided") */
+  watchAnswers(watch: (token: number, errno: number | undefined) => void): void {
+    this.#answered = watch;
   }
   hideNscd(hide: boolean): void {
     this.#native.hideNscd(hide);
@@ -354,13 +383,16 @@ export class Tap {
 
   /** The call's result; a positive `errno` fails it. */
   reply(token: number, value: number, errno = 0): void {
+    this.#answered(token, errno);
     this.#native.reply(token, value, errno);
   }
   /** The call goes on as if there were no tap. Never after having acted on it. */
   continue(token: number): void {
+    this.#answered(token, undefined);
     this.#native.continue(token);
   }
   replyStat(token: number, stat: StatFields): void {
+    this.#answered(token, 0);
     this.#native.replyStat(
       token,
       BigUint64Array.from([
@@ -381,6 +413,7 @@ export class Tap {
     );
   }
   replyReadlink(token: number, target: Buffer): void {
+    this.#answered(token, 0);
     this.#native.replyReadlink(token, target);
   }
   /**
@@ -407,11 +440,13 @@ export class Tap {
     token: number,
     file: { name: string; content: Buffer; mode: number; mtimeNs: bigint },
   ): void {
+    this.#answered(token, 0);
     const { name, content, mode, mtimeNs } = file;
     this.#native.replyFile(token, name, content, mode, BigInt.asIntN(64, mtimeNs));
   }
   /** A descriptor of ours becomes the one that open returns; it is taken. */
   replyDescriptor(token: number, fd: number): void {
+    this.#answered(token, 0);
     if (this.#native.replyDescriptor(token, fd) === -ESRCH) this.#native.close(fd);
   }
 
@@ -425,6 +460,7 @@ export class Tap {
   }
   /** Answers bind with success; from now on the socket says it is bound to `requested`. */
   replyBound(token: number, requested: Buffer): void {
+    this.#answered(token, 0);
     this.#native.replyBound(token, requested);
   }
   /** Listens on the process's socket; reply() is still to come. 0 or a negative errno. */
@@ -442,7 +478,9 @@ export class Tap {
    * none, and the call is held as before.
    */
   startPending(token: number): number {
-    return this.#native.startPending(token);
+    const port = this.#native.startPending(token);
+    if (port < 0 && port !== -EOPNOTSUPP) this.#answered(token, -port);
+    return port;
   }
   /**
    * Success: a file descriptor of our end, owned by the caller, or a negative errno: then failPending().
@@ -451,17 +489,21 @@ export class Tap {
    */
   completePending(call: SocketCall, userPort: number): { fd: number; isHeld: boolean } {
     const fd = this.#native.completePending(userPort, call.isIPv6Only);
+    if (fd >= 0) this.#answered(call.token, 0);
     return { fd, isHeld: fd >= 0 && this.#native.verdictConnected(call.token) === 0 };
   }
   failPending(call: SocketCall, userPort: number, errno: number): void {
     const { token, tgid, fd, cookie, isIPv6Only } = call;
+    this.#answered(token, errno);
     this.#native.failPending(token, tgid, fd, cookie, userPort, isIPv6Only, errno);
   }
 
   replyConnectedDatagram(token: number, relayPort: number): void {
+    this.#answered(token, 0);
     this.#native.replyConnectedDatagram(token, relayPort);
   }
   replySentTo(token: number, relayPort: number): void {
+    this.#answered(token, 0);
     this.#native.replySentTo(token, relayPort);
   }
 

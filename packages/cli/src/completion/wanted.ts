@@ -37,6 +37,7 @@ const VALUES: Readonly<Record<string, ValueKind>> = {
   "--config-file": "files",
   "--kubeconfig": "files",
   "--env-file": "files",
+  "--trace": "files",
   "--output": "files",
   "--save": "files",
   "--since": "files",

@@ -14,6 +14,8 @@ export interface SessionArguments extends PlaceArguments {
 export interface ExecArguments extends SessionArguments {
   readonly kind: "exec";
   readonly hasSaidYes: boolean;
+  /** Where every call is to be written. */
+  readonly trace: string | undefined;
   readonly command: readonly [string, ...string[]];
 }
 
@@ -28,6 +30,10 @@ export const execSyntax: CommandSyntax<ExecArguments> = {
         .passThroughOptions(),
     )
       .option("-y, --yes", "take traffic in a protected context without being asked")
+      .option(
+        "--trace <file>",
+        "write every decision to a file, as JSON lines; inpod trace reads it",
+      )
       .addHelpText("after", EXEC_EXAMPLES),
   read: (options, [first, ...rest]) => {
     if (first === undefined) throw noCommand();
@@ -35,6 +41,7 @@ export const execSyntax: CommandSyntax<ExecArguments> = {
       kind: "exec",
       ...readSessionFlags(options),
       hasSaidYes: options.yes === true,
+      trace: options.trace as string | undefined,
       command: [first, ...rest],
     };
   },

@@ -6,6 +6,8 @@ import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import type { Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
+import type { TraceFile } from "../trace/file.ts";
+import { traceEnvironment } from "../trace/open.ts";
 import { credentialsNotice, hiddenFiles, withCredentialFiles } from "./credentials.ts";
 import {
   type ProgramEnvironment,
@@ -30,6 +32,8 @@ export interface PlaceWish {
   /** `--yes` */
   readonly hasSaidYes: boolean;
   readonly io: Io;
+  /** Gets every call. Whoever has opened it closes it. */
+  readonly trace?: TraceFile | undefined;
 }
 
 export interface Place extends PlacedSession {
@@ -102,10 +106,10 @@ interface Placing extends PlacedSession {
 }
 
 async function prepare(
-  { config, verbose, io }: PlaceWish,
+  { config, verbose, io, trace }: PlaceWish,
   { progress, signals, tap, files, session, incoming, sessionId, target, rung }: Placing,
 ): Promise<Place> {
-  const reporter = createReporter(io, verbose, (line) => progress.say(line));
+  const reporter = createReporter(io, verbose, (line) => progress.say(line), trace);
   const { described, isOfSpec } = await withSpecEnvironment(
     session.target,
     target,
@@ -114,6 +118,7 @@ async function prepare(
   );
   const environment = programEnvironment(config, described, io, target.environment);
   reportEnvironment(environment, reporter);
+  if (trace) traceEnvironment(environment, trace);
   const { HOME } = environment.variables;
   const home = HOME?.startsWith("/") ? toText(HOME).replace(/\/+$/, "") : undefined;
   const hiddenNotice = credentialsNotice(

@@ -7,9 +7,13 @@ import {
   credentialVariables,
 } from "@inpod/session";
 
-/** Of the configuration what lists are extended by it. */
+/** Of the configuration, the lists that are extended. */
 export interface Current {
-  readonly layer: LayerConfig;
+  readonly layer: {
+    readonly files: Pick<LayerConfig["files"], "mode" | "readOnly" | "readWrite" | "local">;
+    readonly outgoing: Pick<LayerConfig["outgoing"], "filter">;
+    readonly incoming: Pick<LayerConfig["incoming"], "mode" | "ignorePorts" | "ports">;
+  } & Pick<LayerConfig, "skipProcesses" | "skipExtraBuildTools">;
   readonly env:
     | false
     | { readonly include: readonly string[]; readonly exclude: readonly string[] };

@@ -1,5 +1,4 @@
 /** What explanations are made from: the configuration as `exec` would use it, and what is known of a target. */
-import { homedir } from "node:os";
 import type { LayerConfig } from "@inpod/layer";
 import {
   compilePolicy,
@@ -13,6 +12,7 @@ import type { TargetDescription } from "@inpod/protocol";
 import { checkCommand } from "../command.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { withCredentialFiles } from "../exec/credentials.ts";
+import { programEnvironment, toText } from "../exec/environment.ts";
 import type { Io } from "../io.ts";
 import type { Current } from "./change.ts";
 import { type Origin, originsOf } from "./origin.ts";
@@ -53,19 +53,22 @@ export interface Ground {
 export function ground({ loaded, io, command, target }: GroundOptions): Ground {
   const { config } = loaded;
   const names = new Map<string, string[]>();
-  const home = (io.env.HOME ?? homedir()).replace(/\/+$/, "");
-  const own = withCredentialFiles(
-    config.layer,
-    config.localCredentials,
-    home.startsWith("/") ? home : undefined,
+  const { variables } = programEnvironment(
+    config,
+    target?.described ?? { environment: [] },
+    io,
+    target?.specEnvironment,
   );
+  const env = Object.fromEntries(Object.entries(variables).map((entry) => entry.map(toText)));
+  const home = env.HOME?.startsWith("/") ? env.HOME.replace(/\/+$/, "") : undefined;
+  const own = withCredentialFiles(config.layer, config.localCredentials, home);
   const layer = target?.layer(own) ?? own;
   const executable = command?.[0] === undefined ? "" : executableOf(command[0], io);
   const origins = originsOf(loaded, io.directory);
   const policy = compilePolicy({
     config: layer,
     facts: {
-      ...gatherFacts(thisMachine({ env: io.env, cwd: io.directory, executable })),
+      ...gatherFacts(thisMachine({ env, cwd: io.directory, executable })),
       volumeMounts: layer.files.autoMount ? (target?.volumeMounts ?? []) : [],
     },
     resolver: target?.resolver ?? { nameservers: [], searchDomains: [] },
@@ -78,7 +81,7 @@ export function ground({ loaded, io, command, target }: GroundOptions): Ground {
     policy,
     target,
     current: { layer, env: config.env, localCredentials: config.localCredentials },
-    debuggerPorts: debuggerPorts(command ?? [], command === undefined ? {} : io.env),
+    debuggerPorts: debuggerPorts(command ?? [], command === undefined ? {} : env),
     origin: (key) => (key === undefined ? undefined : origins(key)),
     learn: (address, name) => {
       names.set(address, [...(names.get(address) ?? []), name]);

@@ -27,7 +27,7 @@ export function explainPath(
   ground: Ground,
   inPod: PodFile | undefined,
 ): Explanation {
-  const { policy, current, origin, target } = ground;
+  const { policy, layer, current, origin, target } = ground;
   const decided = OPERATIONS.map((operation) => {
     const whose = policy.path(toBytes(path), operation);
     return { operation, ...whose, shown: toText(whose.path) };
@@ -72,8 +72,7 @@ export function explainPath(
       target === undefined
         ? [
             ...(usesPod ? ["whether the pod has it, and lets its own user read it"] : []),
-            ...(current.layer.files.autoMount &&
-            decided.some(({ decision }) => isAboutVolumes(decision))
+            ...(layer.files.autoMount && decided.some(({ decision }) => isAboutVolumes(decision))
               ? ["whether it lies in a volume of the pod"]
               : []),
           ]

@@ -186,7 +186,7 @@ function interpreterByEnv(script: string): string | undefined {
 }
 
 export function explainUnix(subject: string, path: string, ground: Ground): Explanation {
-  const { policy, origin, current } = ground;
+  const { policy, origin } = ground;
   const { decision } = policy.path(toBytes(path), "lookup");
   // Of sockets only nscd's is another's than this machine's.
   const isHidden =
@@ -208,6 +208,6 @@ export function explainUnix(subject: string, path: string, ground: Ground): Expl
     notes: [],
     here: [],
     pod: [],
-    depends: current.layer.dns ? [] : [],
+    depends: [],
   };
 }

@@ -62,6 +62,18 @@ Examples:
   inpod explain --steal :8080 -o json
   inpod explain --command "node --inspect=9230 server.js" :9230`;
 
+export const TRACE_WHAT =
+  "Sums up what inpod exec --trace FILE has written: which files, hosts, ports, names, programs and variables, from where, what was waited for, " +
+  "what was missing, and which key of the configuration changes that. " +
+  "The session may run still, or have been killed.";
+
+export const TRACE_EXAMPLES = `
+Examples:
+  inpod exec -t deployment/orders --trace orders.jsonl -- node server.js
+  inpod trace orders.jsonl
+  inpod trace orders.jsonl -o json | jq '.troubles[]'
+  grep '"result":"E' orders.jsonl`;
+
 export const LS_WHAT =
   "Lists what can be the target of a session, as paths for --target, and says of what cannot be one now why. " +
   "Without a KIND: everything but ReplicaSets and jobs that belong to something else. " +

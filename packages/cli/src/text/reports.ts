@@ -1,5 +1,5 @@
 /** What the layer reports while the command runs: decisions for --verbose, notices for everybody, each once. */
-import type { Decision, Notice, Reporter } from "@inpod/layer";
+import type { Decision, Notice, Reporter, TraceSink } from "@inpod/layer";
 import pc from "picocolors";
 import { hasColor, type Io, printable } from "../io.ts";
 
@@ -11,11 +11,17 @@ export const decisionLine = ({ call, subject, verdict, why }: Decision): string 
   oneLine(`decision ${call} ${subject} → ${verdict}  because ${why}`);
 
 /** @param say writes one line to stderr, for instance `Progress.say` */
-export function createReporter(io: Io, isVerbose: boolean, say: (line: string) => void): Reporter {
+export function createReporter(
+  io: Io,
+  isVerbose: boolean,
+  say: (line: string) => void,
+  trace?: TraceSink,
+): Reporter {
   const { dim, yellow } = pc.createColors(hasColor(io.stderr, io.env));
   const said = new Set<string>();
   return {
     wantsDecisions: isVerbose,
+    ...(trace ? { trace } : {}),
     decision: (decision) => {
       if (isVerbose) say(dim(decisionLine(decision)));
     },

@@ -12,6 +12,7 @@ import type { SocketCall, Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
 import { KnownNames } from "./dns-answers.ts";
 import type { DnsQuestions } from "./dns-questions.ts";
+import type { DnsTrace } from "./dns-trace.ts";
 import { udpPorts } from "./udp-table.ts";
 
 /** As nf_conntrack_udp_timeout_stream. */
@@ -46,11 +47,19 @@ export class Datagrams {
   readonly #relays = new Map<string, Promise<DatagramRelay>>();
   #sweeping: NodeJS.Timeout | undefined;
 
+  readonly #trace: DnsTrace | undefined;
+
   /** @param questions of names that may be this machine's; undefined: none is */
-  constructor(tap: Tap, session: Session, questions: DnsQuestions | undefined) {
+  constructor(
+    tap: Tap,
+    session: Session,
+    questions: DnsQuestions | undefined,
+    trace: DnsTrace | undefined,
+  ) {
     this.#tap = tap;
     this.#session = session;
     this.#questions = questions;
+    this.#trace = trace;
   }
 
   /** Names that DNS answers gave to the tree's programs for this address. */
@@ -114,6 +123,7 @@ export class Datagrams {
       } catch {
         return; // no tunnel just now: the datagram is lost, and resolvers ask again
       }
+      if (to.port === DNS_PORT) this.#trace?.asked(to.address, message);
       relay.channel.datagram(message);
     });
     return relay;
@@ -134,7 +144,10 @@ export class Datagrams {
   #openChannel(relay: DatagramRelay, host: string, to: Endpoint): Channel {
     const channel = this.#session.openUdp(to.address, to.port);
     channel.onDatagram = (message) => {
-      if (to.port === DNS_PORT) this.#names.learn(message);
+      if (to.port === DNS_PORT) {
+        this.#names.learn(message);
+        this.#trace?.answered(to.address, message);
+      }
       relay.timer.refresh();
       relay.socket.send(message, relay.userPort, host, () => {});
     };

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import type { Session } from "@inpod/session";
-import type { Reporter } from "../config.ts";
+import type { Decision } from "../config.ts";
 import { isSameAddress, parseAddress } from "../rules/addresses.ts";
 import type { DnsDecision } from "../rules/dns.ts";
 import { questionIn } from "./dns-answers.ts";
@@ -19,7 +19,8 @@ export interface DnsQuestionsParts {
   readonly session: Session;
   readonly nameservers: readonly string[];
   readonly decide: (name: string) => DnsDecision;
-  readonly reporter: Reporter;
+  /** Told of each question. */
+  readonly decided: (decision: Decision) => void;
 }
 
 export class DnsQuestions {
@@ -49,7 +50,7 @@ export class DnsQuestions {
     const question = questionIn(message);
     if (question === undefined || question.isAnswer) return "remote";
     const { verdict, why, key } = this.#parts.decide(question.name);
-    this.#parts.reporter.decision({ call: "dns", subject: question.name, verdict, why, key });
+    this.#parts.decided({ call: "dns", subject: question.name, verdict, why, key });
     if (verdict === "remote") return "remote";
     if (verdict === "not-found") return Promise.resolve(answerNotFound(message));
     if (this.#open >= MAX_OPEN) return Promise.resolve(undefined);

@@ -2,6 +2,7 @@
 import type { ByteString, Endpoint } from "@inpod/protocol";
 import type { LayerConfig } from "../config.ts";
 import { decideSkip, type SkipDecision } from "./build-tools.ts";
+import { compileDnsFilter } from "./dns.ts";
 import { compileOutgoing, type OutgoingContext } from "./outgoing.ts";
 import { compileMapping, mapPath, type PathMapping } from "./path-mapping.ts";
 import { compilePathRules, type PathFacts } from "./path-rules.ts";
@@ -32,6 +33,8 @@ export interface Policy {
   /** @param from as `decidePath` */
   path(path: ByteString, operation: PathOperation, from?: number): WhosePath;
   readonly outgoing: ReturnType<typeof compileOutgoing>;
+  /** Of a name as a resolver asks for it. Undefined: there is no filter, so all are found as the pod finds them. */
+  readonly name: ReturnType<typeof compileDnsFilter>;
   bind(socket: Endpoint, debuggerPorts: readonly number[]): BindDecision;
   program(executable: ByteString, argv0: ByteString): SkipDecision;
 }
@@ -57,6 +60,7 @@ export function compilePolicy({ config, facts, resolver, names }: PolicyParts): 
       dns,
       names,
     }),
+    name: compileDnsFilter(dns ? config.dnsFilter : undefined, resolver.searchDomains),
     bind: (socket, debuggerPorts) =>
       decideBind(
         { ...socket, podPort: incoming.portMapping.get(socket.port) ?? socket.port },

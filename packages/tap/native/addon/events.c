@@ -6,7 +6,7 @@
 
 napi_threadsafe_function to_js;
 
-enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_LIMITED, EVENT_VISITOR };
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_CONNECT_DECIDED, EVENT_LIMITED, EVENT_VISITOR };
 struct event {
   enum event_kind kind;
   uint64_t token;
@@ -17,6 +17,8 @@ struct event {
   int error;
   bool is_below_remote, is_second_below_remote;
   char *second_text;
+  int64_t took_ns;
+  int result;
   int second_rule;
 };
 
@@ -83,16 +85,39 @@ void emit_limited(pid_t tgid, const char *program, const char *why) {
   emit(event);
 }
 
-/* More than this are not under way at once: what is told must not hold up what is done. */
-enum { MAX_DECIDED_EVENTS = 256 };
+/*
+ * More than this are not under way at once: what is told must not hold up what is done. Where every call is wanted a
+ * burst may take JavaScript some 50 ms.
+ */
+enum { MAX_DECIDED_EVENTS = 256, MAX_TRACED_EVENTS = 16384 };
 static int decided_events;
+static uint64_t untold;
 
-void emit_decided(const struct path_work *work, const struct place *place, bool fell_back) {
-  if (__atomic_add_fetch(&decided_events, 1, __ATOMIC_RELAXED) > MAX_DECIDED_EVENTS) {
-    __atomic_sub_fetch(&decided_events, 1, __ATOMIC_RELAXED);
-    return;
-  }
-  struct event *event = event_new(EVENT_DECIDED);
+uint64_t events_untold(void) { return __atomic_load_n(&untold, __ATOMIC_RELAXED); }
+
+static struct event *decided_new(enum event_kind kind, bool is_traced) {
+  int most = is_traced ? MAX_TRACED_EVENTS : MAX_DECIDED_EVENTS;
+  if (__atomic_add_fetch(&decided_events, 1, __ATOMIC_RELAXED) <= most) return event_new(kind);
+  __atomic_sub_fetch(&decided_events, 1, __ATOMIC_RELAXED);
+  __atomic_add_fetch(&untold, 1, __ATOMIC_RELAXED);
+  return NULL;
+}
+
+void emit_connect_decided(const struct op *op, int result) {
+  struct event *event = decided_new(EVENT_CONNECT_DECIDED, true);
+  if (!event) return;
+  event->op = *op;
+  event->result = result;
+  emit(event);
+}
+
+void emit_decided(const struct path_work *work, const struct place *place, bool fell_back, int result) {
+  struct event *event = decided_new(EVENT_DECIDED, work->began_ns != 0);
+  if (!event) return;
+  event->token = work->token;
+  event->op.operation = place == &work->second ? PATH_WRITE : work->operation;
+  event->took_ns = work->began_ns ? now_ns() - work->began_ns : 0;
+  event->result = result;
   event->op.nr = work->nr;
   event->op.tgid = work->tgid;
   event->op.rule = place->rule;
@@ -201,6 +226,13 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
         put(env, object, "path", text(env, event->text));
         put(env, object, "why", text(env, event->why));
         break;
+      case EVENT_CONNECT_DECIDED:
+        __atomic_sub_fetch(&decided_events, 1, __ATOMIC_RELAXED);
+        put(env, object, "kind", text(env, "decided-connect"));
+        put(env, object, "tgid", number(env, event->op.tgid));
+        put(env, object, "address", bytes(env, &event->op.address, event->op.address_length));
+        put(env, object, "result", number(env, event->result));
+        break;
       case EVENT_LIMITED:
         put(env, object, "kind", text(env, "limited"));
         put(env, object, "program", text(env, event->text));
@@ -215,6 +247,10 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
       case EVENT_DECIDED:
         __atomic_sub_fetch(&decided_events, 1, __ATOMIC_RELAXED);
         put(env, object, "kind", text(env, "decided"));
+        put(env, object, "tgid", number(env, event->op.tgid));
+        put(env, object, "operation", number(env, event->op.operation));
+        put(env, object, "result", number(env, event->result));
+        put(env, object, "tookMs", number(env, (double)event->took_ns / 1e6));
         put(env, object, "call", text(env, call_of_number(event->op.nr)->name));
         put(env, object, "path", text(env, event->text));
         put(env, object, "rule", number(env, event->op.rule));

@@ -188,6 +188,7 @@ static napi_value statistics_js(napi_env env, napi_callback_info info) {
   put(env, object, "continued", number(env, (double)statistics.continued));
   put(env, object, "joined", number(env, (double)statistics.joined));
   put(env, object, "served", number(env, (double)statistics.served));
+  put(env, object, "untold", number(env, (double)events_untold()));
   put(env, object, "heapBytes", number(env, (double)heap_bytes()));
   return object;
 }

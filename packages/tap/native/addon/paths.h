@@ -96,6 +96,7 @@ struct path_work {
   uint64_t how_mode;
   struct place place, second; /* the second one only of calls with two paths: its `path` is NULL else */
   uint64_t token;
+  int64_t began_ns; /* 0: nobody wants to know */
   bool is_unreadable; /* a path is where nothing can be read */
 };
 
@@ -139,13 +140,22 @@ void hint_path(const char *path);
 
 /* ---- report.c: what was decided here ---- */
 
-/* Whether anybody wants to know. */
-void report_want(bool is_wanted);
+/* How much is wanted: of rules that say so what is new, or every call. */
+enum report_level { REPORT_NOTHING, REPORT_NEWS, REPORT_ALL };
+/* For `result`, which else is an errno or 0: the kernel goes on by itself, and its answer is not seen here. */
+enum { RESULT_UNKNOWN = -1 };
+void report_want(enum report_level level);
 /* One of a call's paths; `fell_back`: the pod had no such file. */
 void report_place(const struct path_work *work, const struct place *place, bool fell_back);
 void report_work(const struct path_work *work);
+/* Where every call is wanted: when it began, and what became of it. */
+void report_began(struct path_work *work);
+void report_outcome(const struct path_work *work, bool fell_back, int result);
+/* A connect(2) that was decided here; its address is known. */
+void report_connect(const struct op *op, int result);
 /* events.c */
-void emit_decided(const struct path_work *work, const struct place *place, bool fell_back);
+void emit_decided(const struct path_work *work, const struct place *place, bool fell_back, int result);
+void emit_connect_decided(const struct op *op, int result);
 
 /* ---- serve.c: the pod's paths, served here ---- */
 

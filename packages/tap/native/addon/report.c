@@ -1,14 +1,16 @@
-/* What was decided here about paths, for who wants to know: told once for each path. */
+/* What was decided here, for who wants to know: once for each path, or every call with what became of it. */
 #include "paths.h"
 #include <string.h>
 
 enum { REMEMBERED = 4096 };
 
-static bool wanted;
+static enum report_level wanted;
 /* Hashes, each where its own last bits say: of two that fall together the older one is told again. */
 static uint64_t told[REMEMBERED];
 
-void report_want(bool is_wanted) { __atomic_store_n(&wanted, is_wanted, __ATOMIC_RELAXED); }
+void report_want(enum report_level level) { __atomic_store_n(&wanted, level, __ATOMIC_RELAXED); }
+
+static bool is_wanted(enum report_level level) { return __atomic_load_n(&wanted, __ATOMIC_RELAXED) == level; }
 
 /* FNV-1a */
 static uint64_t hash_of(const char *path, int operation, int what) {
@@ -20,12 +22,26 @@ static uint64_t hash_of(const char *path, int operation, int what) {
 }
 
 void report_place(const struct path_work *work, const struct place *place, bool fell_back) {
-  if (!__atomic_load_n(&wanted, __ATOMIC_RELAXED) || !place->path) return;
+  if (!is_wanted(REPORT_NEWS) || !place->path) return;
   /* No rule: of what is named from a directory of the pod. */
   if (!(place->rule >= 0 ? place->reported : place->below_remote)) return;
   uint64_t hash = hash_of(place->path, work->operation, place->verdict * 2 + fell_back);
   if (__atomic_exchange_n(&told[hash % REMEMBERED], hash, __ATOMIC_RELAXED) == hash) return;
-  emit_decided(work, place, fell_back);
+  emit_decided(work, place, fell_back, RESULT_UNKNOWN);
+}
+
+void report_began(struct path_work *work) {
+  if (is_wanted(REPORT_ALL)) work->began_ns = now_ns();
+}
+
+void report_outcome(const struct path_work *work, bool fell_back, int result) {
+  if (!is_wanted(REPORT_ALL)) return;
+  if (work->place.path) emit_decided(work, &work->place, fell_back, result);
+  if (work->second.path) emit_decided(work, &work->second, fell_back, result);
+}
+
+void report_connect(const struct op *op, int result) {
+  if (is_wanted(REPORT_ALL)) emit_connect_decided(op, result);
 }
 
 void report_work(const struct path_work *work) {

@@ -38,11 +38,13 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
   int error = outcome->error;
   if (!error && outcome->by_itself && work->compat) error = EOPNOTSUPP; /* its registers are not ours to set */
   if (!error && outcome->by_itself) {
+    report_outcome(work, false, RESULT_UNKNOWN);
     serve_by_itself(op, work, outcome);
     if (outcome->fd >= 0) close(outcome->fd);
     return;
   }
   if (!error && outcome->answer) error = -memory_write(work->tid, outcome->to, outcome->answer, outcome->length);
+  report_outcome(work, false, error);
   if (!error && outcome->fd >= 0) {
     op_inject_or_keep(op, outcome->fd, outcome->cloexec);
     return;
@@ -58,6 +60,7 @@ static bool go_native(struct path_work *work) {
     work->place.verdict = VERDICT_LOCAL;
     return false;
   }
+  report_outcome(work, true, RESULT_UNKNOWN);
   struct op *op = op_claim(work->token);
   if (op) op_continue(op);
   return true;
@@ -137,8 +140,10 @@ static bool is_asked(const struct path_work *work) {
 }
 
 bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
+  report_began(work);
   if (stays_native(&work->place) && stays_native(&work->second)) {
     report_work(work);
+    report_outcome(work, false, RESULT_UNKNOWN);
     return false;
   }
   enum call_kind kind = work->call->kind;
@@ -151,6 +156,7 @@ bool serve_begin(const struct seccomp_notif *notif, struct path_work *work) {
   if (!asks) report_work(work);
   int refused = asks ? 0 : refusal(work);
   if (refused) {
+    report_outcome(work, false, refused);
     notification_reply(work->listener, notif->id, 0, refused);
     return true;
   }

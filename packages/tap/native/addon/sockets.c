@@ -1,5 +1,5 @@
 /* What a socket of the program is, and what connect, bind and listen mean as far as tables can tell. */
-#include "tap.h"
+#include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -123,12 +123,18 @@ bool handle_connect(struct op *op) {
     return false;
   }
   if (op->address.ss_family == AF_UNIX) {
-    if (!hides_nscd || !is_nscd(op)) return false;
+    bool is_hidden = hides_nscd && is_nscd(op);
+    report_connect(op, is_hidden ? ENOENT : RESULT_UNKNOWN);
+    if (!is_hidden) return false;
     op_reply(op, 0, ENOENT); /* its answers would be the developer's names, not the pod's */
     return true;
   }
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
-  if (is_native(op) || socket_describe(op, (int)op->args[0]) != 0) return false;
+  if (is_native(op)) {
+    report_connect(op, RESULT_UNKNOWN);
+    return false;
+  }
+  if (socket_describe(op, (int)op->args[0]) != 0) return false;
   if (!socket_is_tcp(op) && !socket_is_udp(op)) return false;
   return connect_begin(op);
 }

@@ -100,7 +100,7 @@ napi_value set_relay_port(napi_env env, napi_callback_info info) {
 }
 napi_value want_reports(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
-  report_want(bool_of(&call, 0));
+  report_want((enum report_level)int_of(&call, 0));
   return NULL;
 }
 napi_value hide_nscd(napi_env env, napi_callback_info info) {

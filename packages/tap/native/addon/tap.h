@@ -348,4 +348,6 @@ void emit_relayed(uint64_t token, uint16_t local_port, int error);
 void emit_refused(pid_t tgid, const char *call, const char *path, const char *why);
 /* A program that is not wholly as without inpod (programs.h). `why` is a constant. */
 void emit_limited(pid_t tgid, const char *program, const char *why);
+/* Of decisions that were to be told, how many were not, because too many were under way. */
+uint64_t events_untold(void);
 void emit_program(pid_t tgid, const char *executable, bool skipped);
