@@ -28,6 +28,15 @@ const AT_ONCE = 6;
 /** Requests are handed to whichever worker is free: all have answered after some rounds. */
 const MOST_ROUNDS = 8;
 
+export interface AskOptions {
+  /** So many must have answered. Default: 1. */
+  readonly workers?: number;
+  /** Default: the question that all programs know. */
+  readonly path?: string;
+  /** An address. Default: the pod's. */
+  readonly host?: string;
+}
+
 /** Where a program runs: its port of the pod, and a folder of its own. */
 export interface Place {
   readonly port: number;
@@ -36,10 +45,7 @@ export interface Place {
   /** Resolves when the program has ended. What it wrote. */
   output(): Promise<string>;
   /** Several requests at once, each on a connection of its own. */
-  askServer(options?: {
-    readonly workers?: number;
-    readonly path?: string;
-  }): Promise<readonly Answer[]>;
+  askServer(options?: AskOptions): Promise<readonly Answer[]>;
   /** Starts a service where the name "neighbour" leads, until the session ends. Resolves with its first line. */
   startBeside(argv: readonly string[]): Promise<string>;
   /** Runs a program there. Its stdout. */
@@ -183,7 +189,7 @@ export class Session {
         await until(`${row.name} has ended`, isOver, ANSWER_TIMEOUT_MS);
         return readFile(join(folder, "out"), "utf8");
       },
-      askServer: ({ workers = 1, path = PATH } = {}) => this.#askServer(port, path, workers),
+      askServer: (options = {}) => this.#askServer(port, options),
     };
   }
 
@@ -206,13 +212,16 @@ export class Session {
     return stdout;
   }
 
-  async #askServer(port: number, path: string, workers: number): Promise<readonly Answer[]> {
+  async #askServer(
+    port: number,
+    { workers = 1, path = PATH, host = this.#sandbox.podAddress }: AskOptions,
+  ): Promise<readonly Answer[]> {
     const answers: Answer[] = [];
     const by = new Set<string | undefined>();
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const some = await Promise.all(
         Array.from({ length: AT_ONCE }, async () => {
-          const request = { port, path, timeoutMs: ANSWER_TIMEOUT_MS };
+          const request = { host, port, path, timeoutMs: ANSWER_TIMEOUT_MS };
           const { status, body, local } = await this.#sandbox.request(request);
           if (status !== 200) throw new Error(`it answers with status ${status}`);
           const peer = `${local.address}:${local.port}`;

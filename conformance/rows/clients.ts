@@ -9,24 +9,25 @@ import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 
 const { name, refusedPort, unreachable } = QUESTION;
-const CLIENT: Without = {
+export const CLIENT: Without = {
   incoming: "it is a client",
   peer: "it is a client",
   "own resolver": "names are libc's business",
 };
-const FAILING = {
-  refused: `http://${name}:${refusedPort}/`,
-  unreachable: `http://${unreachable}/`,
-  unknown: "http://nobody.example/",
+const FAILING: Readonly<Record<string, readonly [host: string, port: number]>> = {
+  refused: [name, refusedPort],
+  unreachable: [unreachable, 80],
+  unknown: ["nobody.example", 80],
 };
 
-/** What failed: each in a file of its own, in curl's words, which are libcurl's and so git's too. */
-const failing = (command: (url: string) => string): string =>
+/** Lines of sh in which a client fails: what it says of each is in a file of its own. */
+export const failing = (command: (host: string, port: number) => string): string =>
   Object.entries(FAILING)
-    .map(([key, url]) => `${command(url)} >${key} 2>&1`)
+    .map(([key, [host, port]]) => `${command(host, port)} >${key} 2>&1`)
     .join("\n");
 
-async function words({ folder }: Place): Promise<string> {
+/** The same as lines of an answer. */
+export async function words({ folder }: Place): Promise<string> {
   const lines = Object.keys(FAILING).map(async (key) => {
     return `${key} ${wordIn(await readFile(join(folder, key), "utf8"))}\n`;
   });
@@ -52,7 +53,7 @@ export const curl: Row = {
           echo "out $(${CURL} http://${name}/)"
           ${CURL} -o /dev/null -w 'to %{remote_ip}:%{remote_port}\\nfrom %{local_ip}\\ndns %{remote_ip}\\n' http://${name}/
           echo "file $(${CURL} file://${QUESTION.file})"
-          ${failing((url) => `${CURL} -v ${url}`)}`,
+          ${failing((host, port) => `${CURL} -v http://${host}:${port}/`)}`,
         ask: async (place) => {
           const text = await place.output();
           return [{ text: text + (await words(place)), right: {} }];
@@ -92,7 +93,7 @@ async function startGit({ port, folder, startBeside }: Place): Promise<string> {
     # Without an address of its own it makes one of the user and the host, if only to say that it is none.
     echo "ident $(git -c user.name=test var GIT_COMMITTER_IDENT 2>&1 | tail -n 1)"
     cd ..
-    ${failing((failed) => `GIT_CURL_VERBOSE=1 git ls-remote ${failed}`)}`;
+    ${failing((host, at) => `GIT_CURL_VERBOSE=1 git ls-remote http://${host}:${at}/`)}`;
 }
 
 async function askGit(place: Place): Promise<readonly Answer[]> {

@@ -1,7 +1,9 @@
 /** All rows, in the table's order. */
 import type { Group } from "../row.ts";
+import { dotnetGroup } from "./dotnet.ts";
 import { javascriptGroups } from "./javascript.ts";
 import { machineGroups } from "./machine.ts";
+import { redisGroup } from "./redis.ts";
 import { phpGroup, pythonWeb, ruby } from "./web.ts";
 
 export const groups: readonly Group[] = [
@@ -10,4 +12,6 @@ export const groups: readonly Group[] = [
   pythonWeb,
   ruby,
   phpGroup,
+  dotnetGroup,
+  redisGroup,
 ];

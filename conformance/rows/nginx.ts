@@ -8,7 +8,8 @@ import { type Prepared, QUESTION, type Row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 
-const FOLDERS = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+/** Below its prefix, and not in the system's folders. */
+export const TEMPORARY = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
   .map((name) => `${name}_temp_path temporary-${name};`)
   .join("\n");
 
@@ -22,7 +23,7 @@ error_log stderr info;
 events {}
 http {
   access_log off;
-  ${FOLDERS}
+  ${TEMPORARY}
   resolver ${NETWORK.services.nameServer} ipv6=off;
   add_header x-upstream $upstream_addr always;
   server {

@@ -1,10 +1,12 @@
 /** Web servers of Python, Ruby and PHP that fork, and one that starts its program again. */
-import { appendFile, copyFile } from "node:fs/promises";
+import { appendFile, copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { NETWORK } from "@inpod/sandbox";
 import { type Answer, readFacts } from "../contract.ts";
 import { fromPyPI, fromSystem, installed, type Tool } from "../install.ts";
 import { type Group, type Prepared, program, quoted, type Row } from "../row.ts";
 import type { Place } from "../session.ts";
+import { TEMPORARY } from "./nginx.ts";
 
 const NO_RESOLVER = { "own resolver": "names are libc's business" };
 
@@ -107,12 +109,77 @@ export const ruby: Group = {
 };
 
 const php = (): Promise<Tool> => fromSystem(["php-cli"], ["php"]);
+// Debian has its version in its name.
+const FPM =
+  'found=$(ls /usr/sbin/php-fpm* 2>/dev/null | tail -n 1); [ -n "$found" ] || exit 127; exec "$found" "$@"';
+const fpm = async (): Promise<Tool> => {
+  const nginx = await fromSystem(["nginx-light"], ["nginx"], ["nginx", "-v"]);
+  return nginx.kind === "missing" ? nginx : fromSystem(["php-fpm"], ["sh", "-c", FPM, "php-fpm"]);
+};
+
+/** Who connects to php-fpm is asked by itself: it answers nobody but the client's address. */
+const fpmConfiguration = (port: number): string => `
+[global]
+error_log = /proc/self/fd/2
+daemonize = no
+[www]
+${process.getuid?.() === 0 ? "user = nobody\ngroup = nogroup" : ""}
+listen = 0.0.0.0:${port}
+listen.allowed_clients = ${NETWORK.client.address}
+pm = static
+pm.max_children = 2
+; otherwise its workers have an empty environment
+clear_env = no
+`;
+
+const fastCgi = (place: Place): string => `
+${process.getuid?.() === 0 ? "user root;" : ""}
+daemon off;
+pid nginx.pid;
+error_log stderr notice;
+events {}
+http {
+  access_log off;
+  ${TEMPORARY}
+  server {
+    listen ${place.port};
+    location / {
+      fastcgi_pass ${NETWORK.pod.address}:${place.port};
+      fastcgi_param SCRIPT_FILENAME ${program("facts.php")};
+      fastcgi_param REQUEST_METHOD GET;
+      fastcgi_param REQUEST_URI $request_uri;
+      fastcgi_param REMOTE_ADDR $remote_addr;
+      fastcgi_param REMOTE_PORT $remote_port;
+    }
+  }
+}
+`;
+
+/** nginx in the client's place speaks FastCGI to the pod's port. */
+async function askFpm(place: Place): Promise<readonly Answer[]> {
+  const { folder, startBeside, askServer } = place;
+  await writeFile(join(folder, "nginx.conf"), fastCgi(place));
+  // It has its port before its first line.
+  const nginx = quoted(["nginx", "-p", folder, "-c", "nginx.conf", "-e", "stderr"]);
+  await startBeside(["sh", "-c", `exec ${nginx} 2>&1`]);
+  return askServer({ workers: 2, host: NETWORK.client.address });
+}
+
 export const phpGroup: Group = {
   rows: [
     row({
       name: "PHP, its own server",
       tool: php,
       start: (argv, { port }) => quoted([...argv, "-S", `0.0.0.0:${port}`, program("facts.php")]),
+    }),
+    row({
+      name: "PHP, php-fpm behind nginx",
+      tool: fpm,
+      start: async (argv, { port, folder }) => {
+        await writeFile(join(folder, "fpm.conf"), fpmConfiguration(port));
+        return quoted([...argv, "-n", "-F", "-y", join(folder, "fpm.conf")]);
+      },
+      ask: askFpm,
     }),
   ],
 };
