@@ -68,6 +68,7 @@ test("a 32-bit program talks and reads as the pod, by i386's own calls and by so
     "refused -111",
     inPod.trimEnd().split("\n").at(-1),
     `stat 0 size ${inPod.length} type 8 access 0`,
+    `host ${pod.hostname}`,
     "bind 0 listen 0",
     `bound 0.0.0.0:${pod.httpPort}`,
     `client ${client.address}`,

@@ -22,7 +22,8 @@ struct compat_call {
 #if defined(__x86_64__)
 
 #define COMPAT_ARCH AUDIT_ARCH_I386
-enum { COMPAT_EXECVE = 11, COMPAT_EXECVEAT = 358, COMPAT_SECCOMP = 354, COMPAT_SOCKETCALL = 102, COMPAT_TRUNCATE64 = 193 };
+enum { COMPAT_EXECVE = 11, COMPAT_EXECVEAT = 358, COMPAT_SECCOMP = 354, COMPAT_SOCKETCALL = 102, COMPAT_TRUNCATE64 = 193,
+       COMPAT_UNAME = 122 };
 
 static const struct compat_call compat_network[] = {
     {362, __NR_connect, 0, 0},

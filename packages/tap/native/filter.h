@@ -212,6 +212,7 @@ static void filter_trap_socketcall(struct filter *f) {
 }
 
 static void filter_compat_groups(struct filter *f, unsigned groups) {
+  if (groups & FILTER_HOSTNAME) filter_trap(f, COMPAT_UNAME);
   if (groups & FILTER_FILES) filter_trap_compat(f, compat_files, sizeof compat_files / sizeof *compat_files);
   if (!(groups & FILTER_NETWORK)) return;
   filter_trap_compat(f, compat_network, sizeof compat_network / sizeof *compat_network);

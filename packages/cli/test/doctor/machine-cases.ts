@@ -133,6 +133,39 @@ export const machineCases: readonly Case[] = [
     "problem",
     /if this is a container/,
   ),
+  at("Debian 12", debian, "machine-ptrace", "ok", /work in the pod's directories/),
+  at("Debian 12", debian, "machine-connect", "ok", /left in progress/),
+  ...(
+    [
+      ["Linux 5.10", "addfd-send", "EINVAL", "machine-addfd-send", /Linux 5\.14/],
+      ["/proc with hidepid", "proc", "EACCES", "machine-hidden-proc", /hidepid/],
+      ["an old sandbox", "openat2", "ENOSYS", "machine-openat2", /newer kernel/],
+      ["a strict profile", "memfd_create", "EPERM", "machine-memfd-create", /seccomp=unconfined/],
+      ["gVisor's sockets", "so-cookie", "ENOPROTOOPT", "machine-so-cookie", /gVisor/],
+    ] as const
+  ).map(([when, door, errno, id, says]) =>
+    at(when, { ...debian, tap: refused(door, errno) }, id, "problem", says),
+  ),
+  at(
+    "Linux 6.1 in a container without ptrace",
+    {
+      ...docker,
+      tap: { kind: "works", canConnectLater: true, lacks: [{ door: "ptrace", errno: "EPERM" }] },
+    },
+    "machine-ptrace",
+    "warning",
+    /EOPNOTSUPP/,
+  ),
+  at(
+    "Linux 6.1",
+    {
+      ...debian,
+      tap: { kind: "works", canConnectLater: true, lacks: [{ door: "wake-up", errno: "EINVAL" }] },
+    },
+    "machine-wake-up",
+    "note",
+    /Linux 6\.6/,
+  ),
   at(
     "a machine without the addon",
     { ...debian, tap: { kind: "not-loaded", why: "Cannot find module 'tap.node'" } },

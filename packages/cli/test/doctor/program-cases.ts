@@ -16,6 +16,7 @@ const node: Startable = {
   elf: ELF,
   hasLoader: true,
   architecture: "x64",
+  keepsRights: false,
   daemons: [],
 };
 const at = (

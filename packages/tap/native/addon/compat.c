@@ -23,12 +23,6 @@ static const struct compat_call *find(const struct compat_call *calls, size_t co
   return NULL;
 }
 
-static int native_of(int nr) {
-  const struct compat_call *call = find(compat_network, sizeof compat_network / sizeof *compat_network, nr);
-  if (!call) call = find(compat_files, sizeof compat_files / sizeof *compat_files, nr);
-  return call ? call->native : -1;
-}
-
 /* What the filter could not see, because it is in memory. */
 static bool is_wanted(const struct compat_socketcall *call, const __u64 args[6]) {
   if (call->when == COMPAT_POINTER) return args[call->argument] != 0;
@@ -49,12 +43,16 @@ static bool unfold_socketcall(struct seccomp_notif *notif) {
   return false;
 }
 
+static int native_of(int nr) {
+  if (nr == COMPAT_SECCOMP) return __NR_seccomp;
+  if (nr == COMPAT_UNAME) return __NR_uname; /* the strings of struct new_utsname are as long */
+  const struct compat_call *call = find(compat_network, sizeof compat_network / sizeof *compat_network, nr);
+  if (!call) call = find(compat_files, sizeof compat_files / sizeof *compat_files, nr);
+  return call ? call->native : -1;
+}
+
 static bool translate(struct seccomp_notif *notif) {
   __u64 *args = notif->data.args;
-  if (notif->data.nr == COMPAT_SECCOMP) {
-    notif->data.nr = __NR_seccomp;
-    return true;
-  }
   if (notif->data.nr == COMPAT_SOCKETCALL) return unfold_socketcall(notif);
   if (notif->data.nr == COMPAT_TRUNCATE64) args[1] |= args[2] << 32; /* the length in two registers */
   notif->data.nr = native_of(notif->data.nr);

@@ -41,6 +41,7 @@ static bool has_no_new_privileges(pid_t tid) {
   return strstr(status, "\nNoNewPrivs:\t1") != NULL;
 }
 
+/* While its first call is held: a program that is let go on may have ended. The kernel has just asked the file the same. */
 void program_tell_privileges(pid_t tid, const char *executable) {
   char link[64];
   struct stat file;

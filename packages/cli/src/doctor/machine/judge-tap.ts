@@ -42,12 +42,15 @@ function judgeProbe(facts: MachineFacts): Finding[] {
       return [
         ok("tap", "system calls can be watched and sockets taken over"),
         ...(tap.canConnectLater
-          ? []
+          ? [ok("connect", "connects can be left in progress")]
           : [
               warning("connect", "non-blocking connects wait here until the agent has answered", {
                 why: "an event loop stands still for the time of one round trip at each new connection",
               }),
             ]),
+        ...(tap.lacks.some(({ door }) => door === "ptrace")
+          ? []
+          : [ok("ptrace", "programs can work in the pod's directories, and execute its programs")]),
         ...tap.lacks.map(judgeLacks),
       ];
     case "not-loaded":

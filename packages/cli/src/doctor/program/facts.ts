@@ -1,8 +1,9 @@
 /** The program that somebody wants to run, looked at and not started. */
-import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { UserError } from "@inpod/protocol";
 import { type CheckedCommand, checkCommand } from "../../command.ts";
 import { runningDaemons } from "../../daemons.ts";
+import { hasCapability } from "../machine/facts.ts";
 import { type ElfFacts, parseElf } from "./elf.ts";
 
 export type ProgramFacts =
@@ -20,11 +21,14 @@ export type ProgramFacts =
       /** The ELF file's loader is on this machine. */
       readonly hasLoader: boolean;
       readonly architecture: string;
+      /** The filter takes no rights from setuid programs: whoever has CAP_SYS_ADMIN needs no no_new_privs for it. */
+      readonly keepsRights: boolean;
       /** Build daemons that run already. */
       readonly daemons: readonly { readonly pid: number; readonly name: string }[];
     };
 
 const SET_ID = 0o6000;
+const CAP_SYS_ADMIN = 21n;
 
 export function gatherProgram(
   command: readonly [string, ...string[]],
@@ -49,8 +53,14 @@ export function gatherProgram(
     elf,
     hasLoader: elf?.loader === undefined || existsSync(elf.loader),
     architecture: process.arch,
+    keepsRights: keepsRights(),
     daemons: runningDaemons(),
   };
+}
+
+function keepsRights(): boolean {
+  const status = readFileSync("/proc/self/status", "latin1");
+  return hasCapability(status, CAP_SYS_ADMIN) && /^NoNewPrivs:\s*0$/m.test(status);
 }
 
 function elfOf(file: string): ElfFacts | undefined {

@@ -77,7 +77,8 @@ function judgeFile({ program, elf, hasLoader, architecture }: Startable): Findin
 /** They ask for rights first of all, and end when they do not get them. */
 const ASKS_FOR_RIGHTS = ["sudo", "su", "doas", "pkexec"];
 
-function judgeRights({ program, isSetId, command }: Startable): Finding[] {
+function judgeRights({ program, isSetId, keepsRights, command }: Startable): Finding[] {
+  if (keepsRights) return [];
   const name = basename(command[0]);
   if (ASKS_FOR_RIGHTS.includes(name))
     return [
