@@ -59,6 +59,13 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
   }
 }
 
+/** NODE_OPTIONS is for the program: the port that it names must be free when the program wants it. */
+async function closeOwnInspector(): Promise<void> {
+  const isAsked = /--inspect(?!-port)/.test(process.env.NODE_OPTIONS ?? "");
+  if (isAsked && !process.execArgv.some((arg) => arg.startsWith("--inspect")))
+    (await import("node:inspector")).close();
+}
+
 function fail(error: unknown): void {
   io.stderr.write(renderError(error, hasColor(process.stderr, process.env)));
   process.exit(exitCodeOf(error));
@@ -71,6 +78,7 @@ process.on("uncaughtException", (error) => {
 });
 
 try {
+  await closeOwnInspector();
   const result = await main(process.argv.slice(2));
   if ("signal" in result) endBy(result.signal);
   // The tap's threads would keep the event loop alive. Pipes, files and terminals are written at once.

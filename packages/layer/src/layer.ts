@@ -1,5 +1,5 @@
 /** Gives each trapped call to the part that knows it, and says why. */
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
@@ -354,7 +354,7 @@ function debuggerPortsOf(tgid: number): readonly number[] {
       const at = entry.indexOf("=");
       if (at > 0) environment[entry.slice(0, at)] = entry.slice(at + 1);
     }
-    return debuggerPorts(argv, environment);
+    return debuggerPorts(argv, environment, readlinkSync(`/proc/${tgid}/exe`));
   } catch {
     return []; // the process is gone, or not ours to read
   }

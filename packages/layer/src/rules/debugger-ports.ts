@@ -5,8 +5,10 @@
  */
 import type { ByteString } from "@inpod/protocol";
 
-/** Node's inspector (nodejs.org/api/cli.html#--inspecthostport). */
+/** Node's inspector (nodejs.org/api/cli.html#--inspecthostport); Deno has the same. */
 const NODE_DEFAULT_PORT = 9229;
+/** bun.sh/docs/runtime/debugger */
+const BUN_DEFAULT_PORT = 6499;
 
 /** JVMs make up a port when an `address` has none; debugpy and delve have these. */
 const DEBUGPY_DEFAULT_PORT = 5678;
@@ -18,16 +20,19 @@ const MAX_TEXT = 64 * 1024;
 /**
  * @param argv of one process, argv[0] first
  * @param env  of the same process. Looked at by name; values are never shown.
+ * @param executable of the same process, if it is known: Node opens its inspector at SIGUSR1 without any argument
  * @returns each port once, in ascending order
  */
 export function debuggerPorts(
   argv: readonly ByteString[],
   env: Readonly<Record<string, ByteString | undefined>>,
+  executable: string = argv[0] ?? "",
 ): number[] {
   const args = argv.slice(0, 4096).map((arg) => arg.slice(0, MAX_TEXT));
   const found = [
-    ...nodePorts(args),
-    ...nodePorts(words(env.NODE_OPTIONS)),
+    ...nodePorts(args, executable),
+    ...nodePorts(words(env.NODE_OPTIONS), executable),
+    ...signalledPorts(args, executable),
     ...jdwpPorts(args),
     ...["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "JAVA_OPTS"].flatMap((name) =>
       jdwpPorts(words(env[name])),
@@ -59,7 +64,8 @@ function portOf(address: string | undefined): number[] {
 }
 
 /** `--inspect`, `--inspect-brk`, `--inspect-wait`, `--inspect-port`; the value after "=" only, as Node has it. */
-function nodePorts(args: readonly string[]): number[] {
+function nodePorts(args: readonly string[], executable: string): number[] {
+  const defaultPort = /(?:^|\/)bun$/.test(executable) ? BUN_DEFAULT_PORT : NODE_DEFAULT_PORT;
   return args.flatMap((arg) => {
     const found = /^--inspect(-brk|-wait|-port|-brk-node)?(?:=(.*))?$/.exec(arg);
     if (found === null) return [];
@@ -68,8 +74,14 @@ function nodePorts(args: readonly string[]): number[] {
     if (/(?:^|:)0+$/.test(address ?? "")) return [];
     const ports = portOf(address);
     if (ports.length > 0) return ports;
-    return kind === "-port" && address === undefined ? [] : [NODE_DEFAULT_PORT];
+    return kind === "-port" && address === undefined ? [] : [defaultPort];
   });
+}
+
+/** SIGUSR1 opens Node's inspector on 127.0.0.1, at `--inspect-port` or its default. */
+function signalledPorts(args: readonly string[], executable: string): number[] {
+  if (!/(?:^|\/)node(?:js)?$/.test(executable)) return [];
+  return args.some((arg) => /^--inspect(?:[-=]|$)/.test(arg)) ? [] : [NODE_DEFAULT_PORT];
 }
 
 /** `-agentlib:jdwp=…,address=*:5005`, and its old form `-Xrunjdwp:…`. */
@@ -82,10 +94,15 @@ function jdwpPorts(args: readonly string[]): number[] {
   });
 }
 
-/** `python -m debugpy --listen [host:]port`, and `python -m debugpy.adapter --port`. */
+/**
+ * `python -m debugpy --listen [host:]port` (or `--connect`), `python -m debugpy.adapter --port`, and what VS Code starts:
+ * `python …/debugpy/launcher PORT -- app.py`, which connects to its adapter.
+ */
 function debugpyPorts(args: readonly string[]): number[] {
+  const launcher = args.findIndex((arg) => /(?:^|\/)debugpy\/launcher\/?$/.test(arg));
+  if (launcher !== -1) return portOf(args[launcher + 1]);
   if (!args.some((arg) => /(?:^|\/)debugpy(?:\.adapter|\/adapter)?\/?$/.test(arg))) return [];
-  const value = optionValue(args, "--listen");
+  const value = optionValue(args, "--listen") ?? optionValue(args, "--connect");
   const ports = portOf(value ?? optionValue(args, "--port"));
   return value !== undefined && ports.length === 0 ? [DEBUGPY_DEFAULT_PORT] : ports;
 }
@@ -95,7 +112,9 @@ function delvePorts(args: readonly string[]): number[] {
   if (!/(?:^|\/)dlv(?:-dap)?$/.test(args[0] ?? "")) return [];
   const end = args.indexOf("--");
   const own = end === -1 ? args : args.slice(0, end);
-  const value = optionValue(own, "--listen") ?? optionValue(own, "-l");
+  // `dlv dap --client-addr`: VS Code listens, and delve connects to it.
+  const value =
+    optionValue(own, "--listen") ?? optionValue(own, "-l") ?? optionValue(own, "--client-addr");
   if (value !== undefined) return portOf(value);
   return own.includes("--headless") || own.includes("--headless=true") ? [DELVE_DEFAULT_PORT] : [];
 }

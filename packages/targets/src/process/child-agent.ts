@@ -73,7 +73,9 @@ class ChildAgent implements PlacedAgent {
     const [command, ...args] = program.command;
     // stdin is a pipe that we hold and never write: its end tells that we are gone.
     // A group of its own: Ctrl-C on the terminal is for the session, which then ends the agent.
-    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], detached: true });
+    // An inspector that the user's variables ask for would be the agent's, in the target's network.
+    const { NODE_OPTIONS: _, ...env } = process.env;
+    this.#child = spawn(command, args, { env, stdio: ["pipe", "pipe", "pipe"], detached: true });
     const { stdin, stdout, stderr } = this.#child;
     stdin?.on("error", () => {});
     const reader = new EnterEventReader();
