@@ -14,6 +14,9 @@ const io: Io = {
   directory: process.cwd(),
 };
 
+// Nobody listens any more: the terminal was closed, who read the pipe has ended. That ends no session.
+process.stderr.on("error", () => {});
+
 /** What a command needs beyond its words is loaded by import() when it starts. */
 async function main(argv: readonly string[]): Promise<CommandResult> {
   const parsed = parseArguments(argv);

@@ -1,6 +1,6 @@
 /** What outlives its command, and what becomes of it. */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
@@ -127,8 +127,11 @@ test("a tmux server from before does its work outside, which is told once; one o
   const look = (server: string, name: string): string =>
     `${tmux(server)} new-session -d ${quoted([`uname -n > ${folder}/${name}; ${tmux(server)} wait-for -S ${name}`])}; ${tmux(server)} wait-for ${name}`;
   const own = quoted(["sleep", "70"]);
+  // Any program of that name: it is the name, and the word, by which it is known.
+  await copyFile("/bin/true", join(folder, "docker"));
+  const docker = `${join(folder, "docker")} run x; ${join(folder, "docker")} compose up`;
   await inLaptop(`${tmux("before")} new-session -d ${own}`);
-  const command = `${look("before", "one")}; ${look("before", "two")}; ${tmux("within")} new-session -d ${own}; ${look("within", "three")}`;
+  const command = `${docker}; ${look("before", "one")}; ${look("before", "two")}; ${tmux("within")} new-session -d ${own}; ${look("within", "three")}`;
   const { stderr, code } = await runInpod(sandbox, ["sh", "-c", command]);
   assert.equal(code, 0, stderr);
   const { hostname } = sandbox.network.pod;
@@ -138,6 +141,10 @@ test("a tmux server from before does its work outside, which is told once; one o
     stderr.match(/tmux's server runs already \(process \d+\).*outside of inpod/g)?.length,
     1,
     stderr,
+  );
+  assert.equal(
+    stderr.match(/what docker starts is started by Docker's daemon: outside/g)?.length,
+    1,
   );
   assert.match(stderr, /left running: tmux's server, .*tmux: server \(\d+\)/);
   await inLaptop(`${tmux("within")} kill-server`);

@@ -5,19 +5,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, Inventory, podAnswers, quoted, until } from "./exec-support.ts";
+import { CLI, Inventory, isRunning, podAnswers, quoted, until } from "./exec-support.ts";
 import { endTerminals, KEYS, Terminal } from "./terminal.ts";
 
 let sandbox: Sandbox;
 let inventory: Inventory;
 let folder: string;
 let counting: string;
+let surviving: string;
 before(async () => {
   sandbox = await startSandbox();
   inventory = await Inventory.of(sandbox);
   folder = await mkdtemp(join(tmpdir(), "inpod-terminal-"));
   counting = join(folder, "counting.py");
   await writeFile(counting, COUNTING);
+  surviving = join(folder, "surviving.py");
+  await writeFile(surviving, SURVIVING);
 });
 after(async () => {
   await sandbox?.stop();
@@ -57,6 +60,20 @@ const inpod = (command: readonly string[], flags: readonly string[] = []): strin
     ...[...flags, "--", ...command],
   ]);
 const SHELL = ["bash", "--norc", "--noprofile", "-i"];
+
+/** Says what it does on a terminal that nohup leaves to it. */
+const SURVIVING = `
+import os, socket
+server = socket.create_server(("0.0.0.0", ${NETWORK.pod.httpPort}))
+with open("/dev/tty", "w") as terminal: print("surviving", os.getpid(), file=terminal)
+while True:
+    connection = server.accept()[0]
+    connection.recv(1000)
+    os.path.exists("/config/greeting")
+    os.path.exists("/config/" + str(connection.fileno()))
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nconnection: close\\r\\ncontent-length: 5\\r\\n\\r\\nlocal")
+    connection.close()
+`;
 
 /** Of what both processes say of one signal. */
 const said = (text: string, signal: string): string[] =>
@@ -104,6 +121,22 @@ test("a closed terminal ends all, and nothing is left", async () => {
     await terminal.run.ended;
     await inventory.assertAsBefore(folder);
   }
+});
+
+test("a program that minds no SIGHUP stays in the pod's place when its terminal is closed, and inpod with it", async () => {
+  const terminal = Terminal.open(sandbox, SHELL);
+  terminal.type(`${inpod(["nohup", "python3", surviving], ["--steal", "--verbose"])} </dev/null\n`);
+  await terminal.shows(/surviving \d+/);
+  const pid = Number(/surviving (\d+)/.exec(terminal.run.stdout)?.[1]);
+  terminal.hangUp();
+  await terminal.run.ended;
+  for (let i = 0; i < 3; i++) {
+    // The first of them is told on the terminal that is no more.
+    await until("the program answers", async () => !(await podAnswers(sandbox)));
+  }
+  assert.ok(isRunning(pid));
+  process.kill(pid, "SIGKILL");
+  await inventory.assertAsBefore(folder);
 });
 
 test("an interactive shell in a session has jobs of its own, and its suspend is inpod's", async () => {
