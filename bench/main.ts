@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Bed } from "./bed.ts";
+import { localConnections } from "./rows/clients.ts";
 import { onCluster } from "./rows/cluster.ts";
 import { files } from "./rows/files.ts";
 import { filtered } from "./rows/filter.ts";
@@ -34,6 +35,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   outgoing,
   stolen,
   servers: newConnections,
+  clients: localConnections,
   filter: filtered,
   mirrored,
   handover,

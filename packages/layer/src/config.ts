@@ -87,7 +87,7 @@ export interface Notice {
 }
 
 export interface Reporter {
-  /** Left out: no. */
+  /** Whether `decision` is to be told all, also what the tap decides by itself. Left out: no. */
   readonly wantsDecisions?: boolean;
   decision(decision: Decision): void;
   /** Gets every call with its result; left out: nobody wants them. */

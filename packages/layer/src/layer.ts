@@ -95,6 +95,7 @@ export class Layer {
     await this.#relay.listen();
     tap.setPathRules(toTapRules(this.#policy.mapping, this.#policy.rules));
     this.#decisions.start();
+    tap.setDestinations(this.#policy.destinations);
     tap.setSkips(compileSkips(config));
     tap.hideNscd(config.dns);
     if (config.hostname) tap.setHostname(session.target.hostname);

@@ -64,6 +64,8 @@ export interface Native {
   ): void;
   setSkips(names: readonly string[]): void;
   setNativePort(port: number, isNative: boolean): void;
+  setDestinations(table: Buffer): void;
+  isLocalDestination(address: Buffer): boolean;
   setRelayPort(port: number): void;
   hideNscd(hide: boolean): void;
   wantReports(level: number): void;

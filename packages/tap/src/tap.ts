@@ -191,6 +191,31 @@ const VERDICTS = ["local", "ask", "not-found", "remote"] as const;
 /** enum report_level */
 const REPORT_LEVELS = { nothing: 0, news: 1, all: 2 } as const;
 
+/** An address or subnet; without `bytes` any. */
+export interface TapDestination {
+  /** From the left; the rest is 0. */
+  readonly bytes?: readonly number[];
+  /** Bits; left out: 0. */
+  readonly prefixLength?: number;
+  readonly isIPv6?: boolean;
+  /** Left out: any. */
+  readonly port?: number;
+  /** Else it is asked about. */
+  readonly isLocal: boolean;
+}
+
+/** destinations.c has the layout. */
+function destinationBytes(entry: TapDestination): Buffer {
+  const { bytes, prefixLength = 0, isIPv6 = false, port = 0, isLocal } = entry;
+  const buffer = Buffer.alloc(22);
+  buffer.writeUInt8(bytes === undefined ? 0 : isIPv6 ? 6 : 4, 0);
+  buffer.writeUInt8(prefixLength, 1);
+  buffer.writeUInt8(isLocal ? 1 : 0, 2);
+  buffer.writeUInt16LE(port, 4);
+  buffer.set(bytes ?? [], 6);
+  return buffer;
+}
+
 /** Which of a socket's ports names it: see names.c. */
 const NAME_TABLES = { outgoing: 0, incoming: 1, datagram: 2 } as const;
 
@@ -346,6 +371,18 @@ export class Tap {
   /** Programs (base name of the executable, or of argv[0]) that are left alone. Once, before launching. */
   setSkips(names: readonly string[]): void {
     this.#native.setSkips(names);
+  }
+
+  /**
+   * TCP connects that stay on this machine without being asked about: by the first entry that matches; none: it is asked.
+   * Not while reports are wanted, nor to loopback when the tree listens itself.
+   */
+  setDestinations(destinations: readonly TapDestination[]): void {
+    this.#native.setDestinations(Buffer.concat(destinations.map(destinationBytes)));
+  }
+  /** The C table's verdict. */
+  isLocalDestination(address: Buffer): boolean {
+    return this.#native.isLocalDestination(address);
   }
 
   /** Loopback connects to a native port are never stopped. */

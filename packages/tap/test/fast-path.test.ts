@@ -1,7 +1,7 @@
 /** What the tables decide: no event reaches TypeScript for it, and one call that hangs keeps no other from its answer. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { after, test } from "node:test";
 import { compile, letGo, run, script, start, tap } from "./support.ts";
 
@@ -11,6 +11,40 @@ const CLIENTS = 10;
 const isRoot = process.getuid?.() === 0;
 
 after(() => tap.unref()); // its threads would keep this process alive
+
+// First, because after a tree has listened loopback is asked about.
+
+/** Each answer is the client's own port: it was connected to whoever listens here. */
+const CLIENT = `import socket, sys
+for _ in range(${CONNECTIONS}):
+  c = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+  assert c.makefile().read() == str(c.getsockname()[1])
+  c.close()
+print('connected')
+`;
+
+test(`${CONNECTIONS} connects that the table keeps here are no event, but while somebody wants to know`, async (t) => {
+  const server = createServer((socket) => socket.end(String(socket.remotePort)));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  tap.setDestinations([{ bytes: [127], prefixLength: 8, isLocal: true }]);
+  t.after(() => tap.setDestinations([]));
+  const port = String((server.address() as AddressInfo).port);
+  const connects = async (): Promise<number> => {
+    let events = 0;
+    const ran = await run(["python3", script("client.py", CLIENT), port], (event) => {
+      if (event.kind === "connect") events += 1;
+      letGo(event);
+    });
+    assert.equal(ran.stdout, "connected\n", ran.stderr);
+    return events;
+  };
+  assert.equal(await connects(), 0);
+  tap.wantReports("news");
+  t.after(() => tap.wantReports("nothing"));
+  assert.equal(await connects(), CONNECTIONS);
+});
 
 /** Blocking and not: accept4 tells the peer, and both names are asked for. */
 const SERVER = `import select, socket, sys

@@ -72,26 +72,39 @@ export interface FilterEntry {
 /** Entries in one list. */
 const MAX_ENTRIES = 1024;
 
-const DNS_PORT = 53;
+export const DNS_PORT = 53;
 const DNS_KEY = "feature.network.dns.enabled";
 
 const ALLOWED =
   'allowed: [tcp://|udp://] followed by an address, a subnet (10.0.0.0/8), a name, "*.name" or nothing, and an optional :port ([v6]:port)';
 
-/** @throws ConfigValueError naming the entry and what is allowed */
+const FILTER_KEY = "feature.network.outgoing.filter";
+
+/** What the rules are made of. @throws ConfigValueError naming the entry and what is allowed */
+export function outgoingFilter(
+  config: OutgoingConfig,
+  context: Pick<OutgoingContext, "nameservers">,
+) {
+  const { remote, local: kept } = config.filter ?? {};
+  if (remote !== undefined && kept !== undefined) {
+    throw new ConfigValueError(FILTER_KEY, 'give either "remote" or "local", not both');
+  }
+  const side: "local" | "remote" = kept === undefined ? "remote" : "local";
+  return {
+    side,
+    entries: parseEntries(kept ?? remote ?? [], `${FILTER_KEY}.${side}`),
+    hasFilter: kept !== undefined || remote !== undefined,
+    nameservers: context.nameservers.flatMap((text) => parseAddress(text) ?? []),
+  };
+}
+
+/** destinations.ts makes a table of the same. @throws ConfigValueError naming the entry and what is allowed */
 export function compileOutgoing(
   config: OutgoingConfig,
   context: OutgoingContext,
 ): (destination: Destination) => OutgoingDecision {
-  const key = "feature.network.outgoing.filter";
-  const { remote, local: kept } = config.filter ?? {};
-  if (remote !== undefined && kept !== undefined) {
-    throw new ConfigValueError(key, 'give either "remote" or "local", not both');
-  }
-  const side = kept === undefined ? "remote" : "local";
-  const entries = parseEntries(kept ?? remote ?? [], `${key}.${side}`);
-  const hasFilter = kept !== undefined || remote !== undefined;
-  const nameservers = context.nameservers.flatMap((text) => parseAddress(text) ?? []);
+  const key = FILTER_KEY;
+  const { side, entries, hasFilter, nameservers } = outgoingFilter(config, context);
 
   return ({ protocol, address: text, port }) => {
     const address = parseAddress(text);

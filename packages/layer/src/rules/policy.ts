@@ -2,6 +2,7 @@
 import type { ByteString, Endpoint } from "@inpod/protocol";
 import type { LayerConfig } from "../config.ts";
 import { decideSkip, type SkipDecision } from "./build-tools.ts";
+import { compileDestinations } from "./destinations.ts";
 import { compileDnsFilter } from "./dns.ts";
 import { compileOutgoing, type OutgoingContext } from "./outgoing.ts";
 import { compileMapping, mapPath, type PathMapping } from "./path-mapping.ts";
@@ -35,6 +36,8 @@ export interface Policy {
   readonly outgoing: ReturnType<typeof compileOutgoing>;
   /** Of a name as a resolver asks for it. Undefined: there is no filter, so all are found as the pod finds them. */
   readonly name: ReturnType<typeof compileDnsFilter>;
+  /** The same, as far as addresses alone tell it. */
+  readonly destinations: ReturnType<typeof compileDestinations>;
   bind(socket: Endpoint, debuggerPorts: readonly number[]): BindDecision;
   program(executable: ByteString, argv0: ByteString): SkipDecision;
 }
@@ -54,6 +57,10 @@ export function compilePolicy({ config, facts, resolver, names }: PolicyParts): 
       const why = isMapped ? `${decision.why}; ${mapped.why} takes ${path} there` : decision.why;
       return { path: mapped.path, isMapped, decision: { ...decision, why } };
     },
+    destinations: compileDestinations(config.outgoing, {
+      nameservers: resolver.nameservers,
+      dns,
+    }),
     outgoing: compileOutgoing(config.outgoing, {
       nameservers: resolver.nameservers,
       searchDomains: resolver.searchDomains,

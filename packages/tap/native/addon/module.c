@@ -256,6 +256,8 @@ NAPI_MODULE_INIT() {
       {"setRemote", set_remote},
       {"setSkips", set_skips},
       {"setNativePort", set_native_port},
+      {"setDestinations", set_destinations},
+      {"isLocalDestination", is_local_destination},
       {"setRelayPort", set_relay_port},
       {"hideNscd", hide_nscd},
       {"wantReports", want_reports},

@@ -145,6 +145,8 @@ enum report_level { REPORT_NOTHING, REPORT_NEWS, REPORT_ALL };
 /* For `result`, which else is an errno or 0: the kernel goes on by itself, and its answer is not seen here. */
 enum { RESULT_UNKNOWN = -1 };
 void report_want(enum report_level level);
+/* Whether anything is. */
+bool report_is_wanted(void);
 /* One of a call's paths; `fell_back`: the pod had no such file. */
 void report_place(const struct path_work *work, const struct place *place, bool fell_back);
 void report_work(const struct path_work *work);

@@ -12,6 +12,8 @@ void report_want(enum report_level level) { __atomic_store_n(&wanted, level, __A
 
 static bool is_wanted(enum report_level level) { return __atomic_load_n(&wanted, __ATOMIC_RELAXED) == level; }
 
+bool report_is_wanted(void) { return !is_wanted(REPORT_NOTHING); }
+
 /* FNV-1a */
 static uint64_t hash_of(const char *path, int operation, int what) {
   uint64_t hash = 14695981039346656037u;

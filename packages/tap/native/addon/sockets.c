@@ -139,6 +139,15 @@ bool handle_connect(struct op *op) {
   return connect_begin(op);
 }
 
+/*
+ * By its address alone, and without a word to whoever wants one. To a listener of the tree loopback may lead elsewhere, as
+ * TypeScript knows.
+ */
+static bool stays_here(const struct op *op) {
+  return destination_is_local(&op->address) && !report_is_wanted() &&
+         !(address_is_loopback(&op->address) && cookies_have_listeners());
+}
+
 bool connect_begin(struct op *op) {
   struct cookie_entry entry;
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
@@ -148,6 +157,7 @@ bool connect_begin(struct op *op) {
     receive_run(verdict_deliver, op);
     return true;
   }
+  if (socket_is_tcp(op) && stays_here(op)) return false;
   connect_ask(op);
   return true;
 }

@@ -105,7 +105,7 @@ int verdict_connected_js(const struct call *call, struct op *op);
 int reply_connected_datagram(const struct call *call, struct op *op);
 int reply_sent_to(const struct call *call, struct op *op);
 
-/* ends.c, tables.c: each documented where it is */
+/* ends.c, tables.c, destinations.c: each documented where it is */
 napi_value complete_pending(napi_env env, napi_callback_info info);
 napi_value fail_pending(napi_env env, napi_callback_info info);
 napi_value refuse_datagram(napi_env env, napi_callback_info info);
@@ -115,6 +115,8 @@ napi_value match_path(napi_env env, napi_callback_info info);
 napi_value set_remote(napi_env env, napi_callback_info info);
 napi_value set_skips(napi_env env, napi_callback_info info);
 napi_value set_native_port(napi_env env, napi_callback_info info);
+napi_value set_destinations(napi_env env, napi_callback_info info);
+napi_value is_local_destination(napi_env env, napi_callback_info info);
 napi_value set_relay_port(napi_env env, napi_callback_info info);
 napi_value hide_nscd(napi_env env, napi_callback_info info);
 napi_value want_reports(napi_env env, napi_callback_info info);

@@ -183,6 +183,8 @@ void cookie_forget(uint64_t cookie);
 void cookie_settle(uint64_t cookie);
 /* Whether a UDP socket has ever been bound to a port of the pod. */
 bool cookies_have_servers(void);
+/* The same of a TCP socket. */
+bool cookies_have_listeners(void);
 /* Whether there has ever been a UDP socket with which one of ours speaks. */
 bool cookies_have_datagrams(void);
 
@@ -216,6 +218,9 @@ uint16_t sockets_relay(void);
 
 /* What to do about a connect to op->address, of a socket that was described; as handle_connect(). */
 bool connect_begin(struct op *op);
+/* destinations.c: whether a TCP connect stays on this machine by its address alone */
+bool destination_is_local(const struct sockaddr_storage *address);
+
 /* TypeScript decides about a connect, claimed. */
 void connect_ask(struct op *op);
 
