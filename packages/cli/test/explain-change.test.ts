@@ -91,6 +91,8 @@ const CASES: readonly (readonly [subject: string, config: object])[] = [
   ["api:80", outgoing({ udp: false })],
   ["localhost:80", outgoing({ ignore_localhost: true })],
   ["10.0.0.1:53", network({ dns: false })],
+  ["api", network({ dns: { filter: { local: ["other"] } } })],
+  ["api", network({ dns: { filter: { remote: ["other"] } } })],
   [":8080", {}],
   [":8080", incoming("steal")],
   [":8080", incoming("off")],

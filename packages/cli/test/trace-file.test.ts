@@ -295,6 +295,7 @@ test("what came of each call is summed up by directory, host, name and port", as
     '{"feature":{"fs":{"local":["^/mine","^/app/none$"]}}}',
     '{"feature":{"fs":{"local":["^/mine","^/app/locked$"]}}}',
     '{"feature":{"network":{"outgoing":{"filter":{"local":["db","api.shop:80"]}}}}}',
+    '{"feature":{"network":{"dns":{"filter":{"local":["gone.shop"]}}}}}',
     '{"feature":{"local_credentials":["aws"]}}',
   ]);
   assert.equal(currentOf(CONFIG).layer.files.mode, "read");

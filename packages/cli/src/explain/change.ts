@@ -13,7 +13,7 @@ export interface Current {
     readonly files: Pick<LayerConfig["files"], "mode" | "readOnly" | "readWrite" | "local">;
     readonly outgoing: Pick<LayerConfig["outgoing"], "filter">;
     readonly incoming: Pick<LayerConfig["incoming"], "mode" | "ignorePorts" | "ports">;
-  } & Pick<LayerConfig, "skipProcesses" | "skipExtraBuildTools">;
+  } & Pick<LayerConfig, "skipProcesses" | "skipExtraBuildTools" | "dnsFilter">;
   readonly env:
     | false
     | { readonly include: readonly string[]; readonly exclude: readonly string[] };
@@ -135,6 +135,33 @@ export function changeOutgoing(
       ];
     default:
       return ownEntry(key, verdict === "local" ? POD : HERE);
+  }
+}
+
+export function changeName(
+  host: string,
+  { verdict, key = "" }: Decided,
+  { layer: { dnsFilter = {} } }: Current,
+): readonly Change[] {
+  const filtered = (filter: object): object => network({ dns: { filter } });
+  switch (key) {
+    case "feature.network.dns.filter.local":
+      return [
+        { to: "by this machine", config: filtered({ local: [...(dnsFilter.local ?? []), host] }) },
+      ];
+    case "feature.network.dns.filter.remote":
+      return [
+        { to: "as in the pod", config: filtered({ remote: [...(dnsFilter.remote ?? []), host] }) },
+      ];
+    case "feature.network.dns.enabled":
+      return verdict === "remote"
+        ? [
+            { to: "by this machine", config: filtered({ local: [host] }) },
+            { to: "by this machine, as all other names,", config: network({ dns: false }) },
+          ]
+        : [{ to: "as in the pod, as all other names,", config: network({ dns: true }) }];
+    default:
+      return ownEntry(key, verdict === "remote" ? "by this machine" : "as in the pod");
   }
 }
 

@@ -2,7 +2,7 @@
 import type { OutgoingDecision } from "@inpod/layer/rules";
 import { isLoopback, parseAddress } from "@inpod/layer/rules";
 import { describeFilter } from "@inpod/session";
-import { changeListening, changeOutgoing, HERE } from "./change.ts";
+import { changeListening, changeName, changeOutgoing, HERE } from "./change.ts";
 import type { Answer, Explanation } from "./explanation.ts";
 import type { Ground } from "./ground.ts";
 import type { Subject } from "./subject.ts";
@@ -56,7 +56,7 @@ export function explainHost(
   return {
     subject,
     kind: "host",
-    answers: [...(isAddress ? [] : [nameAnswer(ground)]), ...asOne(answers)],
+    answers: [...(isAddress ? [] : [nameAnswer(host, ground)]), ...asOne(answers)],
     notes: notesOf(asked, ground),
     here: [],
     pod: [...(resolved?.words ?? []), ...inPod],
@@ -98,34 +98,35 @@ function wordsOf({ verdict }: OutgoingDecision, address: string, protocol: strin
     : "the pod's loopback";
 }
 
-function nameAnswer({ layer, origin }: Ground): Answer {
-  const key = "feature.network.dns.enabled";
-  const verdict = layer.dns ? "remote" : "local";
+const DNS_OFF = "feature.network.dns is off";
+const DNS_KEY = "feature.network.dns.enabled";
+
+function nameAnswer(host: string, { layer, policy, current, origin }: Ground): Answer {
+  const all = layer.dns
+    ? {
+        verdict: "remote",
+        why: "the program's own resolver reads the pod's /etc/hosts and /etc/resolv.conf",
+        key: DNS_KEY,
+      }
+    : { verdict: "local", why: DNS_OFF, key: DNS_KEY };
+  const decided = policy.name?.(host) ?? all;
+  const isOfPod = decided.verdict === "remote";
   return {
     about: "name",
-    verdict,
-    words: layer.dns ? "resolved as in the pod" : "resolved by this machine",
-    why: layer.dns
-      ? "the program's own resolver reads the pod's /etc/hosts and /etc/resolv.conf"
-      : "feature.network.dns is off",
-    key,
-    origin: origin(key),
-    changes: [
-      {
-        to: layer.dns
-          ? "by this machine, as all other names,"
-          : "as in the pod, as all other names,",
-        config: { feature: { network: { dns: !layer.dns } } },
-      },
-    ],
+    ...decided,
+    words: isOfPod ? "resolved as in the pod" : "resolved by this machine",
+    origin: origin(decided.key),
+    changes: changeName(host, decided, current),
   };
 }
 
 function notesOf(
   { host, port, isAddress }: Extract<Subject, { kind: "host" }>,
-  { layer }: Ground,
+  { layer, target }: Ground,
 ): string[] {
+  const addresses = target?.described.addresses ?? [];
   const parsed = isAddress ? parseAddress(host) : undefined;
+  const isV6 = parsed?.family === 6 && !isLoopback(parsed);
   const loops = isLocalhost(host) || (parsed !== undefined && isLoopback(parsed));
   const entries = [
     ...(layer.outgoing.filter?.local ?? []),
@@ -134,6 +135,12 @@ function notesOf(
   return [
     ...(loops && !layer.outgoing.ignoreLocalhost
       ? ["a port on which the program itself listens, or a debugger, stays on this machine"]
+      : []),
+    ...(isV6 && addresses.length > 0 && !addresses.some((each) => each.includes(":"))
+      ? ["the pod has no IPv6 address: the program gets ENETUNREACH"]
+      : []),
+    ...(isV6 && !layer.ipv6
+      ? ["feature.network.ipv6 is off: the program cannot make an IPv6 socket (EAFNOSUPPORT)"]
       : []),
     ...(port === undefined && entries.some((entry) => /:\d+$/.test(entry))
       ? ["the filter has entries for single ports: ask with one (HOST:PORT)"]

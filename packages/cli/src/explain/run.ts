@@ -180,7 +180,8 @@ async function see(
       return { file: await askFile(mappedPath(subject.path, base), session) };
     case "host": {
       const { host, isAddress, port, protocol } = subject;
-      const isAsked = !isAddress && base.layer.dns;
+      const isOfPod = (base.policy.name?.(host).verdict ?? "remote") === "remote";
+      const isAsked = !isAddress && base.layer.dns && isOfPod;
       const resolved = isAsked ? await resolveInPod(host, names, session) : undefined;
       const addresses = isAddress ? [host] : (resolved?.addresses ?? []);
       if (port === undefined || protocol === "udp") return { resolved };

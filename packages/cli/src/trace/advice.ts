@@ -3,6 +3,7 @@ import { CREDENTIAL_KINDS } from "@inpod/session";
 import {
   type Change,
   type Current,
+  changeName,
   changeOutgoing,
   changePath,
   changeProgram,
@@ -25,7 +26,7 @@ const MAX_TROUBLES = 20;
 const MODES = ["local", "localwithoverrides", "read", "write"] as const;
 
 export function currentOf(config: TraceConfig): Current {
-  const { outgoingRemote: remote, outgoingLocal: local } = config;
+  const { outgoingRemote, outgoingLocal, dnsRemote, dnsLocal } = config;
   const mode = MODES.find((each) => each === config.fsMode) ?? "read";
   const incomingMode = (["steal", "mirror", "off"] as const).find(
     (each) => each === config.incomingMode,
@@ -33,12 +34,8 @@ export function currentOf(config: TraceConfig): Current {
   return {
     layer: {
       files: { mode, readOnly: config.readOnly, readWrite: config.readWrite, local: config.local },
-      outgoing: {
-        filter: {
-          ...(remote === undefined ? {} : { remote }),
-          ...(local === undefined ? {} : { local }),
-        },
-      },
+      outgoing: { filter: sidesOf(outgoingRemote, outgoingLocal) },
+      dnsFilter: sidesOf(dnsRemote, dnsLocal),
       incoming: {
         mode: incomingMode ?? "mirror",
         ignorePorts: config.ignorePorts,
@@ -55,12 +52,20 @@ export function currentOf(config: TraceConfig): Current {
   };
 }
 
+const sidesOf = (
+  remote: readonly string[] | undefined,
+  local: readonly string[] | undefined,
+): { readonly remote?: readonly string[]; readonly local?: readonly string[] } => ({
+  ...(remote === undefined ? {} : { remote }),
+  ...(local === undefined ? {} : { local }),
+});
+
 export function troublesOf(summary: Summary): Trouble[] {
   const current = currentOf(summary.begin.config);
   return [
     ...files(summary, current),
     ...connections(summary, current),
-    ...names(summary),
+    ...names(summary, current),
     ...ports(summary),
     ...variables(summary, current),
     ...programs(summary, current),
@@ -136,7 +141,7 @@ function connectionChanges(row: Connection, current: Current): readonly Change[]
   return changeOutgoing({ host, port, protocol }, { verdict, key: row.key }, current);
 }
 
-function names({ names: rows }: Summary): Trouble[] {
+function names({ names: rows, begin }: Summary, current: Current): Trouble[] {
   const every = rows.rows();
   /** A search list makes several names of one, of which one that is found is enough. */
   const isFound = (name: string): boolean =>
@@ -148,9 +153,19 @@ function names({ names: rows }: Summary): Trouble[] {
   return most(failed).map(({ name, results, by, calls }) => ({
     ...{ what: "name", subject: name, calls, key: "feature.network.dns.enabled" },
     words: `${Object.keys(results).join(", ")} (${by ?? "nobody"})`,
-    changes: [],
+    changes: changeName(name, { verdict: "remote", key: nameKey(begin.config) }, current).slice(
+      0,
+      1,
+    ),
   }));
 }
+
+const nameKey = ({ dnsLocal, dnsRemote }: TraceConfig): string | undefined =>
+  dnsLocal !== undefined
+    ? "feature.network.dns.filter.local"
+    : dnsRemote === undefined
+      ? "feature.network.dns.enabled"
+      : undefined;
 
 const shortOf = (name: string): string => name.split(".", 1)[0] ?? name;
 

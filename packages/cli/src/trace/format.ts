@@ -37,6 +37,8 @@ export interface TraceConfig {
   readonly local: readonly string[];
   readonly outgoingRemote?: readonly string[] | undefined;
   readonly outgoingLocal?: readonly string[] | undefined;
+  readonly dnsRemote?: readonly string[] | undefined;
+  readonly dnsLocal?: readonly string[] | undefined;
   readonly incomingMode: string;
   readonly ignorePorts: readonly number[];
   readonly ports?: readonly number[] | undefined;
@@ -109,6 +111,8 @@ const configOf = ({ layer, env, localCredentials }: Current): TraceConfig => ({
   local: layer.files.local,
   outgoingRemote: layer.outgoing.filter?.remote,
   outgoingLocal: layer.outgoing.filter?.local,
+  dnsRemote: layer.dnsFilter?.remote,
+  dnsLocal: layer.dnsFilter?.local,
   incomingMode: layer.incoming.mode,
   ignorePorts: layer.incoming.ignorePorts,
   ports: layer.incoming.ports,

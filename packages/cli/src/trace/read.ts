@@ -122,7 +122,8 @@ function beginFrom(value: Fields): TraceBegin | undefined {
 }
 
 function isConfig(config: Fields): config is Fields & TraceConfig {
-  const { outgoingRemote, outgoingLocal, ports, envInclude, ignorePorts } = config;
+  const { outgoingRemote, outgoingLocal, dnsRemote, dnsLocal } = config;
+  const { ports, envInclude, ignorePorts } = config;
   const lists = [
     ...[config.readOnly, config.readWrite, config.local, config.envExclude],
     ...[config.localCredentials, config.skipProcesses, config.skipExtraBuildTools],
@@ -131,7 +132,9 @@ function isConfig(config: Fields): config is Fields & TraceConfig {
     isText(config.fsMode) &&
     isText(config.incomingMode) &&
     lists.every(isTexts) &&
-    [outgoingRemote, outgoingLocal].every((list) => isOptional(list, isTexts)) &&
+    [outgoingRemote, outgoingLocal, dnsRemote, dnsLocal].every((list) =>
+      isOptional(list, isTexts),
+    ) &&
     (envInclude === null || isTexts(envInclude)) &&
     isListOf(ignorePorts, isNumber) &&
     (ports === undefined || isListOf(ports, isNumber))
