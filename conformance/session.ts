@@ -21,7 +21,8 @@ import { musl } from "./rows/compiled.ts";
 
 /** Where a program is asked in the pod itself, for comparison. */
 const REFERENCE_PORT = 4000;
-const FIRST_PORT = 4001;
+/** Of the next program: none has the port of an earlier one, whose neighbour may have left children behind. */
+let nextPort = REFERENCE_PORT + 1;
 const START_TIMEOUT_MS = 40_000;
 const ANSWER_TIMEOUT_MS = 30_000;
 const AT_ONCE = 6;
@@ -90,6 +91,8 @@ export class Session {
   readonly #inventory: Inventory;
   readonly #prepared: ReadonlyMap<Row, Prepared>;
   readonly #ports = new Map<Row, number>();
+  /** What could not be started. */
+  readonly #failed = new Map<Row, Error>();
   readonly #beside: ChildProcess[] = [];
   #run: Run | undefined;
 
@@ -118,12 +121,18 @@ export class Session {
     const inventory = await Inventory.of(sandbox);
     const session = new Session(sandbox, inPod, folder, inventory, new Map(entries));
     const lines: string[] = [];
-    for (const [index, [row, prepared]] of entries.entries()) {
+    for (const [row, prepared] of entries) {
       if (prepared.kind === "missing") continue;
-      const port = FIRST_PORT + index;
+      const port = nextPort++;
       session.#ports.set(row, port);
       await mkdir(join(folder, String(port)));
-      const line = await prepared.program.start(session.#place(row, port));
+      let line: string;
+      try {
+        line = await prepared.program.start(session.#place(row, port));
+      } catch (error) {
+        session.#failed.set(row, error as Error);
+        continue;
+      }
       lines.push(`( cd ${port}; { ${line}\n} >out 2>err; echo "ended ${port} $?" ) &`);
     }
     if (lines.length > 0) {
@@ -148,6 +157,8 @@ export class Session {
     const { version } = prepared.program;
     const place = this.#place(row, this.#ports.get(row) ?? 0);
     try {
+      const failure = this.#failed.get(row);
+      if (failure !== undefined) throw failure;
       await this.#started(row, prepared.program, place.port);
       const answers = await (prepared.program.ask?.(place) ?? place.askServer());
       return {

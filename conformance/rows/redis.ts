@@ -36,9 +36,9 @@ async function startNeighbour({ port, folder, startBeside, askBeside }: Place): 
     "--dir",
     folder,
   ];
-  await startBeside([...["redis-server", ...settings], "--repl-diskless-sync-delay", "0"]);
-  const script = `until redis-cli -p "$1" set greeting "$2" 2>/dev/null; do :; done`;
-  await askBeside(["sh", "-c", script, "set", String(port), GREETING]);
+  const argv = ["redis-server", ...settings, "--repl-diskless-sync-delay", "0"];
+  await startBeside(["sh", "-c", `${quoted(argv)} | grep --line-buffered "Ready to accept"`]);
+  await askBeside(["redis-cli", "-p", String(port), "set", "greeting", GREETING]);
 }
 
 async function start(place: Place): Promise<string> {
