@@ -27,7 +27,7 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
     case "exec":
       return startExec(parsed, io);
     case "env":
-      return (await import("./env/run.ts")).runEnv(parsed, io);
+      return (await import("./env/run.ts")).runEnv(parsed, io, argv);
     case "explain":
       return (await import("./explain/run.ts")).runExplain(parsed, io);
     case "trace":

@@ -46,7 +46,7 @@ test("flags are those of the command's own --help", () => {
   assert.ok(words("ls", "-").includes("--all-namespaces"));
   assert.ok(!words("exec", "-").includes("--no-telemetry"));
   assert.deepEqual(words("env", "--sh"), ["--show-values"]);
-  assert.deepEqual(words("env", "--st"), []);
+  assert.deepEqual(words("env", "--st"), ["--steal"]);
 });
 
 test("a flag's value is completed behind a space, behind =, and with what was said before", () => {

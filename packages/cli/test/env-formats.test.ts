@@ -10,7 +10,8 @@ import type { ByteString } from "@inpod/protocol";
 import { PODMAN_IMAGE, type Podman, podmanMissing, startPodman } from "@inpod/sandbox";
 import { parseEnvFile } from "@inpod/session";
 import dotenv from "dotenv";
-import { type Evaluated, json, type Variable, write } from "../src/env/formats.ts";
+import { type Evaluated, write } from "../src/env/evaluated.ts";
+import { json, type Variable } from "../src/env/formats.ts";
 
 const utf8 = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1");
 

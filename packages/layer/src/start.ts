@@ -149,11 +149,12 @@ export class PreparedTap {
   async #serve(options: ServeOptions, podFiles: PodRoot | SnapshotServer): Promise<Served> {
     const { config, environment, onProgram, onRefused } = options;
     const layer = await this.#layer(options, podFiles);
-    const folder = "serve" in podFiles ? keepPaths([podFiles.folder]) : undefined;
+    const mark = `INPOD_SESSION=${environment.INPOD_SESSION}`;
+    const folder = "serve" in podFiles ? keepPaths(mark, [podFiles.folder]) : undefined;
     const programs = new Programs(this.tap, {
       path: options.socketPath,
       groups: groupsOf(config),
-      mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
+      mark,
       onDeath: options.onDeath ?? "stop",
       admit: ({ pid }) => {
         const facts = factsOfProgram(pid, textOf(environment));

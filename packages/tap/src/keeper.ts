@@ -30,9 +30,13 @@ export function keepTree({ listener, heldCalls, mark, onDeath, folder }: KeptTre
   return keep(words, listener, heldCalls < 0 ? "ignore" : heldCalls);
 }
 
-/** Removes these, and all that is in them, when this process has ended without having dismissed it. */
-export const keepPaths = (paths: readonly string[]): Keeper =>
-  keep(["remove", ...paths], "ignore", "ignore");
+/**
+ * Removes these, and all that is in them, when this process has ended without having dismissed it.
+ *
+ * @param mark as a tree's: whose they are
+ */
+export const keepPaths = (mark: string, paths: readonly string[]): Keeper =>
+  keep(["remove", mark, ...paths], "ignore", "ignore");
 
 function keep(words: readonly string[], listener: Stdio, heldCalls: Stdio): Keeper {
   let lifeline: Socket | undefined;

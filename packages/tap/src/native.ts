@@ -52,6 +52,7 @@ export interface Native {
   environmentFile(content: Buffer): number;
   writeByte(fd: number): number;
   close(fd: number): number;
+  silence(fd: number): number;
   setPathRules(rules: readonly NativeRule[]): void;
   matchPath(path: string, operation: number): [verdict: number, rule: number];
   setRemote(

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdtempSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { type Program, Programs, preloadLibrary } from "../src/index.ts";
+import { hasMark, type Program, Programs, preloadLibrary } from "../src/index.ts";
 import { compile, folder, script, tap } from "./support.ts";
 
 const SOURCE = String.raw`
@@ -189,6 +189,15 @@ test("variables of any length stand before the library's own", async () => {
   assert.deepEqual([stdout, stderr], ["main: pod-7d4f\n", ""]);
 });
 
+test("what clears its environment is known as the session's all the same", async () => {
+  const child = begin(["env", "-i", witness, "wait"]);
+  const [chunk] = await once(child.stdout, "data");
+  assert.equal(String(chunk), "waiting: pod-7d4f\n");
+  assert.ok(hasMark(child.pid ?? 0, mark));
+  child.stdin.end("\n");
+  await once(child, "close");
+});
+
 test("children and what is executed are in their parent's tree, dynamic or not", async () => {
   const before = begun.length;
   const forked = await run([witness, "fork"]);
@@ -233,6 +242,16 @@ test("several programs at once have each an end of its own", async () => {
     assert.ok(!programs.running.some((program) => program.pid === pid));
   }
   assert.equal(programs.running.filter((program) => mine.includes(program)).length, 0);
+});
+
+test("each of many short programs has an end that is told", async () => {
+  const before = begun.length;
+  const all = await Promise.all(Array.from({ length: 24 }, () => run([witness])));
+  assert.ok(all.every(({ stdout }) => stdout === "main: pod-7d4f\n"));
+  const mine = begun.slice(before);
+  assert.equal(mine.length, 24);
+  await Promise.all(mine.map(({ ended }) => ended));
+  assert.ok(!programs.running.some((program) => mine.includes(program)));
 });
 
 test("without the session a program ends and says what to do, or runs on its own if it is told to", async () => {

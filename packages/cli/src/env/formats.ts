@@ -1,8 +1,11 @@
 /** Variables as text that something else reads again: shells, dotenv libraries, container engines, JSON. Pure. */
 import type { ByteString } from "@inpod/protocol";
 
-/** Who has given a variable its value; `spec`: the pod's spec, where its process shows none; `local`: the developer. */
-export type Origin = "pod" | "spec" | "env_file" | "mapping" | "override" | "local";
+/**
+ * Who has given a variable its value; `spec`: the pod's spec, where its process shows none; `local`: the developer;
+ * `session`: one that is kept open, by which programs come into it.
+ */
+export type Origin = "session" | "pod" | "spec" | "env_file" | "mapping" | "override" | "local";
 
 /** Name and value are bytes. The value is secret: it goes nowhere but to stdout, and only when it is asked for. */
 export interface Variable {
@@ -11,14 +14,7 @@ export interface Variable {
   readonly from: Origin;
 }
 
-export interface Written {
-  /** What goes to stdout, each char a byte. */
-  readonly bytes: ByteString;
-  /** What the format cannot say. Names are as they come. */
-  readonly left: readonly { readonly name: ByteString; readonly why: string }[];
-}
-
-type Line = { readonly text: ByteString } | { readonly why: string };
+export type Line = { readonly text: ByteString } | { readonly why: string };
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -49,19 +45,19 @@ const SHELL_OWN_PREFIX = /^(BASH_|COMP_|fish_|ZSH_)/;
 const quoted = (value: ByteString): ByteString =>
   `'${value.replace(/['\\]/g, (char) => `'\\${char}'`)}'`;
 
-function shellName(name: ByteString): string | undefined {
+export function shellName(name: ByteString): string | undefined {
   if (!IDENTIFIER.test(name)) return "a shell cannot have it";
   if (SHELL_OWN.has(name) || SHELL_OWN_PREFIX.test(name)) return "it is the shell's own";
   return undefined;
 }
 
-const shellLine = ({ name, value }: Variable, set: (name: string) => string): Line => {
+export const shellLine = ({ name, value }: Variable, set: (name: string) => string): Line => {
   const why = shellName(name);
   return why === undefined ? { text: `${set(name)}${quoted(value)}` } : { why };
 };
 
 /** Bytes that are text, or not. */
-const isUtf8 = (bytes: ByteString): boolean => {
+export const isUtf8 = (bytes: ByteString): boolean => {
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(bytes, "latin1"));
     return true;
@@ -76,7 +72,7 @@ const DOTENV_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
  * What every reader takes as it stands: between ' or ` nothing is special and lines may end, but a backslash before
  * the closing one is an escape to some; between " only \n and \r are understood by all.
  */
-function dotenvLine({ name, value }: Variable): Line {
+export function dotenvLine({ name, value }: Variable): Line {
   if (!DOTENV_NAME.test(name)) return { why: "the format has no such name" };
   if (!isUtf8(value)) return { why: "its value is not UTF-8" };
   if (/^[A-Za-z0-9_./:@%+,=-]*$/.test(value)) return { text: `${name}=${value}` };
@@ -94,7 +90,7 @@ function dotenvLine({ name, value }: Variable): Line {
 const DOCKER_LINE = 64 * 1024 - 1;
 
 /** https://docs.docker.com/reference/cli/docker/container/run/#env: no quotes, no escapes, one line each. */
-function dockerLine({ name, value }: Variable): Line {
+export function dockerLine({ name, value }: Variable): Line {
   if (/[\s\u00a0\u0085]/.test(name) || name.startsWith("#") || !isUtf8(name))
     return { why: "the format has no such name" };
   if (value.includes("\n") || value.endsWith("\r"))
@@ -102,44 +98,6 @@ function dockerLine({ name, value }: Variable): Line {
   if (!isUtf8(value)) return { why: "its value is not UTF-8" };
   const text = `${name}=${value}`;
   return text.length > DOCKER_LINE ? { why: "the format has no line of 64 KiB" } : { text };
-}
-
-/** Formats that something evaluates or sets, so that nothing may stand where a value belongs. */
-export const EVALUATED = ["shell", "fish", "dotenv", "docker"] as const;
-export type Evaluated = (typeof EVALUATED)[number];
-
-/** @param removed names that the developer has and the program has not */
-export function write(
-  format: Evaluated,
-  variables: readonly Variable[],
-  removed: readonly ByteString[],
-): Written {
-  const lines: ByteString[] = [];
-  const left: { name: ByteString; why: string }[] = [];
-  const takeAway = { shell: "unset ", fish: "set -e ", dotenv: undefined, docker: undefined }[
-    format
-  ];
-  if (takeAway !== undefined)
-    for (const name of removed) if (shellName(name) === undefined) lines.push(takeAway + name);
-  for (const variable of variables) {
-    const line = lineOf(format, variable);
-    if ("text" in line) lines.push(line.text);
-    else left.push({ name: variable.name, why: line.why });
-  }
-  return { bytes: lines.map((line) => `${line}\n`).join(""), left };
-}
-
-function lineOf(format: Evaluated, variable: Variable): Line {
-  switch (format) {
-    case "shell":
-      return shellLine(variable, (name) => `export ${name}=`);
-    case "fish":
-      return shellLine(variable, (name) => `set -gx ${name} `);
-    case "dotenv":
-      return dotenvLine(variable);
-    case "docker":
-      return dockerLine(variable);
-  }
 }
 
 /** What is text is a string, and what is not is its bytes in base64, under another key. */

@@ -30,6 +30,22 @@ export class TreeEnd {
   }
 }
 
+/** Ends all that has come into a session, and waits for it. */
+export async function endPrograms(
+  sessionId: string,
+  ends: readonly Promise<void>[],
+): Promise<void> {
+  signalTree(sessionId, "SIGTERM");
+  const kill = setTimeout(() => signalTree(sessionId, "SIGKILL"), STOP_MS);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, 2 * STOP_MS);
+  });
+  await Promise.race([Promise.all(ends), late]);
+  clearTimeout(kill);
+  clearTimeout(timer);
+}
+
 /** Tells of the loss, and ends the tree if it is to end. */
 export function endWithSession(
   session: Session,
@@ -49,7 +65,7 @@ export function endWithSession(
   });
 }
 
-function signalTree(sessionId: string, signal: NodeJS.Signals): void {
+export function signalTree(sessionId: string, signal: NodeJS.Signals): void {
   const { near, daemons } = remainingProcesses(sessionId);
   signalProcesses([...near, ...daemons], signal);
 }
@@ -64,7 +80,7 @@ export const portHeld = (because: string): UserError =>
     ],
   });
 
-const sessionLost = (why: string): UserError =>
+export const sessionLost = (why: string): UserError =>
   new UserError("SESSION_LOST", `the session was lost: ${why}`, {
     hints: [
       'to let your process go on without it: {"on_disconnect": "continue"} in the configuration',

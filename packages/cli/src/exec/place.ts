@@ -20,7 +20,7 @@ import { followTarget } from "./follow.ts";
 import { whyNoMirror } from "./permission.ts";
 import { layerConfig, rungLine, withoutIncoming } from "./rung.ts";
 import type { Signals } from "./signals.ts";
-import { withSpecEnvironment } from "./spec-environment.ts";
+import { specNames, withSpecEnvironment } from "./spec-environment.ts";
 import { writeStatistics } from "./statistics.ts";
 import { loadDelivery } from "./tls.ts";
 import { type PlacedSession, withSession } from "./with-session.ts";
@@ -41,6 +41,8 @@ export interface Place extends PlacedSession {
   readonly environment: ProgramEnvironment;
   /** Whether all of the environment is the pod spec's. */
   readonly isOfSpec: boolean;
+  /** Names that only the settings of a container without a cluster have. */
+  readonly specNames: ReadonlySet<string>;
   /** What programs here have in common. */
   readonly options: Omit<PlaceOptions, "executable">;
 }
@@ -137,6 +139,7 @@ async function prepare(
   progress.done();
   return {
     ...{ session, incoming, sessionId, target, rung, tap, environment, isOfSpec },
+    specNames: specNames(described, target),
     options: {
       session,
       incoming,

@@ -1,7 +1,9 @@
 /** The variables of a target whose process does not show any: those of its spec, and which they are not. */
+
 import type { Reporter } from "@inpod/layer";
 import type { TargetDescription } from "@inpod/protocol";
 import type { Target } from "@inpod/targets";
+import { toText } from "./environment.ts";
 
 export interface Described {
   readonly described: TargetDescription;
@@ -44,4 +46,13 @@ export async function withSpecEnvironment(
     });
     return { described, isOfSpec: false };
   }
+}
+
+/** Names that only the settings of a container without a cluster have, and its process has not. */
+export function specNames(
+  { environment }: Pick<TargetDescription, "environment">,
+  target: Target,
+): ReadonlySet<string> {
+  const shown = new Set(environment.map(([name]) => toText(name)));
+  return new Set(Object.keys(target.environment ?? {}).filter((name) => !shown.has(name)));
 }

@@ -19,7 +19,7 @@ export const EXEC_WHAT =
 
 export const ENV_WHAT =
   "Prints the variables that a command would get in the place of a pod, and of each where it comes from. " +
-  "It is a session as exec's is, with the same flags and configuration, in which nothing runs. " +
+  "It is a session as exec's is, with the same flags and configuration, in which nothing runs; or, with --keep-open, what others start. " +
   "Values are secrets: they are printed only when you ask for them. " +
   "It works wherever Node does, without Linux.";
 
@@ -33,12 +33,18 @@ Formats:
   json     {"variables": [{"name", "from", "value"}]}; what is not UTF-8 is in valueBase64
   dotenv   for feature.env.env_file and dotenv libraries
   docker   for docker run --env-file and podman
+  vscode   an envFile (--output names it), and on stdout what launch.json and tasks.json need
+  jetbrains  for "Environment variables" of a run configuration
 What a format cannot say is left out, and named on stderr.
+
+With --keep-open the session stays until Ctrl-C, and programs that are started with these variables, by an
+IDE or a shell, are in the pod's place: docs/ide.md.
 
 Examples:
   inpod env -t deployment/orders
   eval "$(inpod env -t deployment/orders --format shell --show-values)"
   inpod env -t deployment/orders --format docker --show-values > orders.env
+  inpod env -t deployment/orders --keep-open --steal --format dotenv --output .inpod/session.env
   inpod env -t deployment/orders --format json --show-values | jq -r '.variables[] | select(.name == "DB_URL").value'`;
 
 export const EXPLAIN_WHAT =

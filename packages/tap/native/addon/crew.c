@@ -138,8 +138,9 @@ static void crew_leave(struct crew *crew, bool is_over) {
   pthread_cond_broadcast(&crew->step_in);
   pthread_cond_broadcast(&crew->watch);
   bool last = --crew->threads == 0;
+  int name = crew->name; /* once it is unlocked whoever is the last may free it */
   pthread_mutex_unlock(&crew->mutex);
-  if (tells) emit_end(crew->name);
+  if (tells) emit_end(name);
   if (!last) return;
   close(crew->listener);
   pthread_mutex_destroy(&crew->mutex);

@@ -1,6 +1,7 @@
 /* The addon's surface: what TypeScript calls, by name. Types: ../../src/native.ts. */
 #include "surface.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -77,6 +78,15 @@ static napi_value held_calls(napi_env env, napi_callback_info info) {
 static napi_value write_byte(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   return number(env, write(int_of(&call, 0), "k", 1) == 1 ? 0 : -errno);
+}
+/* silence(fd) -> 0 or -errno: whoever reads it sees its end, and the number is nobody else's. */
+static napi_value silence(napi_env env, napi_callback_info info) {
+  struct call call = call_of(env, info);
+  int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (nothing < 0) return number(env, -errno);
+  int failed = dup2(nothing, int_of(&call, 0)) < 0 ? -errno : 0;
+  close(nothing);
+  return number(env, failed);
 }
 static napi_value close_js(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
@@ -251,6 +261,7 @@ NAPI_MODULE_INIT() {
       {"environmentFile", environment_file},
       {"writeByte", write_byte},
       {"close", close_js},
+      {"silence", silence},
       {"setPathRules", set_path_rules},
       {"matchPath", match_path},
       {"setRemote", set_remote},

@@ -1,5 +1,5 @@
 /*
- * inpod-keeper remove PATH… (fd 4: the lifeline)
+ * inpod-keeper remove MARK PATH… (fd 4: the lifeline)
  * inpod-keeper MODE MARK [FOLDER] (fd 3: the seccomp listener, fd 4: the lifeline, fd 5: held calls, kept.h)
  *
  * Without anybody who holds the listener, every trapped call of the user's tree would fail with ENOSYS
@@ -105,9 +105,9 @@ static int wait_for_end(int *told) {
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   int told = 0;
-  if (argc > 2 && strcmp(argv[1], "remove") == 0) {
+  if (argc > 3 && strcmp(argv[1], "remove") == 0) {
     if (!wait_for_end(&told)) return 1;
-    for (int i = 2; i < argc; i++) folder_remove(argv[i]);
+    for (int i = 3; i < argc; i++) folder_remove(argv[i]);
     return 0;
   }
   if (argc != 3 && argc != 4) return 2;

@@ -18,6 +18,7 @@
 #include "filter.h"
 #include "raw.h"
 #include "text.h"
+#include <asm/resource.h>
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
 #include <linux/poll.h>
@@ -35,16 +36,25 @@ static struct {
   long pid;
   char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
   int is_wanted, runs_without;
+  unsigned long mark; /* ../keeper/mark.h; 0: none */
 } session;
 
 static void say(const char *text) { raw3(__NR_write, 2, text, text_length(text)); }
 
 /* ---- the environment ---- */
 
+/* As keeper/mark.c and src/mark.ts: FNV-1a. */
+static unsigned long mark_of(const char *entry) {
+  unsigned long hash = 14695981039346656037ul;
+  for (; *entry; entry++) hash = (hash ^ (unsigned char)*entry) * 1099511628211ul;
+  return hash >> 2 | 1ul << 61;
+}
+
 static void read_variable(const char *entry) {
   const char *value, *path;
   if (text_after(entry, "INPOD_WITHOUT_SESSION=run") && text_length(entry) == sizeof "INPOD_WITHOUT_SESSION=run" - 1)
     session.runs_without = 1;
+  if (text_after(entry, "INPOD_SESSION=")) session.mark = mark_of(entry);
   if (!(value = text_after(entry, "INPOD_PRELOAD="))) return;
   session.is_wanted = 1;
   session.pid = text_number(value, &path);
@@ -187,6 +197,14 @@ static void let_session_look_in_children(void) {
   else if (&pthread_atfork) pthread_atfork(NULL, NULL, let_session_look);
 }
 
+/* So that the program and its children are known as the session's when they have cleared their environment, too. */
+static void carry_mark(void) {
+  unsigned long limits[2];
+  if (!session.mark || raw5(__NR_prlimit64, 0, RLIMIT_LOCKS, 0, limits, 0) != 0) return;
+  limits[0] = session.mark < limits[1] ? session.mark : limits[1];
+  raw5(__NR_prlimit64, 0, RLIMIT_LOCKS, limits, 0, 0);
+}
+
 /* The session's own words, the errno, or neither. */
 static void without_session(const char *what, const char *why, int error) {
   char digits[] = "errno 000";
@@ -231,7 +249,10 @@ static void enter(int control, unsigned groups) {
       without_session("the session has not taken it over", "", 0);
       end();
     }
-    if (listener >= 0) raw3(__NR_close, listener, 0, 0);
+    if (listener >= 0) {
+      raw3(__NR_close, listener, 0, 0);
+      carry_mark();
+    }
     raw3(__NR_close, ready[0], 0, 0);
     raw3(__NR_close, ready[1], 0, 0);
   }
