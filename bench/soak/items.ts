@@ -43,7 +43,7 @@ const shell = (name: string, script: string): Item => ({
 export function items({ c, folder, go }: Programs): readonly Item[] {
   const inC = (item: string, rounds: number, how?: Item["how"]): Item => ({
     name: `C ${item}${how ? `, ${how}` : ""}`,
-    argv: [c, item, "SEED", String(rounds)],
+    argv: [c, item, "SEED", String(rounds), ...(how ? ["signals"] : [])],
     ...(how ? { how } : {}),
   });
   const inNode = (item: string): Item => ({

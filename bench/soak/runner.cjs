@@ -85,7 +85,7 @@ async function run(item, seed) {
   if (isLate) return `not over within ${ITEM_MS} ms: ${said}`;
   if (item.how === "killed")
     return by === "SIGKILL" ? undefined : `ended with ${code} ${by}: ${said}`;
-  return code === 0 && said.endsWith("ok\n") ? undefined : `ended with ${code} ${by}: ${said}`;
+  return code === 0 && /^ok$/m.test(said) ? undefined : `ended with ${code} ${by}: ${said}`;
 }
 
 async function work(chosen, isOver) {

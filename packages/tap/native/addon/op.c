@@ -91,6 +91,18 @@ static void release_locked(struct op *op) {
 
 static bool is_same(const char *path, const char *other) { return !path || !other || strcmp(path, other) == 0; }
 
+/* A number may have another socket by now: the program gave up after EINTR, and closed the first one. */
+static bool is_same_socket(const struct op *op) {
+  if (!op->cookie) return true;
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  int copy = process_get_fd(op->tgid, (int)op->args[0]);
+  if (copy < 0) return false;
+  getsockopt(copy, SOL_SOCKET, SO_COOKIE, &cookie, &length);
+  close(copy);
+  return cookie == op->cookie;
+}
+
 /* Whether the program sends again what was sent already. Another datagram may well lie in the same buffer. */
 static bool sends_again(const struct op *op, const struct seccomp_notif *notif) {
   if (op->nr != __NR_sendto || !op->finished || !op->payload) return true;
@@ -109,7 +121,7 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
     if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
     /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
     if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
-    if (!sends_again(op, notif)) continue;
+    if (!is_same_socket(op) || !sends_again(op, notif)) continue;
     return op;
   }
   return NULL;
@@ -208,8 +220,9 @@ uint64_t op_unclaim(struct op *op) {
 
 /*
  * One moment remains in which an answer is lost although the kernel took it: a signal has just ended the wait, and the
- * thread has not told yet (seccomp_do_user_notification in Linux' seccomp.c). Some 50 ns long, and only an answer without
- * a descriptor has it; the restarted call is then a new one.
+ * thread has not run yet (seccomp_do_user_notification in Linux' seccomp.c). Only an answer without a descriptor has it. It
+ * is as long as the machine lets the thread wait for a processor, and the restarted call is then a new one. Of most calls
+ * that means the same; a connect that was made is EISCONN then. Nothing tells it from the program's own second connect(2).
  */
 enum how { REPLY, CONTINUE, INJECT, INJECT_OR_KEEP };
 
