@@ -139,6 +139,7 @@ test("inpod inside inpod: the inner one says where it is and what to do, nothing
   assert.match(ended.stderr, /because: EBUSY/);
   assert.match(ended.stderr, /inside of inpod exec: run it in another terminal/);
   assert.equal(ended.stderr.match(/agent started/g)?.length, 1, "the outer one's");
+  assert.doesNotMatch(ended.stderr, /asked to watch/, "said once, by the inner one");
   assert.ok(!existsSync(marker));
   assert.equal(await sandbox.ruleset(), "");
 });

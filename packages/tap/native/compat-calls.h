@@ -1,8 +1,8 @@
 /*
  * Programs of the machine's older 32-bit kind, which have a table of calls of their own. i386's calls that matter here are
- * translated to x86-64's, and then are the same to everybody (addon/compat.c). Not among them: calls whose work the thread
- * would have to do itself (chdir to the pod, execution of its programs), and those with a struct that is laid out
- * otherwise, but for stat64. 32-bit Arm's are only told apart.
+ * translated to x86-64's, and then are the same to everybody (addon/compat.c). What the thread would have to do itself is
+ * refused (chdir to the pod) or stays this machine's (what it executes). Not among them: calls with a struct that is laid
+ * out otherwise, but for stat64. 32-bit Arm's are only told apart.
  */
 #pragma once
 #include <sys/syscall.h>
@@ -60,6 +60,7 @@ static const struct compat_call compat_files[] = {
     {8, __NR_creat, 0, 0},
     {9, __NR_link, 0, 0},
     {10, __NR_unlink, 0, 0},
+    {12, __NR_chdir, 0, 0},
     {14, __NR_mknod, 0, 0},
     {15, __NR_chmod, 0, 0},
     {33, __NR_access, 0, 0},
@@ -70,6 +71,7 @@ static const struct compat_call compat_files[] = {
     {85, __NR_readlink, 0, 0},
     {92, __NR_truncate, 0, 0},
     {COMPAT_TRUNCATE64, __NR_truncate, 0, 0},
+    {183, __NR_getcwd, 0, 0},
     {195, __NR_stat, 0, 0},
     {196, __NR_lstat, 0, 0},
     {198, __NR_lchown, 0, 0},

@@ -125,9 +125,10 @@ export type TapEvent =
       readonly path: string;
       /**
        * "traced": somebody (a debugger) traces the program already, "ptrace": it may not be traced (kernel.yama.ptrace_scope,
-       * another user's program), "size": a program too large to be copied, "inotify": no watches in the pod.
+       * another user's program), "size": a program too large to be copied, "inotify": no watches in the pod, "32-bit": a
+       * program of i386's.
        */
-      readonly why: "traced" | "ptrace" | "size" | "inotify";
+      readonly why: "traced" | "ptrace" | "size" | "inotify" | "32-bit";
     }
   /** No process of the tree is left whose listener that was: tap.treeEnd() tells it, too. */
   | { readonly kind: "end"; readonly listener: number };

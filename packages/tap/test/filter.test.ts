@@ -90,7 +90,7 @@ const ARCHITECTURES = {
       seccomp: 354,
       trapped: {
         ...{ execve: 11, execveat: 358, connect: 362, bind: 361, listen: 363 },
-        ...{ getsockname: 367, getpeername: 368, uname: 122 },
+        ...{ getsockname: 367, getpeername: 368, uname: 122, chdir: 12, getcwd: 183 },
         ...{ open: 5, creat: 8, link: 9, unlink: 10, mknod: 14, chmod: 15, access: 33, rename: 38 },
         ...{ mkdir: 39, rmdir: 40, symlink: 83, readlink: 85, truncate: 92, truncate64: 193 },
         ...{ stat64: 195, lstat64: 196, lchown32: 198, chown32: 212 },

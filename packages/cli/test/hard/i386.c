@@ -18,7 +18,7 @@ __asm__(".globl call\n"
         ".globl _start\n"
         "_start: movl %esp,%eax; pushl %eax; call begin\n");
 
-enum { EXIT = 1, READ = 3, WRITE = 4, CLOSE = 6, ACCESS = 33, SOCKETCALL = 102, UNAME = 122, STAT64 = 195, OPENAT = 295 };
+enum { EXIT = 1, READ = 3, WRITE = 4, CLOSE = 6, CHDIR = 12, ACCESS = 33, SOCKETCALL = 102, UNAME = 122, GETCWD = 183, STAT64 = 195, OPENAT = 295 };
 enum { SOCKET = 359, BIND = 361, CONNECT = 362, LISTEN = 363, ACCEPT4 = 364, SETSOCKOPT = 366, GETSOCKNAME = 367, GETPEERNAME = 368 };
 static int is_folded;
 
@@ -111,6 +111,17 @@ static void file(const char *path) {
   say(" access "); say_number(call(ACCESS, (u32)path, 4, 0, 0, 0, 0)); say("\n");
 }
 
+static void directory(const char *file) {
+  static char name[4096];
+  u32 end = length_of(file);
+  while (end > 1 && file[end - 1] != '/') end--;
+  for (u32 i = 0; i + 1 < end; i++) name[i] = file[i];
+  say("chdir "); say_number(call(CHDIR, (u32)name, 0, 0, 0, 0, 0));
+  say(" "); say_number(call(CHDIR, (u32) "/usr", 0, 0, 0, 0, 0));
+  call(GETCWD, (u32)name, sizeof name, 0, 0, 0, 0);
+  say(" "); say(name); say("\n");
+}
+
 static void hostname(void) {
   static char name[6][65];
   call(UNAME, (u32)name, 0, 0, 0, 0, 0);
@@ -141,6 +152,7 @@ void begin(u32 *stack) {
   for (is_folded = 0; is_folded < 2; is_folded++) {
     client(address_of(argv[1]), number_of(argv[2]), number_of(argv[3]));
     file(argv[4]);
+    directory(argv[4]);
     hostname();
     server(number_of(argv[5]));
   }

@@ -15,6 +15,8 @@ function refusedText(call: Refused["call"], path: string, why: Refused["why"]): 
       return `${path}: a program that a debugger or strace has hold of cannot ${what} (EOPNOTSUPP): attach later, or start it without`;
     case "ptrace":
       return `${path}: a program cannot ${what} where inpod may not trace it (EOPNOTSUPP): it is another user's, or kernel.yama.ptrace_scope is 2 or 3; 1 is enough`;
+    case "32-bit":
+      return `${path}: a 32-bit program cannot ${what} (EOPNOTSUPP): use a 64-bit build of it, or its files by their absolute paths`;
     case "size":
       return `${path}: a program of the pod is executed from a copy in memory, and this one is larger than 256 MiB (ENOMEM)`;
     case "inotify":

@@ -36,7 +36,10 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
     return;
   }
   int error = outcome->error;
-  if (!error && outcome->by_itself && work->compat) error = EOPNOTSUPP; /* its registers are not ours to set */
+  if (!error && outcome->by_itself && work->compat) {
+    error = EOPNOTSUPP; /* its registers are not ours to set */
+    if (work->call->kind == CALL_CHDIR) emit_refused(work->tgid, work->call->name, work->place.path, "32-bit");
+  }
   if (!error && outcome->by_itself) {
     report_outcome(work, false, RESULT_UNKNOWN);
     serve_by_itself(op, work, outcome);
