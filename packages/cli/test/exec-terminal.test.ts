@@ -162,17 +162,32 @@ test("an interactive shell in a session has jobs of its own, and its suspend is 
   await inventory.assertAsBefore(folder);
 });
 
+/** A shell tells of what was stopped before its next prompt. */
+async function untilStopped(terminal: Terminal, times: number): Promise<void> {
+  await until(`${times} jobs have been stopped`, async () => {
+    const { length } = terminal.run.stdout;
+    terminal.type("\n");
+    await until("the next prompt", () => /bash\S*[#$] /.test(terminal.run.stdout.slice(length)));
+    return terminal.run.stdout.match(/Stopped/g)?.length === times;
+  });
+}
+
 test("in the background of a shell who reads the terminal is stopped, the pod has its traffic, and fg brings it back", async () => {
   const terminal = Terminal.open(sandbox, SHELL);
   terminal.type(`${inpod(["python3", counting], ["--steal"])} &\n`);
   await terminal.shows("<parent ready>");
   await until("the pod answers", () => podAnswers(sandbox));
-  await terminal.answers("\n", /Stopped/);
+  await untilStopped(terminal, 1);
   terminal.type("fg\n");
   await until("the program answers again", async () => !(await podAnswers(sandbox)));
   await terminal.answers("hello\n", /<parent read hello>/);
   await terminal.answers(KEYS.endOfInput, /at the end of input/);
   await terminal.answers("echo code $?\n", /code 5/);
+  // Who sets the terminal from the background is stopped by another signal.
+  terminal.type(`${inpod(["sh", "-c", "stty sane; echo thro''ugh"])} &\n`);
+  await terminal.shows(/connecting[\s\S]*connecting/);
+  await untilStopped(terminal, 2);
+  await terminal.answers("fg\n", /through/);
   terminal.type("exit\n");
   await terminal.run.ended;
   await inventory.assertAsBefore(folder);

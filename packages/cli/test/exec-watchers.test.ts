@@ -121,6 +121,7 @@ test("after each restart by a watcher the server has the pod's port again, and n
         until(
           `${watcher.name} answers with version ${version}`,
           async () => (await answer(watcher)) === `local ${version}`,
+          30_000,
         ),
       ),
     );
