@@ -68,6 +68,7 @@ const RECIPES = {
   "talk-peer": talk("peer"),
   "talk-out": talk("out"),
   "talk-errors": talk("err"),
+  "talk-unix": talk("unix"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

@@ -32,4 +32,11 @@ export { type Lifetime, Sessions } from "./sessions/sessions.ts";
 export { Target } from "./target.ts";
 
 /** File descriptors that enter gives to Node; native/enter/node.h has the same numbers. */
-export const NODE_FDS = { listen: 3, control: 4, files: 5, metrics: 6, packets: 7 } as const;
+export const NODE_FDS = {
+  listen: 3,
+  control: 4,
+  files: 5,
+  metrics: 6,
+  packets: 7,
+  unixSockets: 8,
+} as const;

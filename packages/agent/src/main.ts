@@ -16,6 +16,7 @@ import { Metrics } from "./metrics.ts";
 import { Mirror } from "./mirror/mirror.ts";
 import { OwnEnds } from "./mirror/own-ends.ts";
 import { UdpMirror } from "./mirror/udp.ts";
+import { UnixSockets } from "./outgoing/unix.ts";
 import { withoutHidden } from "./policy.ts";
 import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
@@ -79,6 +80,7 @@ const fileService = new FileService(worker, {
   isReadOnly: policy.files === "read-only",
   budgetBytes: filesBudgetBytes,
 });
+const unixSockets = new UnixSockets(worker, process);
 const own = new OwnEnds();
 const rules = new SharedRules(enter);
 const ports = new Ports(rules.tcp(), log, own);
@@ -113,6 +115,7 @@ const sessions = new Sessions(
     mirror,
     udp,
     own,
+    unixSockets,
     target,
     splice,
     log,

@@ -145,6 +145,7 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
     "network.outgoing.filter.local": ["udp://10.1.2.3"],
     "network.dns": false,
     "network.ipv6": false,
+    "network.outgoing.unix_streams": ["^/run/x"],
     "network.dns.filter.remote": ["name.example"],
     "network.dns.filter.local": ["10.0.0.0/8"],
   }),
@@ -159,7 +160,6 @@ export const MIRRORD_KEYS: readonly KnownKey[] = [
   }),
   ...all("feature.", "not yet", {
     "magic.turbo": true,
-    "network.outgoing.unix_streams": ["^/run/x"],
   }),
   ...all("feature.", "refused", {
     "copy_target.enabled": true,

@@ -32,6 +32,8 @@ export interface LayerConfig {
     readonly tcp: boolean;
     readonly udp: boolean;
     readonly ignoreLocalhost: boolean;
+    /** Expressions for paths of unix sockets, and names ("@…"), that are the pod's. */
+    readonly unixStreams?: readonly string[];
     readonly filter?: {
       readonly remote?: readonly string[];
       readonly local?: readonly string[];

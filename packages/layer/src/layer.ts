@@ -21,6 +21,7 @@ import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
 import { DnsQuestions } from "./outgoing/dns-questions.ts";
 import { Relay } from "./outgoing/relay.ts";
+import { UnixStreams } from "./outgoing/unix.ts";
 import { compileSkips } from "./rules/build-tools.ts";
 import { debuggerPorts } from "./rules/debugger-ports.ts";
 import { withProgram } from "./rules/more-facts.ts";
@@ -59,6 +60,7 @@ export class Layer {
   readonly #decisions: Decisions;
   readonly #relay: Relay;
   readonly #connections: Connections;
+  readonly #unixStreams: UnixStreams;
   /** Where a filter says whose a name is. */
   readonly #questions: DnsQuestions | undefined;
   readonly #datagrams: Datagrams;
@@ -74,6 +76,10 @@ export class Layer {
     const { trace } = this.#decisions;
     this.#relay = new Relay(tap);
     this.#connections = new Connections(tap, session, this.#relay);
+    this.#unixStreams = new UnixStreams(tap, session, {
+      expressions: config.outgoing.unixStreams ?? [],
+      decided: (call, decision) => this.#decisions.decided(call, decision),
+    });
     const { nameservers } = parts.resolver;
     const { name: decide } = this.#policy;
     if (decide)
@@ -147,6 +153,9 @@ export class Layer {
       case "relayed":
         this.#decisions.trace?.answered(event.token, event.errno);
         this.#connections.relayed(event.token, event.port);
+        return;
+      case "accepted":
+        this.#unixStreams.accepted(event.token, event.fd);
         return;
       case "decided":
         this.#decisions.byTap(event);
@@ -234,6 +243,7 @@ export class Layer {
   }
 
   async #connect(call: ConnectCall): Promise<void> {
+    if (call.isUnix) return this.#unixStreams.connect(call);
     const to = decodeAddress(call.address);
     if (!to || to.port === 0) {
       this.#parts.tap.continue(call.token);

@@ -13,6 +13,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "tls",
   "probes",
   "canary",
+  "unix-streams",
   "udp-ports",
   "inject-headers",
 ];

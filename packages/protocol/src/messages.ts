@@ -39,6 +39,16 @@ export type StreamHeader =
       readonly port: number;
       readonly fromPort?: number;
     }
+  /**
+   * session → agent: a connection to a stream socket of AF_UNIX in the target, as its main process would make it (the
+   * feature "unix-streams"). `name`, in base64: an absolute path, or an abstract name. `waits`: while its queue is full.
+   */
+  | {
+      readonly kind: "unix";
+      readonly name: string;
+      readonly isAbstract: boolean;
+      readonly waits: boolean;
+    }
   /** session → agent: a connected UDP socket in the target's namespace. Its datagrams are DATAGRAM frames. */
   | { readonly kind: "udp"; readonly host: string; readonly port: number }
   /**
@@ -68,6 +78,8 @@ export type StreamHeader =
 export type StreamOpened =
   /** `local`: the address in the target's namespace; `peer`: whom it is connected to. */
   | { readonly kind: "tcp" | "udp"; readonly local: Endpoint; readonly peer: Endpoint }
+  /** `peer`, in base64: what follows sun_family in the name of the other end. */
+  | { readonly kind: "unix"; readonly peer: string }
   /** `isReadOnly`: by the target's policy; whatever would write is EROFS. */
   | { readonly kind: "files"; readonly isReadOnly: boolean }
   | { readonly kind: "incoming" };

@@ -34,11 +34,18 @@ import { parseCertificateText, parseTlsFacts, parseTlsUntouched } from "./tls.ts
 
 const MAX_ENTRIES = 65536;
 const MAX_ADDRESSES = 256;
+/** In base64, of a path of PATH_MAX (4096) bytes. */
+const MAX_SOCKET_NAME = 5464;
 /** MAX_ARG_STRLEN: no variable is longer (execve(2)). */
 const MAX_VALUE = 128 * 1024;
 
 /** Chars of a user's name in the cluster; longer ones are cut by whoever sends them. */
 export const MAX_OWNER = 256;
+
+function base64(value: unknown): string {
+  const said = byteString(value, "name of a socket", MAX_SOCKET_NAME);
+  return /^[A-Za-z0-9+/]*={0,2}$/.test(said) ? said : fail("name of a socket");
+}
 
 /** TCP needs no word. */
 function protocolOf({ protocol }: Readonly<Record<string, unknown>>): { protocol?: "udp" } {
@@ -55,6 +62,13 @@ export function parseStreamHeader(value: unknown): StreamHeader {
         host: address(from.host),
         port: port(from.port),
         ...(from.fromPort === undefined ? {} : { fromPort: port(from.fromPort) }),
+      };
+    case "unix":
+      return {
+        kind: "unix",
+        name: base64(from.name),
+        isAbstract: from.isAbstract === true,
+        waits: from.waits === true,
       };
     case "udp":
       return { kind: "udp", host: address(from.host), port: port(from.port) };
@@ -80,6 +94,8 @@ export function parseStreamOpened(value: unknown): StreamOpened {
     case "tcp":
     case "udp":
       return { kind: from.kind, local: endpoint(from.local), peer: endpoint(from.peer) };
+    case "unix":
+      return { kind: "unix", peer: base64(from.peer) };
     case "files":
       return { kind: "files", isReadOnly: from.isReadOnly === true };
     case "incoming":

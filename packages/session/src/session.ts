@@ -3,6 +3,7 @@
 import type {
   AgentNotice,
   AgentStatus,
+  ByteString,
   CanaryResult,
   CanaryWish,
   PodPort,
@@ -131,6 +132,30 @@ export class Session {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /**
+   * A connection to a unix socket of the target, and the name of its other end (what follows sun_family).
+   * @throws TunnelError with the errno that connect(2) has in the target; EOPNOTSUPP when the agent is too old
+   */
+  async connectUnix(
+    name: ByteString,
+    isAbstract: boolean,
+    waits: boolean,
+  ): Promise<{ channel: Channel; peer: Buffer }> {
+    const tunnel = await this.#link.tunnel();
+    if (!tunnel.peer.features.includes("unix-streams"))
+      throw new TunnelFailure("EOPNOTSUPP", "this agent is too old for unix sockets");
+    const bytes = Buffer.from(name, "latin1");
+    const channel = tunnel.open({
+      kind: "unix",
+      name: bytes.toString("base64"),
+      isAbstract,
+      waits,
+    });
+    const opened = await channel.opened;
+    if (opened.kind !== "unix") throw new TunnelFailure("EPROTO", "not a unix socket");
+    return { channel, peer: Buffer.from(opened.peer, "base64") };
   }
 
   /**

@@ -99,6 +99,8 @@ export interface Native {
   ): void;
   replyConnectedDatagram(token: number, port: number): number;
   replySentTo(token: number, port: number): number;
+  askUnix(asks: boolean): void;
+  replyUnix(token: number, peer: Buffer): number;
   refuseDatagram(
     tgid: number,
     fd: number,

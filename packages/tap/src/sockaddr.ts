@@ -1,6 +1,7 @@
 /** struct sockaddr_in and sockaddr_in6 as the kernel lays them out (ip(7), ipv6(7)), little-endian family. */
 import { isIPv4, isIPv6 } from "node:net";
 
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 
@@ -52,6 +53,13 @@ export function encodeAddress(address: string, port: number): Buffer {
     bytes.writeUInt16BE(group, 8 + 2 * i);
   });
   return bytes;
+}
+
+/** @param name what follows sun_family (unix(7)): a path with its NUL, or an abstract name behind one; at most 108 bytes */
+export function encodeUnixAddress(name: Uint8Array): Buffer {
+  const family = Buffer.alloc(2);
+  family.writeUInt16LE(AF_UNIX, 0);
+  return Buffer.concat([family, name.subarray(0, 108)]);
 }
 
 function dotted(bytes: Buffer, offset: number): string {

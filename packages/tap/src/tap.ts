@@ -54,6 +54,7 @@ export interface SocketCall {
   readonly fd: number;
   /** SO_COOKIE: what a socket is known by. */
   readonly cookie: number;
+  readonly isUnix: boolean;
   readonly isIPv6: boolean;
   readonly isIPv6Only: boolean;
   readonly isStream: boolean;
@@ -73,6 +74,8 @@ export type TapEvent =
       readonly port: number;
       readonly errno: number;
     }
+  /** Of an earlier replyUnix(): our end's descriptor, owned by whoever handles it, or a negative errno. */
+  | { readonly kind: "accepted"; readonly token: number; readonly fd: number }
   /**
    * What C decided about a path, after wantReports(); not all, when there are very many. `rule` -1: it was named from
    * a directory of the pod.
@@ -543,6 +546,15 @@ export class Tap {
   replySentTo(token: number, relayPort: number): void {
     this.#answered(token, 0);
     this.#native.replySentTo(token, relayPort);
+  }
+
+  /** Whether connects of stream sockets of AF_UNIX are asked about; else they are native. */
+  askUnix(asks: boolean): void {
+    this.#native.askUnix(asks);
+  }
+  /** Connects the program's unix socket to us and answers; its peer is `peer` for it. "accepted" has our end. */
+  replyUnix(token: number, peer: Buffer): void {
+    this.#native.replyUnix(token, peer);
   }
 
   /** The peer of a connected socket of UDP refuses: its next call, or its poll, says so, and it goes on. */

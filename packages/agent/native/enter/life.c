@@ -22,7 +22,7 @@ static void begin_worker(struct life *life) {
   if (life->target.root_fd < 0) return;
   ssize_t drawn = getrandom(life->worker_mark, sizeof life->worker_mark, 0);
   life->worker = drawn == sizeof life->worker_mark
-                     ? start_worker(&life->target, life->worker_socket, life->worker_mark)
+                     ? start_worker(&life->target, life->worker_socket, life->worker_channel, life->worker_mark)
                      : -EIO;
   if (life->worker > 0) return;
   snprintf(life->target.missing_files, WHY_LIMIT, "ids of the target: %s", strerror(-life->worker));

@@ -17,7 +17,7 @@ struct life {
   char container_id[CONTAINER_ID_LIMIT + 1];
   bool is_over;
   pid_t worker; // 0: none
-  int worker_socket; // stays from one worker to the next
+  int worker_socket, worker_channel; // stay from one worker to the next
   uint8_t worker_mark[WORKER_MARK]; // where on it the present one's part begins
 };
 

@@ -285,23 +285,26 @@ int main(int argc, char **argv) {
   all.control.node_uid = node_ids.uid;
   all.capture.reader_ids = &node_ids;
   all.control.missing_incoming = missing_incoming(&options, target);
-  int files[2], ends[2], packets[2];
+  int files[2], ends[2], packets[2], unix_sockets[2];
   struct timeval patience = {.tv_sec = 5};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, files) ||
       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ||
-      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, packets))
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, packets) ||
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, unix_sockets))
     return fail(errno, "socketpair");
   all.life.worker_socket = files[0];
+  all.life.worker_channel = unix_sockets[0];
+  setsockopt(unix_sockets[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   all.capture.reader_socket = packets[0];
   life_start_worker(&all.life);
   setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   all.control.socket = ends[0];
   control_worker_event(&all.control);
   report_target(pid);
-  all.node = start_node(&options, &node_ids, (int[]){listen_fd, ends[1], files[1], metrics_fd, packets[1]});
+  all.node = start_node(&options, &node_ids, (int[]){listen_fd, ends[1], files[1], metrics_fd, packets[1], unix_sockets[1]});
   int code = 1;
   if (all.node > 0) {
-    close(listen_fd), close(ends[1]), close(files[1]), close(packets[1]);
+    close(listen_fd), close(ends[1]), close(files[1]), close(packets[1]), close(unix_sockets[1]);
     if (metrics_fd >= 0) close(metrics_fd);
     code = supervise(&all);
   } else {

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,6 +50,10 @@ static void run_node(const struct options *options, const struct ids *ids, const
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
+  // The file worker's connections come by it, with descriptors: Node takes those in no other way.
+  char number[12];
+  snprintf(number, sizeof number, "%d", NODE_UNIX_FD);
+  setenv("NODE_CHANNEL_FD", number, 1);
   execvp(options->node_command[0], options->node_command);
   error = errno;
   dup2(events, STDOUT_FILENO);

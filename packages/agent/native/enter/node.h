@@ -5,7 +5,7 @@
 #include "target.h"
 
 // Its file descriptors; ../../src/main.ts knows the same numbers.
-enum { NODE_LISTEN_FD = 3, NODE_CONTROL_FD = 4, NODE_FILES_FD = 5, NODE_METRICS_FD = 6, NODE_PACKETS_FD = 7, NODE_FDS = 5 };
+enum { NODE_LISTEN_FD = 3, NODE_CONTROL_FD = 4, NODE_FILES_FD = 5, NODE_METRICS_FD = 6, NODE_PACKETS_FD = 7, NODE_UNIX_FD = 8, NODE_FDS = 6 };
 
 // The ids Node gets: those asked for, else ours; the target's where they mean nothing in the target's user
 // namespace. `options` is corrected accordingly: node_gid is -1 if Node's gid is not its own.

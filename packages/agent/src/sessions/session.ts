@@ -36,6 +36,7 @@ import { Missed } from "../mirror/missed.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { endpoint, isDestination, openTcp, type Splice } from "../outgoing/tcp.ts";
 import { openUdp } from "../outgoing/udp.ts";
+import type { UnixSockets } from "../outgoing/unix.ts";
 import { mayMirror, mayStealPort } from "../policy.ts";
 import type { Target } from "../target.ts";
 import type { Admission } from "./admission.ts";
@@ -56,6 +57,7 @@ export interface SessionParts {
   readonly mirror: Mirror;
   readonly udp: Pick<UdpParts, "ports" | "mirror">;
   readonly own: OwnEnds;
+  readonly unixSockets: Pick<UnixSockets, "open">;
   readonly target: Pick<Target, "container" | "goneBecause">;
   readonly splice: Splice;
   readonly log: Log;
@@ -249,6 +251,14 @@ export class Session implements Holder, Watcher {
           const count = (socket: Socket): boolean => this.#count(socket);
           openTcp(channel, header, { splice: this.#parts.splice, own: this.#parts.own, count });
         }
+        return;
+      case "unix":
+        if (this.#socketCount >= MAX_SOCKETS) channel.reset("EMFILE");
+        else
+          void this.#parts.unixSockets.open(channel, header, {
+            splice: this.#parts.splice,
+            count: (socket) => this.#count(socket),
+          });
         return;
       case "files":
         void this.#files.open(channel);

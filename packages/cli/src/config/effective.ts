@@ -113,6 +113,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "feature.network.outgoing.ignore_localhost": ({ layer }) => layer.outgoing.ignoreLocalhost,
   "feature.network.outgoing.filter.remote": ({ layer }) => layer.outgoing.filter?.remote,
   "feature.network.outgoing.filter.local": ({ layer }) => layer.outgoing.filter?.local,
+  "feature.network.outgoing.unix_streams": ({ layer }) => layer.outgoing.unixStreams,
   "feature.network.dns.enabled": ({ layer }) => layer.dns,
   "feature.network.dns.filter.remote": ({ layer }) => layer.dnsFilter?.remote,
   "feature.network.dns.filter.local": ({ layer }) => layer.dnsFilter?.local,

@@ -1,7 +1,7 @@
 /** The keys below `feature.network`. */
 import { FilterError, parseHttpFilter } from "@inpod/session";
 import * as z from "zod";
-import { notYet, works } from "./keys.ts";
+import { works } from "./keys.ts";
 import { httpsDelivery, tls, tlsDelivery } from "./tls.ts";
 import {
   flag,
@@ -132,7 +132,10 @@ const outgoing = section({
     }),
     "what leaves from the pod",
   ),
-  unix_streams: notYet("expressions for unix sockets that are the pod's", { schema: regexes }),
+  unix_streams: works(
+    regexes,
+    "expressions for the paths of unix stream sockets, and @NAME of abstract ones, that are the pod's",
+  ),
 });
 
 const WHAT_NAME = "a name, *.NAME, or the address or subnet for which a name is asked";

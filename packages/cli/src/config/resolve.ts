@@ -173,12 +173,12 @@ function outgoingOf(
   { tcpOutgoing, udpOutgoing }: Overrides,
 ): LayerConfig["outgoing"] {
   const said = typeof outgoing === "boolean" ? { tcp: outgoing, udp: outgoing } : outgoing;
-  const { ignore_localhost, filter } = said as Exclude<typeof outgoing, boolean>;
+  const { ignore_localhost, filter, unix_streams } = said as Exclude<typeof outgoing, boolean>;
   return {
     tcp: tcpOutgoing ?? said.tcp ?? true,
     udp: udpOutgoing ?? said.udp ?? true,
     ignoreLocalhost: ignore_localhost ?? false,
-    ...defined({ filter: filter && defined(filter) }),
+    ...defined({ filter: filter && defined(filter), unixStreams: unix_streams }),
   };
 }
 

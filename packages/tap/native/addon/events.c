@@ -6,7 +6,7 @@
 
 napi_threadsafe_function to_js;
 
-enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_CONNECT_DECIDED, EVENT_LIMITED, EVENT_VISITOR };
+enum event_kind { EVENT_OP, EVENT_END, EVENT_RELAYED, EVENT_PROGRAM, EVENT_REFUSED, EVENT_DECIDED, EVENT_CONNECT_DECIDED, EVENT_ACCEPTED, EVENT_LIMITED, EVENT_VISITOR };
 struct event {
   enum event_kind kind;
   uint64_t token;
@@ -67,6 +67,12 @@ void emit_relayed(uint64_t token, uint16_t local_port, int error) {
   event->token = token;
   event->port = local_port;
   event->error = error;
+  emit(event);
+}
+void emit_accepted(uint64_t token, int fd) {
+  struct event *event = event_new(EVENT_ACCEPTED);
+  event->token = token;
+  event->error = fd;
   emit(event);
 }
 void emit_program(pid_t tgid, const char *executable, bool skipped) {
@@ -181,6 +187,7 @@ static void describe_op(napi_env env, napi_value object, const struct event *eve
   }
   put(env, object, "fd", number(env, (int)op->args[0]));
   put(env, object, "cookie", number(env, (double)op->cookie));
+  put(env, object, "isUnix", boolean(env, op->domain == AF_UNIX));
   put(env, object, "isIPv6", boolean(env, op->domain == AF_INET6));
   put(env, object, "isIPv6Only", boolean(env, op->v6only));
   put(env, object, "isStream", boolean(env, op->type == SOCK_STREAM));
@@ -218,6 +225,10 @@ void call_js(napi_env env, napi_value callback, void *context, void *data) {
         put(env, object, "kind", text(env, "relayed"));
         put(env, object, "port", number(env, event->port));
         put(env, object, "errno", number(env, event->error));
+        break;
+      case EVENT_ACCEPTED:
+        put(env, object, "kind", text(env, "accepted"));
+        put(env, object, "fd", number(env, event->error));
         break;
       case EVENT_REFUSED:
         put(env, object, "kind", text(env, "refused"));

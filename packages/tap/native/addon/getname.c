@@ -30,8 +30,20 @@ static bool names_of(const struct op *op, struct name *name) {
   return names_get(NAME_INCOMING, port, name);
 }
 
+/* Whom the program believes to speak with, of a unix socket that is connected to us. */
+static bool tell_unix(struct op *op) {
+  struct cookie_entry entry;
+  if (op->nr != __NR_getpeername || !cookie_get(op->cookie, &entry) || !entry.is_unix) return false;
+  op->address = entry.requested;
+  op->address_length = entry.requested_length;
+  receive_run(tell_address, op);
+  return true;
+}
+
 bool handle_names(struct op *op) {
-  if (socket_describe(op, (int)op->args[0]) != 0 || (!socket_is_tcp(op) && !socket_is_udp(op))) return false;
+  if (socket_describe(op, (int)op->args[0]) != 0) return false;
+  if (op->domain == AF_UNIX) return tell_unix(op);
+  if (!socket_is_tcp(op) && !socket_is_udp(op)) return false;
   struct name name;
   bool wants_local = op->nr == __NR_getsockname;
   if (names_of(op, &name)) return tell(op, wants_local ? &name.local : &name.peer);

@@ -225,6 +225,7 @@ static const struct answer answers[] = {
     {"replyRelayed", reply_relayed},
     {"startPending", start_pending},
     {"verdictConnected", verdict_connected_js},
+    {"replyUnix", reply_unix},
     {"replyConnectedDatagram", reply_connected_datagram},
     {"replySentTo", reply_sent_to},
 };
@@ -276,6 +277,7 @@ NAPI_MODULE_INIT() {
       {"setName", set_name},
       {"completePending", complete_pending},
       {"failPending", fail_pending},
+      {"askUnix", ask_unix},
       {"refuseDatagram", refuse_datagram},
       {"connectToUser", connect_to_user},
       {"adoptOrphans", adopt_orphans},

@@ -124,6 +124,10 @@ bool handle_connect(struct op *op) {
   }
   if (op->address.ss_family == AF_UNIX) {
     bool is_hidden = hides_nscd && is_nscd(op);
+    if (!is_hidden && unix_is_asked(op)) {
+      connect_ask(op);
+      return true;
+    }
     report_connect(op, is_hidden ? ENOENT : RESULT_UNKNOWN);
     if (!is_hidden) return false;
     op_reply(op, 0, ENOENT); /* its answers would be the developer's names, not the pod's */

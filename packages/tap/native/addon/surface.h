@@ -102,12 +102,14 @@ int listen_socket(const struct call *call, struct op *op);
 int reply_relayed(const struct call *call, struct op *op);
 int start_pending(const struct call *call, struct op *op);
 int verdict_connected_js(const struct call *call, struct op *op);
+int reply_unix(const struct call *call, struct op *op);
 int reply_connected_datagram(const struct call *call, struct op *op);
 int reply_sent_to(const struct call *call, struct op *op);
 
 /* ends.c, tables.c, destinations.c: each documented where it is */
 napi_value complete_pending(napi_env env, napi_callback_info info);
 napi_value fail_pending(napi_env env, napi_callback_info info);
+napi_value ask_unix(napi_env env, napi_callback_info info);
 napi_value refuse_datagram(napi_env env, napi_callback_info info);
 napi_value connect_to_user(napi_env env, napi_callback_info info);
 napi_value set_path_rules(napi_env env, napi_callback_info info);

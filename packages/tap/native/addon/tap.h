@@ -165,6 +165,8 @@ struct name {
 struct cookie_entry {
   uint64_t cookie;
   bool bound, udp, pending;
+  bool is_unix; /* connected to us in the place of `requested` */
+  socklen_t requested_length;
   bool failed; /* the connect in progress has, behind the program's back */
   struct sockaddr_storage requested;
   int error;
@@ -249,6 +251,11 @@ socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *fro
 void datagram_send(void *op);
 /* `fd`, of that domain, is connected to the relay: its next call says ECONNREFUSED. */
 void datagram_refuse(int fd, uint16_t relay_port, const struct op *socket);
+
+/* ---- unix.c: unix sockets of the pod ---- */
+
+void unix_ask(bool asks);
+bool unix_is_asked(struct op *op);
 
 /* ---- fast-open.c: connects that send ---- */
 
@@ -349,6 +356,8 @@ void emit_end(int listener);
 void emit_visitor(int fd, pid_t pid, uid_t uid);
 /* The process's socket (port `local_port`) was connected to the relay, or was not. */
 void emit_relayed(uint64_t token, uint16_t local_port, int error);
+/* Our end of a unix socket that was to be the pod's, or a negative errno. */
+void emit_accepted(uint64_t token, int fd);
 /* What could not be done as in the pod, so that a person must be told why. */
 void emit_refused(pid_t tgid, const char *call, const char *path, const char *why);
 /* A program that is not wholly as without inpod (programs.h). `why` is a constant. */

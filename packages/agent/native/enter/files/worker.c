@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "../child.h"
 #include "below.h"
+#include "connecting.h"
 #include "queue.h"
 #include "send.h"
 #include "watching.h"
@@ -83,6 +84,7 @@ static operation *operation_of(uint8_t number) {
     case WORKER_SETXATTR: return set_xattr;
     case WORKER_REMOVEXATTR: return remove_xattr;
     case WORKER_LOCK: return lock_handle;
+    case WORKER_CONNECT_UNIX: return connect_unix;
     default: return NULL;
   }
 }
@@ -166,7 +168,7 @@ static int raise_descriptors(void) {
 
 struct working {
   const struct target *target;
-  int socket;
+  int socket, channel;
   const uint8_t *mark;
 };
 
@@ -183,6 +185,7 @@ static void run_worker(void *argument) {
   handles_begin(raise_descriptors());
   below_begin(working->target->root_fd);
   watching_begin();
+  connecting_begin(working->channel);
   if (!begin(working->mark)) _exit(0);
   queue_begin(serve);
   for (struct request *request; (request = read_request());) {
@@ -192,9 +195,9 @@ static void run_worker(void *argument) {
   _exit(0);
 }
 
-pid_t start_worker(const struct target *target, int socket, const uint8_t mark[WORKER_MARK]) {
-  struct working working = {target, socket, mark};
-  int kept[] = {target->root_fd, target->mounts_fd, socket};
+pid_t start_worker(const struct target *target, int socket, int channel, const uint8_t mark[WORKER_MARK]) {
+  struct working working = {target, socket, channel, mark};
+  int kept[] = {target->root_fd, target->mounts_fd, socket, channel};
   return start_child(&(struct child){
       .ids = &target->ids,
       .descriptors = kept,

@@ -46,6 +46,7 @@ enum worker_operation {
   WORKER_REMOVEXATTR = 41,
   WORKER_LOCK = 48,
   WORKER_FORGET = 64,
+  WORKER_CONNECT_UNIX = 72, // Node's own question: see connecting.h
 };
 
 enum {
@@ -81,4 +82,5 @@ struct worker_answer {
 } __attribute__((packed));
 
 // Starts it on its end of the socket, which the caller keeps for the next one. The worker's pid, or -errno.
-pid_t start_worker(const struct target *target, int socket, const uint8_t mark[WORKER_MARK]);
+// `channel`: see connecting.h.
+pid_t start_worker(const struct target *target, int socket, int channel, const uint8_t mark[WORKER_MARK]);

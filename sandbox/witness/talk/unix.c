@@ -1,0 +1,167 @@
+/*
+ * Stream sockets of AF_UNIX. "unix serve DIR" listens at DIR/talk, behind a link DIR/link, at DIR/private (for its own uid),
+ * at the abstract names talk and "with\0nul", and says "ready"; without it the cases are a client's, with DIR in the
+ * environment. A server greets, reads to the end and answers with what it has read and whose the connection is.
+ */
+#include "talk.h"
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static socklen_t name_of(struct sockaddr_un *address, const char *name, size_t length) {
+	memset(address, 0, sizeof *address);
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path, name, length);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+static int unix_connect(int fd, const char *name, size_t length) {
+	struct sockaddr_un address;
+	socklen_t size = name_of(&address, name, length);
+	return connect(fd, (struct sockaddr *)&address, size);
+}
+
+static const char *below(const char *name) {
+	static char path[108];
+	snprintf(path, sizeof path, "%s/%s", setting("DIR"), name);
+	return path;
+}
+
+static int path_connect(int fd, const char *path) { return unix_connect(fd, path, strlen(path) + 1); }
+
+static void tell_unix(const char *what, int (*get)(int, struct sockaddr *, socklen_t *), int fd) {
+	struct sockaddr_un address;
+	socklen_t length = sizeof address;
+	memset(&address, 0, sizeof address);
+	int result = get(fd, (struct sockaddr *)&address, &length);
+	printf("%s: %s %u ", what, outcome(result), length);
+	for (socklen_t i = 2; !result && i < length; i++) putchar(address.sun_path[i - 2] ? address.sun_path[i - 2] : '@');
+	putchar('\n');
+}
+
+static void exchange(int fd) {
+	tell_unix("peer", getpeername, fd);
+	tell_unix("local", getsockname, fd);
+	tell_line(fd);
+	TELL("send", send(fd, "abc", 3, 0));
+	TELL("shutdown", shutdown(fd, SHUT_WR));
+	tell_all(fd);
+}
+
+static void by_path(void) {
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	TELL("connect", path_connect(fd, below("talk")));
+	TELL("again", path_connect(fd, below("talk")));
+	exchange(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	TELL("by a link, non-blocking", path_connect(fd, below("link")));
+	fcntl(fd, F_SETFL, 0);
+	exchange(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	TELL("without a NUL", unix_connect(fd, below("talk"), strlen(below("talk"))));
+	tell_line(fd);
+	char large[200000];
+	memset(large, 'x', sizeof large);
+	TELL("much", send(fd, large, sizeof large, MSG_NOSIGNAL) > 0 ? 1 : -1);
+}
+
+static void relative(void) {
+	if (chdir(setting("DIR"))) perror("chdir");
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	TELL("connect", path_connect(fd, "talk"));
+	exchange(fd);
+}
+
+static void abstract(void) {
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	TELL("connect", unix_connect(fd, "\0talk", 5));
+	exchange(fd);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	TELL("with a NUL", unix_connect(fd, "\0talk-with\0nul", 14));
+	exchange(fd);
+	TELL("nobody", unix_connect(socket(AF_UNIX, SOCK_STREAM, 0), "\0talk-nobody", 12));
+	TELL("longer", unix_connect(socket(AF_UNIX, SOCK_STREAM, 0), "\0talk\0", 6));
+}
+
+static void errors(void) {
+	TELL("no such file", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("none")));
+	TELL("no such directory", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("none/talk")));
+	TELL("below a file", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("file/talk")));
+	TELL("a file", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("file")));
+	TELL("nobody listens", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("dead")));
+	TELL("a loop", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("loop")));
+	TELL("another type", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("datagrams")));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	TELL("connected", path_connect(fd, below("talk")));
+	TELL("connected already", path_connect(fd, below("none")));
+}
+
+/* Pairs, and sockets of the program's own, which are nobody else's business. */
+static void own(void) {
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), pair[2];
+	struct sockaddr_un address;
+	socklen_t size = name_of(&address, "\0own-of-the-witness", 19);
+	TELL("bind", bind(listener, (struct sockaddr *)&address, size));
+	TELL("listen", listen(listener, 1));
+	TELL("connect", unix_connect(socket(AF_UNIX, SOCK_STREAM, 0), "\0own-of-the-witness", 19));
+	TELL("socketpair", socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	TELL("send", send(pair[0], "x", 1, 0));
+}
+
+static void serve(int fd) {
+	if (fork()) return;
+	for (;;) {
+		int accepted = accept(fd, NULL, NULL);
+		if (accepted < 0 || fork()) {
+			close(accepted);
+			continue;
+		}
+		struct ucred who = {0};
+		socklen_t length = sizeof who;
+		getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &who, &length);
+		dprintf(accepted, "hello\n");
+		char text[4096];
+		size_t total = 0;
+		ssize_t got;
+		while (total < sizeof text && (got = recv(accepted, text + total, sizeof text - total, 0)) > 0) total += (size_t)got;
+		dprintf(accepted, "got %.*s, uid %u gid %u\n", (int)total, text, who.uid, who.gid);
+		_exit(0);
+	}
+}
+
+static int listen_at(int type, const char *name, size_t length) {
+	struct sockaddr_un address;
+	socklen_t size = name_of(&address, name, length);
+	int fd = socket(AF_UNIX, type, 0);
+	if (bind(fd, (struct sockaddr *)&address, size) || (type == SOCK_STREAM && listen(fd, 64))) {
+		perror("bind");
+		exit(1);
+	}
+	return fd;
+}
+
+static int serving(void) {
+	signal(SIGPIPE, SIG_IGN);
+	const char *path = below("talk");
+	serve(listen_at(SOCK_STREAM, path, strlen(path) + 1));
+	serve(listen_at(SOCK_STREAM, "\0talk", 5));
+	serve(listen_at(SOCK_STREAM, "\0talk-with\0nul", 14));
+	path = below("dead");
+	close(listen_at(SOCK_STREAM, path, strlen(path) + 1));
+	path = below("datagrams");
+	listen_at(SOCK_DGRAM, path, strlen(path) + 1);
+	if (symlink("talk", below("link")) || symlink("loop", below("loop"))) return 1;
+	close(open(below("file"), O_CREAT | O_WRONLY, 0644));
+	puts("ready");
+	pause();
+	return 0;
+}
+
+int main(int argc, char **argv) {
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 2 && strcmp(argv[1], "serve") == 0) return serving();
+	const struct test tests[] = {
+	    {"path", by_path}, {"relative", relative}, {"abstract", abstract}, {"errors", errors}, {"own", own},
+	};
+	return run_cases(tests, sizeof tests / sizeof *tests, argc, argv);
+}
