@@ -1,5 +1,5 @@
 /** A TCP connection of the user's process, made from the target's network namespace. */
-import { connect, isIP, type Socket } from "node:net";
+import { connect, isIP, isIPv6, type Socket } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import type { Channel, IncomingChannel } from "@inpod/tunnel";
 import { errnoOf } from "../failure.ts";
@@ -85,8 +85,10 @@ function join(
     channel.reset("ETIMEDOUT");
     socket.destroy();
   }, timeoutMs);
+  let isConnected = false;
   socket.once("connect", () => {
     clearTimeout(timer);
+    isConnected = true;
     const local = endpoint(socket.localAddress, socket.localPort);
     own.add(local);
     socket.once("close", () => own.remove(local));
@@ -97,7 +99,14 @@ function join(
     });
   });
   // Before splice's own handler: the first reset's errno is the one that counts.
-  socket.once("error", (error) => channel.reset(errnoOf(error)));
+  socket.once("error", (error) => {
+    // What is refused is ECONNREFUSED: a reset comes from who has accepted it before, and we have only not looked yet.
+    if (!isConnected && errnoOf(error) === "ECONNRESET") {
+      const local = { address: isIPv6(host) ? "::" : "0.0.0.0", port: 0 };
+      channel.accept({ kind: "tcp", local, peer: { address: host, port } });
+    }
+    channel.reset(errnoOf(error));
+  });
   socket.once("close", () => clearTimeout(timer));
   splice(socket, channel);
 }
