@@ -66,20 +66,21 @@ export class Decisions {
   }
 
   byTap(event: DecidedEvent): void {
-    const { call, path, tgid, token, result, tookMs } = event;
-    const { isReported, ...decided } = this.#tapDecision(event);
-    const decision = { call, subject: path, ...decided };
-    const { isFallback } = event;
-    if (this.trace) {
+    const { call, path: subject, tgid, token, result, tookMs, operation } = event;
+    const { verdict, why, key, isReported } = this.#tapDecision(event);
+    const { trace } = this;
+    if (trace) {
       // What was decided here and served there has its decision already; but that the pod has none is news.
-      const news = isFallback ? decided : undefined;
-      if (this.trace.served(token, result, news)) return;
-      const done = result < 0 ? undefined : resultName(result);
-      const does = operationName(event.operation);
-      this.trace.told({ ...decision, pid: tgid, does, result: done, tookMs });
-      if (!isReported || !this.#isNews(`${decision.verdict} ${event.operation} ${path}`)) return;
+      if (trace.served(token, result, event.isFallback ? { verdict, why, key } : undefined)) return;
+      trace.told({
+        ...{ pid: tgid, call, subject, does: operationName(operation), verdict, why, key },
+        result: result < 0 ? undefined : resultName(result),
+        tookMs,
+      });
+      if (!this.#reporter.wantsDecisions || !isReported) return;
+      if (!this.#isNews(`${verdict} ${operation} ${subject}`)) return;
     }
-    this.#reporter.decision(decision);
+    this.#reporter.decision({ call, subject, verdict, why, key });
   }
 
   #tapDecision({ rule, verdict, isFallback }: DecidedEvent): TapDecision {

@@ -5,6 +5,10 @@
 import { lstat } from "node:fs/promises";
 import type { TracedCall } from "@inpod/layer";
 
+/** Where loaders, interpreters and shells look for what is mostly not there, and the pod would not have it either. */
+export const PROBED =
+  /^\/(usr|lib\w*|s?bin|proc|sys|dev|tmp|run|gnu|nix|snap)(\/|$)|^\/etc\/(ld\.so|ssl|localtime|terminfo|gnutls|selinux|inputrc)|^\/selinux$/;
+
 /** In the place of the call's name: there is no such file on this machine. */
 export const ABSENT = "absent";
 
@@ -25,7 +29,7 @@ export class Absent {
 
   look(call: TracedCall): void {
     const path = call.subject;
-    if (this.#known.has(path) || this.#known.size >= MAX_KNOWN) return;
+    if (PROBED.test(path) || this.#known.has(path) || this.#known.size >= MAX_KNOWN) return;
     if (this.#waiting.length >= MAX_WAITING) return;
     this.#known.add(path);
     this.#waiting.push(call);

@@ -9,6 +9,7 @@ import {
   changeProgram,
   changeVariable,
 } from "../explain/change.ts";
+import { PROBED } from "./absent.ts";
 import type { TraceConfig } from "./format.ts";
 import { addressOf, type Connection, type FileTrouble, type Summary } from "./summary.ts";
 
@@ -75,9 +76,6 @@ export function troublesOf(summary: Summary): Trouble[] {
 const most = <Row extends { readonly calls: number }>(rows: readonly Row[]): Row[] =>
   rows.toSorted((a, b) => b.calls - a.calls).slice(0, MAX_TROUBLES);
 
-/** Where loaders, interpreters and shells look for what is mostly not there. */
-const PROBED =
-  /^\/(usr|lib\w*|s?bin|proc|sys|dev|tmp|run|gnu|nix|snap)(\/|$)|^\/etc\/(ld\.so|ssl|localtime|terminfo|gnutls|selinux|inputrc)|^\/selinux$/;
 const isProbed = ({ path, why }: FileTrouble): boolean =>
   PROBED.test(path) || !/^default: \/|^the pod has no such file/.test(why);
 

@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import type { TracedCall, TraceSink } from "@inpod/layer";
 import { UserError } from "@inpod/protocol";
 import { ABSENT, Absent } from "./absent.ts";
-import { callLine, type TraceBegin, type TraceEnd } from "./format.ts";
+import { callText, quoter, type TraceBegin, type TraceEnd } from "./format.ts";
 
 /** Bytes of a file. Some half a million calls. */
 const DEFAULT_LIMIT = 256 * 1024 * 1024;
@@ -34,6 +34,7 @@ export class TraceFile implements TraceSink {
   readonly #options: TraceFileOptions;
   readonly #limit: number;
   readonly #since = performance.now();
+  readonly #quote = quoter();
   readonly #programs = new Map<number, string>();
   readonly #timer: NodeJS.Timeout;
   #waiting: string[] = [];
@@ -90,7 +91,7 @@ export class TraceFile implements TraceSink {
       return;
     }
     const ms = performance.now() - this.#since;
-    const line = `${JSON.stringify(callLine(call, ms, this.#programs.get(call.pid)))}\n`;
+    const line = callText(call, ms, this.#programs.get(call.pid), this.#quote);
     // A string has no more bytes than that; what it has exactly is not worth a look at each.
     if (this.#beyond > 0 || this.#size + line.length * 3 > this.#limit - END_BYTES) {
       if (this.#beyond++ === 0)

@@ -130,11 +130,42 @@ const asText = (bytes: string): string =>
 /** Of a microsecond no figure means anything. */
 const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
 
-export const callLine = (call: TracedCall, ms: number, program: string | undefined): TraceLine => ({
-  ...{ kind: "call", ms: rounded(ms), pid: call.pid, program, call: call.call },
-  subject: asText(call.subject),
-  ...{ does: call.does, verdict: call.verdict, why: asText(call.why), key: call.key },
-  result: call.result,
-  tookMs: call.tookMs === undefined ? undefined : rounded(call.tookMs),
-  ...{ peer: call.peer, addresses: call.addresses },
-});
+/** Of what comes again and again: reasons, keys, names of programs. */
+const MAX_QUOTED = 4096;
+export type Quote = (text: string) => string;
+export function quoter(): Quote {
+  const quoted = new Map<string, string>();
+  return (text) => {
+    let known = quoted.get(text);
+    if (known === undefined) {
+      known = JSON.stringify(asText(text));
+      if (quoted.size >= MAX_QUOTED) quoted.clear();
+      quoted.set(text, known);
+    }
+    return known;
+  };
+}
+
+/**
+ * A TraceLine as JSON, with its line feed. Put together by hand: there may be tens of thousands in a second, beside all
+ * that the session has to do.
+ */
+export function callText(
+  call: TracedCall,
+  ms: number,
+  program: string | undefined,
+  quoted: Quote,
+): string {
+  const { subject, does, verdict, why, key, result, tookMs, peer, addresses } = call;
+  let text = `{"kind":"call","ms":${rounded(ms)},"pid":${call.pid}`;
+  if (program !== undefined) text += `,"program":${quoted(program)}`;
+  text += `,"call":${quoted(call.call)},"subject":${JSON.stringify(asText(subject))}`;
+  if (does !== undefined) text += `,"does":"${does}"`;
+  text += `,"verdict":${quoted(verdict)},"why":${quoted(why)}`;
+  if (key !== undefined) text += `,"key":${quoted(key)}`;
+  if (result !== undefined) text += `,"result":${quoted(result)}`;
+  if (tookMs !== undefined) text += `,"tookMs":${rounded(tookMs)}`;
+  if (peer !== undefined) text += `,"peer":${JSON.stringify(peer)}`;
+  if (addresses !== undefined) text += `,"addresses":${JSON.stringify(addresses)}`;
+  return `${text}}\n`;
+}
