@@ -116,7 +116,7 @@ test("the keeper removes a session's folder when the session's process is gone",
   const session = join(folder, "session");
   mkdirSync(join(session, "deep"), { recursive: true });
   writeFileSync(join(session, "deep/file"), "");
-  const [file, argv] = emulated("inpod-keeper", "remove", session);
+  const [file, argv] = emulated("inpod-keeper", "remove", "INPOD_SESSION=none", session);
   const child = spawn(file, argv, { stdio: ["ignore", "ignore", "inherit", "ignore", "pipe"] });
   assert.ok(existsSync(session));
   child.stdio[4]?.destroy();
