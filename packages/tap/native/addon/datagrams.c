@@ -20,13 +20,15 @@ bool datagram_is_asked(struct op *op) {
 
 bool handle_sendto(struct op *op) {
   if (fast_open_is_asked(op) && fast_open_begin(op)) return connect_begin(op);
-  if (!socket_read_address(op, 4, 5) || !datagram_is_asked(op)) return false;
+  if (!socket_read_address(op, 4, 5)) return socket_refuses_unreadable(op);
+  if (!datagram_is_asked(op)) return false;
   if (op->args[2] > MAX_DATAGRAM) return false; /* EMSGSIZE, says the kernel */
   op->payload_length = (size_t)op->args[2];
   op->payload = malloc(op->payload_length + 1);
   if (!op->payload) return false;
-  if (memory_read(op->tid, op->args[1], op->payload, op->payload_length) != (ssize_t)op->payload_length)
-    return false;
+  op->is_unreadable =
+      memory_read(op->tid, op->args[1], op->payload, op->payload_length) != (ssize_t)op->payload_length;
+  if (op->is_unreadable) return socket_refuses_unreadable(op);
   op->keep_result = true; /* sent once, also for who was interrupted and calls again */
   op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
   return true;

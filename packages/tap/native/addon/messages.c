@@ -116,11 +116,16 @@ bool handle_sendmsg(struct op *op) {
   if (fast_open_is_asked(op) && fast_open_begin(op)) return connect_begin(op);
   if (is_many(op) && op->args[2] == 0) return false;
   struct message *message = malloc(sizeof *message);
-  bool asks = message && read_message(op->tid, op->args[1], message) == 0 && message->head.msg_name &&
-              address_read(op, (uintptr_t)message->head.msg_name, message->head.msg_namelen) &&
-              datagram_is_asked(op) && gather(op, message) == 0;
+  int failed = message ? read_message(op->tid, op->args[1], message) : -ENOMEM;
+  bool asks = false;
+  if (!failed && message->head.msg_name) {
+    socklen_t length = message->head.msg_namelen; /* the kernel cuts a long one off */
+    if (length <= INT32_MAX && length > sizeof op->address) length = sizeof op->address;
+    asks = address_read(op, (uintptr_t)message->head.msg_name, length) && datagram_is_asked(op);
+    if (asks) failed = gather(op, message);
+  }
   free(message);
-  if (!asks) return false;
+  if (!asks || failed) return socket_refuses_unreadable(op);
   op->keep_result = true; /* sent once, also for who was interrupted and calls again */
   op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
   return true;

@@ -48,6 +48,27 @@ static bool handle(struct op *op) {
   }
 }
 
+/* What a call points at beside its path, which the kernel looks at before: it knows which error is the first. */
+static bool has_more_to_read(int nr) {
+  switch (nr) {
+    case __NR_openat2:
+    case __NR_symlinkat:
+    case __NR_linkat:
+    case __NR_renameat2:
+#if defined(__NR_renameat)
+    case __NR_renameat:
+#endif
+#if defined(__x86_64__)
+    case __NR_symlink:
+    case __NR_link:
+    case __NR_rename:
+#endif
+      return true;
+    default:
+      return false;
+  }
+}
+
 static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t tgid, const struct path_call *call) {
   struct path_work work = {
       .listener = listener, .tid = (pid_t)notif->pid, .tgid = tgid, .nr = notif->data.nr, .call = call,
@@ -55,6 +76,10 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
   memcpy(work.args, notif->data.args, sizeof work.args);
   places_decide(&work);
   /* Also a page of a remote file that could not be had: the kernel would wait for it once more. */
+  if (work.is_unreadable && has_more_to_read(notif->data.nr)) {
+    places_free(&work);
+    return false;
+  }
   bool handled = work.is_unreadable || serve_begin(notif, &work);
   if (work.is_unreadable) notification_reply(listener, notif->id, 0, EFAULT);
   places_free(&work);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 enum {
+  SIN6_LEN_RFC2133 = 24, /* without sin6_scope_id: as much as the kernel wants */
   CONNECT_DEADLINE_MS = 135000, /* above tcp_syn_retries' 127 s: the kernel's own verdict comes first */
 };
 
@@ -65,6 +66,7 @@ bool socket_read_address(struct op *op, int address_argument, int length_argumen
 }
 
 bool address_read(struct op *op, uint64_t address, uint64_t length) {
+  length = (uint32_t)length; /* an int, whatever else is in the register */
   memset(&op->address, 0, sizeof op->address);
   if (length < sizeof(sa_family_t) || length > sizeof op->address) return false;
   ssize_t got = memory_read(op->tid, address, &op->address, length);
@@ -74,7 +76,7 @@ bool address_read(struct op *op, uint64_t address, uint64_t length) {
   }
   op->address_length = (socklen_t)length;
   if (op->address.ss_family == AF_INET) return length >= sizeof(struct sockaddr_in);
-  if (op->address.ss_family == AF_INET6) return length >= sizeof(struct sockaddr_in6);
+  if (op->address.ss_family == AF_INET6) return length >= SIN6_LEN_RFC2133;
   return true;
 }
 
@@ -111,13 +113,14 @@ static bool is_native(const struct op *op) {
          __atomic_load_n(&native_ports[address_port(&op->address)], __ATOMIC_RELAXED);
 }
 
+bool socket_refuses_unreadable(struct op *op) {
+  if (!op->is_unreadable || (op->socket < 0 && socket_describe(op, (int)op->args[0]) != 0)) return false;
+  op_reply(op, 0, EFAULT);
+  return true;
+}
+
 bool handle_connect(struct op *op) {
-  if (!socket_read_address(op, 1, 2)) {
-    /* A page of a remote file that could not be had: the kernel would wait for it once more. */
-    if (!op->is_unreadable || socket_describe(op, (int)op->args[0]) != 0) return false;
-    op_reply(op, 0, EFAULT);
-    return true;
-  }
+  if (!socket_read_address(op, 1, 2)) return socket_refuses_unreadable(op);
   if (op->address.ss_family == AF_UNSPEC) {
     if (socket_describe(op, (int)op->args[0]) == 0 && socket_is_tcp(op)) cookie_settle(op->cookie);
     return false;
@@ -167,7 +170,7 @@ bool connect_begin(struct op *op) {
 }
 
 bool handle_bind(struct op *op) {
-  if (!socket_read_address(op, 1, 2)) return false;
+  if (!socket_read_address(op, 1, 2)) return socket_refuses_unreadable(op);
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
   /* Any port of an address that this machine may not have: the pod's, for one. */
   if (address_port(&op->address) == 0 && address_is_loopback(&op->address)) return false;

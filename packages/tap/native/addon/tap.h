@@ -211,6 +211,11 @@ int socket_option(int fd, int level, int name);
 /* Copies the call's address into op->address; false: let the kernel say what is wrong with it. */
 bool socket_read_address(struct op *op, int address_argument, int length_argument);
 bool address_read(struct op *op, uint64_t address, uint64_t length);
+/*
+ * Answers a call on a socket with EFAULT when what it points at cannot be read. Where that is a page of a remote file that
+ * could not be had, the kernel would wait for it once more.
+ */
+bool socket_refuses_unreadable(struct op *op);
 /* connect(2) to nscd's socket says ENOENT: it would answer with the developer's names. */
 void sockets_hide_nscd(bool hide);
 /* Ports (of the developer's machine) to which loopback connects stay native. */
