@@ -15,6 +15,8 @@ const PATH = `/greetings/${refusedPort}/${NETWORK.unreachable}/GREETING${POD_FIL
 
 const folder = mkdtempSync(join(tmpdir(), "inpod-keep-open-"));
 const variables = join(folder, "dev", "session.sh");
+/** A session lasts as long as most of this file. */
+const SESSION_MS = 170_000;
 const runs = new Set<Run>();
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -37,6 +39,7 @@ function inLaptop(argv: readonly string[], stdin: "ignore" | "pipe" = "ignore"):
   const stdio = [stdin, "pipe", "pipe"] as const;
   const run = new Run(
     sandbox.inLaptop(argv, { stdio: [...stdio], cwd: folder, env: process.env, detached: true }),
+    SESSION_MS,
   );
   runs.add(run);
   return run;

@@ -46,9 +46,9 @@ export class Run {
   #isOver = false;
   #wake = (): void => {};
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, endTimeoutMs = END_TIMEOUT_MS) {
     this.child = child;
-    const deadline = setTimeout(() => this.signalGroup("SIGKILL"), END_TIMEOUT_MS);
+    const deadline = setTimeout(() => this.signalGroup("SIGKILL"), endTimeoutMs);
     child.stdout?.setEncoding("latin1").on("data", (text: string) => {
       this.stdout += text;
       this.#wake();
