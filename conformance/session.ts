@@ -1,7 +1,7 @@
 /** One session of `inpod exec --steal` in which all programs of a group of rows run, each on a port of its own. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -118,6 +118,8 @@ export class Session {
   ): Promise<Session> {
     const entries = await Promise.all(rows.map(async (row) => [row, await row.prepare()] as const));
     const folder = await mkdtemp(join(tmpdir(), "inpod-conformance-"));
+    // A program that does not want to be root has a folder of its own below.
+    await chmod(folder, 0o711);
     const inventory = await Inventory.of(sandbox);
     const session = new Session(sandbox, inPod, folder, inventory, new Map(entries));
     const lines: string[] = [];

@@ -27,7 +27,9 @@ export function withTable(
     return notes.indexOf(why) + 1;
   };
   const word = (cell: Cell): string =>
-    cell.kind === "yes" ? WORDS.yes : `${WORDS[cell.kind]} (${number(cell.why)})`;
+    cell.kind === "yes"
+      ? WORDS.yes
+      : `${WORDS[cell.kind]} (${number(cell.why.trim().replace(/\s+/g, " "))})`;
   const rows = results.map(({ name, version, cells }) => [
     name,
     version || "–",

@@ -3,6 +3,7 @@ import type { Group } from "../row.ts";
 import { dotnetGroup } from "./dotnet.ts";
 import { javascriptGroups } from "./javascript.ts";
 import { machineGroups } from "./machine.ts";
+import { postgresGroup } from "./postgres.ts";
 import { redisGroup } from "./redis.ts";
 import { phpGroup, pythonWeb, ruby } from "./web.ts";
 
@@ -14,4 +15,5 @@ export const groups: readonly Group[] = [
   phpGroup,
   dotnetGroup,
   redisGroup,
+  postgresGroup,
 ];
