@@ -69,6 +69,7 @@ const RECIPES = {
   "talk-out": talk("out"),
   "talk-errors": talk("err"),
   "talk-unix": talk("unix"),
+  "talk-servers": talk("in"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

@@ -260,11 +260,13 @@ export class Layer {
       return;
     }
     const ours = call.isStream ? this.#listeners : this.#udpServers;
-    const treePort = isLoopback ? ours.realPort(to.port) : undefined;
+    // By the pod's own address its listener is the program, where that has the port.
+    const isPods = this.#parts.session.target.addresses.includes(to.address) && call.isStream;
+    const treePort = isLoopback || isPods ? ours.realPort(to.port) : undefined;
     if (treePort !== undefined) {
       const decision = { call: "connect", verdict: "local", why: OWN_PORT, key: undefined };
       this.#decisions.decided(call, { ...decision, subject: endpointText(to) });
-      if (treePort === to.port) this.#parts.tap.continue(call.token);
+      if (treePort === to.port && isLoopback) this.#parts.tap.continue(call.token);
       else if (!call.isStream) this.#parts.tap.replyConnectedDatagram(call.token, treePort);
       else this.#connections.connectToTree(call, treePort);
       return;

@@ -1,0 +1,93 @@
+/** TCP servers in every way: sandbox/witness/talk/in.c and its clients see the same in the pod and through inpod. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { type Sandbox, startSandbox } from "@inpod/sandbox";
+import { endRuns, Run, startInpod } from "./exec-support.ts";
+import { casesOf, program, SETTINGS } from "./talk-support.ts";
+
+interface Seen {
+  readonly told: Map<string, string>;
+  /** What each client got, in order. */
+  readonly clients: readonly string[];
+}
+
+let sandbox: Sandbox;
+let inPod: Seen;
+let through: Seen;
+
+/** A client comes whenever one is called for. */
+async function served(run: Run): Promise<Seen> {
+  const clients: string[] = [];
+  let failure: unknown;
+  let turn = Promise.resolve();
+  let seen = 0;
+  run.child.stdout?.on("data", () => {
+    const calls = [...run.stdout.matchAll(/^connect (\d+)\n/gm)];
+    for (const [, port] of calls.slice(seen)) {
+      turn = turn
+        .then(async () => {
+          const connection = await sandbox.connect({ port: Number(port), timeoutMs: 15_000 });
+          await connection.send(`to ${port}`);
+          await connection.end();
+          clients.push(`${port}: ${await connection.receive()}`);
+          await connection.close();
+        })
+        .catch((error: unknown) => {
+          failure ??= error;
+        });
+    }
+    seen = calls.length;
+  });
+  const { stdout, stderr, code } = await run.ended;
+  await turn;
+  assert.equal(code, 0, stderr);
+  assert.equal(failure, undefined, `${failure}\n${stdout}\n${stderr}`);
+  return { told: casesOf(stdout), clients };
+}
+
+before(async () => {
+  sandbox = await startSandbox();
+  const path = await program("talk-servers");
+  const settings = Object.entries(SETTINGS).map(([key, value]) => `${key}=${value}`);
+  const inside = await sandbox.copyIntoPod(path);
+  inPod = await served(new Run(sandbox.inPod(["env", ...settings, inside])));
+  through = await served(
+    await startInpod(sandbox, ["env", ...settings, path], { flags: ["--steal"] }),
+  );
+});
+after(async () => {
+  await endRuns();
+  await sandbox?.stop();
+});
+
+const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [
+  ["v4", "on 0.0.0.0", /^accepted: 198\.18\.200\.9 PORT$/m],
+  ["dual", "on ::, for IPv4 as well", /^accepted: ::ffff:198\.18\.200\.9 PORT$/m],
+  ["address", "on the pod's address", /^local: 198\.18\.200\.2 8103$/m],
+  ["twice", "listen twice, bind twice, connect on a listener", /^connect on a listener: EISCONN$/m],
+  ["free", "any free port, and listen without bind", /^connect to it: 0\naccept: 0$/m],
+  ["own", "its own clients, by loopback, address and name", /^read: me$/m],
+  [
+    "timeouts",
+    "SO_RCVTIMEO, signals with and without SA_RESTART",
+    /^accept with a signal: EINTR$/m,
+  ],
+  [
+    "shut",
+    "shutdown by another thread, and listen again",
+    /^accept while it is shut down: EINVAL$/m,
+  ],
+  ["shared", "SO_REUSEPORT, and prefork", /^connect 8109$/m],
+  ["inherited", "a listener over exec (LISTEN_FDS) and over SCM_RIGHTS", /^take: 1$/m],
+];
+for (const [name, what, shows] of CASES) {
+  test(`as in the pod, a server: ${what}`, () => {
+    assert.match(inPod.told.get(name) ?? "", shows);
+    assert.equal(through.told.get(name), inPod.told.get(name));
+  });
+}
+
+test("each client is greeted and answered with what it sent, over half-closed connections", () => {
+  assert.ok(inPod.clients.length >= 10);
+  assert.deepEqual(through.clients, inPod.clients);
+});
