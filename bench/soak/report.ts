@@ -52,7 +52,7 @@ function sentences(report: Report): string[] {
     ...report.taps.map(({ name, last }) => {
       if (!last) return `${name}: no statistics.`;
       const { received, answered, cancelled, expired, joined } = last.tap;
-      return `${name}: ${n(received)} calls trapped, ${n(answered)} answered, ${n(cancelled)} taken away by signals or their process's end (${n(joined)} of them came again and joined), ${n(received - answered - cancelled)} lost, ${n(expired)} answered by a deadline.`;
+      return `${name}: ${n(received)} calls trapped, ${n(answered)} answered, ${n(cancelled)} taken away by signals or their process's end (${n(joined)} of them came again and joined), ${n(received - answered - cancelled)} held at its end, ${n(expired)} answered by a deadline.`;
     }),
     ...report.descriptors.map(
       ({ name, before, after }) =>
