@@ -110,6 +110,8 @@ const CASES: readonly (readonly [subject: string, config: object])[] = [
   ["program:go", { skip_processes: ["go"], skip_build_tools: false }],
   ["program:task", { skip_extra_build_tools: ["task"] }],
   ["unix:/run/nscd/socket", {}],
+  ["unix:/run/x.sock", {}],
+  ["unix:@name", outgoing({ unix_streams: ["^/other"] })],
 ];
 
 for (const [subject, config] of CASES) {

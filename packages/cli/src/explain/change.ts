@@ -11,7 +11,7 @@ import {
 export interface Current {
   readonly layer: {
     readonly files: Pick<LayerConfig["files"], "mode" | "readOnly" | "readWrite" | "local">;
-    readonly outgoing: Pick<LayerConfig["outgoing"], "filter">;
+    readonly outgoing: Pick<LayerConfig["outgoing"], "filter" | "unixStreams">;
     readonly incoming: Pick<LayerConfig["incoming"], "mode" | "ignorePorts" | "ports">;
   } & Pick<LayerConfig, "skipProcesses" | "skipExtraBuildTools" | "dnsFilter">;
   readonly env:
@@ -163,6 +163,20 @@ export function changeName(
     default:
       return ownEntry(key, verdict === "remote" ? "by this machine" : "as in the pod");
   }
+}
+
+export function changeUnix(
+  name: string,
+  { verdict, key = "" }: Decided,
+  {
+    layer: {
+      outgoing: { unixStreams = [] },
+    },
+  }: Current,
+): readonly Change[] {
+  if (verdict === "not-found") return [{ to: HERE, config: network({ dns: false }) }];
+  if (verdict === "remote") return ownEntry(key, HERE);
+  return [{ to: POD, config: outgoing({ unix_streams: [...unixStreams, exactly(name)] }) }];
 }
 
 export function changeListening(

@@ -8,7 +8,7 @@ import {
   toBytes,
   toText,
 } from "../exec/environment.ts";
-import { changeProgram, changeVariable, HERE, POD } from "./change.ts";
+import { changeProgram, changeUnix, changeVariable, HERE, POD } from "./change.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Ground } from "./ground.ts";
 
@@ -186,23 +186,21 @@ function interpreterByEnv(script: string): string | undefined {
 }
 
 export function explainUnix(subject: string, path: string, ground: Ground): Explanation {
-  const { policy, origin } = ground;
+  const { policy, origin, current } = ground;
   const { decision } = policy.path(toBytes(path), "lookup");
   // Of sockets only nscd's is another's than this machine's.
   const isHidden =
     decision.verdict === "not-found" && decision.key === "feature.network.dns.enabled";
-  const key = isHidden ? decision.key : undefined;
+  const decided = isHidden ? decision : policy.unix(path);
+  const { verdict, why, key } = decided;
   return {
     subject,
     kind: "unix",
     answers: [
       {
-        about: "connect",
-        verdict: isHidden ? "not-found" : "local",
-        words: isHidden ? "not there (ENOENT)" : HERE,
-        why: isHidden ? decision.why : "unix sockets are connected to on this machine",
-        ...{ key, origin: origin(key) },
-        changes: isHidden ? [{ to: HERE, config: { feature: { network: { dns: false } } } }] : [],
+        ...{ about: "connect", verdict, why, key, origin: origin(key) },
+        words: isHidden ? "not there (ENOENT)" : verdict === "remote" ? POD : HERE,
+        changes: changeUnix(path, decided, current),
       },
     ],
     notes: [],

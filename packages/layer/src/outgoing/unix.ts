@@ -5,15 +5,14 @@ import { posix } from "node:path";
 import type { ByteString } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Channel, Session } from "@inpod/session";
-import { compileUserRegex, splice } from "@inpod/session";
+import { splice } from "@inpod/session";
 import { encodeUnixAddress, type Tap, type TrappedCall } from "@inpod/tap";
 import type { Decision } from "../config.ts";
 import { errnoOf } from "../errno.ts";
 import { bytesToText } from "../rules/match.ts";
+import { compileUnix } from "../rules/unix.ts";
 
 type ConnectCall = Extract<TrappedCall, { kind: "connect" }>;
-
-const KEY = "feature.network.outgoing.unix_streams";
 
 export interface UnixName {
   /** Of a path: absolute. Bytes: latin1, one in each char. */
@@ -49,7 +48,7 @@ export class UnixStreams {
   readonly #tap: Tap;
   readonly #session: Session;
   readonly #decided: UnixStreamsParts["decided"];
-  readonly #matches: (text: string) => string | undefined;
+  readonly #decide: ReturnType<typeof compileUnix>;
   readonly #connected = new Map<number, Channel>();
 
   /** @throws ConfigValueError */
@@ -57,26 +56,22 @@ export class UnixStreams {
     this.#tap = tap;
     this.#session = session;
     this.#decided = decided;
-    const compiled = expressions.map((text, index) => {
-      const key = `${KEY}[${index}]`;
-      return { key, regex: compileUserRegex(text, key, { ignoreCase: false }) };
-    });
-    this.#matches = (text) => compiled.find(({ regex }) => regex.test(text))?.key;
-    tap.askUnix(compiled.length > 0);
+    this.#decide = compileUnix(expressions);
+    tap.askUnix(expressions.length > 0);
   }
 
   async connect(call: ConnectCall): Promise<void> {
     const to = unixName(call.address, () => workingDirectory(call.tgid));
     const subject = to && textOf(to);
-    const key = subject === undefined ? undefined : this.#matches(subject);
-    const about = { call: "connect", subject: `unix ${subject ?? "without a name"}` };
-    if (to === undefined || key === undefined) {
-      const why = `${KEY} does not name it`;
-      this.#decided(call, { ...about, verdict: "local", why, key: KEY });
+    const decision = this.#decide(subject);
+    this.#decided(call, {
+      ...{ call: "connect", subject: `unix ${subject ?? "without a name"}` },
+      ...decision,
+    });
+    if (to === undefined || decision.verdict === "local") {
       this.#tap.continue(call.token);
       return;
     }
-    this.#decided(call, { ...about, verdict: "remote", why: key, key });
     try {
       const { name, isAbstract } = to;
       const waits = !call.isNonBlocking;

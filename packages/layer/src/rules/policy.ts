@@ -10,6 +10,7 @@ import { compilePathRules, type PathFacts } from "./path-rules.ts";
 import { decidePath, type PathDecision, type PathOperation, type PathRule } from "./paths.ts";
 import { type BindDecision, decideBind } from "./ports.ts";
 import type { ResolverConfig } from "./resolver.ts";
+import { compileUnix } from "./unix.ts";
 
 export interface PolicyParts {
   readonly config: LayerConfig;
@@ -38,6 +39,8 @@ export interface Policy {
   readonly name: ReturnType<typeof compileDnsFilter>;
   /** The same, as far as addresses alone tell it. */
   readonly destinations: ReturnType<typeof compileDestinations>;
+  /** Of a unix socket: its path, or "@" and its abstract name. */
+  readonly unix: ReturnType<typeof compileUnix>;
   bind(socket: Endpoint, debuggerPorts: readonly number[]): BindDecision;
   program(executable: ByteString, argv0: ByteString): SkipDecision;
 }
@@ -68,6 +71,7 @@ export function compilePolicy({ config, facts, resolver, names }: PolicyParts): 
       names,
     }),
     name: compileDnsFilter(dns ? config.dnsFilter : undefined, resolver.searchDomains),
+    unix: compileUnix(config.outgoing.unixStreams ?? []),
     bind: (socket, debuggerPorts) =>
       decideBind(
         { ...socket, podPort: incoming.portMapping.get(socket.port) ?? socket.port },
