@@ -4,10 +4,11 @@
  */
 
 import { join } from "node:path";
+import type { Visitor } from "./events.ts";
 import type { Keeper } from "./keeper.ts";
 import { type FilterGroup, filterMask, receiveListener, takeTree } from "./launch.ts";
 import { artifacts } from "./native.ts";
-import { type Tap, TapError, type Visitor } from "./tap.ts";
+import { type Tap, TapError } from "./tap.ts";
 
 /** Trees at once: each has two threads and a keeper. */
 const MAX_TREES = 64;

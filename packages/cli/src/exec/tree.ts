@@ -8,6 +8,15 @@ export interface TreeProcess {
   readonly name: string;
 }
 
+/** Process ids of all that have it but ourselves. */
+export function* markedProcesses(sessionId: string): Iterable<number> {
+  for (const entry of readdirSync("/proc")) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    if (hasMark(entry, `INPOD_SESSION=${sessionId}`)) yield pid;
+  }
+}
+
 /** `near`: in our own terminal session; `daemons`: in one of their own (setsid(2)). Zombies count as ended. */
 export function remainingProcesses(sessionId: string): {
   readonly near: readonly TreeProcess[];
@@ -16,15 +25,8 @@ export function remainingProcesses(sessionId: string): {
   const ours = statOf("self")?.session;
   const near: TreeProcess[] = [];
   const daemons: TreeProcess[] = [];
-  for (const entry of readdirSync("/proc")) {
-    const pid = Number(entry);
-    if (
-      !Number.isInteger(pid) ||
-      pid === process.pid ||
-      !hasMark(entry, `INPOD_SESSION=${sessionId}`)
-    )
-      continue;
-    const stat = statOf(entry);
+  for (const pid of markedProcesses(sessionId)) {
+    const stat = statOf(pid);
     if (!stat || stat.state === "Z" || stat.state === "X") continue;
     (stat.session === ours ? near : daemons).push({ pid, name: stat.name });
   }
