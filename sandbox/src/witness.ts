@@ -70,6 +70,7 @@ const RECIPES = {
   "talk-errors": talk("err"),
   "talk-unix": talk("unix"),
   "talk-servers": talk("in"),
+  "talk-alone": talk("alone"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

@@ -1,19 +1,36 @@
 /** TCP servers in every way: sandbox/witness/talk/in.c and its clients see the same in the pod and through inpod. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
+import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
 import { endRuns, Run, startInpod } from "./exec-support.ts";
-import { casesOf, program, SETTINGS } from "./talk-support.ts";
+import { casesOf, NO_IPV6, program, SETTINGS } from "./talk-support.ts";
 
 interface Seen {
   readonly told: Map<string, string>;
   /** What each client got, in order. */
   readonly clients: readonly string[];
+  readonly stderr: string;
 }
 
 let sandbox: Sandbox;
 let inPod: Seen;
 let through: Seen;
+
+/** @returns what it got, or how it failed. */
+async function visit(host: string, port: number): Promise<string> {
+  try {
+    const connection = await sandbox.connect({ host, port, timeoutMs: 15_000 });
+    await connection.send(`to ${port}`);
+    await connection.end();
+    const got = await connection.receive();
+    await connection.close();
+    return got;
+  } catch (error) {
+    // The whole port is taken, so who finds nobody of his family is reset after the fact.
+    const text = String(error);
+    return /ECONN(REFUSED|RESET)/.test(text) ? "nobody" : text;
+  }
+}
 
 /** A client comes whenever one is called for. */
 async function served(run: Run): Promise<Seen> {
@@ -22,15 +39,12 @@ async function served(run: Run): Promise<Seen> {
   let turn = Promise.resolve();
   let seen = 0;
   run.child.stdout?.on("data", () => {
-    const calls = [...run.stdout.matchAll(/^connect (\d+)\n/gm)];
-    for (const [, port] of calls.slice(seen)) {
+    const calls = [...run.stdout.matchAll(/^connect (\d+)( by IPv6)?\n/gm)];
+    for (const [, port, isIPv6] of calls.slice(seen)) {
+      const host = isIPv6 ? NETWORK.pod.addressIPv6 : NETWORK.pod.address;
       turn = turn
         .then(async () => {
-          const connection = await sandbox.connect({ port: Number(port), timeoutMs: 15_000 });
-          await connection.send(`to ${port}`);
-          await connection.end();
-          clients.push(`${port}: ${await connection.receive()}`);
-          await connection.close();
+          clients.push(`${port}: ${await visit(host, Number(port))}`);
         })
         .catch((error: unknown) => {
           failure ??= error;
@@ -42,11 +56,11 @@ async function served(run: Run): Promise<Seen> {
   await turn;
   assert.equal(code, 0, stderr);
   assert.equal(failure, undefined, `${failure}\n${stdout}\n${stderr}`);
-  return { told: casesOf(stdout), clients };
+  return { told: casesOf(stdout), clients, stderr };
 }
 
 before(async () => {
-  sandbox = await startSandbox();
+  sandbox = await startSandbox({ hasIPv6: !NO_IPV6 });
   const path = await program("talk-servers");
   const settings = Object.entries(SETTINGS).map(([key, value]) => `${key}=${value}`);
   const inside = await sandbox.copyIntoPod(path);
@@ -78,6 +92,11 @@ const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] =
     /^accept while it is shut down: EINVAL$/m,
   ],
   ["shared", "SO_REUSEPORT, and prefork", /^connect 8109$/m],
+  [
+    "closed",
+    "close by another thread while accept waits",
+    /^close: 0\nanother on the same: EADDRINUSE\nconnect 8113\naccept, closed meanwhile: 0$/m,
+  ],
   ["inherited", "a listener over exec (LISTEN_FDS) and over SCM_RIGHTS", /^take: 1$/m],
 ];
 for (const [name, what, shows] of CASES) {
@@ -86,6 +105,14 @@ for (const [name, what, shows] of CASES) {
     assert.equal(through.told.get(name), inPod.told.get(name));
   });
 }
+
+test("as in the pod, a server: of IPv6 only, alone and beside one of IPv4", {
+  skip: NO_IPV6,
+}, () => {
+  assert.match(inPod.told.get("v6only") ?? "", /^accepted: 2001:2:[\da-f:]+ PORT$/m);
+  assert.equal(through.told.get("v6only"), inPod.told.get("v6only"));
+  assert.match(through.stderr, /a client came to port 8111 by IPv4, and your process listens for/);
+});
 
 test("each client is greeted and answered with what it sent, over half-closed connections", () => {
   assert.ok(inPod.clients.length >= 10);

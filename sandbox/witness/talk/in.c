@@ -185,10 +185,66 @@ static void inherited(void) {
 	waitpid(child, NULL, 0);
 }
 
+/* Of IPv6 only: alone, where nobody is there for IPv4, and beside one of IPv4 on the same port. */
+static void v6only(void) {
+	for (int port = 8111; port <= 8112; port++) {
+		int fd = socket(AF_INET6, SOCK_STREAM, 0), v4 = -1;
+		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		TELL("bind", bind_to(fd, "::", port));
+		TELL("listen", listen(fd, 8));
+		tell_local(fd);
+		if (port == 8112) v4 = listener(AF_INET, "*", port, false);
+		printf("connect %d\n", port);
+		if (v4 >= 0) talk_with(accept(v4, NULL, NULL));
+		printf("connect %d by IPv6\n", port);
+		struct sockaddr_storage from;
+		socklen_t length = sizeof from;
+		int accepted = accept(fd, (struct sockaddr *)&from, &length);
+		printf("accepted: %s\n", accepted < 0 ? outcome(-1) : address_text(&from));
+		talk_with(accepted);
+	}
+}
+
+struct waiting {
+	int fd;
+	bool asks_who;
+};
+
+static void *accept_there(void *argument) {
+	const struct waiting *waiting = argument;
+	struct sockaddr_storage from;
+	socklen_t length = sizeof from;
+	int accepted = waiting->asks_who ? accept(waiting->fd, (struct sockaddr *)&from, &length) : accept(waiting->fd, NULL, NULL);
+	TELL("accept, closed meanwhile", accepted < 0 ? -1 : 0);
+	talk_with(accepted);
+	return NULL;
+}
+
+/* The call holds what it waits for, whatever becomes of the descriptor. */
+static void closed(void) {
+	for (int port = 8113; port <= 8114; port++) {
+		struct waiting waiting = {listener(AF_INET, "*", port, false), port == 8113};
+		pthread_t thread;
+		pthread_create(&thread, NULL, accept_there, &waiting);
+		usleep(200000);
+		TELL("close", close(waiting.fd));
+		int other = socket(AF_INET, SOCK_STREAM, 0);
+		set_option(other, SOL_SOCKET, SO_REUSEADDR, 1);
+		TELL("another on the same", bind_to(other, "*", port));
+		close(other);
+		printf("connect %d\n", port);
+		pthread_join(thread, NULL);
+		TELL("accept of a closed one", accept(waiting.fd, NULL, NULL));
+		serve_one(listener(AF_INET, "*", port, false), port);
+	}
+}
+
 int main(int argc, char **argv) {
 	const struct test tests[] = {
 	    {"v4", v4},         {"dual", dual},         {"address", by_address}, {"twice", twice},   {"free", free_port},
 	    {"own", own},       {"timeouts", timeouts}, {"shut", shut},          {"shared", shared}, {"inherited", inherited},
+	    {"v6only", v6only}, {"closed", closed},
 	};
 	return run_cases(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -1,5 +1,5 @@
 /** The tree's listening sockets: where they really are, and the pod's connections that are brought to them. */
-import { Socket } from "node:net";
+import { isIPv6, Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Channel, FilterSpec, IncomingSource, OnConnection, Stolen } from "@inpod/session";
@@ -238,9 +238,24 @@ export class Listeners {
     return isFiltered ? httpFilter?.filter : undefined;
   }
 
+  /** A port has listeners of IPv6 only beside others (nginx), or alone; IPv4's clients are never theirs. */
+  #listenerFor(address: string, port: number): Listener | undefined {
+    const all = this.#listening.get(port) ?? [];
+    const forIPv6 = all.find((each) => each.isIPv6Only);
+    const others = all.find((each) => !each.isIPv6Only);
+    if (isIPv6(address)) return forIPv6 ?? others;
+    if (others === undefined && forIPv6 !== undefined) {
+      this.#reporter.notice({
+        key: `no IPv4 ${port}`,
+        text: `a client came to port ${port} by IPv4, and your process listens for IPv6 only: its connection was reset`,
+      });
+    }
+    return others;
+  }
+
   #connection(channel: Channel, header: IncomingHeader, port: number): void {
-    const listener = this.#listening.get(port)?.[0];
     const { client, local } = header;
+    const listener = this.#listenerFor(local.address, port);
     const fd = listener
       ? this.#tap.connectToUser(
           listener.real,
