@@ -1,5 +1,10 @@
 /** Unix sockets of the pod: sandbox/witness/talk/unix.c sees the same in the pod and through inpod. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
 import { endRuns, isRoot, Run, runInpod } from "./exec-support.ts";
@@ -8,27 +13,55 @@ import { inPodAndThrough, program } from "./talk-support.ts";
 /** Only the pod has it. */
 const DIR = "/run/talk-witness";
 const settings = { DIR };
+/** Only this machine has it: a socket at which nobody from the pod may arrive. */
+const machine = createServer((socket) => socket.end("of the laptop"));
+let outside: string;
 let sandbox: Sandbox;
 let seen: Awaited<ReturnType<typeof inPodAndThrough>>;
 before(async () => {
+  outside = join(await mkdtemp(join(tmpdir(), "inpod-unix-")), "socket");
+  await once(machine.listen(outside), "listening");
   sandbox = await startSandbox();
   const inside = await sandbox.copyIntoPod(await program("talk-unix"));
   // Under another name: a program that runs is not written to.
-  const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && exec env DIR=${DIR} /tmp/unix serve`;
+  const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && exec env DIR=${DIR} OUTSIDE=${outside} /tmp/unix serve`;
   await new Run(sandbox.inPod(["sh", "-c", script])).said("ready");
   const unixStreams = [`^${DIR}/`, "^@talk"];
-  seen = await inPodAndThrough(sandbox, "talk-unix", ["path", "abstract", "errors", "own"], {
+  seen = await inPodAndThrough(sandbox, "talk-unix", [], {
     settings,
-    config: { feature: { network: { outgoing: { unix_streams: unixStreams } } } },
+    config: {
+      feature: {
+        network: { outgoing: { unix_streams: unixStreams } },
+        // A program goes into that directory.
+        fs: { mode: "read", read_only: [`^${DIR}`] },
+      },
+    },
   });
 });
 after(async () => {
   await endRuns();
   await sandbox?.stop();
+  machine.close();
+  await rm(dirname(outside), { recursive: true, force: true });
 });
 
 const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [
   ["path", "by path, over a link, non-blocking, half-close", /^read: got abc, uid 0 gid 0$/m],
+  [
+    "relative",
+    "a path from a directory of the pod",
+    /^connect: 0\npeer: 0 25 \/run\/talk-witness\/talk@$/m,
+  ],
+  [
+    "longest",
+    "the longest names",
+    /^108 bytes\nconnect: 0\npeer: 0 111 \/run\/talk-witness\/n+@$/m,
+  ],
+  [
+    "outside",
+    "links that lead above the root, and to what only this machine has",
+    /^read: got abc, uid 0 gid 0\n\na link to what only the laptop has: ENOENT\ndots [\w ]+: ENOENT\nan absolute link: 0$/m,
+  ],
   ["abstract", "abstract names, also with NULs", /^with a NUL: 0\npeer: 0 16 @talk-with@nul$/m],
   [
     "errors",
@@ -56,7 +89,7 @@ test("a socket that the target's user may not use is EACCES, whatever rights the
   const orders = await startSandbox({ uid: 1000, gid: 1000 });
   try {
     const inside = await orders.copyIntoPod(await program("talk-unix"));
-    const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && umask 077 && exec env DIR=${DIR} /tmp/unix serve`;
+    const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && umask 077 && exec env DIR=${DIR} OUTSIDE=/x /tmp/unix serve`;
     await new Run(orders.inPod(["sh", "-c", script])).said("ready");
     const argv = ["env", `DIR=${DIR}`, await program("talk-unix"), "path"];
     const config = { feature: { network: { outgoing: { unix_streams: `^${DIR}/` } } } };

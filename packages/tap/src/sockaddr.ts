@@ -4,6 +4,8 @@ import { isIPv4, isIPv6 } from "node:net";
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+/** Bytes: the room for a name in struct sockaddr_un. */
+const SUN_PATH = 108;
 
 export interface SocketAddress {
   readonly family: "IPv4" | "IPv6";
@@ -55,11 +57,11 @@ export function encodeAddress(address: string, port: number): Buffer {
   return bytes;
 }
 
-/** @param name what follows sun_family (unix(7)): a path with its NUL, or an abstract name behind one; at most 108 bytes */
+/** @param name what follows sun_family (unix(7)): a path with its NUL, which the longest has beyond sun_path, or an abstract name behind one */
 export function encodeUnixAddress(name: Uint8Array): Buffer {
   const family = Buffer.alloc(2);
   family.writeUInt16LE(AF_UNIX, 0);
-  return Buffer.concat([family, name.subarray(0, 108)]);
+  return Buffer.concat([family, name.subarray(0, SUN_PATH + 1)]);
 }
 
 function dotted(bytes: Buffer, offset: number): string {

@@ -30,13 +30,23 @@ static const char *below(const char *name) {
 static int path_connect(int fd, const char *path) { return unix_connect(fd, path, strlen(path) + 1); }
 
 static void tell_unix(const char *what, int (*get)(int, struct sockaddr *, socklen_t *), int fd) {
-	struct sockaddr_un address;
+	struct sockaddr_storage address; /* the longest name and its NUL are one byte more than sockaddr_un has */
 	socklen_t length = sizeof address;
 	memset(&address, 0, sizeof address);
 	int result = get(fd, (struct sockaddr *)&address, &length);
+	const char *name = (const char *)&address + 2;
 	printf("%s: %s %u ", what, outcome(result), length);
-	for (socklen_t i = 2; !result && i < length; i++) putchar(address.sun_path[i - 2] ? address.sun_path[i - 2] : '@');
+	for (socklen_t i = 2; !result && i < length; i++) putchar(name[i - 2] ? name[i - 2] : '@');
 	putchar('\n');
+}
+
+/* Of `length` bytes, with no NUL where that is all of sun_path. */
+static const char *long_name(size_t length) {
+	static char path[109];
+	size_t begun = (size_t)snprintf(path, sizeof path, "%s/", setting("DIR"));
+	memset(path + begun, 'n', sizeof path - begun);
+	path[length] = 0;
+	return path;
 }
 
 static void exchange(int fd) {
@@ -70,6 +80,36 @@ static void relative(void) {
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	TELL("connect", path_connect(fd, "talk"));
 	exchange(fd);
+}
+
+static void longest(void) {
+	for (size_t length = 106; length <= 108; length++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		printf("%zu bytes\n", length);
+		TELL("connect", unix_connect(fd, long_name(length), length));
+		exchange(fd);
+		char name[108] = "\0talk-";
+		memset(name + 6, (int)('a' + length % 10), sizeof name - 6);
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		TELL("abstract", unix_connect(fd, name, length));
+		exchange(fd);
+	}
+	struct sockaddr_storage longer = {.ss_family = AF_UNIX};
+	memcpy((char *)&longer + 2, long_name(108), 108);
+	TELL("too long", connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&longer, 112));
+	TELL("of no length", connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&longer, 2));
+	TELL("of one byte", connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&longer, 1));
+	TELL("empty", unix_connect(socket(AF_UNIX, SOCK_STREAM, 0), "", 1));
+}
+
+/* Links and dots that lead above the root end at the root; OUTSIDE is on the laptop, and not in the pod. */
+static void outside(void) {
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	TELL("above the root and back", path_connect(fd, below("up")));
+	exchange(fd);
+	TELL("a link to what only the laptop has", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("out")));
+	TELL("dots to what only the laptop has", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("out-by-dots")));
+	TELL("an absolute link", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("absolute")));
 }
 
 static void abstract(void) {
@@ -144,6 +184,12 @@ static int serving(void) {
 	signal(SIGPIPE, SIG_IGN);
 	const char *path = below("talk");
 	serve(listen_at(SOCK_STREAM, path, strlen(path) + 1));
+	for (size_t length = 106; length <= 108; length++) {
+		serve(listen_at(SOCK_STREAM, long_name(length), length));
+		char name[108] = "\0talk-";
+		memset(name + 6, (int)('a' + length % 10), sizeof name - 6);
+		serve(listen_at(SOCK_STREAM, name, length));
+	}
 	serve(listen_at(SOCK_STREAM, "\0talk", 5));
 	serve(listen_at(SOCK_STREAM, "\0talk-with\0nul", 14));
 	path = below("dead");
@@ -151,6 +197,13 @@ static int serving(void) {
 	path = below("datagrams");
 	listen_at(SOCK_DGRAM, path, strlen(path) + 1);
 	if (symlink("talk", below("link")) || symlink("loop", below("loop"))) return 1;
+	char target[256];
+	snprintf(target, sizeof target, "../../../../../../../..%s", below("talk"));
+	if (symlink(target, below("up")) || symlink(setting("OUTSIDE"), below("out"))) return 1;
+	snprintf(target, sizeof target, "%s", below("talk"));
+	if (symlink(target, below("absolute"))) return 1;
+	snprintf(target, sizeof target, "../../../../../../../..%s", setting("OUTSIDE"));
+	if (symlink(target, below("out-by-dots"))) return 1;
 	close(open(below("file"), O_CREAT | O_WRONLY, 0644));
 	puts("ready");
 	pause();
@@ -161,7 +214,8 @@ int main(int argc, char **argv) {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && strcmp(argv[1], "serve") == 0) return serving();
 	const struct test tests[] = {
-	    {"path", by_path}, {"relative", relative}, {"abstract", abstract}, {"errors", errors}, {"own", own},
+	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside},
+	    {"abstract", abstract}, {"errors", errors}, {"own", own},
 	};
 	return run_cases(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -23,7 +23,7 @@ void unix_ask(bool asks) { __atomic_store_n(&is_asked, asks, __ATOMIC_RELAXED); 
 /* True: TypeScript says whose it is, of a stream socket (nothing else can be relayed). */
 bool unix_is_asked(struct op *op) {
   if (!__atomic_load_n(&is_asked, __ATOMIC_RELAXED)) return false;
-  if (op->address_length <= sizeof(sa_family_t)) return false;
+  if (op->address_length <= sizeof(sa_family_t) || op->address_length > sizeof(struct sockaddr_un)) return false;
   return socket_describe(op, (int)op->args[0]) == 0 && op->domain == AF_UNIX && op->type == SOCK_STREAM;
 }
 

@@ -89,12 +89,13 @@ int connect_unix(struct request *request, struct in *in, struct out *out) {
     path[length] = 0;
     error = *path != '/' || strlen(path) != length ? -EINVAL : connect_path(fd, path);
   }
-  struct sockaddr_un peer;
+  // Of a path that fills sun_path the kernel tells its NUL as well, which is beyond it.
+  struct sockaddr_storage peer;
   socklen_t size = sizeof peer;
   if (!error && getpeername(fd, (struct sockaddr *)&peer, &size)) error = -errno;
   if (!error) error = hand_over(fd, request->header.id);
   size_t family = offsetof(struct sockaddr_un, sun_path);
-  if (!error && size > family) out_bytes(out, peer.sun_path, size - family);
+  if (!error && size > family) out_bytes(out, (uint8_t *)&peer + family, size - family);
   close(fd);
   return error;
 }
