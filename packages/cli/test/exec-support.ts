@@ -35,6 +35,8 @@ export interface RunOptions {
   readonly config?: object;
   /** A program that runs inpod, with its first arguments. */
   readonly through?: readonly string[];
+  /** What has not ended by then is killed. Default: a minute. */
+  readonly endTimeoutMs?: number;
 }
 
 /** A program that is running, or has run: what it said, and how it ends. */
@@ -44,7 +46,8 @@ export class Run {
   stdout = "";
   stderr = "";
   #isOver = false;
-  #wake = (): void => {};
+  /** Whoever waits for it to say something. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(child: ChildProcess, endTimeoutMs = END_TIMEOUT_MS) {
     this.child = child;
@@ -85,12 +88,17 @@ export class Run {
       }
       const timer = new AbortController();
       const spoken = new Promise<void>((resolve) => {
-        this.#wake = resolve;
+        this.#waiting.add(resolve);
       });
       const late = delay(left, undefined, { signal: timer.signal }).catch(() => {});
       await Promise.race([spoken, late]);
       timer.abort();
     }
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 
   /** As the terminal does: to the CLI and to the program. */
@@ -135,6 +143,7 @@ export async function startInpod(
       stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
       detached: true,
     }),
+    options.endTimeoutMs,
   );
   runs.add(run);
   const tidy = async (): Promise<void> => {
