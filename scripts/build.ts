@@ -84,11 +84,12 @@ for (const [entry, output] of [
 }
 
 for (const part of NATIVE) {
-  const { folder, sources } = part;
+  const { folder, sources, shares } = part;
   const output = `dist/${part.name}`;
   const main = join(folder, sources);
   if (!existsSync(main)) continue;
-  if (!isStale(output, [...under(folder), ...self])) continue;
+  if (!isStale(output, [...under(folder), ...(shares === undefined ? [] : under(shares)), ...self]))
+    continue;
   // Written aside and renamed: a running program's file cannot be overwritten.
   execFileSync("cc", compilerArguments(part, `${output}.new`), { stdio: "inherit" });
   renameSync(`${output}.new`, output);

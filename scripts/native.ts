@@ -10,6 +10,8 @@ export interface NativePart {
   /** Of the folder. */
   readonly sources: string;
   readonly flags: readonly string[];
+  /** Where headers are that several parts have. */
+  readonly shares?: string;
 }
 
 const warnings = "-std=gnu11 -O2 -Wall -Wextra -Werror -fvisibility=hidden".split(" ");
@@ -22,6 +24,8 @@ const addon = [
   "-Inode_modules/node-api-headers/include",
 ];
 const program = [...warnings, "-static"];
+/** What both ends of the tunnel do. */
+const shares = "packages/tunnel/native";
 // Loads beside any libc: it has none of its own, and what a compiler would have a libc for is left out.
 const preloaded = [
   ...warnings,
@@ -34,7 +38,7 @@ const preloaded = [
 ];
 
 export const NATIVE: readonly NativePart[] = [
-  { name: "tap.node", folder: "packages/tap/native", sources: "addon", flags: addon },
+  { name: "tap.node", folder: "packages/tap/native", sources: "addon", flags: addon, shares },
   { name: "inpod-launch", folder: "packages/tap/native", sources: "launch", flags: program },
   { name: "inpod-keeper", folder: "packages/tap/native", sources: "keeper", flags: program },
   { name: "inpod-jobs", folder: "packages/tap/native", sources: "jobs", flags: program },
@@ -46,16 +50,23 @@ export const NATIVE: readonly NativePart[] = [
   },
   { name: "files.node", folder: "packages/files/native", sources: "addon", flags: addon },
   { name: "inpod-mount", folder: "packages/files/native", sources: "mount", flags: program },
-  { name: "inpod-enter", folder: "packages/agent/native", sources: "enter", flags: program },
+  {
+    name: "inpod-enter",
+    folder: "packages/agent/native",
+    sources: "enter",
+    flags: program,
+    shares,
+  },
 ];
 
 /** Of a C compiler that is run in the root of the checkout. */
 export function compilerArguments(
-  { folder, sources, flags }: NativePart,
+  { folder, sources, flags, shares }: NativePart,
   output: string,
 ): string[] {
   const files = under(join(folder, sources)).filter((path) => path.endsWith(".c"));
-  return [...flags, `-I${folder}`, "-o", output, ...files];
+  const included = [folder, ...(shares === undefined ? [] : [shares])].map((path) => `-I${path}`);
+  return [...flags, ...included, "-o", output, ...files];
 }
 
 export const under = (folder: string): string[] =>

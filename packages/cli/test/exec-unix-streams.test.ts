@@ -62,6 +62,11 @@ const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] =
     "links that lead above the root, and to what only this machine has",
     /^read: got abc, uid 0 gid 0\n\na link to what only the laptop has: ENOENT\ndots [\w ]+: ENOENT\nan absolute link: 0$/m,
   ],
+  [
+    "records",
+    "seqpacket sockets, with the borders of their records, empty ones too",
+    /^send: 0\nrecord: 0, flags 0, \nrecord: 1, flags 0, 0\nsend: 70000\nrecord: 70000, (.|\n)*^a full queue: EAGAIN$/m,
+  ],
   ["abstract", "abstract names, also with NULs", /^with a NUL: 0\npeer: 0 16 @talk-with@nul$/m],
   [
     "errors",

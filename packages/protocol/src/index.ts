@@ -14,6 +14,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "probes",
   "canary",
   "unix-streams",
+  "unix-seqpackets",
   "udp-ports",
   "inject-headers",
 ];

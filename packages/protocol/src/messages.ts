@@ -42,12 +42,14 @@ export type StreamHeader =
   /**
    * session → agent: a connection to a stream socket of AF_UNIX in the target, as its main process would make it (the
    * feature "unix-streams"). `name`, in base64: an absolute path, or an abstract name. `waits`: while its queue is full.
+   * `isSeqpacket` (the feature "unix-seqpackets"): the stream is records, u32 length (little-endian) · bytes.
    */
   | {
       readonly kind: "unix";
       readonly name: string;
       readonly isAbstract: boolean;
       readonly waits: boolean;
+      readonly isSeqpacket?: true;
     }
   /** session → agent: a connected UDP socket in the target's namespace. Its datagrams are DATAGRAM frames. */
   | { readonly kind: "udp"; readonly host: string; readonly port: number }

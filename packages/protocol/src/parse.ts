@@ -69,6 +69,7 @@ export function parseStreamHeader(value: unknown): StreamHeader {
         name: base64(from.name),
         isAbstract: from.isAbstract === true,
         waits: from.waits === true,
+        ...(from.isSeqpacket === true ? { isSeqpacket: true } : {}),
       };
     case "udp":
       return { kind: "udp", host: address(from.host), port: port(from.port) };

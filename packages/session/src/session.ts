@@ -140,18 +140,18 @@ export class Session {
    */
   async connectUnix(
     name: ByteString,
-    isAbstract: boolean,
-    waits: boolean,
+    wish: { readonly isAbstract: boolean; readonly waits: boolean; readonly isSeqpacket: boolean },
   ): Promise<{ channel: Channel; peer: Buffer }> {
     const tunnel = await this.#link.tunnel();
-    if (!tunnel.peer.features.includes("unix-streams"))
+    const { isSeqpacket, ...wished } = wish;
+    if (!tunnel.peer.features.includes(isSeqpacket ? "unix-seqpackets" : "unix-streams"))
       throw new TunnelFailure("EOPNOTSUPP", "this agent is too old for unix sockets");
     const bytes = Buffer.from(name, "latin1");
     const channel = tunnel.open({
       kind: "unix",
       name: bytes.toString("base64"),
-      isAbstract,
-      waits,
+      ...wished,
+      ...(isSeqpacket ? { isSeqpacket } : {}),
     });
     const opened = await channel.opened;
     if (opened.kind !== "unix") throw new TunnelFailure("EPROTO", "not a unix socket");

@@ -70,7 +70,10 @@ export type TapEvent =
       readonly port: number;
       readonly errno: number;
     }
-  /** Of an earlier replyUnix(): our end's descriptor, owned by whoever handles it, or a negative errno. */
+  /**
+   * Of an earlier replyUnix(): our end's descriptor, owned by whoever handles it, or a negative errno. Of a seqpacket
+   * socket it is a stream, in which each record has its length before it.
+   */
   | { readonly kind: "accepted"; readonly token: number; readonly fd: number }
   /**
    * What C decided about a path, after wantReports(); not all, when there are very many. `rule` -1: it was named from

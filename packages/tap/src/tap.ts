@@ -308,7 +308,7 @@ export class Tap {
     this.#native.replySentTo(token, relayPort);
   }
 
-  /** Whether connects of stream sockets of AF_UNIX are asked about; else they are native. */
+  /** Whether connects of stream and seqpacket sockets of AF_UNIX are asked about; else they are native. */
   askUnix(asks: boolean): void {
     this.#native.askUnix(asks);
   }

@@ -102,6 +102,64 @@ static void longest(void) {
 	TELL("empty", unix_connect(socket(AF_UNIX, SOCK_STREAM, 0), "", 1));
 }
 
+static int records_connect(const char *name) {
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	int result = *name ? path_connect(fd, below(name)) : unix_connect(fd, name, 1 + strlen(name + 1));
+	TELL("connect", result);
+	return fd;
+}
+
+static void tell_record(int fd, size_t room, int flags) {
+	static char text[300000];
+	struct iovec part = {text, room};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t got = recvmsg(fd, &message, flags);
+	printf("record: %s, flags %x, %.*s\n", outcome(got), message.msg_flags & (MSG_TRUNC | MSG_EOR), got < 0 ? 0 : got > 20 ? 20 : (int)got, text);
+}
+
+/* Whose borders are kept. The server sends back each record with one of its length behind it, and after the end "bye". */
+static void records(void) {
+	int fd = records_connect("records");
+	tell_unix("peer", getpeername, fd);
+	tell_record(fd, 100, 0);
+	static char large[150000];
+	memset(large, 'x', sizeof large);
+	const size_t lengths[] = {1, 3, 0, 70000, sizeof large, 5};
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		TELL("send", send(fd, large, lengths[i], i % 2 ? MSG_EOR : 0));
+		tell_record(fd, sizeof large, 0);
+		tell_record(fd, 100, 0);
+	}
+	TELL("send", send(fd, "longer than the room", 20, 0));
+	tell_record(fd, 4, MSG_PEEK);
+	tell_record(fd, 4, 0);
+	tell_record(fd, 100, 0);
+	for (int i = 0; i < 3; i++) TELL("at once", send(fd, "abc", (size_t)i, 0));
+	for (int i = 0; i < 6; i++) tell_record(fd, 100, 0);
+	TELL("too large", send(fd, calloc(1, 1 << 24), 1 << 24, 0));
+	TELL("shutdown", shutdown(fd, SHUT_WR));
+	TELL("send after it", send(fd, "x", 1, MSG_NOSIGNAL));
+	tell_record(fd, 100, 0);
+	tell_record(fd, 100, 0);
+	TELL("send", send(fd, "x", 1, MSG_NOSIGNAL));
+	fd = records_connect("\0talk-records");
+	tell_record(fd, 100, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+	TELL("non-blocking", path_connect(fd, below("records")));
+	tell_poll(fd, POLLIN, 10000);
+	tell_record(fd, 100, 0);
+	tell_record(fd, 100, 0);
+	int full = 0;
+	for (int i = 0; i < 9 && !full; i++) {
+		fd = socket(AF_UNIX, (i % 2 ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK, 0);
+		full = path_connect(fd, below(i % 2 ? "full-records" : "full"));
+	}
+	TELL("a full queue", full);
+	TELL("a stream's", path_connect(socket(AF_UNIX, SOCK_SEQPACKET, 0), below("talk")));
+	TELL("with a stream", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("records")));
+	TELL("nobody", path_connect(socket(AF_UNIX, SOCK_SEQPACKET, 0), below("none")));
+}
+
 /* Links and dots that lead above the root end at the root; OUTSIDE is on the laptop, and not in the pod. */
 static void outside(void) {
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -169,11 +227,37 @@ static void serve(int fd) {
 	}
 }
 
+static void serve_records(int fd) {
+	if (fork()) return;
+	for (;;) {
+		int accepted = accept(fd, NULL, NULL), on = 1;
+		if (accepted < 0 || fork()) {
+			close(accepted);
+			continue;
+		}
+		static char text[300000];
+		char control[64];
+		setsockopt(accepted, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on); /* an empty record has it, the end has none */
+		send(accepted, "hello", 5, 0);
+		for (;;) {
+			struct iovec part = {text, sizeof text};
+			struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+			ssize_t got = recvmsg(accepted, &message, 0);
+			if (got < 0 || (got == 0 && message.msg_controllen == 0)) break;
+			send(accepted, text, (size_t)got, MSG_NOSIGNAL);
+			char length[20];
+			send(accepted, length, (size_t)snprintf(length, sizeof length, "%zd", got), MSG_NOSIGNAL);
+		}
+		send(accepted, "bye", 3, MSG_NOSIGNAL);
+		_exit(0);
+	}
+}
+
 static int listen_at(int type, const char *name, size_t length) {
 	struct sockaddr_un address;
 	socklen_t size = name_of(&address, name, length);
 	int fd = socket(AF_UNIX, type, 0);
-	if (bind(fd, (struct sockaddr *)&address, size) || (type == SOCK_STREAM && listen(fd, 64))) {
+	if (bind(fd, (struct sockaddr *)&address, size) || (type != SOCK_DGRAM && listen(fd, 64))) {
 		perror("bind");
 		exit(1);
 	}
@@ -192,6 +276,11 @@ static int serving(void) {
 	}
 	serve(listen_at(SOCK_STREAM, "\0talk", 5));
 	serve(listen_at(SOCK_STREAM, "\0talk-with\0nul", 14));
+	path = below("records");
+	serve_records(listen_at(SOCK_SEQPACKET, path, strlen(path) + 1));
+	serve_records(listen_at(SOCK_SEQPACKET, "\0talk-records", 13));
+	listen(listen_at(SOCK_STREAM, below("full"), strlen(below("full")) + 1), 0);
+	listen(listen_at(SOCK_SEQPACKET, below("full-records"), strlen(below("full-records")) + 1), 0);
 	path = below("dead");
 	close(listen_at(SOCK_STREAM, path, strlen(path) + 1));
 	path = below("datagrams");
@@ -214,7 +303,7 @@ int main(int argc, char **argv) {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && strcmp(argv[1], "serve") == 0) return serving();
 	const struct test tests[] = {
-	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside},
+	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside}, {"records", records},
 	    {"abstract", abstract}, {"errors", errors}, {"own", own},
 	};
 	return run_cases(tests, sizeof tests / sizeof *tests, argc, argv);

@@ -12,7 +12,7 @@ import type { Splice } from "./tcp.ts";
 
 /** packages/agent/native/enter/files/worker.h and connecting.h have the numbers. */
 const CONNECT_UNIX = 72;
-const FLAGS = { abstract: 1, dontWait: 2 } as const;
+const FLAGS = { abstract: 1, dontWait: 2, seqpacket: 4 } as const;
 /** The worker waits for 10 s. */
 const TIMEOUT_MS = 15_000;
 const HANDOVER_MS = 5000;
@@ -99,13 +99,14 @@ export class UnixSockets {
 }
 
 /** u32 length of the rest · u32 id · u8 operation · u8 flags · u16 session · u8 flags · u16 length · name */
-function encodeConnect(id: number, { name, isAbstract, waits }: UnixHeader): Buffer {
+function encodeConnect(id: number, { name, isAbstract, waits, isSeqpacket }: UnixHeader): Buffer {
   const bytes = Buffer.from(name, "base64");
   const message = Buffer.alloc(15 + bytes.length);
   message.writeUInt32LE(message.length - 4, 0);
   message.writeUInt32LE(id, 4);
   message.writeUInt8(CONNECT_UNIX, 8);
-  message.writeUInt8((isAbstract ? FLAGS.abstract : 0) | (waits ? 0 : FLAGS.dontWait), 12);
+  const type = isSeqpacket ? FLAGS.seqpacket : 0;
+  message.writeUInt8((isAbstract ? FLAGS.abstract : 0) | (waits ? 0 : FLAGS.dontWait) | type, 12);
   message.writeUInt16LE(bytes.length, 13);
   bytes.copy(message, 15);
   return message;

@@ -134,7 +134,7 @@ const outgoing = section({
   ),
   unix_streams: works(
     regexes,
-    "expressions for the paths of unix stream sockets, and @NAME of abstract ones, that are the pod's",
+    "expressions for the paths of unix stream and seqpacket sockets, and @NAME of abstract ones, that are the pod's",
   ),
 });
 

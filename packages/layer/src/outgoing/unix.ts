@@ -74,8 +74,11 @@ export class UnixStreams {
     }
     try {
       const { name, isAbstract } = to;
-      const waits = !call.isNonBlocking;
-      const { channel, peer } = await this.#session.connectUnix(name, isAbstract, waits);
+      const { channel, peer } = await this.#session.connectUnix(name, {
+        isAbstract,
+        waits: !call.isNonBlocking,
+        isSeqpacket: !call.isStream,
+      });
       this.#connected.set(call.token, channel);
       this.#tap.replyUnix(call.token, encodeUnixAddress(peer));
     } catch (error) {

@@ -4,6 +4,7 @@
  * this process, which connects in the program's name, is turned away.
  */
 #include "surface.h"
+#include "seqpacket.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,28 +14,32 @@
 enum { BACKLOG = 4096, MEETING_MS = 2000 };
 
 static bool is_asked;
-static int listener = -1;
-static struct sockaddr_un listener_name;
-static socklen_t listener_length;
+/* Of streams, and of records. */
+static struct listener {
+  int fd;
+  struct sockaddr_un name;
+  socklen_t length;
+} listeners[2] = {{.fd = -1}, {.fd = -1}};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held from our connect to our accept */
 
 void unix_ask(bool asks) { __atomic_store_n(&is_asked, asks, __ATOMIC_RELAXED); }
 
-/* True: TypeScript says whose it is, of a stream socket (nothing else can be relayed). */
+/* True: TypeScript says whose it is. Of datagram sockets there is no connection that could be relayed. */
 bool unix_is_asked(struct op *op) {
   if (!__atomic_load_n(&is_asked, __ATOMIC_RELAXED)) return false;
   if (op->address_length <= sizeof(sa_family_t) || op->address_length > sizeof(struct sockaddr_un)) return false;
-  return socket_describe(op, (int)op->args[0]) == 0 && op->domain == AF_UNIX && op->type == SOCK_STREAM;
+  return socket_describe(op, (int)op->args[0]) == 0 && op->domain == AF_UNIX &&
+         (op->type == SOCK_STREAM || op->type == SOCK_SEQPACKET);
 }
 
-static int listen_once(void) {
-  if (listener >= 0) return 0;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+static int listen_once(struct listener *listener, int type) {
+  if (listener->fd >= 0) return 0;
+  int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   struct sockaddr_un any = {.sun_family = AF_UNIX};
-  listener_length = sizeof listener_name;
+  listener->length = sizeof listener->name;
   if (fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any.sun_family) == 0 && listen(fd, BACKLOG) == 0 &&
-      getsockname(fd, (struct sockaddr *)&listener_name, &listener_length) == 0) {
-    listener = fd;
+      getsockname(fd, (struct sockaddr *)&listener->name, &listener->length) == 0) {
+    listener->fd = fd;
     return 0;
   }
   int error = errno;
@@ -43,11 +48,11 @@ static int listen_once(void) {
 }
 
 /* The end of our own connect; what strangers have sent in between is closed. */
-static int accept_own(void) {
+static int accept_own(const struct listener *listener) {
   for (;;) {
-    struct pollfd waiting = {listener, POLLIN, 0};
+    struct pollfd waiting = {listener->fd, POLLIN, 0};
     if (poll_again(&waiting, MEETING_MS) <= 0) return -ETIMEDOUT;
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) return -errno;
     struct ucred peer = {0};
     socklen_t length = sizeof peer;
@@ -59,11 +64,15 @@ static int accept_own(void) {
 static void connect_to_us(void *argument) {
   struct op *op = argument;
   uint64_t token = op_token(op);
+  bool is_stream = op->type == SOCK_STREAM;
+  struct listener *listener = &listeners[!is_stream];
   kept_acting(op, 0, ECONNRESET); /* what it is connected to ends with us */
   pthread_mutex_lock(&mutex);
-  int fd = listen_once();
-  if (fd == 0) fd = connect(op->socket, (struct sockaddr *)&listener_name, listener_length) ? -errno : accept_own();
+  int fd = listen_once(listener, op->type);
+  if (fd == 0)
+    fd = connect(op->socket, (struct sockaddr *)&listener->name, listener->length) ? -errno : accept_own(listener);
   pthread_mutex_unlock(&mutex);
+  if (fd >= 0 && !is_stream) fd = seqpacket_to_stream(fd);
   if (fd >= 0) {
     struct cookie_entry entry = {.is_unix = true, .requested = op->address, .requested_length = op->address_length};
     cookie_update(op->cookie, &entry);

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "below.h"
+#include "seqpacket.h"
 
 // A listener that accepts nobody keeps its clients waiting for ever; ours has other clients.
 enum { CONNECT_SECONDS = 10 };
@@ -76,7 +77,8 @@ int connect_unix(struct request *request, struct in *in, struct out *out) {
   size_t length = in_u16(in);
   if (in->is_bad || (size_t)(in->end - in->at) != length || length >= PATH_ROOM) return -EINVAL;
   if (channel < 0) return -EOPNOTSUPP;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (flags & CONNECT_DONT_WAIT ? SOCK_NONBLOCK : 0), 0);
+  int type = flags & CONNECT_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
+  int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | (flags & CONNECT_DONT_WAIT ? SOCK_NONBLOCK : 0), 0);
   if (fd < 0) return -errno;
   struct timeval patience = {.tv_sec = CONNECT_SECONDS};
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -93,6 +95,10 @@ int connect_unix(struct request *request, struct in *in, struct out *out) {
   struct sockaddr_storage peer;
   socklen_t size = sizeof peer;
   if (!error && getpeername(fd, (struct sockaddr *)&peer, &size)) error = -errno;
+  if (!error && type == SOCK_SEQPACKET) {
+    fd = seqpacket_to_stream(fd);
+    if (fd < 0) return fd;
+  }
   if (!error) error = hand_over(fd, request->header.id);
   size_t family = offsetof(struct sockaddr_un, sun_path);
   if (!error && size > family) out_bytes(out, (uint8_t *)&peer + family, size - family);

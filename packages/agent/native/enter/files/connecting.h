@@ -10,5 +10,6 @@ void connecting_begin(int channel);
 enum connect_unix_flags {
   CONNECT_ABSTRACT = 1, // a name of the target's network namespace, of any bytes; else a path
   CONNECT_DONT_WAIT = 2, // for room in the listener's queue
+  CONNECT_SEQPACKET = 4, // what Node gets is a stream in which each record has its length before it
 };
 operation connect_unix;
