@@ -6,7 +6,7 @@ import type { Channel } from "@inpod/session";
 import type { Tap } from "@inpod/tap";
 import { Relay } from "../src/outgoing/relay.ts";
 
-const tap = { setRelayPort: () => {}, forgetName: () => {} } as unknown as Tap;
+const tap = { setRelayPort: () => {}, nameAt: () => () => {} } as unknown as Tap;
 
 /** A channel that gathers what it is to send. */
 function gathering(): { channel: Channel; until(bytes: number): Promise<void> } {

@@ -71,7 +71,9 @@ export interface Native {
   hideNscd(hide: boolean): void;
   wantReports(level: number): void;
   setHostname(name: string): void;
-  setName(table: number, port: number, local: Buffer | null, peer: Buffer | null): void;
+  setName(table: number, port: number, local: Buffer, peer: Buffer): void;
+  nameNumber(table: number, port: number): number;
+  forgetName(table: number, port: number, number: number): void;
   reply(token: number, value: number, errno: number): number;
   continue(token: number): number;
   replyStat(token: number, fields: BigUint64Array): number;

@@ -174,12 +174,21 @@ export class Tap {
     this.#native.setHostname(name);
   }
 
-  /** What getsockname and getpeername tell of a socket that meets ours at `port`. Buffers: struct sockaddr. */
-  setName(table: keyof typeof NAME_TABLES, port: number, local: Buffer, peer: Buffer): void {
+  /**
+   * What getsockname and getpeername tell of a socket that meets ours at `port`. Buffers: struct sockaddr.
+   * @returns forgets it, if it is still this one
+   */
+  setName(table: keyof typeof NAME_TABLES, port: number, local: Buffer, peer: Buffer): () => void {
     this.#native.setName(NAME_TABLES[table], port, local, peer);
+    return this.nameAt(table, port);
   }
-  forgetName(table: keyof typeof NAME_TABLES, port: number): void {
-    this.#native.setName(NAME_TABLES[table], port, null, null);
+  /**
+   * The name at `port`, whose owner is there now. @returns forgets it, if it is still this one: when Node tells that a
+   * socket is closed, its port may be another connection's
+   */
+  nameAt(table: keyof typeof NAME_TABLES, port: number): () => void {
+    const number = this.#native.nameNumber(NAME_TABLES[table], port);
+    return () => this.#native.forgetName(NAME_TABLES[table], port, number);
   }
 
   /** The call's result; a positive `errno` fails it. */
@@ -269,9 +278,9 @@ export class Tap {
     return this.#native.listenSocket(token);
   }
 
-  /** Connects the process's socket to our relay and answers; "relayed" tells from which port. */
-  replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): void {
-    this.#native.replyRelayed(token, relayPort, local, peer);
+  /** Connects the process's socket to our relay and answers; "relayed" tells from which port. False: nobody waits. */
+  replyRelayed(token: number, relayPort: number, local: Buffer, peer: Buffer): boolean {
+    return this.#native.replyRelayed(token, relayPort, local, peer) === 0;
   }
   /**
    * Puts the socket in progress. A non-blocking connect is answered with that; a blocking one is held, and if a signal
@@ -312,9 +321,9 @@ export class Tap {
   askUnix(asks: boolean): void {
     this.#native.askUnix(asks);
   }
-  /** Connects the program's unix socket to us and answers; its peer is `peer` for it. "accepted" has our end. */
-  replyUnix(token: number, peer: Buffer): void {
-    this.#native.replyUnix(token, peer);
+  /** Connects the program's unix socket to us and answers; its peer is `peer` for it. "accepted" has our end. False: nobody waits. */
+  replyUnix(token: number, peer: Buffer): boolean {
+    return this.#native.replyUnix(token, peer) === 0;
   }
 
   /** The peer of a connected socket of UDP refuses: its next call, or its poll, says so, and it goes on. */

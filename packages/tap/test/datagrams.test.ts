@@ -16,7 +16,7 @@ test("datagrams go to the socket that stands for the peer, and come back from th
   await once(peer, "listening");
   peer.on("message", (message, from) => peer.send(`re: ${message}`, from.port, from.address));
   const { port } = peer.address();
-  tap.setName("datagram", port, encodeAddress(POD, 5000), encodeAddress(PEER, 53));
+  const forget = tap.setName("datagram", port, encodeAddress(POD, 5000), encodeAddress(PEER, 53));
   const source = `import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.sendto(b'one', ('${PEER}', 53))
@@ -36,7 +36,7 @@ print(c.recvfrom(100))
     else letGo(event);
   });
   peer.close();
-  tap.forgetName("datagram", port);
+  forget();
   assert.equal(
     ran.stdout,
     `(b're: one', ('${PEER}', 53))\ntimeout\n('${PEER}', 53) ('${POD}', 5000)\n(b're: two', ('${PEER}', 53))\n`,

@@ -16,9 +16,9 @@ async function relay(t: { after(run: () => void): void }): Promise<Socket> {
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");
   const { port } = socket.address();
-  tap.setName("datagram", port, encodeAddress(POD, 5000), encodeAddress(PEER, 53));
+  const forget = tap.setName("datagram", port, encodeAddress(POD, 5000), encodeAddress(PEER, 53));
   t.after(() => {
-    tap.forgetName("datagram", port);
+    forget();
     socket.close();
   });
   return socket;

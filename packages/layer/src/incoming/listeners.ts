@@ -271,9 +271,7 @@ export class Listeners {
     const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
     socket.setNoDelay(true);
     const ours = socket.localPort;
-    socket.on("close", () => {
-      if (ours !== undefined) this.#tap.forgetName("incoming", ours);
-    });
+    if (ours !== undefined) socket.on("close", this.#tap.nameAt("incoming", ours));
     const { mode, tlsDelivery } = this.#config;
     if (mode === "mirror" && header.needsAnswers !== true)
       feed(socket, channel, this.#filterOf(port) !== undefined);

@@ -33,6 +33,7 @@ export class UdpFlow {
   /** Ours, which stands for the client; 0: not yet. */
   port = 0;
   #early: Uint8Array[] | undefined = [];
+  #forget: () => void = () => {};
   #queuedBytes = 0;
   #isOver = false;
 
@@ -69,7 +70,7 @@ export class UdpFlow {
     if (this.#isOver) return;
     const { tap, local, client } = this.#parts;
     this.port = this.#socket.address().port;
-    tap.setName(
+    this.#forget = tap.setName(
       "datagram",
       this.port,
       encodeAddress(local.address, local.port),
@@ -99,7 +100,7 @@ export class UdpFlow {
   #end(isRefused: boolean): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    if (this.port > 0) this.#parts.tap.forgetName("datagram", this.port);
+    this.#forget();
     this.#socket.close();
     this.#parts.onEnd(isRefused);
   }

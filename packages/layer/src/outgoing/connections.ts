@@ -63,7 +63,9 @@ export class Connections {
       this.#relaying.set(call.token, channel);
       const local = encodeAddress(opened.local.address, opened.local.port);
       const peer = encodeAddress(to.address, to.port);
-      this.#tap.replyRelayed(call.token, this.#relay.port, local, peer);
+      if (this.#tap.replyRelayed(call.token, this.#relay.port, local, peer)) return;
+      this.#relaying.delete(call.token); // its deadline has passed, or a signal has taken it away
+      channel.reset("ECONNRESET");
     } catch (error) {
       if (orLocal && errnoOf(error) === "ECONNREFUSED") this.#tap.continue(call.token);
       else this.#tap.reply(call.token, 0, errnoNumber(errnoOf(error)));
@@ -110,11 +112,14 @@ export class Connections {
     try {
       const { channel, opened } = await this.#open(call, to);
       const local = encodeAddress(opened.local.address, opened.local.port);
-      this.#tap.setName("outgoing", userPort, local, encodeAddress(to.address, to.port));
+      const peer = encodeAddress(to.address, to.port);
+      const forget = this.#tap.setName("outgoing", userPort, local, peer);
       const isCompleted = this.#complete(call, userPort, (socket) =>
         this.#relay.join(userPort, socket, channel),
       );
-      if (!isCompleted) channel.reset("ECONNRESET");
+      if (isCompleted) return;
+      forget();
+      channel.reset("ECONNRESET");
     } catch (error) {
       if (orLocal && errnoOf(error) === "ECONNREFUSED") this.#connectLocally(call, userPort, to);
       else this.#tap.failPending(call, userPort, errnoNumber(errnoOf(error)));
@@ -125,7 +130,6 @@ export class Connections {
   #complete(call: ConnectCall, userPort: number, join: (socket: Socket) => void): boolean {
     const { fd, isHeld } = this.#tap.completePending(call, userPort);
     if (fd < 0) {
-      this.#tap.forgetName("outgoing", userPort);
       this.#tap.failPending(call, userPort, errnoNumber("ECONNRESET"));
       return false;
     }
@@ -147,7 +151,8 @@ export class Connections {
     local.once("connect", () => {
       clearTimeout(timer);
       const address = encodeAddress(host, to.port);
-      this.#tap.setName("outgoing", userPort, encodeAddress(host, userPort), address);
+      const own = encodeAddress(host, userPort);
+      const forget = this.#tap.setName("outgoing", userPort, own, address);
       const isCompleted = this.#complete(call, userPort, (socket) => {
         for (const [a, b] of [
           [socket, local],
@@ -156,12 +161,14 @@ export class Connections {
           a.on("error", () => b.destroy());
           a.pipe(b);
         }
-        socket.on("close", () => this.#tap.forgetName("outgoing", userPort));
+        socket.on("close", forget);
         if (local.destroyed) socket.destroy();
       });
       // From now on its end is the connection's, not the connect's.
       local.removeAllListeners("error").on("error", () => {});
-      if (!isCompleted) local.destroy();
+      if (isCompleted) return;
+      forget();
+      local.destroy();
     });
     local.once("error", () => {
       clearTimeout(timer);

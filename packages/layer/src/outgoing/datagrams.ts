@@ -37,6 +37,8 @@ interface DatagramRelay {
   timer: NodeJS.Timeout;
   /** Of performance.now(). */
   readonly openedAt: number;
+  /** Its name in the tap. */
+  forget: () => void;
 }
 
 export class Datagrams {
@@ -102,11 +104,12 @@ export class Datagrams {
       userPort: 0,
       timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
       openedAt: performance.now(),
+      forget: () => {},
     };
     // Of the peer's family: by it resolvers sort what they have found (RFC 6724).
     const { addresses } = this.#session.target;
     const local = addresses.find((each) => isIPv6(each) === isIPv6(to.address)) ?? host;
-    this.#tap.setName(
+    relay.forget = this.#tap.setName(
       "datagram",
       port,
       encodeAddress(local, port),
@@ -183,7 +186,7 @@ export class Datagrams {
     if (!relay || !this.#relays.delete(key)) return;
     clearTimeout(relay.timer);
     relay.channel?.reset("ECONNRESET");
-    this.#tap.forgetName("datagram", relay.port);
+    relay.forget();
     relay.socket.close();
   }
 

@@ -80,7 +80,9 @@ export class UnixStreams {
         isSeqpacket: !call.isStream,
       });
       this.#connected.set(call.token, channel);
-      this.#tap.replyUnix(call.token, encodeUnixAddress(peer));
+      if (this.#tap.replyUnix(call.token, encodeUnixAddress(peer))) return;
+      this.#connected.delete(call.token); // its deadline has passed, or a signal has taken it away
+      channel.reset("ECONNRESET");
     } catch (error) {
       this.#tap.reply(call.token, 0, errnoNumber(errnoOf(error)));
     }

@@ -68,13 +68,13 @@ static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
 }
 
 /* Writes the true peer's address where the call wants it. 0 or -errno. */
-static int tell_peer(const struct op *op, const struct sockaddr_storage *seen) {
+static int tell_peer(struct op *op, const struct sockaddr_storage *seen) {
   struct name name;
   struct sockaddr_storage shown;
   bool is_named = names_get(NAME_INCOMING, address_port(seen), &name);
   if (seen->ss_family == AF_UNSPEC && !is_named) return 0; /* it is gone already */
   socklen_t length = address_for_domain(op->domain, is_named ? &name.peer : seen, &shown);
-  return memory_write_address(op->tid, op->args[1], op->args[2], &shown, length);
+  return op_tell_address(op, op->args[1], op->args[2], &shown, length);
 }
 
 void accept_deliver(void *argument) {

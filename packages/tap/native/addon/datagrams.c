@@ -42,6 +42,7 @@ socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *fro
 
 void datagram_deliver(void *argument) {
   struct op *op = argument;
+  if (op_drop_unawaited(op)) return; /* it stays in the socket's queue */
   size_t room = op->args[2] < MAX_DATAGRAM ? (size_t)op->args[2] : MAX_DATAGRAM;
   uint8_t *buffer = malloc(room + 1);
   struct sockaddr_storage from, shown;
@@ -58,10 +59,11 @@ void datagram_deliver(void *argument) {
   }
   length = datagram_shown(op, &from, &shown);
   size_t stored = (size_t)got < room ? (size_t)got : room; /* MSG_TRUNC tells the true length */
-  int failed = memory_write(op->tid, op->args[1], buffer, stored);
-  if (!failed) failed = memory_write_address(op->tid, op->args[4], op->args[5], &shown, length);
+  op->keep_result = op->tells_again = true;
+  int failed = op_tell(op, op->args[1], buffer, stored);
+  if (!failed) failed = op_tell_address(op, op->args[4], op->args[5], &shown, length);
   free(buffer);
-  op->keep_result = true; /* it has left the socket's queue: the call that a signal took away gets it when it comes again */
+  /* it has left the socket's queue: the call that a signal took away gets it when it comes again */
   op_reply(op, failed ? 0 : got, -failed);
 }
 

@@ -69,7 +69,7 @@ static ssize_t send_message(const struct op *op, int fd, uint8_t *buffer) {
   return total;
 }
 
-ssize_t fast_open_send(const struct op *op, int fd) {
+ssize_t fast_open_send(struct op *op, int fd) {
   uint8_t *buffer = malloc(CHUNK);
   if (!buffer) return -ENOMEM;
   ssize_t sent = op->nr == __NR_sendto ? send_from(op, fd, op->args[1], (size_t)op->args[2], buffer)
@@ -77,16 +77,14 @@ ssize_t fast_open_send(const struct op *op, int fd) {
   free(buffer);
   if (sent < 0 || op->nr != __NR_sendmmsg) return sent;
   uint32_t length = (uint32_t)sent;
-  int failed = memory_write(op->tid, op->args[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
+  int failed = op_tell(op, op->args[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
   return failed ? failed : 1;
 }
 
 int connect_answer(struct op *op, int fd, int error) {
   if (error || !op->is_fast_open) return op_reply(op, 0, error);
-  if (!op_is_valid(op)) {
-    op_drop(op); /* a signal took it away: nothing was sent, and if it is restarted it finds the socket connected */
-    return -ENOENT;
-  }
+  /* A signal took it away: nothing was sent, and if it is restarted it finds the socket connected. */
+  if (op_drop_unawaited(op)) return -ENOENT;
   kept_acting(op, 0, ECONNRESET);
   ssize_t sent = fast_open_send(op, fd);
   return op_reply(op, sent < 0 ? 0 : sent, sent < 0 ? (int)-sent : 0);

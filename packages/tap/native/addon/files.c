@@ -50,7 +50,7 @@ static void write_stat(void *argument) {
         .stx_mtime = timestamp_of(f[MTIME]),
         .stx_ctime = timestamp_of(f[CTIME]),
     };
-    failed = memory_write(op->tid, op->args[4], &x, sizeof x);
+    failed = op_tell(op, op->args[4], &x, sizeof x);
   } else {
     struct stat s;
     memset(&s, 0, sizeof s);
@@ -69,8 +69,8 @@ static void write_stat(void *argument) {
     s.st_ctim = time_of(f[CTIME]);
     uint8_t narrow[COMPAT_STAT_BYTES];
     if (op->compat) compat_stat(&s, narrow);
-    failed = memory_write(op->tid, op->args[op->nr == __NR_newfstatat ? 2 : 1], op->compat ? (void *)narrow : &s,
-                          op->compat ? sizeof narrow : sizeof s);
+    failed = op_tell(op, op->args[op->nr == __NR_newfstatat ? 2 : 1], op->compat ? (void *)narrow : &s,
+                     op->compat ? sizeof narrow : sizeof s);
   }
   op_reply(op, 0, -failed);
   free(answer);
@@ -99,7 +99,7 @@ static void write_link(void *argument) {
   int first = op->nr == __NR_readlinkat ? 2 : 1;
   size_t room = (size_t)op->args[first + 1];
   size_t length = answer->length < room ? answer->length : room;
-  int failed = (int64_t)room <= 0 ? -EINVAL : memory_write(op->tid, op->args[first], answer->target, length);
+  int failed = (int64_t)room <= 0 ? -EINVAL : op_tell(op, op->args[first], answer->target, length);
   op_reply(op, failed ? 0 : (int64_t)length, -failed);
   free(answer);
 }

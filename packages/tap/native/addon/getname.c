@@ -5,7 +5,7 @@
 /* May block. */
 static void tell_address(void *argument) {
   struct op *op = argument;
-  op_reply(op, 0, -memory_write_address(op->tid, op->args[1], op->args[2], &op->address, op->address_length));
+  op_reply(op, 0, -op_tell_address(op, op->args[1], op->args[2], &op->address, op->address_length));
 }
 
 static bool tell(struct op *op, const struct sockaddr_storage *address) {

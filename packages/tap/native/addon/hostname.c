@@ -14,7 +14,7 @@ static void tell_uname(void *argument) {
   uname(&names);
   memset(names.nodename, 0, sizeof names.nodename);
   snprintf(names.nodename, sizeof names.nodename, "%.64s", pod_nodename);
-  int failed = memory_write(op->tid, op->args[0], &names, sizeof names);
+  int failed = op_tell(op, op->args[0], &names, sizeof names);
   op_reply(op, 0, -failed);
 }
 

@@ -38,18 +38,3 @@ int memory_write(pid_t tid, uint64_t address, const void *from, size_t length) {
   if (put < 0) return -errno;
   return (size_t)put == length ? 0 : -EFAULT;
 }
-
-int memory_write_address(pid_t tid, uint64_t address, uint64_t length_address,
-                         const struct sockaddr_storage *from, socklen_t length) {
-  if (!address) return 0;
-  int32_t room = 0;
-  if (memory_read(tid, length_address, &room, sizeof room) != sizeof room) return -EFAULT;
-  if (room < 0) return -EINVAL;
-  size_t copied = (socklen_t)room < length ? (size_t)room : length;
-  int32_t whole = (int32_t)length;
-  struct iovec local[] = {{(void *)(uintptr_t)from, copied}, {&whole, sizeof whole}};
-  struct iovec remote[] = {{(void *)(uintptr_t)address, copied}, {(void *)(uintptr_t)length_address, sizeof whole}};
-  ssize_t put = process_vm_writev(tid, local, 2, remote, 2, 0);
-  if (put < 0) return -errno;
-  return (size_t)put == copied + sizeof whole ? 0 : -EFAULT;
-}

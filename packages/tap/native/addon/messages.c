@@ -148,7 +148,8 @@ void datagram_send(void *argument) {
   int error = sent < 0 ? errno : 0;
   if (!error && op->nr == __NR_sendmmsg) {
     uint32_t length = (uint32_t)sent;
-    error = -memory_write(op->tid, op->args[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
+    op->tells_again = true;
+    error = -op_tell(op, op->args[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
     sent = 1;
   }
   op_reply(op, error ? 0 : sent, error);
@@ -156,10 +157,10 @@ void datagram_send(void *argument) {
 
 /* ---- receiving ---- */
 
-static int scatter(const struct op *op, const struct message *message, const uint8_t *bytes, size_t length) {
+static int scatter(struct op *op, const struct message *message, const uint8_t *bytes, size_t length) {
   for (size_t i = 0; i < message->head.msg_iovlen && length > 0; i++) {
     size_t part = message->vectors[i].iov_len < length ? message->vectors[i].iov_len : length;
-    int failed = memory_write(op->tid, (uintptr_t)message->vectors[i].iov_base, bytes, part);
+    int failed = op_tell(op, (uintptr_t)message->vectors[i].iov_base, bytes, part);
     if (failed) return failed;
     bytes += part;
     length -= part;
@@ -168,7 +169,7 @@ static int scatter(const struct op *op, const struct message *message, const uin
 }
 
 /* One message into the msghdr at `address`. Its length, or -errno. */
-static ssize_t receive_message(const struct op *op, uint64_t address, struct message *message, uint8_t *buffer) {
+static ssize_t receive_message(struct op *op, uint64_t address, struct message *message, uint8_t *buffer) {
   int failed = read_message(op->tid, address, message);
   if (failed) return failed;
   struct sockaddr_storage from, shown;
@@ -185,19 +186,19 @@ static ssize_t receive_message(const struct op *op, uint64_t address, struct mes
   size_t stored = (size_t)got < message->room ? (size_t)got : message->room; /* MSG_TRUNC tells the true length */
   failed = scatter(op, message, buffer, stored);
   if (!failed && head.msg_control)
-    failed = memory_write(op->tid, (uintptr_t)message->head.msg_control, control, head.msg_controllen);
+    failed = op_tell(op, (uintptr_t)message->head.msg_control, control, head.msg_controllen);
   if (!failed && message->head.msg_name)
-    failed = memory_write_address(op->tid, (uintptr_t)message->head.msg_name,
-                                  address + offsetof(struct msghdr, msg_namelen), &shown, length);
+    failed = op_tell_address(op, (uintptr_t)message->head.msg_name,
+                             address + offsetof(struct msghdr, msg_namelen), &shown, length);
   size_t controllen = message->head.msg_control ? head.msg_controllen : 0;
   if (!failed)
-    failed = memory_write(op->tid, address + offsetof(struct msghdr, msg_controllen), &controllen, sizeof controllen);
+    failed = op_tell(op, address + offsetof(struct msghdr, msg_controllen), &controllen, sizeof controllen);
   if (!failed)
-    failed = memory_write(op->tid, address + offsetof(struct msghdr, msg_flags), &head.msg_flags, sizeof head.msg_flags);
+    failed = op_tell(op, address + offsetof(struct msghdr, msg_flags), &head.msg_flags, sizeof head.msg_flags);
   return failed ? failed : got;
 }
 
-static ssize_t receive_messages(const struct op *op, struct message *message, uint8_t *buffer) {
+static ssize_t receive_messages(struct op *op, struct message *message, uint8_t *buffer) {
   if (!is_many(op)) return receive_message(op, op->args[1], message, buffer);
   ssize_t count = 0, result = 0;
   uint64_t at = op->args[1];
@@ -205,7 +206,7 @@ static ssize_t receive_messages(const struct op *op, struct message *message, ui
     result = receive_message(op, at, message, buffer);
     if (result < 0) break;
     uint32_t length = (uint32_t)result;
-    int failed = memory_write(op->tid, at + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
+    int failed = op_tell(op, at + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
     if (failed) return failed;
   }
   return count > 0 ? count : result;
@@ -213,6 +214,8 @@ static ssize_t receive_messages(const struct op *op, struct message *message, ui
 
 void message_deliver(void *argument) {
   struct op *op = argument;
+  if (op_drop_unawaited(op)) return; /* it stays in the socket's queue */
+  op->tells_again = true;
   struct message *message = malloc(sizeof *message);
   uint8_t *buffer = malloc(MAX_DATAGRAM);
   ssize_t result = message && buffer ? receive_messages(op, message, buffer) : -ENOMEM;

@@ -275,6 +275,8 @@ NAPI_MODULE_INIT() {
       {"wantReports", want_reports},
       {"setHostname", set_hostname},
       {"setName", set_name},
+      {"nameNumber", name_number},
+      {"forgetName", forget_name},
       {"completePending", complete_pending},
       {"failPending", fail_pending},
       {"askUnix", ask_unix},

@@ -5,27 +5,45 @@
 
 enum { PORTS = 65536, COOKIES = 16384, PROBES = 16 };
 
-static struct name *tables[3][PORTS];
+struct named {
+  struct name name;
+  uint64_t number; /* of all that were ever set */
+};
+static struct named *tables[3][PORTS];
+static uint64_t numbers;
 static pthread_rwlock_t names_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 
 void names_lock(void) { pthread_rwlock_wrlock(&names_rwlock); }
 void names_unlock(void) { pthread_rwlock_unlock(&names_rwlock); }
 
 void names_set_locked(enum name_table table, uint16_t port, const struct name *name) {
-  struct name **slot = &tables[table][port];
+  struct named **slot = &tables[table][port];
   if (!name) {
     free(*slot);
     *slot = NULL;
     return;
   }
   if (!*slot) *slot = malloc(sizeof **slot);
-  if (*slot) **slot = *name;
+  if (*slot) **slot = (struct named){*name, ++numbers};
+}
+
+uint64_t names_number(enum name_table table, uint16_t port) {
+  pthread_rwlock_rdlock(&names_rwlock);
+  uint64_t number = tables[table][port] ? tables[table][port]->number : 0;
+  pthread_rwlock_unlock(&names_rwlock);
+  return number;
+}
+
+void names_forget(enum name_table table, uint16_t port, uint64_t number) {
+  names_lock();
+  if (tables[table][port] && tables[table][port]->number == number) names_set_locked(table, port, NULL);
+  names_unlock();
 }
 
 bool names_get(enum name_table table, uint16_t port, struct name *into) {
   pthread_rwlock_rdlock(&names_rwlock);
   bool found = tables[table][port] != NULL;
-  if (found) *into = *tables[table][port];
+  if (found) *into = tables[table][port]->name;
   pthread_rwlock_unlock(&names_rwlock);
   return found;
 }

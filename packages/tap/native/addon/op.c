@@ -43,6 +43,10 @@ int notification_continue(int listener, uint64_t id) {
   return notification_send(listener, (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
 }
 
+static bool notification_is_valid(int listener, uint64_t id) {
+  return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
 /* The number it has in the process, or -errno; -ENOENT: nobody waits any more. */
 static int notification_give(int listener, uint64_t id, int fd, bool cloexec, uint32_t flags, int at) {
   struct seccomp_notif_addfd add = {
@@ -80,6 +84,7 @@ static void release_locked(struct op *op) {
   free(op->path);
   free(op->second_path);
   free(op->payload);
+  told_free(op->told);
   uint32_t slot = op->slot, generation = op->generation;
   memset(op, 0, sizeof *op);
   op->slot = slot;
@@ -118,7 +123,7 @@ static bool sends_again(const struct op *op, const struct seccomp_notif *notif) 
 static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
   for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
     if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
-    if (memcmp(op->args, notif->data.args, sizeof op->args) != 0) continue;
+    if (memcmp(op->args, notif->data.args, call_arguments(op->nr) * sizeof *op->args) != 0) continue;
     /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
     if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
     if (!is_same_socket(op) || !sends_again(op, notif)) continue;
@@ -132,7 +137,8 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
  * one. It joins the op that is still in flight (or finished unheard), else an interval timer shorter than
  * a connect would start a new connection for ever.
  */
-static bool join_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
+static bool join_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second,
+                        struct op **again) {
   struct op *op = same_locked(notif, listener, path, second);
   /*
    * While the op is being answered nobody knows yet which it is: the same call again because the answer came
@@ -141,6 +147,14 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
   while (op && op->answering) {
     pthread_cond_wait(&answered, &mutex);
     op = same_locked(notif, listener, path, second);
+  }
+  /*
+   * This thread may not have run since it received the notification, and the call may have been restarted, and answered,
+   * meanwhile. From here on a restarted one finds the op.
+   */
+  if (!notification_is_valid(listener, notif->id)) {
+    statistics_count(&statistics.cancelled);
+    return true;
   }
   if (!op) return false;
   if (op->waiting && !op->claimed && !op->finished) {
@@ -156,6 +170,14 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
     kept_rename(op);
     return true;
   }
+  if (op->told) {
+    op->finished = false;
+    op->claimed = true;
+    op->id = notif->id;
+    kept_rename(op);
+    *again = op;
+    return true;
+  }
   int given = op->kept_fd < 0 ? -op->error : notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec, 0);
   /* EMFILE: the program has no number left for it */
   if (op->kept_fd < 0 || (given < 0 && given != -ENOENT))
@@ -167,12 +189,12 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
 
 struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, const char *second,
                   bool *joined) {
-  struct op *op = NULL;
+  struct op *op = NULL, *again = NULL;
   *joined = false;
   pthread_mutex_lock(&mutex);
   if (free_count < 0)
     for (free_count = 0; free_count < KEPT_CALLS; free_count++) free_slots[free_count] = KEPT_CALLS - 1 - free_count;
-  if (join_locked(notif, listener, path, second)) {
+  if (join_locked(notif, listener, path, second, &again)) {
     *joined = true;
   } else if (free_count > 0) {
     int slot = free_slots[--free_count];
@@ -198,6 +220,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
     if (held_count++ == 0) pthread_cond_signal(&some_held);
   }
   pthread_mutex_unlock(&mutex);
+  if (again) receive_run(op_tell_again, again);
   return op;
 }
 
@@ -216,6 +239,19 @@ uint64_t op_unclaim(struct op *op) {
   op->claimed = false;
   pthread_mutex_unlock(&mutex);
   return token;
+}
+
+/*
+ * Both under one lock. A token that is watched for before it is given back finds a claimed op; one that is given back before it
+ * is watched for may be over by then, and its descriptor's number another socket's, whose waiting it would replace.
+ */
+void op_unclaim_to(struct op *op, int epoll, uint32_t events) {
+  pthread_mutex_lock(&mutex);
+  struct epoll_event event = {.events = events, .data.u64 = op_token(op)};
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, op->socket, &event) != 0 && errno == EEXIST)
+    epoll_ctl(epoll, EPOLL_CTL_MOD, op->socket, &event);
+  op->claimed = false;
+  pthread_mutex_unlock(&mutex);
 }
 
 /*
@@ -287,9 +323,19 @@ void op_drop(struct op *op) {
   pthread_mutex_unlock(&mutex);
 }
 
+bool op_drop_unawaited(struct op *op) {
+  pthread_mutex_lock(&mutex);
+  bool drops = !notification_is_valid(op->listener, op->id);
+  if (drops) {
+    statistics_count(&statistics.cancelled);
+    release_locked(op);
+  }
+  pthread_mutex_unlock(&mutex);
+  return drops;
+}
+
 bool op_is_valid(const struct op *op) {
-  uint64_t id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST);
-  return ioctl(op->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+  return notification_is_valid(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST));
 }
 
 bool op_connects_unawaited(uint64_t cookie) {

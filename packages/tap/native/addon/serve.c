@@ -46,7 +46,7 @@ static void answer(const struct path_work *work, const struct outcome *outcome) 
     if (outcome->fd >= 0) close(outcome->fd);
     return;
   }
-  if (!error && outcome->answer) error = -memory_write(work->tid, outcome->to, outcome->answer, outcome->length);
+  if (!error && outcome->answer) error = -op_tell(op, outcome->to, outcome->answer, outcome->length);
   report_outcome(work, false, error);
   if (!error && outcome->fd >= 0) {
     op_inject_or_keep(op, outcome->fd, outcome->cloexec);

@@ -2,6 +2,7 @@
 #include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -103,7 +104,7 @@ static bool fits_family(const struct op *op) {
 }
 
 void connect_ask(struct op *op) {
-  find_local(op);
+  if (op->local.ss_family == 0) find_local(op);
   op->keep_result = true;
   op_ask(op, OP_CONNECT, CONNECT_DEADLINE_MS, ETIMEDOUT);
 }
@@ -155,11 +156,25 @@ static bool stays_here(const struct op *op) {
          !(address_is_loopback(&op->address) && cookies_have_listeners());
 }
 
+/* Its connect is under way or made, natively or by us. */
+static bool is_begun(const struct op *op) {
+  struct tcp_info info = {0};
+  socklen_t length = sizeof info;
+  if (op->protocol != IPPROTO_TCP || getsockopt(op->socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
+  return info.tcpi_state != TCP_CLOSE && info.tcpi_state != TCP_LISTEN;
+}
+
 bool connect_begin(struct op *op) {
   struct cookie_entry entry;
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
   if (is_native(op) || !fits_family(op)) return false;
-  if (socket_is_tcp(op) && cookie_get(op->cookie, &entry) && entry.pending) {
+  /*
+   * Before it is looked whether there is a connect already: TypeScript may begin one at any time, for a call that a signal
+   * has interrupted, and then this is an address of loopback that the program knows nothing of.
+   */
+  find_local(op);
+  bool is_pending = socket_is_tcp(op) && cookie_get(op->cookie, &entry) && entry.pending;
+  if (is_pending || is_begun(op)) {
     /* A second connect() asks for the verdict (hiredis does), or waits for it. */
     receive_run(verdict_deliver, op);
     return true;

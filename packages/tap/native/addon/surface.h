@@ -124,3 +124,5 @@ napi_value hide_nscd(napi_env env, napi_callback_info info);
 napi_value want_reports(napi_env env, napi_callback_info info);
 napi_value set_hostname(napi_env env, napi_callback_info info);
 napi_value set_name(napi_env env, napi_callback_info info);
+napi_value name_number(napi_env env, napi_callback_info info);
+napi_value forget_name(napi_env env, napi_callback_info info);

@@ -46,6 +46,8 @@ struct op {
   int64_t value;        /* of a finished op, kept for the restarted call */
   int error;
   bool keep_result;     /* whether it acted, so that a restarted call must get the same answer */
+  bool tells_again;     /* what is written for it is kept: the restarted call is told it, too */
+  struct told *told;
   bool waiting;         /* for its socket to become readable */
   bool watched;         /* registered in epoll */
   /* sockets: a duplicate of the process's own, or -1 */
@@ -71,7 +73,10 @@ struct op {
 };
 
 int64_t now_ns(void);
-/* A new op for a notification, or NULL: table full, or the call has joined an op in flight. Paths: or NULL. */
+/*
+ * A new op for a notification, or NULL: table full; or (joined) it is taken care of: the call has joined an op in flight, or
+ * is no more. Paths: or NULL.
+ */
 struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, const char *second,
                   bool *joined);
 uint64_t op_token(const struct op *op);
@@ -79,6 +84,8 @@ uint64_t op_token(const struct op *op);
 struct op *op_claim(uint64_t token);
 /* Gives a claimed op back to whoever claims it next (op_new returns a claimed one). Its token, for that. */
 uint64_t op_unclaim(struct op *op);
+/* The same, to who waits in that epoll(7) for its socket. */
+void op_unclaim_to(struct op *op, int epoll, uint32_t events);
 /* These take a claimed op. Answers and frees. -ENOENT: nobody waits any more. `error` is a positive errno. */
 int op_reply(struct op *op, int64_t value, int error);
 int op_continue(struct op *op);
@@ -88,8 +95,22 @@ int op_inject(struct op *op, int fd, bool cloexec);
 int op_inject_or_keep(struct op *op, int fd, bool cloexec);
 /* Installs a copy of `fd` in the process, with CLOEXEC, while the call goes on waiting. Its number or -errno. */
 int op_give(const struct op *op, int fd);
-/* Frees without an answer (nobody waits). */
+/* told.c: all that is written into the program's memory as part of a call's answer, last of all before the answer. */
+/*
+ * 0 or -errno; 0, too, when nobody waits any more: then nothing is written, because a program that has gone on without the
+ * answer has other things there. May block: see receive_run().
+ */
+int op_tell(struct op *op, uint64_t address, const void *from, size_t length);
+/* As the kernel's move_addr_to_user: value-result length, truncated copy. */
+int op_tell_address(struct op *op, uint64_t address, uint64_t length_address, const struct sockaddr_storage *from,
+                    socklen_t length);
+/* A claimed op that has finished before: tells all of it to the restarted call, and answers. */
+void op_tell_again(void *op);
+void told_free(struct told *told);
+/* Frees without an answer (nobody waits, and nobody can have joined: op_inject() has failed, say). */
 void op_drop(struct op *op);
+/* If nobody waits: frees, and true. A restarted call either has joined before, and waits, or is a new one. */
+bool op_drop_unawaited(struct op *op);
 bool op_is_valid(const struct op *op);
 /* Whether a connect of the socket with this cookie is in flight from which a signal has taken the program away. */
 bool op_connects_unawaited(uint64_t cookie);
@@ -133,11 +154,14 @@ int thread_start(void *(*run)(void *), void *argument);
 /* Bytes read (may be short at an unmapped page), or -errno. */
 ssize_t memory_read(pid_t tid, uint64_t address, void *into, size_t length);
 ssize_t memory_read_string(pid_t tid, uint64_t address, char *into, size_t size);
-/* May block (a page of a file of the pod's): see receive_run(). 0 or -errno. */
+/*
+ * May block (a page of a file of the pod's): see receive_run(). 0 or -errno. Of a thread that does not wait for an answer:
+ * else op_tell().
+ */
 int memory_write(pid_t tid, uint64_t address, const void *from, size_t length);
-/* As the kernel's move_addr_to_user: value-result length, truncated copy. May block. */
-int memory_write_address(pid_t tid, uint64_t address, uint64_t length_address,
-                         const struct sockaddr_storage *from, socklen_t length);
+
+/* arguments.c: how many arguments it has. What a program leaves in the registers of the others changes from call to call. */
+unsigned call_arguments(int nr);
 
 /* ---- process.c: who calls ---- */
 
@@ -178,6 +202,12 @@ void names_unlock(void);
 /* NULL removes. Call names_lock() around connect + set where somebody could look in between. */
 void names_set_locked(enum name_table table, uint16_t port, const struct name *name);
 bool names_get(enum name_table table, uint16_t port, struct name *into);
+/*
+ * Which one it is, 0: none. A port is another socket's as soon as its own is closed, and of that we hear later: so who forgets
+ * says which one.
+ */
+uint64_t names_number(enum name_table table, uint16_t port);
+void names_forget(enum name_table table, uint16_t port, uint64_t number);
 void cookie_update(uint64_t cookie, const struct cookie_entry *entry);
 bool cookie_get(uint64_t cookie, struct cookie_entry *into);
 void cookie_forget(uint64_t cookie);
@@ -267,7 +297,7 @@ bool unix_is_asked(struct op *op);
 bool fast_open_is_asked(const struct op *op);
 bool fast_open_begin(struct op *op);
 /* What was sent on `fd`, or -errno. */
-ssize_t fast_open_send(const struct op *op, int fd);
+ssize_t fast_open_send(struct op *op, int fd);
 /* Pool threads: answers a connect (claimed) of the socket that `fd` is, too. As op_reply(). */
 int connect_answer(struct op *op, int fd, int error);
 

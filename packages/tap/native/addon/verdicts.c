@@ -85,12 +85,14 @@ static int ask_again(struct op *op) {
 void verdict_deliver(void *argument) {
   struct op *op = argument;
   int result = ask_again(op);
+  if (result == -EOPNOTSUPP) result = -EISCONN; /* net.ipv4.tcp_fastopen is 0: only a socket that is connected comes here */
   if (result == -EINPROGRESS) {
     /* It was not in progress any more: given up with connect(AF_UNSPEC), or timed out. This one is a first one. */
     connect_give_up(op->socket);
     socket_option(op->socket, SOL_SOCKET, SO_ERROR);
     cookie_settle(op->cookie);
     kept_undone(op);
+    op->local.ss_family = 0;
     connect_ask(op);
     return;
   }
@@ -111,8 +113,9 @@ static void tell_error(void *argument) {
   int32_t room = 0, length = sizeof error;
   int failed = memory_read(op->tid, op->args[4], &room, sizeof room) == sizeof room ? 0 : -EFAULT;
   if (!failed && room < length) length = room < 0 ? 0 : room;
-  if (!failed) failed = memory_write(op->tid, op->args[3], &error, (size_t)length);
-  if (!failed) failed = memory_write(op->tid, op->args[4], &length, sizeof length);
+  op->tells_again = true;
+  if (!failed) failed = op_tell(op, op->args[3], &error, (size_t)length);
+  if (!failed) failed = op_tell(op, op->args[4], &length, sizeof length);
   kept_acting(op, 0, -failed);
   if (error) {
     entry.error = 0;
@@ -130,7 +133,10 @@ static void wait_for_verdict(void *argument) {
   struct op *op = argument;
   struct timespec tick = {0, VERDICT_POLL_MS * 1000000L};
   int64_t until = now_ns() + (int64_t)VERDICT_MS * 1000000;
-  while (op_connects_unawaited(op->cookie) && op_is_valid(op) && now_ns() < until) nanosleep(&tick, NULL);
+  while (op_connects_unawaited(op->cookie) && now_ns() < until) {
+    if (op_drop_unawaited(op)) return;
+    nanosleep(&tick, NULL);
+  }
   struct cookie_entry entry;
   if (cookie_get(op->cookie, &entry) && entry.error) tell_error(op);
   else op_continue(op);

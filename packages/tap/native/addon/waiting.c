@@ -1,6 +1,5 @@
 /* Calls that wait for their socket, without a thread each: one epoll for all of them. */
 #include "tap.h"
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
@@ -17,12 +16,8 @@ int64_t wait_timeout_ms(int fd, int option) {
 }
 
 void wait_for(struct op *op, uint32_t events) {
-  struct epoll_event event = {.events = events | EPOLLONESHOT};
-  int fd = op->socket;
   op->waiting = op->watched = true;
-  event.data.u64 = op_unclaim(op);
-  if (epoll_ctl(waiter_epoll, EPOLL_CTL_ADD, fd, &event) != 0 && errno == EEXIST)
-    epoll_ctl(waiter_epoll, EPOLL_CTL_MOD, fd, &event);
+  op_unclaim_to(op, waiter_epoll, events | EPOLLONESHOT);
 }
 
 static void (*deliver_of(int nr))(void *) {
