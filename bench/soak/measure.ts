@@ -98,11 +98,11 @@ export class Samples {
   }
 
   addStatistics(watched: Watched): void {
-    for (const { at, tap, memory } of statisticsOf(watched)) {
+    for (const { at, tap, memory, referredTo } of statisticsOf(watched)) {
       const { name } = watched.session;
       const add = (what: string, bytes: number): void =>
         this.add(`${name}: CLI, ${what}`, { at, value: bytes / 1e6 });
-      add("heap of JavaScript, used", memory.heapUsed);
+      if (referredTo !== undefined) add("heap of JavaScript behind a collection", referredTo);
       add("buffers outside it", memory.arrayBuffers);
       if (tap.heapBytes > 0) add("heap of C (malloc)", tap.heapBytes);
     }

@@ -54,7 +54,8 @@ export class SoakSession {
 
   static async start(name: string, options: SessionOptions): Promise<SoakSession> {
     const { sandbox, cli, folder, seed, width } = options;
-    const exec = [process.execPath, cli, "exec", "--target", `process/${sandbox.pid}`];
+    const inpod = [process.execPath, "--expose-gc", cli];
+    const exec = [...inpod, "exec", "--target", `process/${sandbox.pid}`];
     const runner = [process.execPath, join(folder, "runner.cjs"), String(seed), String(width)];
     const lists = [JSON.stringify(options.items), JSON.stringify(options.servers)];
     const child = sandbox.inLaptop(
@@ -80,7 +81,7 @@ export class SoakSession {
   /** Of the CLI. */
   get pid(): number {
     const pid = descendants(this.#child.pid ?? 0).find((each) => {
-      const [program = "", script = ""] = commandOf(each);
+      const [program = "", , script = ""] = commandOf(each);
       return program.endsWith("node") && script.endsWith("cli.js");
     });
     if (pid === undefined) throw new Error(`${this.name}: there is no CLI`);

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 30000, THREADS = 100 };
@@ -61,12 +62,26 @@ static struct sockaddr_in address_of(const char *variable) {
   return address;
 }
 
-static void ready(int fd, short events, const char *what) {
+static long long now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* By the clock: a signal each few milliseconds begins a timeout anew for ever. */
+static bool is_ready(int fd, short events, int timeout_ms) {
   struct pollfd waiting = {fd, events, 0};
+  long long until = now_ms() + timeout_ms, left = timeout_ms;
   int count;
-  do count = poll(&waiting, 1, PATIENCE_MS);
-  while (count < 0 && errno == EINTR);
-  if (count != 1) die("%s: nothing within %d ms", what, PATIENCE_MS);
+  do {
+    count = poll(&waiting, 1, (int)left);
+    left = until - now_ms();
+  } while (count < 0 && errno == EINTR && left > 0);
+  return count == 1;
+}
+
+static void ready(int fd, short events, const char *what) {
+  if (!is_ready(fd, events, PATIENCE_MS)) die("%s: nothing within %d ms", what, PATIENCE_MS);
 }
 
 static void write_all(int fd, const char *bytes, size_t length) {
@@ -159,8 +174,7 @@ static void echo(uint32_t *seed, bool waits) {
 static bool answers(int fd, const char *sent, size_t length) {
   for (;;) {
     char got[1024];
-    struct pollfd waiting = {fd, POLLIN, 0};
-    if (AGAIN(poll(&waiting, 1, 3000)) < 1) return false;
+    if (!is_ready(fd, POLLIN, 3000)) return false;
     struct sockaddr_in from;
     socklen_t from_length = sizeof from;
     long came = AGAIN(recvfrom(fd, got, sizeof got, MSG_DONTWAIT, (struct sockaddr *)&from, &from_length));

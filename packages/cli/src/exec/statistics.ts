@@ -6,12 +6,16 @@ import { appendFileSync } from "node:fs";
 import type { TapStatistics } from "@inpod/layer";
 
 const EVERY_MS = 1000;
+/** Of so many lines one is written behind a collection of garbage, where Node was started with --expose-gc. */
+const COLLECTED = 10;
 
 export interface SessionStatistics {
   /** Since 1970, in ms. */
   readonly at: number;
   readonly tap: TapStatistics;
   readonly memory: NodeJS.MemoryUsage;
+  /** Bytes of JavaScript's heap that something still refers to. */
+  readonly referredTo?: number;
 }
 
 /** @param path undefined or "": nothing is written. Ends with a last line. */
@@ -20,11 +24,16 @@ export function writeStatistics(
   path: string | undefined,
 ): { end(): void } {
   if (!path) return { end: () => {} };
+  let lines = 0;
   const write = (): void => {
+    const memory = process.memoryUsage();
+    const collects = global.gc !== undefined && lines++ % COLLECTED === 0;
+    if (collects) global.gc?.();
     const now: SessionStatistics = {
       at: Date.now(),
       tap: tap.statistics(),
-      memory: process.memoryUsage(),
+      memory,
+      ...(collects ? { referredTo: process.memoryUsage().heapUsed } : {}),
     };
     appendFileSync(path, `${JSON.stringify(now)}\n`);
   };
