@@ -71,6 +71,7 @@ const RECIPES = {
   "talk-unix": talk("unix"),
   "talk-servers": talk("in"),
   "talk-alone": talk("alone"),
+  "talk-numbers": talk("numbers"),
 } as const satisfies Readonly<Record<string, Recipe>>;
 
 export type WitnessName = keyof typeof RECIPES;

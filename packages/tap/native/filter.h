@@ -137,6 +137,39 @@ static void filter_trap_messages(struct filter *f) {
   filter_return(f, SECCOMP_RET_ALLOW);
 }
 
+/* Copies of such a descriptor: they are to be at such numbers, too. */
+static void filter_trap_udp_copies(struct filter *f) {
+  enum { DUPFD = 0, DUPFD_CLOEXEC = 1030 };
+  filter_if_equal(f, (uint32_t)__NR_dup, 0, 5);
+  filter_load(f, filter_low(0));
+  filter_add(f, BPF_JMP | BPF_JGE | BPF_K, 0, 2, FIRST_UDP);
+  filter_add(f, BPF_JMP | BPF_JGT | BPF_K, 1, 0, LAST_UDP);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+  filter_if_equal(f, (uint32_t)__NR_fcntl, 0, 8);
+  filter_load(f, filter_low(1));
+  filter_if_equal(f, DUPFD, 1, 0);
+  filter_if_equal(f, DUPFD_CLOEXEC, 0, 4);
+  filter_load(f, filter_low(0));
+  filter_add(f, BPF_JMP | BPF_JGE | BPF_K, 0, 2, FIRST_UDP);
+  filter_add(f, BPF_JMP | BPF_JGT | BPF_K, 1, 0, LAST_UDP);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
+/* To a number of the program's choice, where calls with messages are not seen: a person is told. */
+static void filter_trap_udp_moved(struct filter *f, long nr) {
+  filter_if_equal(f, (uint32_t)nr, 0, 8);
+  filter_load(f, filter_low(0));
+  filter_add(f, BPF_JMP | BPF_JGE | BPF_K, 0, 5, FIRST_UDP);
+  filter_add(f, BPF_JMP | BPF_JGT | BPF_K, 4, 0, LAST_UDP);
+  filter_load(f, filter_low(1));
+  filter_add(f, BPF_JMP | BPF_JGE | BPF_K, 0, 1, FIRST_UDP);
+  filter_add(f, BPF_JMP | BPF_JGT | BPF_K, 0, 1, LAST_UDP);
+  filter_return(f, SECCOMP_RET_USER_NOTIF);
+  filter_return(f, SECCOMP_RET_ALLOW);
+}
+
 /* TCP Fast Open with an address in a message, which connects; sendto's is an argument, so it is trapped anyway. */
 static void filter_trap_fast_open(struct filter *f, long nr, int flags_argument) {
   filter_if_equal(f, (uint32_t)nr, 0, 4);
@@ -279,6 +312,11 @@ static void filter_build(struct filter *f, unsigned groups) {
     filter_trap_fast_open(f, __NR_sendmsg, 2);
     filter_trap_fast_open(f, __NR_sendmmsg, 3);
     filter_trap_messages(f);
+    filter_trap_udp_copies(f);
+    filter_trap_udp_moved(f, __NR_dup3);
+#if defined(__x86_64__)
+    filter_trap_udp_moved(f, __NR_dup2);
+#endif
     /* Rings would connect and accept past the tap; every user of them falls back. */
     filter_if_equal(f, (uint32_t)__NR_io_uring_setup, 0, 1);
     filter_return(f, SECCOMP_RET_ERRNO | FILTER_ENOSYS);

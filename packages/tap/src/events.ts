@@ -148,7 +148,13 @@ export interface Visitor {
  * so it goes on natively. "listener": it asked for a seccomp listener of its own, and gets EBUSY. "32-bit": of a kind whose
  * calls are not translated.
  */
-export type ProgramLimit = "setuid" | "capabilities" | "closed" | "listener" | "32-bit";
+export type ProgramLimit =
+  | "setuid"
+  | "capabilities"
+  | "closed"
+  | "listener"
+  | "32-bit"
+  | "messages";
 
 /** Bits, as in C (enum path_operation). */
 export const PathOperation = { read: 1, write: 2, lookup: 4 } as const;

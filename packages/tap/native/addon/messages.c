@@ -1,68 +1,16 @@
 /*
  * UDP with messages (sendmsg, recvmmsg and their like: libuv, and Go with control data). Their arguments are in memory, where
- * the filter cannot look: so UDP sockets are made by us, and given to the process at numbers by which the filter knows them.
+ * the filter cannot look: it knows the sockets by their numbers (numbers.c).
  */
 #include "tap.h"
-#include "udp-numbers.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 enum { MAX_DATAGRAM = 65536, MAX_CONTROL = 4096, MAX_VECTORS = 1024, MAX_MESSAGES = 64 };
-
-/* ---- socket(2) ---- */
-
-/* The number is looked for and taken under one lock: a number that is given twice would replace the first one's socket. */
-static pthread_mutex_t numbers_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static bool is_free(pid_t tgid, int number) {
-  char path[64];
-  struct stat unused;
-  snprintf(path, sizeof path, "/proc/%d/fd/%d", tgid, number);
-  return lstat(path, &unused) != 0 && errno == ENOENT;
-}
-
-/* A socket of ours would be in our network: a program may have gone to another one (unshare, ip netns). */
-static bool is_in_our_network(pid_t tid) {
-  char path[64];
-  struct stat own, its;
-  snprintf(path, sizeof path, "/proc/%d/ns/net", tid);
-  return stat("/proc/self/ns/net", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
-}
-
-static void make_socket(void *argument) {
-  struct op *op = argument;
-  int type = (int)op->args[1], fd = -1, result = -EMFILE;
-  if (is_in_our_network(op->tid)) fd = socket((int)op->args[0], type | SOCK_CLOEXEC, (int)op->args[2]);
-  if (fd < 0) {
-    op_continue(op);
-    return;
-  }
-  pthread_mutex_lock(&numbers_mutex);
-  for (int number = FIRST_UDP; number <= LAST_UDP && result < 0; number++) {
-    if (!is_free(op->tgid, number)) continue;
-    op->inject_at = number;
-    result = op_inject(op, fd, (type & SOCK_CLOEXEC) != 0);
-    break;
-  }
-  pthread_mutex_unlock(&numbers_mutex);
-  if (result >= 0) return;
-  close(fd);
-  if (result == -ENOENT) op_drop(op);
-  else op_continue(op); /* no number is free, or RLIMIT_NOFILE is below them: one that is not watched */
-}
-
-bool handle_socket(struct op *op) {
-  op->kind = OP_NATIVE;
-  receive_run(make_socket, op);
-  return true;
-}
 
 /* ---- what a message is ---- */
 

@@ -30,6 +30,14 @@ static bool handle(struct op *op) {
       return handle_recvfrom(op);
     case __NR_socket:
       return handle_socket(op);
+    case __NR_dup:
+    case __NR_fcntl:
+      return handle_udp_copy(op);
+#if defined(__NR_dup2)
+    case __NR_dup2:
+#endif
+    case __NR_dup3:
+      return handle_udp_moved(op);
     case __NR_sendmsg:
     case __NR_sendmmsg:
       return handle_sendmsg(op);

@@ -337,6 +337,8 @@ bool handle_names(struct op *op);
 bool handle_sendto(struct op *op);
 bool handle_recvfrom(struct op *op);
 bool handle_socket(struct op *op);
+bool handle_udp_copy(struct op *op);
+bool handle_udp_moved(struct op *op);
 bool handle_sendmsg(struct op *op);
 bool handle_recvmsg(struct op *op);
 bool handle_socket_error(struct op *op);
