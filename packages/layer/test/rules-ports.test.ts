@@ -31,7 +31,7 @@ for (const [command, expected] of [
   ["python3 /x/pydevd.py --multiproc --port 5682 --file a.py", [5682]],
   ["dlv debug --headless --listen=:2346 ./cmd", [2346]],
   ["/root/go/bin/dlv exec --headless -l 127.0.0.1:2347 ./x -- --listen=:80", [2347]],
-  ["dlv debug --headless ./cmd", [2345]],
+  ["dlv debug --headless ./cmd", []],
   ["dlv debug ./cmd", []],
   ["dlv dap --client-addr=:2348", [2348]],
   ["dlv dap --listen=127.0.0.1:2349 --log-dest=3", [2349]],

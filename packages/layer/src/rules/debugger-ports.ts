@@ -10,9 +10,8 @@ const NODE_DEFAULT_PORT = 9229;
 /** bun.sh/docs/runtime/debugger */
 const BUN_DEFAULT_PORT = 6499;
 
-/** JVMs make up a port when an `address` has none; debugpy and delve have these. */
+/** JVMs make up a port when an `address` has none; debugpy has this. */
 const DEBUGPY_DEFAULT_PORT = 5678;
-const DELVE_DEFAULT_PORT = 2345;
 
 /** Bytes of command line or variable that are searched; what is longer names no debugger. */
 const MAX_TEXT = 64 * 1024;
@@ -115,8 +114,7 @@ function delvePorts(args: readonly string[]): number[] {
   // `dlv dap --client-addr`: VS Code listens, and delve connects to it.
   const value =
     optionValue(own, "--listen") ?? optionValue(own, "-l") ?? optionValue(own, "--client-addr");
-  if (value !== undefined) return portOf(value);
-  return own.includes("--headless") || own.includes("--headless=true") ? [DELVE_DEFAULT_PORT] : [];
+  return portOf(value);
 }
 
 /** `python pydevd.py --port 5678 --file …` */
