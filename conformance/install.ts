@@ -101,6 +101,24 @@ export async function fromPyPI(
     : { kind: "missing", why: `PyPI's ${names.join(", ")}: ${why}` };
 }
 
+/** A program of a Go module. `version`: what it prints its version at. */
+export async function fromGo(
+  path: string,
+  wanted: string,
+  version: readonly string[],
+): Promise<Tool> {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const folder = join(CACHE, `go-${name}-${wanted}`);
+  const binary = join(folder, name);
+  const why = await once(folder, async () => {
+    if (await is(binary)) return;
+    await mkdir(folder, { recursive: true });
+    await run(["env", `GOBIN=${folder}`, "go", "install", `${path}@${wanted}`], "/");
+  });
+  if (why !== undefined) return { kind: "missing", why: `Go's ${path}@${wanted}: ${why}` };
+  return installed([binary], [binary, ...version]);
+}
+
 let queue = Promise.resolve();
 
 /** A program of the system's packages, which only root installs. `version`: as for `installed`. */

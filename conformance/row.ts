@@ -31,6 +31,8 @@ export interface Program {
   start(place: Place): string | Promise<string>;
   /** The pod's ports that it takes beside the place's own. */
   readonly otherPorts?: readonly number[];
+  /** `ask` does first what it listens after, and awaits that itself. */
+  readonly listensWhenAsked?: boolean;
   /** Default: `askServer`. */
   ask?(place: Place): Promise<readonly Answer[]>;
 }

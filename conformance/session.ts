@@ -16,7 +16,7 @@ import {
   readFacts,
   unanswered,
 } from "./contract.ts";
-import { type Group, PATH, type Prepared, type Program, type Row } from "./row.ts";
+import { type Group, PATH, type Prepared, type Row } from "./row.ts";
 import { musl } from "./rows/compiled.ts";
 
 /** Where a program is asked in the pod itself, for comparison. */
@@ -36,6 +36,8 @@ export interface AskOptions {
   readonly path?: string;
   /** An address. Default: the pod's. */
   readonly host?: string;
+  /** Requests. */
+  readonly atOnce?: number;
 }
 
 /** Where a program runs: its port of the pod, and a folder of its own. */
@@ -45,6 +47,8 @@ export interface Place {
   readonly sandbox: Sandbox;
   /** Resolves when the program has ended. What it wrote. */
   output(): Promise<string>;
+  /** Resolves when inpod has said that the program has its ports of the pod. */
+  listens(): Promise<void>;
   /** Several requests at once, each on a connection of its own. */
   askServer(options?: AskOptions): Promise<readonly Answer[]>;
   /** Starts a service where the name "neighbour" leads, until the session ends. Resolves with its first line. */
@@ -161,7 +165,7 @@ export class Session {
     try {
       const failure = this.#failed.get(row);
       if (failure !== undefined) throw failure;
-      await this.#started(row, prepared.program, place.port);
+      if (!prepared.program.listensWhenAsked) await place.listens();
       const answers = await (prepared.program.ask?.(place) ?? place.askServer());
       return {
         name,
@@ -202,6 +206,7 @@ export class Session {
         await until(`${row.name} has ended`, isOver, ANSWER_TIMEOUT_MS);
         return readFile(join(folder, "out"), "utf8");
       },
+      listens: () => this.#listens(row, port),
       askServer: (options = {}) => this.#askServer(port, options),
     };
   }
@@ -227,13 +232,13 @@ export class Session {
 
   async #askServer(
     port: number,
-    { workers = 1, path = PATH, host = this.#sandbox.podAddress }: AskOptions,
+    { workers = 1, path = PATH, host = this.#sandbox.podAddress, atOnce = AT_ONCE }: AskOptions,
   ): Promise<readonly Answer[]> {
     const answers: Answer[] = [];
     const by = new Set<string | undefined>();
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const some = await Promise.all(
-        Array.from({ length: AT_ONCE }, async () => {
+        Array.from({ length: atOnce }, async () => {
           const request = { host, port, path, timeoutMs: ANSWER_TIMEOUT_MS };
           const { status, body, local } = await this.#sandbox.request(request);
           if (status !== 200) throw new Error(`it answers with status ${status}`);
@@ -249,8 +254,10 @@ export class Session {
   }
 
   /** inpod's own line is what a program that knows nothing of this can be awaited by. */
-  async #started(row: Row, { otherPorts = [] }: Program, port: number): Promise<void> {
-    if (row.without.incoming !== undefined) return;
+  async #listens(row: Row, port: number): Promise<void> {
+    const prepared = this.#prepared.get(row);
+    if (row.without.incoming !== undefined || prepared?.kind !== "ready") return;
+    const { otherPorts = [] } = prepared.program;
     const run = this.#run as Run;
     const isOver = (): boolean => run.stdout.includes(`ended ${port} `);
     const listens = (each: number): boolean =>

@@ -1,10 +1,12 @@
 /** All rows, in the table's order. */
 import type { Group } from "../row.ts";
+import { debuggedGroups } from "./debuggers.ts";
 import { dotnetGroup } from "./dotnet.ts";
 import { javascriptGroups } from "./javascript.ts";
 import { machineGroups } from "./machine.ts";
 import { postgresGroup } from "./postgres.ts";
 import { redisGroup } from "./redis.ts";
+import { watchers } from "./watchers.ts";
 import { phpGroup, pythonWeb, ruby } from "./web.ts";
 
 export const groups: readonly Group[] = [
@@ -16,4 +18,6 @@ export const groups: readonly Group[] = [
   dotnetGroup,
   redisGroup,
   postgresGroup,
+  ...debuggedGroups,
+  watchers,
 ];

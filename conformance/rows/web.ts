@@ -10,6 +10,8 @@ import { TEMPORARY } from "./nginx.ts";
 
 const NO_RESOLVER = { "own resolver": "names are libc's business" };
 
+const RELOAD_TIMEOUT_MS = 60_000;
+
 interface Server {
   readonly name: string;
   readonly without?: Row["without"];
@@ -37,7 +39,7 @@ const row = ({ name, without = {}, tool, start, ask, workers = 1 }: Server): Row
 });
 
 /** A module of PyPI that is run with -m. */
-async function pythonModule(module: string): Promise<Tool> {
+export async function pythonModule(module: string): Promise<Tool> {
   const python = await installed(["python3"]);
   if (python.kind === "missing") return python;
   const packages = await fromPyPI("python3", [module]);
@@ -46,13 +48,18 @@ async function pythonModule(module: string): Promise<Tool> {
   return installed(argv);
 }
 
-/** Each of its programs is another process than the one before. */
-async function askReloaded(place: Place): Promise<readonly Answer[]> {
+/** Each of its programs is another process than the one before. `change`: what is appended to the file. */
+export async function askReloaded(
+  place: Place,
+  file: string,
+  change: string,
+): Promise<readonly Answer[]> {
   const before = await place.askServer();
   const pids = new Set(before.map(({ text }) => readFacts(text).get("by")?.[0]));
-  await appendFile(join(place.folder, "asgi.py"), "# changed\n");
+  await appendFile(join(place.folder, file), change);
   // While it starts again there may be nobody who answers.
-  for (let round = 0; round < 100; round++) {
+  const deadline = performance.now() + RELOAD_TIMEOUT_MS;
+  while (performance.now() < deadline) {
     const after = await place.askServer().catch(() => []);
     const [first] = after;
     if (first && !pids.has(readFacts(first.text).get("by")?.[0])) return [...before, ...after];
@@ -86,7 +93,7 @@ export const pythonWeb: Group = {
         const flags = ["--reload", "--host", "0.0.0.0", "--port", String(port)];
         return quoted([...argv, ...flags, "asgi:application"]);
       },
-      ask: askReloaded,
+      ask: (place) => askReloaded(place, "asgi.py", "# changed\n"),
     }),
   ],
 };

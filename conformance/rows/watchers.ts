@@ -1,0 +1,30 @@
+/** Who builds a program and starts it again when its source has changed. */
+import { copyFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fromGo } from "../install.ts";
+import { type Group, program, quoted, type Row } from "../row.ts";
+import { askReloaded } from "./web.ts";
+
+const air: Row = {
+  name: "Go, rebuilt by air",
+  without: {},
+  prepare: async () => {
+    const found = await fromGo("github.com/air-verse/air", "v1.67.4", ["-v"]);
+    if (found.kind === "missing") return found;
+    return {
+      kind: "ready",
+      program: {
+        version: found.version,
+        start: async ({ port, folder }) => {
+          await copyFile(program("facts.go"), join(folder, "facts.go"));
+          const build = ["--build.cmd", "go build -o tmp/main facts.go"];
+          const entry = ["--build.entrypoint", "./tmp/main"];
+          return quoted([...found.argv, ...build, ...entry, String(port)]);
+        },
+        ask: (place) => askReloaded(place, "facts.go", "// changed\n"),
+      },
+    };
+  },
+};
+
+export const watchers: Group = { rows: [air] };
