@@ -96,6 +96,12 @@ static void release_locked(struct op *op) {
 
 static bool is_same(const char *path, const char *other) { return !path || !other || strcmp(path, other) == 0; }
 
+/* A connect of a socket that does not block any more is another one: it does not wait. */
+static bool is_same_mode(const struct op *op, int socket) {
+  if (op->nr != __NR_connect || op->claimed || op->is_fast_open) return true;
+  return op->nonblocking == socket_is_nonblocking(socket);
+}
+
 /* A number may have another socket by now: the program gave up after EINTR, and closed the first one. */
 static bool is_same_socket(const struct op *op) {
   if (!op->cookie) return true;
@@ -104,8 +110,9 @@ static bool is_same_socket(const struct op *op) {
   int copy = process_get_fd(op->tgid, (int)op->args[0]);
   if (copy < 0) return false;
   getsockopt(copy, SOL_SOCKET, SO_COOKIE, &cookie, &length);
+  bool is_same = cookie == op->cookie && is_same_mode(op, copy);
   close(copy);
-  return cookie == op->cookie;
+  return is_same;
 }
 
 /* Whether the program sends again what was sent already. Another datagram may well lie in the same buffer. */
