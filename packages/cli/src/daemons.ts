@@ -1,5 +1,6 @@
 /** Daemons that do a program's work outside of the tree that starts it, by what tells them and their clients. */
 import { readdirSync, readFileSync } from "node:fs";
+import { statOf } from "./exec/proc.ts";
 
 export interface KnownDaemon {
   readonly who: string;
@@ -86,7 +87,7 @@ function titleOf(pid: number | string): string {
   }
 }
 
-/** Known daemons that run on this machine. */
+/** Known daemons that run on this machine, but not what they have forked: it looks like them until it executes something. */
 export function runningDaemons(): { pid: number; name: string }[] {
   let entries: string[];
   try {
@@ -94,10 +95,12 @@ export function runningDaemons(): { pid: number; name: string }[] {
   } catch {
     return []; // no Linux
   }
-  return entries
-    .filter((entry) => /^\d+$/.test(entry))
-    .flatMap((entry) => {
-      const name = daemonOf(commandLineOf(entry), titleOf(entry));
-      return name === undefined ? [] : [{ pid: Number(entry), name }];
-    });
+  const found = new Map<number, string>();
+  for (const entry of entries) {
+    const name = /^\d+$/.test(entry) && daemonOf(commandLineOf(entry), titleOf(entry));
+    if (name) found.set(Number(entry), name);
+  }
+  return [...found]
+    .filter(([pid, name]) => found.get(statOf(pid)?.parent ?? 0) !== name)
+    .map(([pid, name]) => ({ pid, name }));
 }
