@@ -128,6 +128,8 @@ const JDWP: readonly Jdwp[] = [
   { options: "server=n,suspend=y,address=localhost:5007", port: 4209, jdwp: 5007, isAwaited: true },
 ];
 
+/** An executable of the pod. */
+const TOOL = "/config/tool";
 const READS =
   "cat /config/greeting; node -e 'fetch(\"http://greetings/\").then((r) => r.text()).then(console.log)'";
 const SEEN = /greetings from the pod's file\n[\s\S]*greetings to 198\.18\.200\.2/;
@@ -145,6 +147,8 @@ before(async () => {
   inventory = await Inventory.of(sandbox);
   folder = await mkdtemp(join(tmpdir(), "inpod-debuggers-"));
   await prepare();
+  const tool = await sandbox.copyIntoPod("/bin/true");
+  assert.equal((await new Run(sandbox.inPod(["cp", tool, TOOL])).ended).code, 0);
   const awaited = JDWP.find(({ isAwaited }) => isAwaited);
   if (!WITHOUT_JDK && awaited) {
     awaiting = debug([...JDB, "-listen", String(awaited.jdwp)]);
@@ -193,7 +197,7 @@ function script(): string {
     others.push([...clean, "java", agent, ...JVM, "-cp", ".", "Served", String(port)]);
   }
   if (!WITHOUT_STRACE) {
-    const traced = `${READS}; cd /config || echo refused $?`;
+    const traced = `${READS}; cd /config || echo refused; ${TOOL} || echo not executed: $?`;
     others.push([...clean, "strace", "-f", "-o", "trace", "sh", "-c", traced]);
   }
   const foreground = WITHOUT_GDB
@@ -343,7 +347,9 @@ describe("debuggers in one session, at the same time", { concurrency: 16 }, () =
   }, async () => {
     await run.said(SEEN);
     await run.said("refused");
-    await run.said("EOPNOTSUPP", "stderr");
+    await run.said("not executed: 126");
+    await run.said(/has hold of cannot work in a directory of the pod \(EOPNOTSUPP\)/, "stderr");
+    await run.said(/has hold of cannot execute a program of the pod \(EOPNOTSUPP\)/, "stderr");
   });
 
   test("inpod itself runs under strace -f, with all of its tree", {
