@@ -149,15 +149,30 @@ static void records(void) {
 	tell_poll(fd, POLLIN, 10000);
 	tell_record(fd, 100, 0);
 	tell_record(fd, 100, 0);
-	int full = 0;
-	for (int i = 0; i < 9 && !full; i++) {
-		fd = socket(AF_UNIX, (i % 2 ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK, 0);
-		full = path_connect(fd, below(i % 2 ? "full-records" : "full"));
-	}
-	TELL("a full queue", full);
 	TELL("a stream's", path_connect(socket(AF_UNIX, SOCK_SEQPACKET, 0), below("talk")));
 	TELL("with a stream", path_connect(socket(AF_UNIX, SOCK_STREAM, 0), below("records")));
 	TELL("nobody", path_connect(socket(AF_UNIX, SOCK_SEQPACKET, 0), below("none")));
+}
+
+static void on_signal(int number) { (void)number; }
+
+/* A listener that accepts nobody, and has no room for more. */
+static void full(void) {
+	for (int i = 0; i < 2; i++) {
+		int type = i ? SOCK_SEQPACKET : SOCK_STREAM, result = 0;
+		const char *path = below(i ? "full-records" : "full");
+		for (int k = 0; k < 4 && !result; k++) result = path_connect(socket(AF_UNIX, type | SOCK_NONBLOCK, 0), path);
+		TELL("non-blocking", result);
+		int fd = socket(AF_UNIX, type, 0);
+		set_timeout(fd, SO_SNDTIMEO, 200);
+		TELL("with SO_SNDTIMEO", path_connect(fd, path));
+		set_timeout(fd, SO_SNDTIMEO, 0);
+		struct sigaction action = {.sa_handler = on_signal};
+		sigaction(SIGALRM, &action, NULL);
+		setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 200000}}, NULL);
+		TELL("with a signal", path_connect(fd, path));
+		TELL("elsewhere", path_connect(fd, below(i ? "records" : "talk")));
+	}
 }
 
 /* Links and dots that lead above the root end at the root; OUTSIDE is on the laptop, and not in the pod. */
@@ -303,7 +318,7 @@ int main(int argc, char **argv) {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && strcmp(argv[1], "serve") == 0) return serving();
 	const struct test tests[] = {
-	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside}, {"records", records},
+	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside}, {"records", records}, {"full", full},
 	    {"abstract", abstract}, {"errors", errors}, {"own", own},
 	};
 	return run_cases(tests, sizeof tests / sizeof *tests, argc, argv);

@@ -126,6 +126,15 @@ static bool sends_again(const struct op *op, const struct seccomp_notif *notif) 
   return is_same;
 }
 
+/* As a path's: one buffer, another unix socket's name in it. An answered one has its peer's name there. */
+static bool connects_again(const struct op *op, const struct seccomp_notif *notif) {
+  if (op->nr != __NR_connect || op->domain != AF_UNIX || op->claimed || op->finished) return true;
+  struct sockaddr_storage again;
+  ssize_t length = (ssize_t)op->address_length;
+  return memory_read((pid_t)notif->pid, notif->data.args[1], &again, op->address_length) == length &&
+         memcmp(&again, &op->address, op->address_length) == 0;
+}
+
 /* The op of the same call, or NULL. Paths: of a path call, what the pointers in `args` pointed at. */
 static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
   for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
@@ -133,7 +142,7 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
     if (memcmp(op->args, notif->data.args, call_arguments(op->nr) * sizeof *op->args) != 0) continue;
     /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
     if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
-    if (!is_same_socket(op) || !sends_again(op, notif)) continue;
+    if (!is_same_socket(op) || !sends_again(op, notif) || !connects_again(op, notif)) continue;
     return op;
   }
   return NULL;
@@ -343,6 +352,18 @@ bool op_drop_unawaited(struct op *op) {
 
 bool op_is_valid(const struct op *op) {
   return notification_is_valid(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST));
+}
+
+void op_give_up_connects(uint64_t cookie) {
+  pthread_mutex_lock(&mutex);
+  for (int i = 0; i < KEPT_CALLS; i++) {
+    struct op *op = slots[i];
+    if (!op || !op->held || op->claimed || op->answering || op->finished) continue;
+    if (op->nr != __NR_connect || op->cookie != cookie || op_is_valid(op)) continue;
+    statistics_count(&statistics.cancelled);
+    release_locked(op);
+  }
+  pthread_mutex_unlock(&mutex);
 }
 
 bool op_connects_unawaited(uint64_t cookie) {

@@ -129,7 +129,7 @@ bool handle_connect(struct op *op) {
   if (op->address.ss_family == AF_UNIX) {
     bool is_hidden = hides_nscd && is_nscd(op);
     if (!is_hidden && unix_is_asked(op)) {
-      connect_ask(op);
+      unix_connect(op);
       return true;
     }
     report_connect(op, is_hidden ? ENOENT : RESULT_UNKNOWN);

@@ -113,6 +113,8 @@ void op_drop(struct op *op);
 bool op_drop_unawaited(struct op *op);
 bool op_is_valid(const struct op *op);
 /* Whether a connect of the socket with this cookie is in flight from which a signal has taken the program away. */
+/* Those of this socket that a signal took away, and that were not made again: the kernel would have undone them. */
+void op_give_up_connects(uint64_t cookie);
 bool op_connects_unawaited(uint64_t cookie);
 void op_set_deadline(struct op *op, int64_t ms, int default_error);
 void op_start_sweeper(void);
@@ -291,6 +293,7 @@ void datagram_refuse(int fd, uint16_t relay_port, const struct op *socket);
 
 void unix_ask(bool asks);
 bool unix_is_asked(struct op *op);
+void unix_connect(struct op *op);
 
 /* ---- fast-open.c: connects that send ---- */
 

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, MEETING_MS = 2000 };
+enum { BACKLOG = 4096, MEETING_MS = 2000, CONNECT_MS = 30000 /* above what the agent takes */ };
 
 static bool is_asked;
 /* Of streams, and of records. */
@@ -30,6 +30,18 @@ bool unix_is_asked(struct op *op) {
   if (op->address_length <= sizeof(sa_family_t) || op->address_length > sizeof(struct sockaddr_un)) return false;
   return socket_describe(op, (int)op->args[0]) == 0 && op->domain == AF_UNIX &&
          (op->type == SOCK_STREAM || op->type == SOCK_SEQPACKET);
+}
+
+/*
+ * SO_SNDTIMEO is for how long it waits for the listener's queue to have room (unix_stream_connect in Linux' af_unix.c). What
+ * a signal took away before is nothing any more, as in the kernel.
+ */
+void unix_connect(struct op *op) {
+  op_give_up_connects(op->cookie);
+  int64_t timeout = op->nonblocking ? 0 : wait_timeout_ms(op->socket, SO_SNDTIMEO);
+  op->keep_result = true;
+  if (timeout) op_ask(op, OP_CONNECT, timeout, EAGAIN);
+  else op_ask(op, OP_CONNECT, CONNECT_MS, ETIMEDOUT);
 }
 
 static int listen_once(struct listener *listener, int type) {
