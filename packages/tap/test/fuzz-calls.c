@@ -189,7 +189,7 @@ static long one_call(int *nr, int *on) {
   uint64_t length = 0, at;
   int fd = descriptor();
   *on = fd;
-  switch (below(26)) {
+  switch (below(27)) {
     case 0: at = socket_address(&length); return syscall(*nr = SYS_connect, fd, at, length);
     case 1: at = socket_address(&length); return syscall(*nr = SYS_bind, fd, at, length);
     case 2: case 3: at = socket_address(&length);
@@ -230,6 +230,12 @@ static long one_call(int *nr, int *on) {
     }
     case 23: return syscall(*nr = SYS_execve, bad_address(), NULL, NULL);
     case 24: at = answer_room(4); return syscall(*nr = SYS_accept4, fd, answer_room(28), at, 0);
+    case 25: {
+      long copy = below(2) ? syscall(*nr = SYS_dup, fd)
+                           : syscall(*nr = SYS_fcntl, fd, below(2) ? F_DUPFD : F_DUPFD_CLOEXEC, below(4) ? below(900) : below(2) ? -1 : 1 << 30);
+      if (copy >= 0) close((int)copy);
+      return copy >= 0 ? 0 : copy;
+    }
     default: {
       at = path();
       char second[] = "link";
