@@ -21,6 +21,12 @@ const EACCES = errnoNumber("EACCES");
 /** Below it only root may bind (ip_unprivileged_port_start), and elsewhere it may be taken at any time. */
 const FIRST_UNPRIVILEGED = 1024;
 
+/**
+ * Sockets that are bound and do not listen (yet): those of clients never do, and that they are closed is not seen. These
+ * are more than any program has at once.
+ */
+const MAX_SILENT = 4096;
+
 /** How often is looked whether the program still listens. */
 const LOOK_MS = 400;
 /** Times that a port's coming and going is said: a program that is started again at each change does both often. */
@@ -79,6 +85,7 @@ export class Listeners {
     }
     this.#sticky.set(requested, real);
     this.#bound.set(call.cookie, { requested, real, isIPv6Only: call.isIPv6Only });
+    this.#forgetSilent();
     if (real !== requested) {
       this.#reporter.notice({
         key: `port ${requested}`,
@@ -86,6 +93,15 @@ export class Listeners {
       });
     }
     this.#tap.replyBound(call.token, call.address);
+  }
+
+  #forgetSilent(): void {
+    if (this.#bound.size <= MAX_SILENT) return;
+    for (const [cookie, { sinceMs }] of this.#bound) {
+      if (sinceMs !== undefined) continue;
+      this.#bound.delete(cookie);
+      return;
+    }
   }
 
   #bindReal(token: number, requested: number): number {
