@@ -71,8 +71,8 @@ export interface Native {
   hideNscd(hide: boolean): void;
   wantReports(level: number): void;
   setHostname(name: string): void;
-  setName(table: number, port: number, local: Buffer, peer: Buffer): void;
-  nameNumber(table: number, port: number): number;
+  setName(table: number, port: number, other: number, local: Buffer, peer: Buffer): void;
+  nameNumber(table: number, port: number, other: number): number;
   forgetName(table: number, port: number, number: number): void;
   reply(token: number, value: number, errno: number): number;
   continue(token: number): number;

@@ -41,20 +41,22 @@ export class Tap {
   #answered: (token: number, errno: number | undefined) => void = () => {};
   /** Whether this kernel lets connects be in progress; else they wait for the agent, and a signal ends them. */
   readonly canConnectLater: boolean;
+  /** Towards which connects are in progress; 0: none can be. */
+  readonly #pendingPort: number;
 
   constructor(onEvent: (event: TapEvent) => void, native: Native = loadNative()) {
     this.#native = native;
     setInterval(() => native.forgetEnded(), FORGET_MS).unref();
-    this.canConnectLater =
-      native.start((given) => {
-        const event = given as TapEvent | Visitor;
-        if (event.kind === "visitor") {
-          this.#onVisitor(event);
-          return;
-        }
-        if (event.kind === "end") this.#ends.get(event.listener)?.();
-        onEvent(event);
-      }) > 0;
+    this.#pendingPort = native.start((given) => {
+      const event = given as TapEvent | Visitor;
+      if (event.kind === "visitor") {
+        this.#onVisitor(event);
+        return;
+      }
+      if (event.kind === "end") this.#ends.get(event.listener)?.();
+      onEvent(event);
+    });
+    this.canConnectLater = this.#pendingPort > 0;
   }
 
   /**
@@ -176,18 +178,26 @@ export class Tap {
 
   /**
    * What getsockname and getpeername tell of a socket that meets ours at `port`. Buffers: struct sockaddr.
-   * @returns forgets it, if it is still this one
+   *
+   * @param other the port at the other end, as several connections share one if theirs differ; else that of a connect in
+   * progress, or none of UDP. @returns forgets it, if it is still this one
    */
-  setName(table: keyof typeof NAME_TABLES, port: number, local: Buffer, peer: Buffer): () => void {
-    this.#native.setName(NAME_TABLES[table], port, local, peer);
-    return this.nameAt(table, port);
+  setName(
+    table: keyof typeof NAME_TABLES,
+    port: number,
+    local: Buffer,
+    peer: Buffer,
+    other: number = table === "outgoing" ? this.#pendingPort : 0,
+  ): () => void {
+    this.#native.setName(NAME_TABLES[table], port, other, local, peer);
+    return this.nameAt(table, port, other);
   }
   /**
-   * The name at `port`, whose owner is there now. @returns forgets it, if it is still this one: when Node tells that a
-   * socket is closed, its port may be another connection's
+   * The name of the connection between `port` and the port at its other end, which is there now. @returns forgets it, if
+   * it is still this one: when Node tells that a socket is closed, its port may be another connection's
    */
-  nameAt(table: keyof typeof NAME_TABLES, port: number): () => void {
-    const number = this.#native.nameNumber(NAME_TABLES[table], port);
+  nameAt(table: keyof typeof NAME_TABLES, port: number, other: number): () => void {
+    const number = this.#native.nameNumber(NAME_TABLES[table], port, other);
     return () => this.#native.forgetName(NAME_TABLES[table], port, number);
   }
 

@@ -1,7 +1,7 @@
 /** Programs that a signal takes out of their calls, and what becomes of an answer that comes then. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { after, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { decodeAddress, encodeAddress, type TrappedCall } from "../src/index.ts";
@@ -216,4 +216,49 @@ int main(void) {
   peer.close();
   forget();
   assert.equal(ran.stdout, "0 wrong, some right\n");
+});
+
+test("connections that share a port, because they lead to different ones, have each its own name", async () => {
+  const clients = ["203.0.113.1", "203.0.113.2"];
+  const source = `${TIMER}
+int main(void) {
+  int listeners[2], accepted[2];
+  for (int i = 0; i < 2; i++) {
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof own;
+    listeners[i] = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listeners[i], (struct sockaddr *)&own, sizeof own) || listen(listeners[i], 1)) return 1;
+    getsockname(listeners[i], (struct sockaddr *)&own, &length);
+    printf("%d ", ntohs(own.sin_port));
+  }
+  puts("");
+  fflush(stdout);
+  for (int i = 0; i < 2; i++) accepted[i] = accept(listeners[i], NULL, NULL);
+  for (int i = 0; i < 2; i++) {
+    struct sockaddr_in peer;
+    socklen_t length = sizeof peer;
+    char byte;
+    if (read(accepted[i], &byte, 1) != 1) return 1;
+    getpeername(accepted[i], (struct sockaddr *)&peer, &length);
+    printf("%s\\n", inet_ntoa(peer.sin_addr));
+  }
+}`;
+  const { tree, done } = await start([compile("shared", source)], letGo);
+  const { stdout } = tree.child;
+  if (stdout === null) throw new Error("no pipe");
+  const [said] = (await once(stdout, "data")) as [Buffer];
+  const ports = said.toString().trim().split(" ").map(Number);
+  const sockets: Socket[] = [];
+  for (const [index, port] of ports.entries()) {
+    const from = { host: "127.0.0.1", port, localAddress: "127.0.0.1" };
+    const socket = connect({ ...from, localPort: sockets[0]?.localPort ?? 0 });
+    await once(socket, "connect");
+    const client = encodeAddress(clients[index] ?? "", 4000);
+    tap.setName("incoming", socket.localPort ?? 0, encodeAddress(POD, 80), client, port);
+    sockets.push(socket);
+  }
+  assert.equal(sockets[0]?.localPort, sockets[1]?.localPort);
+  for (const socket of sockets) socket.write("x");
+  assert.equal((await done).stdout, `${said}${clients.join("\n")}\n`);
+  for (const socket of sockets) socket.destroy();
 });

@@ -287,7 +287,8 @@ export class Listeners {
     const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
     socket.setNoDelay(true);
     const ours = socket.localPort;
-    if (ours !== undefined) socket.on("close", this.#tap.nameAt("incoming", ours));
+    if (ours !== undefined && listener)
+      socket.on("close", this.#tap.nameAt("incoming", ours, listener.real));
     const { mode, tlsDelivery } = this.#config;
     if (mode === "mirror" && header.needsAnswers !== true)
       feed(socket, channel, this.#filterOf(port) !== undefined);

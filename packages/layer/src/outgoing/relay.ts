@@ -86,7 +86,7 @@ export class Relay {
 
   /** Bytes flow until either end closes; the tap forgets the socket's names then. */
   join(userPort: number, socket: Socket, channel: Channel): void {
-    socket.on("close", this.#tap.nameAt("outgoing", userPort));
+    socket.on("close", this.#tap.nameAt("outgoing", userPort, socket.localPort ?? 0));
     splice(socket, channel);
   }
 

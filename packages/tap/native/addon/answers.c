@@ -162,7 +162,7 @@ static void connect_to_relay(void *argument) {
   if ((!error || error == EINPROGRESS) && getsockname(op->socket, (struct sockaddr *)&local, &length) == 0) {
     port = address_port(&local);
     names_lock();
-    names_set_locked(NAME_OUTGOING, port, &relaying->name);
+    names_set_locked(NAME_OUTGOING, port, relaying->port, &relaying->name);
     names_unlock();
   }
   uint64_t token = op_token(op);

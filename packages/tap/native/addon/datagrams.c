@@ -36,7 +36,7 @@ bool handle_sendto(struct op *op) {
 
 socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *from, struct sockaddr_storage *shown) {
   struct name name;
-  bool is_named = address_is_loopback(from) && names_get(NAME_UDP, address_port(from), &name);
+  bool is_named = address_is_loopback(from) && names_get(NAME_UDP, address_port(from), 0, &name);
   return address_for_domain(op->domain, is_named ? &name.peer : from, shown);
 }
 
@@ -104,9 +104,9 @@ void datagram_refuse(int fd, uint16_t relay_port, const struct op *socket) {
   if (refusing_port(v6, &refusing, &refusing_length) != 0) return;
   socklen_t length = address_loopback(socket, address_port(&refusing), &refusing);
   struct name name; /* its poll may wake it, and have it ask, before it is back */
-  if (names_get(NAME_UDP, relay_port, &name)) {
+  if (names_get(NAME_UDP, relay_port, 0, &name)) {
     names_lock();
-    names_set_locked(NAME_UDP, address_port(&refusing), &name);
+    names_set_locked(NAME_UDP, address_port(&refusing), 0, &name);
     names_unlock();
   }
   if (connect(fd, (struct sockaddr *)&refusing, length) == 0) send(fd, NULL, 0, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -46,7 +46,7 @@ napi_value connect_to_user(napi_env env, napi_callback_info info) {
   int error = connect(fd, (struct sockaddr *)&to, length) && errno != EINPROGRESS ? errno : 0;
   length = sizeof mine;
   if (!error && getsockname(fd, (struct sockaddr *)&mine, &length) == 0)
-    names_set_locked(NAME_INCOMING, address_port(&mine), &name);
+    names_set_locked(NAME_INCOMING, address_port(&mine), address_port(&to), &name);
   names_unlock();
   if (!error) return number(env, fd);
   close(fd);

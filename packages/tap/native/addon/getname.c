@@ -24,10 +24,10 @@ static bool names_of(const struct op *op, struct name *name) {
   if (getpeername(op->socket, (struct sockaddr *)&peer, &length) != 0) return false;
   if (!address_is_loopback(&peer)) return false;
   uint16_t port = address_port(&peer);
-  if (op->type == SOCK_DGRAM) return names_get(NAME_UDP, port, name);
+  if (op->type == SOCK_DGRAM) return names_get(NAME_UDP, port, 0, name);
   if (port && (port == sockets_relay() || port == connect_full_port()))
-    return names_get(NAME_OUTGOING, address_port(&local), name);
-  return names_get(NAME_INCOMING, port, name);
+    return names_get(NAME_OUTGOING, address_port(&local), port, name);
+  return names_get(NAME_INCOMING, port, address_port(&local), name);
 }
 
 /* Whom the program believes to speak with, of a unix socket that is connected to us. */

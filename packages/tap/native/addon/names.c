@@ -7,7 +7,9 @@ enum { PORTS = 65536, COOKIES = 16384, PROBES = 16 };
 
 struct named {
   struct name name;
+  uint16_t other;
   uint64_t number; /* of all that were ever set */
+  struct named *next;
 };
 static struct named *tables[3][PORTS];
 static uint64_t numbers;
@@ -16,36 +18,49 @@ static pthread_rwlock_t names_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 void names_lock(void) { pthread_rwlock_wrlock(&names_rwlock); }
 void names_unlock(void) { pthread_rwlock_unlock(&names_rwlock); }
 
-void names_set_locked(enum name_table table, uint16_t port, const struct name *name) {
-  struct named **slot = &tables[table][port];
-  if (!name) {
-    free(*slot);
-    *slot = NULL;
-    return;
-  }
-  if (!*slot) *slot = malloc(sizeof **slot);
-  if (*slot) **slot = (struct named){*name, ++numbers};
+static struct named *named_locked(enum name_table table, uint16_t port, uint16_t other) {
+  struct named *named = tables[table][port];
+  while (named && named->other != other) named = named->next;
+  return named;
 }
 
-uint64_t names_number(enum name_table table, uint16_t port) {
+void names_set_locked(enum name_table table, uint16_t port, uint16_t other, const struct name *name) {
+  struct named *named = named_locked(table, port, other);
+  if (!named) {
+    named = malloc(sizeof *named);
+    if (!named) return;
+    *named = (struct named){.other = other, .next = tables[table][port]};
+    tables[table][port] = named;
+  }
+  named->name = *name;
+  named->number = ++numbers;
+}
+
+uint64_t names_number(enum name_table table, uint16_t port, uint16_t other) {
   pthread_rwlock_rdlock(&names_rwlock);
-  uint64_t number = tables[table][port] ? tables[table][port]->number : 0;
+  struct named *named = named_locked(table, port, other);
+  uint64_t number = named ? named->number : 0;
   pthread_rwlock_unlock(&names_rwlock);
   return number;
 }
 
 void names_forget(enum name_table table, uint16_t port, uint64_t number) {
   names_lock();
-  if (tables[table][port] && tables[table][port]->number == number) names_set_locked(table, port, NULL);
+  struct named **link = &tables[table][port], *found;
+  while (*link && (*link)->number != number) link = &(*link)->next;
+  if ((found = *link)) {
+    *link = found->next;
+    free(found);
+  }
   names_unlock();
 }
 
-bool names_get(enum name_table table, uint16_t port, struct name *into) {
+bool names_get(enum name_table table, uint16_t port, uint16_t other, struct name *into) {
   pthread_rwlock_rdlock(&names_rwlock);
-  bool found = tables[table][port] != NULL;
-  if (found) *into = tables[table][port]->name;
+  struct named *named = named_locked(table, port, other);
+  if (named) *into = named->name;
   pthread_rwlock_unlock(&names_rwlock);
-  return found;
+  return named != NULL;
 }
 
 /*

@@ -117,22 +117,23 @@ napi_value set_hostname(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* setName(table, port, local, peer) */
+/* setName(table, port, other, local, peer) */
 napi_value set_name(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
   struct name name;
-  address_of(&call, 2, &name.local);
-  address_of(&call, 3, &name.peer);
+  address_of(&call, 3, &name.local);
+  address_of(&call, 4, &name.peer);
   names_lock();
-  names_set_locked((enum name_table)int_of(&call, 0), (uint16_t)int_of(&call, 1), &name);
+  names_set_locked((enum name_table)int_of(&call, 0), (uint16_t)int_of(&call, 1), (uint16_t)int_of(&call, 2), &name);
   names_unlock();
   return NULL;
 }
 
-/* nameNumber(table, port) -> which one it is, 0: none */
+/* nameNumber(table, port, other) -> which one it is, 0: none */
 napi_value name_number(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
-  return number(env, (double)names_number((enum name_table)int_of(&call, 0), (uint16_t)int_of(&call, 1)));
+  return number(env, (double)names_number((enum name_table)int_of(&call, 0), (uint16_t)int_of(&call, 1),
+                                          (uint16_t)int_of(&call, 2)));
 }
 
 /* forgetName(table, port, number): if it is that one still. */

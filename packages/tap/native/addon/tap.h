@@ -201,14 +201,17 @@ struct cookie_entry {
 enum name_table { NAME_OUTGOING, NAME_INCOMING, NAME_UDP };
 void names_lock(void);
 void names_unlock(void);
-/* NULL removes. Call names_lock() around connect + set where somebody could look in between. */
-void names_set_locked(enum name_table table, uint16_t port, const struct name *name);
-bool names_get(enum name_table table, uint16_t port, struct name *into);
+/*
+ * Call names_lock() around connect + set where somebody could look in between. `other`: the port at the other end of
+ * the connection, because connect(2) gives a port to several connections that lead to different ones; 0: of UDP.
+ */
+void names_set_locked(enum name_table table, uint16_t port, uint16_t other, const struct name *name);
+bool names_get(enum name_table table, uint16_t port, uint16_t other, struct name *into);
 /*
  * Which one it is, 0: none. A port is another socket's as soon as its own is closed, and of that we hear later: so who forgets
  * says which one.
  */
-uint64_t names_number(enum name_table table, uint16_t port);
+uint64_t names_number(enum name_table table, uint16_t port, uint16_t other);
 void names_forget(enum name_table table, uint16_t port, uint64_t number);
 void cookie_update(uint64_t cookie, const struct cookie_entry *entry);
 bool cookie_get(uint64_t cookie, struct cookie_entry *into);
