@@ -17,6 +17,7 @@ const settings = { DIR };
 const machine = createServer((socket) => socket.end("of the laptop"));
 let outside: string;
 let sandbox: Sandbox;
+let server: Run;
 let seen: Awaited<ReturnType<typeof inPodAndThrough>>;
 before(async () => {
   outside = join(await mkdtemp(join(tmpdir(), "inpod-unix-")), "socket");
@@ -25,7 +26,8 @@ before(async () => {
   const inside = await sandbox.copyIntoPod(await program("talk-unix"));
   // Under another name: a program that runs is not written to.
   const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && exec env DIR=${DIR} OUTSIDE=${outside} /tmp/unix serve`;
-  await new Run(sandbox.inPod(["sh", "-c", script])).said("ready");
+  server = new Run(sandbox.inPod(["sh", "-c", script]));
+  await server.said("ready");
   const unixStreams = [`^${DIR}/`, "^@talk"];
   seen = await inPodAndThrough(sandbox, "talk-unix", [], {
     settings,
@@ -86,6 +88,12 @@ for (const [name, what, shows] of CASES) {
     assert.equal(seen.through.get(name), seen.inPod.get(name));
   });
 }
+
+test("who sends records to somebody who reads none does not hold the connection when the session is over", async () => {
+  assert.match(seen.inPod.get("deaf") ?? "", /^connect: 0\nsend: EAGAIN$/m);
+  assert.equal(seen.through.get("deaf"), seen.inPod.get("deaf"));
+  await server.said(/gone\ngone\n/);
+});
 
 test("what no expression names is this machine's, and says so", async () => {
   const argv = ["env", `DIR=${DIR}`, await program("talk-unix"), "path"];

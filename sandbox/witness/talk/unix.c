@@ -154,6 +154,19 @@ static void records(void) {
 	TELL("nobody", path_connect(socket(AF_UNIX, SOCK_SEQPACKET, 0), below("none")));
 }
 
+/* To whom nobody listens: as much as there is room for, on all the way. */
+static void deaf(void) {
+	int fd = records_connect("deaf"), result = 0;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	static char record[30000];
+	for (int quiet = 0; quiet < 5 && result >= 0;) {
+		result = (int)send(fd, record, sizeof record, MSG_NOSIGNAL);
+		if (result >= 0) quiet = 0;
+		else if (errno == EAGAIN && ++quiet < 5) result = poll(&(struct pollfd){fd, POLLOUT, 0}, 1, 100);
+	}
+	TELL("send", result);
+}
+
 static void on_signal(int number) { (void)number; }
 
 /* A listener that accepts nobody, and has no room for more. */
@@ -271,6 +284,17 @@ static void serve_records(int fd) {
 	}
 }
 
+/* Reads nothing, and tells when the other end is gone. */
+static void serve_deaf(int fd) {
+	if (fork()) return;
+	for (;;) {
+		int accepted = accept(fd, NULL, NULL);
+		struct pollfd gone = {accepted, 0, 0};
+		if (accepted >= 0 && poll(&gone, 1, CASE_SECONDS * 1000) == 1) puts("gone");
+		close(accepted);
+	}
+}
+
 static int listen_at(int type, const char *name, size_t length) {
 	struct sockaddr_un address;
 	socklen_t size = name_of(&address, name, length);
@@ -297,6 +321,8 @@ static int serving(void) {
 	path = below("records");
 	serve_records(listen_at(SOCK_SEQPACKET, path, strlen(path) + 1));
 	serve_records(listen_at(SOCK_SEQPACKET, "\0talk-records", 13));
+	path = below("deaf");
+	serve_deaf(listen_at(SOCK_SEQPACKET, path, strlen(path) + 1));
 	listen(listen_at(SOCK_STREAM, below("full"), strlen(below("full")) + 1), 0);
 	listen(listen_at(SOCK_SEQPACKET, below("full-records"), strlen(below("full-records")) + 1), 0);
 	path = below("dead");
@@ -321,7 +347,7 @@ int main(int argc, char **argv) {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 2 && strcmp(argv[1], "serve") == 0) return serving();
 	const struct test tests[] = {
-	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside}, {"records", records}, {"full", full},
+	    {"path", by_path}, {"relative", relative}, {"longest", longest}, {"outside", outside}, {"records", records}, {"full", full}, {"deaf", deaf},
 	    {"abstract", abstract}, {"errors", errors}, {"own", own},
 	};
 	return run_cases(tests, sizeof tests / sizeof *tests, argc, argv);
