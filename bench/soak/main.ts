@@ -25,8 +25,8 @@ import { usagesOf } from "./watch.ts";
 const WIDTH = 4;
 const CLIENTS = 3;
 const SAMPLE_MS = 2000;
-/** Work goes on for so long before a session is stopped by Ctrl-Z, and it stands still for the second time. */
-const RUN_MS = 4000;
+/** At most: work goes on for so long before a session is stopped by Ctrl-Z, and it stands still for the second time. */
+const MAX_RUN_MS = 4000;
 const STOPPED_MS = 500;
 /** Of a shorter run the memory says nothing: caches fill. */
 const MEMORY_FROM_MS = 8 * 60_000;
@@ -47,6 +47,8 @@ const workMs = values.seconds
   : Number(values.minutes ?? 30) * 60_000;
 if (!(workMs > 0)) throw new Error("--minutes and --seconds take a number above 0");
 const seed = Number(values.seed);
+
+const runMs = Math.min(MAX_RUN_MS, workMs / 3);
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const root = join(folder, "..", "..");
@@ -110,8 +112,7 @@ async function soak(): Promise<Report> {
 
     say(`each item once, then ${workMs / 1000} s of all; seed ${seed}`);
     const works: Work[] = await Promise.all(sessions.map(({ session }) => session.do("once")));
-    const before: Readonly<Record<string, number>>[] = [];
-    for (const each of sessions) before.push(await quiet(each));
+    const before = await Promise.all(sessions.map(quiet));
     say(`descriptors at rest: ${JSON.stringify(before)}`);
 
     await clients.go();
@@ -129,8 +130,8 @@ async function soak(): Promise<Report> {
       }
     })();
     let stops = 0;
-    while (Date.now() + RUN_MS + STOPPED_MS < from + workMs && !isOver) {
-      await Promise.race([delay(RUN_MS), over.catch(() => {})]);
+    while (Date.now() + runMs + STOPPED_MS < from + workMs && !isOver) {
+      await Promise.race([delay(runMs), over.catch(() => {})]);
       const { session } = sessions[stops % sessions.length] as Watched;
       if (isOver) break;
       await clients.gap();
@@ -142,11 +143,10 @@ async function soak(): Promise<Report> {
     await sampling;
     say("at rest");
     const asked = await clients.end();
-    for (const [index, each] of sessions.entries()) {
-      wrong.push(...(await settle(each, before[index] ?? {})));
-    }
+    const settled = sessions.map((each, index) => settle(each, before[index] ?? {}));
+    wrong.push(...(await Promise.all(settled)).flat());
     const after = sessions.map(({ session }) => descriptorsOf(usagesOf(session.pid)));
-    for (const { session } of sessions) await session.end();
+    await Promise.all(sessions.map(({ session }) => session.end()));
     await inventory.assertAsBefore(scratch).catch((error: Error) => wrong.push(error.message));
     wrong.push(...works.flatMap(({ failures }) => failures), ...asked.failures);
     for (const each of sessions) {
