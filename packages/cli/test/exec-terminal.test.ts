@@ -164,12 +164,13 @@ test("an interactive shell in a session has jobs of its own, and its suspend is 
 
 /** A shell tells of what was stopped before its next prompt. */
 async function untilStopped(terminal: Terminal, times: number): Promise<void> {
+  const said = (): string => terminal.run.stdout.replace(/(\s*bash\S*[#$] )+/g, " $ ");
   await until(`${times} jobs have been stopped`, async () => {
     const { length } = terminal.run.stdout;
     terminal.type("\n");
     await until("the next prompt", () => /bash\S*[#$] /.test(terminal.run.stdout.slice(length)));
     return terminal.run.stdout.match(/Stopped/g)?.length === times;
-  });
+  }).catch((error: Error) => assert.fail(`${error.message}: ${said()}`));
 }
 
 test("in the background of a shell who reads the terminal is stopped, the pod has its traffic, and fg brings it back", async () => {
