@@ -61,6 +61,10 @@ function machine(
     if (path !== undefined) symlinkSync(path, join(bin, name));
   }
   for (const name of ["nft", "ip", ...has]) program(name, "exit 0");
+  // What comes from registries is there: the test has no way to them.
+  const fromNpm = join(root, ".cache/node-programs/node_modules/.bin");
+  mkdirSync(fromNpm, { recursive: true });
+  writeFileSync(join(fromNpm, "nodemon"), "");
   program("id", `echo ${uid}`);
   const log = join(root, "installed");
   // Makes musl-gcc appear, as the package would.
