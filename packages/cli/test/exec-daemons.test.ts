@@ -128,8 +128,10 @@ test("a tmux server from before does its work outside, which is told once; one o
     `${tmux(server)} new-session -d ${quoted([`uname -n > ${folder}/${name}; ${tmux(server)} wait-for -S ${name}`])}; ${tmux(server)} wait-for ${name}`;
   const own = quoted(["sleep", "70"]);
   // Any program of that name: it is the name, and the word, by which it is known.
-  await copyFile("/bin/true", join(folder, "docker"));
-  const docker = `${join(folder, "docker")} run x; ${join(folder, "docker")} compose up`;
+  // It writes its words until nobody reads them: what ends at once is not there any more when it is looked at.
+  await copyFile("/usr/bin/yes", join(folder, "docker"));
+  const said = (words: string): string => `${join(folder, "docker")} ${words} | sleep 0.5`;
+  const docker = `${said("run x")}; ${said("compose up")}`;
   await inLaptop(`${tmux("before")} new-session -d ${own}`);
   const command = `${docker}; ${look("before", "one")}; ${look("before", "two")}; ${tmux("within")} new-session -d ${own}; ${look("within", "three")}`;
   const { stderr, code } = await runInpod(sandbox, ["sh", "-c", command]);
