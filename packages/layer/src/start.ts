@@ -183,6 +183,9 @@ export class PreparedTap {
   async #start(options: StartOptions, podFiles: PodRoot | SnapshotServer): Promise<RunningTree> {
     const { config, environment, executable, command } = options;
     const layer = await this.#layer(options, podFiles);
+    // Before the command: a signal of its terminal that stops the whole group would stop what we have just forked as
+    // well, and libuv waits for that to execute something.
+    const group = new GroupWitness();
     const tree = await launch(this.tap, {
       command: [executable, ...command.slice(1)],
       argv0: command[0],
@@ -192,8 +195,10 @@ export class PreparedTap {
       onDeath: options.onDeath ?? "stop",
       cwd: options.cwd,
       ...("serve" in podFiles ? { folder: podFiles.folder } : {}),
+    }).catch((error: unknown) => {
+      group.close();
+      throw error;
     });
-    const group = new GroupWitness();
     const stopReaping = this.#reapOrphans();
     return {
       child: tree.child,
