@@ -116,9 +116,9 @@ export const ruby: Group = {
 };
 
 const php = (): Promise<Tool> => fromSystem(["php-cli"], ["php"]);
-// Debian has its version in its name.
-const FPM =
-  'found=$(ls /usr/sbin/php-fpm* 2>/dev/null | tail -n 1); [ -n "$found" ] || exit 127; exec "$found" "$@"';
+// Debian has its version in its name. It begins a session of its own, also in the foreground: nobody else ends it.
+const FPM = `found=$(ls /usr/sbin/php-fpm* 2>/dev/null | tail -n 1); [ -n "$found" ] || exit 127
+"$found" "$@" & trap "kill $!" TERM; wait $!`;
 const fpm = async (): Promise<Tool> => {
   const nginx = await fromSystem(["nginx-light"], ["nginx"], ["nginx", "-v"]);
   return nginx.kind === "missing" ? nginx : fromSystem(["php-fpm"], ["sh", "-c", FPM, "php-fpm"]);
