@@ -79,14 +79,6 @@ export function commandLineOf(pid: number | string): string {
   }
 }
 
-function titleOf(pid: number | string): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "latin1").trim();
-  } catch {
-    return "";
-  }
-}
-
 /** Known daemons that run on this machine, but not what they have forked: it looks like them until it executes something. */
 export function runningDaemons(): { pid: number; name: string }[] {
   let entries: string[];
@@ -95,12 +87,14 @@ export function runningDaemons(): { pid: number; name: string }[] {
   } catch {
     return []; // no Linux
   }
-  const found = new Map<number, string>();
+  const found = new Map<number, { name: string; parent: number }>();
   for (const entry of entries) {
-    const name = /^\d+$/.test(entry) && daemonOf(commandLineOf(entry), titleOf(entry));
-    if (name) found.set(Number(entry), name);
+    const stat = /^\d+$/.test(entry) ? statOf(entry) : undefined;
+    if (!stat) continue;
+    const name = daemonOf(commandLineOf(entry), stat.name);
+    if (name !== undefined) found.set(Number(entry), { name, parent: stat.parent });
   }
   return [...found]
-    .filter(([pid, name]) => found.get(statOf(pid)?.parent ?? 0) !== name)
-    .map(([pid, name]) => ({ pid, name }));
+    .filter(([, { name, parent }]) => found.get(parent)?.name !== name)
+    .map(([pid, { name }]) => ({ pid, name }));
 }
