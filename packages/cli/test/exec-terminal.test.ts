@@ -59,7 +59,8 @@ const inpod = (command: readonly string[], flags: readonly string[] = []): strin
     ...[process.execPath, CLI, "exec", "--target", `process/${sandbox.pid}`],
     ...[...flags, "--", ...command],
   ]);
-const SHELL = ["bash", "--norc", "--noprofile", "-i"];
+/** The tests know its prompt; one of the environment's would be kept. */
+const SHELL = ["env", "-u", "PS1", "bash", "--norc", "--noprofile", "-i"];
 
 /** Says what it does on a terminal that nohup leaves to it. */
 const SURVIVING = `
