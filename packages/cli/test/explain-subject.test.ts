@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { questionIn } from "@inpod/layer/rules";
 import { UserError } from "@inpod/protocol";
 import { lineOf } from "../src/explain/origin.ts";
-import { addressesInHosts, candidates, ndotsOf, query } from "../src/explain/resolve-in-pod.ts";
 import { parseSubject } from "../src/explain/subject.ts";
 
 const place = {
@@ -112,21 +110,4 @@ test("a key's line is found in JSON with comments and in YAML, also below its sh
   assert.equal(lineOf("x.yaml", yaml, ["feature", "fs", "local", 1]), 5);
   assert.equal(lineOf("x.toml", "[feature]", ["feature"]), undefined);
   assert.equal(lineOf("x.json", "{{ broken", ["feature"]), undefined);
-});
-
-test("names are looked for in the order of resolv.conf(5)", () => {
-  const search = ["a.svc", "svc"];
-  assert.deepEqual(candidates("api", search, 5), ["api.a.svc", "api.svc", "api"]);
-  assert.deepEqual(candidates("api.b", search, 1), ["api.b", "api.b.a.svc", "api.b.svc"]);
-  assert.equal(ndotsOf("nameserver 1.1.1.1\noptions timeout:1 ndots:5\n"), 5);
-  assert.equal(ndotsOf("nameserver 1.1.1.1\n"), 1);
-  const hosts = "127.0.0.1 localhost\n10.0.0.7\tOrders orders.shop # ndots\nnonsense orders\n";
-  assert.deepEqual(addressesInHosts(hosts, "orders"), ["10.0.0.7"]);
-  assert.deepEqual(addressesInHosts(hosts, "ndots"), []);
-});
-
-test("a question to a name server is one that is read as such", () => {
-  assert.deepEqual(questionIn(query(4711, "api.shop", 28)), {
-    ...{ id: 4711, isAnswer: false, rcode: 0, answers: 0, name: "api.shop", type: 28 },
-  });
 });

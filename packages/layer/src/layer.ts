@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
-import type { IncomingSource, Session } from "@inpod/session";
+import type { IncomingSource, ResolverConfig, Session } from "@inpod/session";
 import type { Tap, TapEvent, TrappedCall } from "@inpod/tap";
 import { decodeAddress, PathOperation } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
@@ -28,7 +28,6 @@ import { withProgram } from "./rules/more-facts.ts";
 import type { PathFacts } from "./rules/path-rules.ts";
 import { decideBelowPod, type PathDecision } from "./rules/paths.ts";
 import { compilePolicy, type Policy, type WhosePath } from "./rules/policy.ts";
-import type { ResolverConfig } from "./rules/resolver.ts";
 import { operationName, ruleAsked, toTapRules } from "./tap-rules.ts";
 import { tracedSource } from "./trace-incoming.ts";
 

@@ -3,7 +3,12 @@ import type { ChildProcess } from "node:child_process";
 import { readlinkSync } from "node:fs";
 import type { ByteString } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
-import type { IncomingSource, Session } from "@inpod/session";
+import {
+  type IncomingSource,
+  parseResolvConf,
+  type ResolverConfig,
+  type Session,
+} from "@inpod/session";
 import type { FilterGroup, Program, TapEvent } from "@inpod/tap";
 import {
   GroupWitness,
@@ -25,8 +30,6 @@ import { checkPlatform } from "./platform.ts";
 import { gatherFacts, thisMachine } from "./rules/facts.ts";
 import { bytesToText } from "./rules/match.ts";
 import type { PathFacts } from "./rules/path-rules.ts";
-import type { ResolverConfig } from "./rules/resolver.ts";
-import { parseResolvConf } from "./rules/resolver.ts";
 
 const MAX_RESOLV_CONF = 64 * 1024;
 

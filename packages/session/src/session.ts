@@ -19,6 +19,7 @@ import { type FilesLink, filesLink } from "./files-link.ts";
 import type { SessionOptions } from "./link.ts";
 import { isLost, Link } from "./link.ts";
 import { Lives } from "./lives.ts";
+import { TargetNames } from "./names/target-names.ts";
 import { ProbesTold } from "./probes.ts";
 import {
   askFor,
@@ -61,6 +62,8 @@ export class Session {
   readonly files: TargetFiles;
   /** For who serves the target's files as a file system. */
   readonly filesLink: FilesLink;
+  /** Names as the target resolves them: what connects from there by a name asks first. */
+  readonly names: TargetNames;
   /** Resolves with the reason when there will be no tunnel any more; never when the session was ended by us. */
   readonly lost: Promise<string>;
 
@@ -77,10 +80,20 @@ export class Session {
     const files = filesLink(() => this.#link.nextTunnel());
     this.filesLink = files;
     this.files = new TargetFiles(new FileService(this.filesLink));
+    this.names = new TargetNames({
+      readFile: async (path, limitBytes) =>
+        (await this.files.read(path, limitBytes)).content.toString("latin1"),
+      openUdp: (host, port) => this.openUdp(host, port),
+      connectTcp: (host, port) => this.connectTcp(host, port),
+    });
     this.#lives = new Lives({
-      onNext: (changed) => options.onEvent({ kind: "target-back", changed }),
+      onNext: (changed) => {
+        this.names.forget();
+        options.onEvent({ kind: "target-back", changed });
+      },
       onOther: (hostname, changed) => {
         files.leave();
+        this.names.forget();
         options.onEvent({ kind: "target-moved", hostname, changed });
       },
     });

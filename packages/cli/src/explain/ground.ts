@@ -5,10 +5,10 @@ import {
   debuggerPorts,
   gatherFacts,
   type Policy,
-  type ResolverConfig,
   thisMachine,
 } from "@inpod/layer/rules";
 import type { TargetDescription } from "@inpod/protocol";
+import type { ResolverConfig } from "@inpod/session";
 import { checkCommand } from "../command.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { withCredentialFiles } from "../exec/credentials.ts";

@@ -1,17 +1,11 @@
 /** Whose a connection, a name or a listening port is. */
 import type { OutgoingDecision } from "@inpod/layer/rules";
 import { isLoopback, parseAddress } from "@inpod/layer/rules";
-import { describeFilter } from "@inpod/session";
+import { describeFilter, type Resolved } from "@inpod/session";
 import { changeListening, changeName, changeOutgoing, HERE } from "./change.ts";
 import type { Answer, Explanation } from "./explanation.ts";
 import type { Ground } from "./ground.ts";
 import type { Subject } from "./subject.ts";
-
-/** What a name is, as far as it is known. */
-export interface Resolved {
-  readonly addresses: readonly string[];
-  readonly words: readonly string[];
-}
 
 /** Port 0 is none that an entry of a filter names. */
 const ANY_PORT = 0;

@@ -1,9 +1,8 @@
 /** `inpod explain`: whose something is and which rule decides, by the very rules of `exec`. Nothing runs. */
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
-import { parseResolvConf } from "@inpod/layer/rules";
 import { UserError } from "@inpod/protocol";
-import { ConfigValueError } from "@inpod/session";
+import { ConfigValueError, parseResolvConf, type Resolved } from "@inpod/session";
 import { type LoadedConfig, loadSources } from "../config/load.ts";
 import { checkEnvironment } from "../exec/environment.ts";
 import { whyNoMirror } from "../exec/permission.ts";
@@ -23,7 +22,6 @@ import { type Ground, ground } from "./ground.ts";
 import { explainHost, explainListening } from "./network.ts";
 import { explainPath } from "./paths.ts";
 import { renderJson, renderText } from "./render.ts";
-import { type PodNames, podNames, resolveInPod } from "./resolve-in-pod.ts";
 import { parseSubject, type Subject } from "./subject.ts";
 import { explainProgram, explainUnix, explainVariable } from "./variables.ts";
 
@@ -72,7 +70,7 @@ const withoutTarget = (asked: readonly Asked[], base: Ground): Explanation[] =>
 
 interface Seen {
   readonly file?: Awaited<ReturnType<typeof askFile>> | undefined;
-  readonly resolved?: Awaited<ReturnType<typeof resolveInPod>> | undefined;
+  readonly resolved?: Resolved | undefined;
   readonly inPod?: readonly string[];
 }
 
@@ -116,11 +114,10 @@ async function withTarget(
         signals,
         isVerbose,
       });
-      const names = await podNames(placed.session);
       const explanations: Explanation[] = [];
       for (const { text, subject } of asked) {
         signals.throwIfStopped();
-        explanations.push(explain(text, subject, base, await see(subject, base, placed, names)));
+        explanations.push(explain(text, subject, base, await see(subject, base, placed)));
       }
       progress.done();
       return explanations;
@@ -148,7 +145,7 @@ async function groundOfTarget(
 ): Promise<Ground> {
   const reporter = createReporter(io, isVerbose, (line) => progress.say(line));
   const { described } = await withSpecEnvironment(session.target, target, reporter, signals.signal);
-  const { resolvConf } = await podNames(session);
+  const { resolvConf } = await session.names.files();
   const isMirror = loaded.config.layer.incoming.mode === "mirror";
   const noMirror = isMirror ? whyNoMirror(target.policy) : undefined;
   if (noMirror !== undefined) reporter.notice({ key: "no-mirror", text: noMirror });
@@ -169,12 +166,7 @@ async function groundOfTarget(
 }
 
 /** What the target says of it. */
-async function see(
-  subject: Subject,
-  base: Ground,
-  { session }: PlacedSession,
-  names: PodNames,
-): Promise<Seen> {
+async function see(subject: Subject, base: Ground, { session }: PlacedSession): Promise<Seen> {
   switch (subject.kind) {
     case "path":
       return { file: await askFile(mappedPath(subject.path, base), session) };
@@ -182,7 +174,7 @@ async function see(
       const { host, isAddress, port, protocol } = subject;
       const isOfPod = (base.policy.name?.(host).verdict ?? "remote") === "remote";
       const isAsked = !isAddress && base.layer.dns && isOfPod;
-      const resolved = isAsked ? await resolveInPod(host, names, session) : undefined;
+      const resolved = isAsked ? await session.names.resolve(host) : undefined;
       const addresses = isAddress ? [host] : (resolved?.addresses ?? []);
       if (port === undefined || protocol === "udp") return { resolved };
       const some = addresses.slice(0, MAX_CONNECTS);

@@ -10,9 +10,9 @@ import type { Endpoint } from "@inpod/protocol";
 import type { Channel, Session } from "@inpod/session";
 import type { SocketCall, Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
-import { KnownNames } from "./dns-answers.ts";
 import type { DnsQuestions } from "./dns-questions.ts";
 import type { DnsTrace } from "./dns-trace.ts";
+import { KnownNames } from "./known-names.ts";
 import { udpPorts } from "./udp-table.ts";
 
 /** As nf_conntrack_udp_timeout_stream. */

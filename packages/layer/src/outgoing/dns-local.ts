@@ -7,9 +7,8 @@ import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { isIPv4, isIPv6 } from "node:net";
+import { type DnsQuestion, parseResolvConf, questionIn } from "@inpod/session";
 import { parseAddress } from "../rules/addresses.ts";
-import { parseResolvConf } from "../rules/resolver.ts";
-import { type DnsQuestion, questionIn } from "./dns-answers.ts";
 
 const TYPE = { a: 1, aaaa: 28 } as const;
 const RCODE = { noError: 0, serverFailure: 2, nameError: 3 } as const;

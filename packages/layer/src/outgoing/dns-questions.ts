@@ -2,11 +2,10 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
-import type { Session } from "@inpod/session";
+import { questionIn, type Session } from "@inpod/session";
 import type { Decision } from "../config.ts";
 import { isSameAddress, parseAddress } from "../rules/addresses.ts";
 import type { DnsDecision } from "../rules/dns.ts";
-import { questionIn } from "./dns-answers.ts";
 import { answerLocally, answerNotFound } from "./dns-local.ts";
 
 const DNS_PORT = 53;

@@ -1,6 +1,7 @@
 /** Names that programs ask the pod's name servers for over UDP, and what they are told. */
+
+import { addressesIn, questionIn } from "@inpod/session";
 import type { CallTrace } from "../trace.ts";
-import { addressesIn, questionIn } from "./dns-answers.ts";
 
 /** Questions that wait for an answer; a resolver asks again after some seconds, and then it is another question. */
 const MAX_ASKED = 1024;

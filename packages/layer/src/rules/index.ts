@@ -2,7 +2,6 @@
  * Whose everything is, decided without a tapped process: for who explains it. Pure but for `gatherFacts`, and nothing
  * native is loaded.
  */
-export { addressesIn, type DnsQuestion, questionIn } from "../outgoing/dns-answers.ts";
 export { isLoopback, parseAddress } from "./addresses.ts";
 export type { SkipDecision } from "./build-tools.ts";
 export { debuggerPorts } from "./debugger-ports.ts";
@@ -14,4 +13,3 @@ export { compilePathRules } from "./path-rules.ts";
 export type { PathDecision, PathOperation } from "./paths.ts";
 export { compilePolicy, type Policy } from "./policy.ts";
 export { type BindDecision, decideBind } from "./ports.ts";
-export { parseResolvConf, type ResolverConfig } from "./resolver.ts";

@@ -1,5 +1,6 @@
 /** All that a configuration says about a session's calls: the layer decides by it, and `inpod explain` tells it. */
 import type { ByteString, Endpoint } from "@inpod/protocol";
+import type { ResolverConfig } from "@inpod/session";
 import type { LayerConfig } from "../config.ts";
 import { decideSkip, type SkipDecision } from "./build-tools.ts";
 import { compileDestinations } from "./destinations.ts";
@@ -9,7 +10,6 @@ import { compileMapping, mapPath, type PathMapping } from "./path-mapping.ts";
 import { compilePathRules, type PathFacts } from "./path-rules.ts";
 import { decidePath, type PathDecision, type PathOperation, type PathRule } from "./paths.ts";
 import { type BindDecision, decideBind } from "./ports.ts";
-import type { ResolverConfig } from "./resolver.ts";
 import { compileUnix } from "./unix.ts";
 
 export interface PolicyParts {

@@ -1,18 +1,19 @@
-/**
- * Names and the addresses that DNS answers gave them (RFC 1035, section 4): filters by name know an address
- * by these. Answers are read as they pass, and never changed.
- */
+/** Messages of DNS (RFC 1035, section 4): questions are written and read, answers are read and never changed. */
 
 /** Of a name on the wire, with its length octets. */
 const MAX_NAME = 255;
 const MAX_RECORDS = 64;
 const HEADER_BYTES = 12;
-const TYPE = { a: 1, cname: 5, aaaa: 28 } as const;
+export const TYPE = { a: 1, aaaa: 28 } as const;
+const RECURSION_DESIRED = 0x0100;
+const CLASS_IN = 1;
+const MAX_LABEL = 63;
 
 export interface AddressRecord {
   /** As asked for, lower case, no final dot. */
   readonly name: string;
   readonly address: string;
+  readonly ttlSeconds: number;
 }
 
 /** Every address of an answer, under the name that was asked for. Malformed messages give none. */
@@ -30,6 +31,8 @@ export interface DnsQuestion {
   readonly isAnswer: boolean;
   /** RCODE: 0 is no error, 3 that there is no such name. */
   readonly rcode: number;
+  /** TC: there is more than fits into a datagram. */
+  readonly isTruncated: boolean;
   /** Answers of all types. */
   readonly answers: number;
   /** Lower case, no final dot. */
@@ -48,6 +51,7 @@ export function questionIn(message: Uint8Array): DnsQuestion | undefined {
       id: view.getUint16(0),
       isAnswer: (flags & 0x8000) !== 0,
       rcode: flags & 0xf,
+      isTruncated: (flags & 0x0200) !== 0,
       answers: view.getUint16(6),
       name,
       type: view.getUint16(end),
@@ -68,14 +72,16 @@ function parse(view: DataView): AddressRecord[] {
   for (let i = 0; i < count; i++) {
     at = readName(view, at).end;
     const type = view.getUint16(at);
+    // Of 32 bits the first is never set (RFC 2181, section 8).
+    const ttlSeconds = view.getUint32(at + 4) & 0x7fffffff;
     const length = view.getUint16(at + 8);
     at += 10;
     if (type === TYPE.a && length === 4) {
       const parts = Array.from({ length: 4 }, (_, k) => view.getUint8(at + k));
-      records.push({ name: question.name, address: parts.join(".") });
+      records.push({ name: question.name, address: parts.join("."), ttlSeconds });
     } else if (type === TYPE.aaaa && length === 16) {
       const groups = Array.from({ length: 8 }, (_, k) => view.getUint16(at + 2 * k).toString(16));
-      records.push({ name: question.name, address: groups.join(":") });
+      records.push({ name: question.name, address: groups.join(":"), ttlSeconds });
     }
     at += length;
   }
@@ -101,7 +107,7 @@ function readName(view: DataView, start: number): { name: string; end: number } 
       continue;
     }
     length += octet + 1;
-    if (octet > 63 || length > MAX_NAME) throw new RangeError("a name too long");
+    if (octet > MAX_LABEL || length > MAX_NAME) throw new RangeError("a name too long");
     labels.push(
       String.fromCharCode(...Array.from({ length: octet }, (_, i) => view.getUint8(at + 1 + i))),
     );
@@ -110,27 +116,27 @@ function readName(view: DataView, start: number): { name: string; end: number } 
   return { name: labels.join(".").toLowerCase(), end: end || at + 1 };
 }
 
-const MAX_ADDRESSES = 4096;
-const MAX_NAMES_EACH = 16;
+/** Whether a name can be asked for at all: labels of 1 to 63 octets, 253 in all, no final dot. */
+export const canBeAsked = (name: string): boolean =>
+  name.length <= MAX_NAME - 2 &&
+  /^[\x21-\x7e]+$/.test(name) &&
+  name.split(".").every((label) => label.length > 0 && label.length <= MAX_LABEL);
 
-/** Remembers, oldest forgotten first. */
-export class KnownNames {
-  readonly #names = new Map<string, string[]>();
-
-  learn(message: Uint8Array): void {
-    for (const { name, address } of addressesIn(message)) {
-      const known = this.#names.get(address) ?? [];
-      this.#names.delete(address);
-      this.#names.set(
-        address,
-        [name, ...known.filter((other) => other !== name)].slice(0, MAX_NAMES_EACH),
-      );
-      const [oldest] = this.#names.keys();
-      if (this.#names.size > MAX_ADDRESSES && oldest !== undefined) this.#names.delete(oldest);
-    }
+/** One question, recursion desired. @param name as canBeAsked() has it. @throws RangeError else */
+export function query(id: number, name: string, type: number): Uint8Array {
+  if (!canBeAsked(name)) throw new RangeError("not a name that can be asked for");
+  const labels = name.split(".");
+  const bytes = new Uint8Array(HEADER_BYTES + name.length + 6);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, id);
+  view.setUint16(2, RECURSION_DESIRED);
+  view.setUint16(4, 1);
+  let at = HEADER_BYTES;
+  for (const label of labels) {
+    bytes[at++] = label.length;
+    for (const char of label) bytes[at++] = char.charCodeAt(0);
   }
-
-  of(address: string): readonly string[] {
-    return this.#names.get(address) ?? [];
-  }
+  view.setUint16(at + 1, type); // behind the root's empty label
+  view.setUint16(at + 3, CLASS_IN);
+  return bytes;
 }

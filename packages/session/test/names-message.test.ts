@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressesIn, KnownNames } from "../src/outgoing/dns-answers.ts";
+import { addressesIn, canBeAsked, query, questionIn } from "../src/names/message.ts";
 
 const A = 1;
 const CNAME = 5;
@@ -59,8 +59,8 @@ const V6_DATA = [0x20, 0x01, 0x0d, 0xb8, ...new Array<number>(11).fill(0), 0x2a]
 test("A and AAAA records are addresses of the name that was asked for", () => {
   const found = addressesIn(message({ answers: [V4, record(ASKED, AAAA, V6_DATA)] }));
   assert.deepEqual(found, [
-    { name: "orders.default", address: "198.18.0.1" },
-    { name: "orders.default", address: "2001:db8:0:0:0:0:0:2a" },
+    { name: "orders.default", address: "198.18.0.1", ttlSeconds: 60 },
+    { name: "orders.default", address: "2001:db8:0:0:0:0:0:2a", ttlSeconds: 60 },
   ]);
 });
 
@@ -79,7 +79,7 @@ test("behind a chain of CNAMEs the addresses still belong to the name that was a
       ],
     }),
   );
-  assert.deepEqual(found, [{ name: "orders.default", address: "198.18.0.7" }]);
+  assert.deepEqual(found, [{ name: "orders.default", address: "198.18.0.7", ttlSeconds: 60 }]);
 });
 
 test("records of other types are passed over, and so are addresses of a wrong length", () => {
@@ -93,7 +93,7 @@ test("records of other types are passed over, and so are addresses of a wrong le
       ],
     }),
   );
-  assert.deepEqual(found, [{ name: "orders.default", address: "198.18.0.1" }]);
+  assert.deepEqual(found, [{ name: "orders.default", address: "198.18.0.1", ttlSeconds: 60 }]);
 });
 
 test("the root's name is empty", () => {
@@ -176,25 +176,16 @@ test("5000 mutations of an answer never throw, and give only addresses", () => {
   assert.ok(withAddresses > 100 && withAddresses < 5000, `${withAddresses}`);
 });
 
-test("an address knows its names, the latest first, each once", () => {
-  const names = new KnownNames();
-  for (const asked of ["a.example", "b.example", "a.example"]) {
-    names.learn(message({ question: name(asked), answers: [V4] }));
-  }
-  assert.deepEqual(names.of("198.18.0.1"), ["a.example", "b.example"]);
-  assert.deepEqual(names.of("198.18.0.2"), []);
+test("a question to a name server is one that is read as such", () => {
+  assert.deepEqual(questionIn(query(4711, "api.shop", 28)), {
+    ...{ id: 4711, isAnswer: false, rcode: 0, isTruncated: false, answers: 0 },
+    ...{ name: "api.shop", type: 28 },
+  });
 });
 
-test("names are bounded: 16 of an address, and 4096 addresses of which the oldest are forgotten", () => {
-  const names = new KnownNames();
-  for (let i = 0; i < 20; i++) {
-    names.learn(message({ question: name(`n${i}.example`), answers: [V4] }));
-  }
-  assert.equal(names.of("198.18.0.1").length, 16);
-  assert.equal(names.of("198.18.0.1")[0], "n19.example");
-  for (let i = 0; i < 4096; i++) {
-    names.learn(message({ answers: [record(ASKED, A, [198, 19, i >> 8, i & 0xff])] }));
-  }
-  assert.deepEqual(names.of("198.18.0.1"), []);
-  assert.deepEqual(names.of("198.19.15.255"), ["orders.default"]);
+test("what DNS has no room for is not asked", () => {
+  const label = "a".repeat(63);
+  assert.ok(canBeAsked(`${label}.${label}.${label}.${"a".repeat(61)}`));
+  for (const name of [`${label}a`, "", ".", "a..b", "a.", "a b", "a\0", `${label}.`.repeat(4)])
+    assert.throws(() => query(1, name, 1), RangeError, name);
 });
