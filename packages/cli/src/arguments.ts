@@ -10,6 +10,7 @@ import {
 } from "./completion/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type EnvArguments, envSyntax } from "./env/arguments.ts";
+import { type ExchangeArguments, exchangeSyntax } from "./exchange/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type ExplainArguments, explainSyntax } from "./explain/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
@@ -29,6 +30,7 @@ export type Arguments =
   | CompletionArguments
   | DoctorArguments
   | EnvArguments
+  | ExchangeArguments
   | ExplainArguments
   | InitArguments
   | LsArguments
@@ -54,6 +56,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   envSyntax,
   explainSyntax,
   traceSyntax,
+  exchangeSyntax,
   lsSyntax,
   statusSyntax,
   cleanSyntax,
@@ -66,7 +69,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "dump container exchange mesh preview forward connect".split(" ");
+const LATER_COMMANDS = "dump container mesh preview forward connect".split(" ");
 
 /** @param argv without node and the script; @throws UserError USAGE_* */
 export function parseArguments(argv: readonly string[]): Arguments {
@@ -112,7 +115,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: "print", text: printed };
-    const at = program.commands.findIndex((each) => each.name() === argv[0]);
+    const at = program.commands.findIndex(
+      (each) => each.name() === argv[0] || each.aliases().includes(argv[0] ?? ""),
+    );
     throw usage(error, program.commands[at] ?? program, SYNTAXES[at]?.usageHint);
   }
   if (result === undefined) throw noCommandOfOurs();

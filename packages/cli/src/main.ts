@@ -1,7 +1,6 @@
 /** The command line's edge: together with end-by-signal.ts all that ends the process. */
 import { parseArguments, visibleCommands } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
-import { startExec } from "./exec/start.ts";
 import { hasColor, type Io } from "./io.ts";
 import type { CommandResult } from "./result.ts";
 import { renderError } from "./text/errors.ts";
@@ -25,9 +24,11 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       io.stdout.write(parsed.text);
       return { code: 0 };
     case "exec":
-      return startExec(parsed, io);
+      return (await import("./exec/start.ts")).startExec(parsed, io);
     case "env":
       return (await import("./env/run.ts")).runEnv(parsed, io, argv);
+    case "exchange":
+      return (await import("./exchange/run.ts")).runExchange(parsed, io);
     case "explain":
       return (await import("./explain/run.ts")).runExplain(parsed, io);
     case "trace":

@@ -133,24 +133,35 @@ export async function startInpod(
     await writeFile(join(folder, "inpod.json"), JSON.stringify(options.config));
     flags.push("-f", join(folder, "inpod.json"));
   }
-  const target = `process/${sandbox.pid}`;
-  const through = options.through ?? [];
-  const inpod = [...through, process.execPath, CLI, "exec", "--target", target, ...flags];
+  const words = ["exec", "--target", `process/${sandbox.pid}`, ...flags, "--", ...command];
+  const run = startCli(sandbox, words, options);
+  if (folder !== undefined) {
+    const tidy = (): Promise<void> => rm(folder, { recursive: true });
+    run.ended.then(tidy, tidy);
+  }
+  return run;
+}
+
+/** Starts inpod with these words. The caller awaits `ended`. */
+export function startCli(
+  sandbox: Sandbox,
+  words: readonly string[],
+  { through = [], cwd, env, stdin, endTimeoutMs }: Omit<RunOptions, "flags" | "config"> = {},
+): Run {
   const run = new Run(
-    sandbox.inLaptop([...inpod, "--", ...command], {
-      cwd: options.cwd ?? tmpdir(),
-      env: options.env ?? process.env,
-      stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
+    sandbox.inLaptop([...through, process.execPath, CLI, ...words], {
+      cwd: cwd ?? tmpdir(),
+      env: env ?? process.env,
+      stdio: [stdin ?? "ignore", "pipe", "pipe"],
       detached: true,
     }),
-    options.endTimeoutMs,
+    endTimeoutMs,
   );
   runs.add(run);
-  const tidy = async (): Promise<void> => {
+  const forget = (): void => {
     runs.delete(run);
-    if (folder !== undefined) await rm(folder, { recursive: true });
   };
-  run.ended.then(tidy, tidy);
+  run.ended.then(forget, forget);
   return run;
 }
 

@@ -50,7 +50,9 @@ const OPERANDS: Readonly<Record<string, readonly string[]>> = { ls: LS_KINDS };
 export function wanted(words: readonly string[], commands: readonly Command[]): Wanted {
   const current = words.at(-1) ?? "";
   const before = words.slice(0, -1);
-  const command = commands.find((each) => each.name() === before[0]);
+  const command = commands.find(
+    (each) => each.name() === before[0] || each.aliases().includes(before[0] ?? ""),
+  );
   if (command === undefined)
     return before.length > 0 ? NOTHING : startingWith(current, [...names(commands), ...COMMON]);
   const line = readLine(command, before.slice(1));

@@ -43,6 +43,8 @@ export interface Sources {
   /** Says what is wrong with a target, if anything is: then that is told with all the rest. */
   readonly targetProblem?: (target: string) => string | undefined;
   readonly newKey?: (() => string) | undefined;
+  /** From how many pods traffic comes where nobody says it. */
+  readonly replicas?: number;
 }
 
 /** @throws UserError CONFIG_* with every problem of all sources at once */
@@ -70,6 +72,7 @@ export function loadSources({
   isFileLeftOut = false,
   targetProblem = () => undefined,
   newKey = randomKey,
+  replicas,
 }: Sources): LoadedConfig {
   const variables = overridesOfEnvironment(env);
   const overrides = over(variablesAside(flags, variables.overrides), variables.overrides);
@@ -114,6 +117,7 @@ export function loadSources({
       overrides,
       [...file.ignored, ...own.ignored],
       keyOf,
+      replicas,
     ),
     path,
     ownPath,

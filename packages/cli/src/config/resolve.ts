@@ -59,6 +59,7 @@ export function resolve(
   overrides: Overrides,
   ignoredKeys: readonly IgnoredKey[],
   keyOf: (written?: string) => string,
+  replicas = DEFAULT_REPLICAS,
 ): ResolvedConfig {
   const target = targetOf(file.target);
   return {
@@ -97,7 +98,7 @@ export function resolve(
       skipProcesses: overrides.skipProcesses ?? file.skip_processes ?? [],
     },
     probes: ownIncoming(networkOf(file).incoming).probes ?? false,
-    replicas: replicasOf(networkOf(file).incoming, overrides),
+    replicas: replicasOf(networkOf(file).incoming, overrides, replicas),
     tls: tlsOf(networkOf(file).incoming),
     canary: overrides.canary ?? ownIncoming(networkOf(file).incoming).canary ?? true,
     ignoredKeys: ignoredKeys,
@@ -224,9 +225,13 @@ const ownIncoming = (
 /** More agents than that are rather not started unless somebody says so. */
 const DEFAULT_REPLICAS = 5;
 
-function replicasOf(incoming: Network["incoming"] = true, { replicas }: Overrides): number {
+function replicasOf(
+  incoming: Network["incoming"] = true,
+  { replicas }: Overrides,
+  unsaid: number,
+): number {
   const said = replicas ?? (typeof incoming === "object" ? incoming.replicas : undefined);
-  return said === "all" ? Number.POSITIVE_INFINITY : (said ?? DEFAULT_REPLICAS);
+  return said === "all" ? Number.POSITIVE_INFINITY : (said ?? unsaid);
 }
 
 function tlsOf(incoming: Network["incoming"]): TlsConfig {

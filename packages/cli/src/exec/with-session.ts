@@ -1,4 +1,5 @@
 /** An agent beside the target, a session with it, and both undone when what was to be done has been done. */
+import type { SessionEvent } from "@inpod/protocol";
 import { type IncomingSource, newSessionKey, type Session } from "@inpod/session";
 import type { AgentRung, Target, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
@@ -29,6 +30,8 @@ export interface SessionWish {
   readonly replicas: number;
   /** For the target's events, between the user's name and the target's. */
   readonly does: string;
+  /** Of what happens to the session; left out: in the words of `exec`. */
+  readonly tell?: (event: SessionEvent) => void;
 }
 
 export interface PlacedSession {
@@ -45,7 +48,7 @@ export interface PlacedSession {
  * @throws UserError, the signal's reason, what `use` throws; all is undone then too
  */
 export async function withSession<Result>(
-  { config, target: path, verbose, hasSaidYes, io, steals, replicas, does }: SessionWish,
+  { config, target: path, verbose, hasSaidYes, io, steals, replicas, does, tell }: SessionWish,
   progress: Progress,
   signal: AbortSignal,
   use: (placed: PlacedSession) => Promise<Result>,
@@ -132,6 +135,7 @@ export async function withSession<Result>(
           if (event.kind === "mirrored") canary.took(event, "mirror", () => current);
           if (event.kind === "stolen") audit.took(event);
           else if (event.kind === "mirrored") audit.copies(event);
+          else if (tell !== undefined) tell(event);
           else tellEvent(event, progress);
           if (event.kind === "resumed") fleet?.reconcile();
         },

@@ -1,0 +1,22 @@
+/** `inpod exchange`: all of a Service's traffic comes to ports of this machine. */
+import type { Io } from "../io.ts";
+import type { CommandResult } from "../result.ts";
+import { expose } from "../services/exposed-ports.ts";
+import { withoutFilter } from "../services/incoming.ts";
+import { runService } from "../services/with-service.ts";
+import type { ExchangeArguments } from "./arguments.ts";
+
+/** @throws UserError */
+export const runExchange = (args: ExchangeArguments, io: Io): Promise<CommandResult> =>
+  runService(
+    {
+      args,
+      io,
+      target: args.target,
+      question: "whose traffic is to come here?",
+      steals: true,
+      does: "brings to another machine what is sent to",
+      adjust: withoutFilter,
+    },
+    (place) => expose(place, args.expose, { way: "steal" }),
+  );

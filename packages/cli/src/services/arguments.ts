@@ -1,0 +1,82 @@
+/**
+ * The flags that commands of service modes share: where to look and as whom, and what the agent is. A command adds its own
+ * to `withServiceFlags(new Command(…))`, and reads these with `readServiceFlags(options)`.
+ */
+import type { Command } from "commander";
+import type { Overrides } from "../config/overrides.ts";
+import { as, type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
+import { type ExposeWish, readExpose } from "./expose.ts";
+
+export interface ServiceArguments extends PlaceArguments {
+  readonly isVerbose: boolean;
+  readonly hasSaidYes: boolean;
+}
+
+export const withServiceFlags = (command: Command): Command =>
+  withPlaceFlags(command)
+    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
+    .option(
+      "--agent-startup-timeout <seconds>",
+      "how long the agent may take to start",
+      as("agentStartupTimeoutS"),
+    )
+    .option(
+      "-a, --agent-namespace <name>",
+      "the agent's, where not the target's",
+      as("agentNamespace"),
+    )
+    .option(
+      "-e, --ephemeral-container",
+      "the agent may be a container in the pod itself (it stays in the pod's spec)",
+    )
+    .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
+    .option("-v, --verbose", "tell each decision and its reason");
+
+/** Of commands that take traffic. */
+export const withTakingFlags = (command: Command): Command =>
+  command
+    .option(
+      "--replicas <number>",
+      'from how many ready pods the traffic comes, or "all" (the default)',
+      as("replicas"),
+    )
+    .option(
+      "--allow-host-network",
+      "take it from a pod in its node's network, and so from the node",
+    )
+    .option("--no-canary", "do not try whether what is sent to the Service arrives")
+    .option("-y, --yes", "in a protected context too, without being asked");
+
+/** `--expose`, of commands whose local end is a port that listens already. */
+export const withExpose = (command: Command): Command =>
+  command.option(
+    "--expose <local[:remote],…>",
+    "your port, and the one for which it stands: a number or a name; /udp behind it",
+    readExpose,
+  );
+
+export function readServiceFlags(options: Record<string, unknown>): ServiceArguments {
+  const place = readPlaceFlags(options);
+  // Where Commander's name for an option is ours, its reader has given it our type.
+  const said = options as Overrides;
+  return {
+    isFileWanted: place.isFileWanted,
+    isVerbose: options.verbose === true,
+    hasSaidYes: options.yes === true,
+    flags: {
+      ...place.flags,
+      agentImage: said.agentImage,
+      agentStartupTimeoutS: options.agentStartupTimeout as number | undefined,
+      agentNamespace: said.agentNamespace,
+      ephemeral: options.ephemeralContainer as true | undefined,
+      key: said.key,
+      allowHostNetwork: said.allowHostNetwork,
+      replicas: said.replicas,
+      canary: options.canary === false ? false : undefined,
+    },
+  };
+}
+
+export const readExposeFlag = (
+  options: Record<string, unknown>,
+): readonly ExposeWish[] | undefined => options.expose as readonly ExposeWish[] | undefined;

@@ -1,0 +1,73 @@
+/** `--expose LOCAL[:REMOTE][/udp],…`: which port of this machine stands for which of the target. Pure. */
+import { UserError } from "@inpod/protocol";
+
+/** A port of this machine, and the one of the target (or Service) for which it stands. */
+export interface ExposeWish {
+  /** As the user wrote it. */
+  readonly text: string;
+  readonly local: number;
+  /** A number or a port's name; undefined: not said. */
+  readonly remote: number | string | undefined;
+  /** Undefined: whichever the port has; of a pod's port TCP. */
+  readonly protocol: "tcp" | "udp" | undefined;
+}
+
+const MAX_PORT = 65_535;
+/** IANA_SVC_NAME, as Kubernetes checks names of ports. */
+const NAME = /^(?=.{1,63}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/;
+
+/** The flag's value and what it had before: it may be given again, and each may be a list. @throws UserError USAGE_INVALID */
+export function readExpose(text: string, before: readonly ExposeWish[] = []): ExposeWish[] {
+  const all = [...before];
+  for (const word of text.split(",")) {
+    const wish = parseOne(word.trim());
+    const twice = all.find(
+      ({ local, protocol = "tcp" }) =>
+        local === wish.local && protocol === (wish.protocol ?? "tcp") && wish.remote === undefined,
+    );
+    if (twice !== undefined) throw saidTwice(wish.text);
+    all.push(wish);
+  }
+  return all;
+}
+
+function parseOne(text: string): ExposeWish {
+  const [, local = "", remote, protocol] =
+    /^(\d{1,5})(?::([^:/]+))?(?:\/(tcp|udp))?$/i.exec(text) ?? [];
+  const number = portNumber(local);
+  if (number === undefined) throw invalid(text);
+  const named = remote === undefined ? undefined : (portNumber(remote) ?? remote);
+  if (typeof named === "string" && !NAME.test(named)) throw invalid(text);
+  return {
+    text,
+    local: number,
+    remote: named,
+    protocol: protocol?.toLowerCase() as ExposeWish["protocol"],
+  };
+}
+
+function portNumber(text: string): number | undefined {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return number >= 1 && number <= MAX_PORT ? number : undefined;
+}
+
+const EXAMPLES = [
+  "LOCAL[:REMOTE], your port first: --expose 8080:80",
+  "several, by name, UDP: --expose 8080:http,9000:9000,5353:53/udp",
+];
+
+const invalid = (text: string): UserError =>
+  new UserError("USAGE_INVALID", `--expose "${text}" is no port, or pair of ports`, {
+    hints: EXAMPLES,
+  });
+
+const saidTwice = (text: string): UserError =>
+  new UserError("USAGE_INVALID", `--expose says ${text} twice`, { hints: EXAMPLES });
+
+/** @param expose undefined: the flag was not given. @throws UserError USAGE_INVALID */
+export function neededExpose(command: string, expose: readonly ExposeWish[] | undefined) {
+  if (expose !== undefined && expose.length > 0) return expose;
+  throw new UserError("USAGE_INVALID", `inpod ${command} needs a port of this machine: --expose`, {
+    hints: EXAMPLES,
+  });
+}

@@ -1,0 +1,27 @@
+/** Ctrl-Z: while this process is stopped the target answers its clients itself. */
+import type { Session } from "@inpod/session";
+
+/** How long stopping waits for the target to get its traffic back. */
+const PAUSE_MS = 2000;
+
+/** @returns ends it */
+export function pauseWhileStopped(incoming: Pick<Session, "pause" | "resume">): () => void {
+  if (process.platform === "win32") return () => {};
+  let isBusy = false;
+  const onStop = async (): Promise<void> => {
+    if (isBusy) return;
+    isBusy = true;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, PAUSE_MS);
+    });
+    await Promise.race([incoming.pause().catch(() => {}), late]);
+    clearTimeout(timer);
+    process.kill(process.pid, "SIGSTOP"); // goes on here after SIGCONT
+    await incoming.resume().catch(() => {});
+    isBusy = false;
+  };
+  const listener = (): void => void onStop();
+  process.on("SIGTSTP", listener);
+  return () => process.off("SIGTSTP", listener);
+}

@@ -1,0 +1,157 @@
+/**
+ * What every service mode is: a session beside a target whose local end is a port, that lasts until somebody ends it.
+ *
+ * A command (`exchange/run.ts`, and so `mesh`, `mirror`, `forward`, `dump`, `preview`) calls
+ *
+ *     runService({ args, io, target, question, steals, does }, async (place) => {
+ *       await place.incoming.steal(80, exposed.onConnection);  // or session.connectTcp(), mirror(), …
+ *       return { ready: "what is sent to … arrives at …", close: () => exposed.close() };
+ *     });
+ *
+ * and gets progress, signals, the agent, the pods of a workload, following restarts and rollouts, and the end. Several
+ * sessions in one process (`up`) have one progress and one signal between them and call `withService()` themselves.
+ *
+ * How it ends: SIGINT, SIGTERM and SIGHUP end a session that stands cleanly and with code 0, since they are the only way to
+ * end it; one that is not ready yet ends by the signal, as `exec` does. A session that is lost throws SESSION_LOST, code 5.
+ * Ctrl-Z gives the target its traffic back until the process is continued.
+ */
+import { UserError } from "@inpod/protocol";
+import { tuneHeapForBulk } from "@inpod/session";
+import { loadConfig } from "../config/load.ts";
+import type { ResolvedConfig } from "../config/resolve.ts";
+import { followTarget } from "../exec/follow.ts";
+import { rungLine } from "../exec/rung.ts";
+import { Signals } from "../exec/signals.ts";
+import { type PlacedSession, withSession } from "../exec/with-session.ts";
+import type { Io } from "../io.ts";
+import type { CommandResult } from "../result.ts";
+import { createProgress, type Progress } from "../text/progress.ts";
+import type { ServiceArguments } from "./arguments.ts";
+import { pauseWhileStopped } from "./stopped.ts";
+import { serviceTarget } from "./target.ts";
+import { tellServiceEvent } from "./tell.ts";
+
+export interface ServiceWish {
+  readonly args: ServiceArguments;
+  readonly io: Io;
+  /** The command line's; undefined: the configuration's. */
+  readonly target: string | undefined;
+  /** Of who gave none: "whose traffic is wanted?" */
+  readonly question: string;
+  /** Whether the target's traffic is taken, and so whether that is allowed is looked at. */
+  readonly steals: boolean;
+  /** For the target's events, between the user's name and the target's: "exchanges". */
+  readonly does: string;
+  /** What the command's flags say beyond the configuration. */
+  readonly adjust?: (config: ResolvedConfig) => ResolvedConfig;
+}
+
+export interface ServicePlace extends PlacedSession {
+  readonly config: ResolvedConfig;
+  /** The target as it was wished: "service/web". */
+  readonly wished: string;
+  /** Aborted when the session is to end. */
+  readonly signal: AbortSignal;
+  /** One line for people; `inpod: ` is put before it. */
+  say(line: string): void;
+  /** The same, of --verbose. */
+  log(line: string): void;
+}
+
+/** What stands now, until the session ends. */
+export interface Serving {
+  /** Lines for people: what goes where. */
+  readonly ready: readonly string[];
+  /** Ends the local ends, before the session. */
+  close?(): void | Promise<void>;
+}
+
+export interface Talk {
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** @throws UserError */
+export async function runService(
+  wish: ServiceWish,
+  use: (place: ServicePlace) => Promise<Serving>,
+): Promise<CommandResult> {
+  tuneHeapForBulk({ mayGrow: true });
+  const progress = createProgress(wish.io);
+  const signals = new Signals();
+  try {
+    await withService(wish, { progress, signal: signals.signal }, use);
+    return { code: 0 };
+  } catch (error) {
+    progress.failed();
+    if (signals.stoppedBy && isReason(error, signals.signal)) return { signal: signals.stoppedBy };
+    throw error;
+  } finally {
+    signals.close();
+  }
+}
+
+const isReason = (error: unknown, { reason }: AbortSignal): boolean => error === reason;
+
+/**
+ * Lasts until `signal` is aborted.
+ * @throws UserError SESSION_LOST among others; the signal's reason, when it came before the session stood
+ */
+export async function withService(
+  { args, io, target: operand, question, steals, does, adjust = (config) => config }: ServiceWish,
+  { progress, signal }: Talk,
+  use: (place: ServicePlace) => Promise<Serving>,
+): Promise<void> {
+  const { flags, isFileWanted, isVerbose, hasSaidYes } = args;
+  const { env, directory } = io;
+  const all = Number.POSITIVE_INFINITY;
+  const config = adjust(loadConfig({ flags, env, directory, isFileWanted, replicas: all }));
+  const verbose = isVerbose || env.INPOD_LOG === "debug";
+  const say = (line: string): void => progress.say(`inpod: ${line}`);
+  const log = verbose ? say : (): void => {};
+  for (const { path, why } of config.ignoredKeys) log(`"${path}" has no effect: ${why}`);
+  const { text: wished, path } = serviceTarget(operand, config.target, question);
+  const { replicas } = config;
+  await withSession(
+    {
+      config: { ...config, target: wished },
+      target: path,
+      ...{ verbose, hasSaidYes, io, steals, replicas, does },
+      tell: (event) => tellServiceEvent(event, progress),
+    },
+    progress,
+    signal,
+    async (placed) => {
+      const { session, target, rung, incoming } = placed;
+      const following = new AbortController();
+      void followTarget(target, session, progress, following.signal);
+      const line = rungLine(rung, session.target.missing);
+      let serving: Serving | undefined;
+      try {
+        serving = await use({ ...placed, config, wished, signal, say, log });
+        signal.throwIfAborted();
+        progress.done();
+        if (line !== undefined) log(line);
+        for (const ready of serving.ready) say(ready);
+        say("until Ctrl-C");
+        const stopPausing = pauseWhileStopped(incoming);
+        const why = await Promise.race([aborted(signal), session.lost]).finally(stopPausing);
+        if (why !== undefined) throw sessionLost(why);
+      } finally {
+        following.abort();
+        await serving?.close?.();
+      }
+    },
+  );
+}
+
+const aborted = (signal: AbortSignal): Promise<undefined> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+
+const sessionLost = (why: string): UserError =>
+  new UserError("SESSION_LOST", `the session was lost: ${why}`, {
+    hints: ["the target answers its clients again; begin anew when it is reachable"],
+  });

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { endRuns, Inventory, podAnswers, type Run, until } from "./exec-support.ts";
+import { type DevServer, startMode, startServer } from "./services-support.ts";
+
+let sandbox: Sandbox;
+let inventory: Inventory;
+let server: DevServer;
+before(async () => {
+  sandbox = await startSandbox();
+  inventory = await Inventory.of(sandbox);
+  server = await startServer(sandbox);
+});
+after(async () => {
+  await server?.stop();
+  await sandbox?.stop();
+});
+afterEach(endRuns);
+
+const { httpPort, echoPort, udpPort } = NETWORK.pod;
+
+async function interrupted(run: Run): Promise<void> {
+  run.signalGroup("SIGINT");
+  const { code, stdout } = await run.ended;
+  assert.equal(code, 0);
+  assert.equal(stdout, "");
+  await inventory.assertAsBefore();
+}
+
+test("HTTP, raw TCP and UDP of the target come to ports of this machine until Ctrl-C, and that is code 0", async () => {
+  const run = startMode(sandbox, "exchange", [
+    "--expose",
+    `${server.http}:${httpPort},${server.echo}:${echoPort}`,
+    `--expose=${server.udp}:${udpPort}/udp`,
+  ]);
+  await run.said("until Ctrl-C", "stderr");
+  const ports = new Set<number>();
+  for (let i = 0; i < 3; i++) {
+    const { body, local } = await sandbox.request({ connection: "kept", path: "/orders" });
+    assert.equal(body, "I am here: /orders");
+    ports.add(local.port);
+  }
+  assert.equal(ports.size, 1, "one connection of the client is one of ours");
+
+  const half = await sandbox.connect({ port: echoPort });
+  await half.send("hello");
+  await half.end();
+  assert.equal(await half.receive(), "hello");
+  await server.run.said("end\nclose false");
+  const cut = await sandbox.connect({ port: echoPort });
+  await cut.send("world");
+  assert.equal(await cut.receive(5), "world");
+  await cut.close(true);
+  await server.run.said("close true");
+
+  const ask = `const s = require("node:dgram").createSocket("udp4"); s.on("message", (m) => { console.log(String(m)); s.close(); }); s.send("ping", ${udpPort}, "${sandbox.podAddress}")`;
+  const client = sandbox.inClient([process.execPath, "-e", ask], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  for await (const bytes of client.stdout ?? []) said += bytes;
+  assert.equal(said, "here: ping\n");
+  await interrupted(run);
+});
+
+test("SIGTERM and SIGHUP end it as Ctrl-C does, and the alias is the same command", async () => {
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) {
+    const run = startMode(sandbox, "intercept", ["--expose", `${server.http}:${httpPort}`]);
+    await run.said("until Ctrl-C", "stderr");
+    run.child.kill(signal);
+    assert.equal((await run.ended).code, 0);
+    await inventory.assertAsBefore();
+  }
+});
+
+test("while it is stopped by Ctrl-Z the target answers", async () => {
+  const run = startMode(sandbox, "exchange", ["--expose", `${server.http}:${httpPort}`]);
+  await run.said("until Ctrl-C", "stderr");
+  process.kill(run.pid, "SIGTSTP");
+  await until("the pod answers", () => podAnswers(sandbox));
+  run.signalGroup("SIGCONT");
+  await until("the developer answers again", async () => !(await podAnswers(sandbox)));
+  await interrupted(run);
+});
+
+test("when the target and the agent are gone for good it ends with code 5 and says why", async (t) => {
+  const own = await startSandbox();
+  t.after(() => own.stop());
+  const run = startMode(own, "exchange", ["--expose", `${server.http}:${httpPort}`]);
+  await run.said("until Ctrl-C", "stderr");
+  const enter = (await own.processes()).find(({ command }) => command.includes("inpod-enter"));
+  assert.ok(enter);
+  process.kill(own.pid, "SIGKILL");
+  await run.said("the target does not run", "stderr");
+  process.kill(enter.pid, "SIGKILL");
+  const { code, stderr } = await run.ended;
+  assert.equal(code, 5, stderr);
+  assert.match(stderr, /error: the session was lost: no process/);
+});

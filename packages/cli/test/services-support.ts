@@ -1,0 +1,48 @@
+/** What the tests of service modes share: a developer's server on this machine, and the commands beside a sandbox's pod. */
+import { fileURLToPath } from "node:url";
+import type { Sandbox } from "@inpod/sandbox";
+import { Run, type RunOptions, startCli } from "./exec-support.ts";
+
+const PROGRAM = fileURLToPath(new URL("services-server.mjs", import.meta.url));
+
+/** A developer's server, in the laptop's network; it says what comes. */
+export interface DevServer {
+  /** HTTP/1: "I am here" with the request's path and headers; and HTTP/2 without TLS. */
+  readonly http: number;
+  /** TCP: what it gets, half-closes passed on. */
+  readonly echo: number;
+  /** UDP: what it gets, behind "here: ". */
+  readonly udp: number;
+  readonly run: Run;
+  stop(): Promise<void>;
+}
+
+/** @param ports 0: any that is free */
+export async function startServer(
+  sandbox: Sandbox,
+  ports: { readonly http?: number; readonly echo?: number; readonly udp?: number } = {},
+): Promise<DevServer> {
+  const { http = 0, echo = 0, udp = 0 } = ports;
+  const argv = [process.execPath, PROGRAM, String(http), String(echo), String(udp)];
+  const run = new Run(
+    sandbox.inLaptop(argv, { stdio: ["ignore", "pipe", "pipe"], detached: true }),
+  );
+  await run.said("}\n");
+  const [line = ""] = run.stdout.split("\n");
+  return {
+    ...(JSON.parse(line) as { http: number; echo: number; udp: number }),
+    run,
+    stop: async () => {
+      run.signalGroup("SIGKILL");
+      await run.ended;
+    },
+  };
+}
+
+/** Starts a service mode on the sandbox's pod. The caller awaits `ended`. */
+export const startMode = (
+  sandbox: Sandbox,
+  command: string,
+  words: readonly string[],
+  options: Omit<RunOptions, "flags" | "config"> = {},
+): Run => startCli(sandbox, [command, `process/${sandbox.pid}`, ...words], options);

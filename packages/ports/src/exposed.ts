@@ -1,0 +1,125 @@
+/**
+ * A port of this machine that stands for one of the target: each connection that arrives is brought to whoever listens
+ * here then, so a server that is started again, or late, is simply used.
+ */
+import { connect, type Socket } from "node:net";
+
+import { type Channel, type OnConnection, resetSocket, splice } from "@inpod/session";
+import { copyTo } from "./exposed-copy.ts";
+import { Datagrams } from "./exposed-udp.ts";
+
+/**
+ * IPv4 first, and IPv6 where that is refused: a server of "localhost" may be at either, as its system's resolver orders
+ * them.
+ */
+const LOOPBACK = ["127.0.0.1", "::1"] as const;
+
+export interface ExposedOptions {
+  /** Of this machine. */
+  readonly port: number;
+  readonly protocol?: "tcp" | "udp";
+  /** `mirror`: copies, to which nothing is answered. */
+  readonly way: "steal" | "mirror";
+  /** Only some requests arrive: a connection that the local end closes is not the end of them. */
+  readonly isFiltered?: boolean;
+  /** Nobody listens, told of every connection. */
+  onNobody?(): void;
+  /** Somebody does, told of every connection. */
+  onSomebody?(): void;
+}
+
+export class ExposedPort {
+  readonly #options: ExposedOptions;
+  /** What is open at this end. */
+  readonly #ends = new Set<() => void>();
+  readonly #datagrams: Datagrams;
+
+  constructor(options: ExposedOptions) {
+    this.#options = options;
+    this.#datagrams = new Datagrams(options);
+  }
+
+  /** For Session.steal() and Session.mirror(). */
+  readonly onConnection: OnConnection = (channel, header) => {
+    if (this.#options.protocol === "udp") this.#datagrams.flow(channel);
+    else this.#connect(channel, header.needsAnswers === true);
+  };
+
+  /** Ends what is open, by a reset at both ends. */
+  close(): void {
+    for (const end of [...this.#ends]) end();
+    this.#datagrams.close();
+  }
+
+  #connect(channel: Channel, needsAnswers: boolean): void {
+    const early = new Early(channel);
+    const dial = ([host, ...others]: readonly string[]): void => {
+      if (host === undefined) {
+        this.#ends.delete(end);
+        this.#options.onNobody?.();
+        channel.reset("ECONNREFUSED");
+        return;
+      }
+      const socket = connect({
+        host,
+        port: this.#options.port,
+        noDelay: true,
+        allowHalfOpen: true,
+      });
+      const failed = (): void => {
+        if (!early.isOver) dial(others);
+      };
+      socket.once("error", failed);
+      socket.once("connect", () => {
+        socket.off("error", failed);
+        this.#options.onSomebody?.();
+        this.#join(socket, channel, needsAnswers, early);
+        socket.once("close", () => this.#ends.delete(end));
+      });
+      stop = () => resetSocket(socket);
+    };
+    let stop: () => void = () => {};
+    const end = (): void => {
+      this.#ends.delete(end);
+      channel.reset("ECONNRESET");
+      stop();
+    };
+    early.onReset = () => {
+      this.#ends.delete(end);
+      stop();
+    };
+    this.#ends.add(end);
+    dial(LOOPBACK);
+  }
+
+  #join(socket: Socket, channel: Channel, needsAnswers: boolean, early: Early): void {
+    const { way, isFiltered = false } = this.#options;
+    if (way === "mirror" && !needsAnswers) copyTo(socket, channel, isFiltered);
+    else splice(socket, channel);
+    early.replay(channel);
+  }
+}
+
+/** What comes before the local end stands. The sender's credit is the limit. */
+class Early {
+  readonly #held: Uint8Array[] = [];
+  #hasEnded = false;
+  isOver = false;
+  onReset: () => void = () => {};
+
+  constructor(channel: Channel) {
+    channel.onData = (bytes) => this.#held.push(bytes);
+    channel.onEnd = () => {
+      this.#hasEnded = true;
+    };
+    channel.onReset = () => {
+      this.isOver = true;
+      this.onReset();
+    };
+  }
+
+  replay(channel: Channel): void {
+    for (const bytes of this.#held) channel.onData?.(bytes);
+    if (this.#hasEnded) channel.onEnd?.();
+  }
+}

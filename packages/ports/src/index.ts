@@ -1,0 +1,8 @@
+/**
+ * The developer's end of a session where it is a port, and no tapped process: Node alone, on any system. Nothing here
+ * loads a `.node` file, has a policy of its own, or writes a word for people.
+ *
+ * - *exposed port*: one of this machine to which connections are brought that arrive at the target.
+ * - *local end*: the connection of ours to whoever listens there.
+ */
+export { type ExposedOptions, ExposedPort } from "./exposed.ts";
