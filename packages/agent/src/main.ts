@@ -152,9 +152,10 @@ async function accept(socket: Socket): Promise<void> {
     build: BUILD,
     windowBudgetBytes,
     sessionCount: () => sessions.count,
-    handlers: ({ sessionId }) => {
+    handlers: ({ sessionId, about }) => {
       session = sessions.find(sessionId);
       if (!session) throw new Failure("EAGAIN", "too many sessions");
+      session.about = about;
       return session.handlers;
     },
   });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
+import type { SessionAbout } from "@inpod/protocol";
 import { connectTunnel, rawFromPublicKey, type Tunnel, type TunnelHandlers } from "@inpod/tunnel";
 import { FileClient } from "./support/file-client.ts";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
@@ -23,11 +24,12 @@ function join(
   sessionId: string,
   handlers: Partial<TunnelHandlers> = {},
   key = privateKey,
+  about?: SessionAbout,
 ): Promise<Tunnel> {
   return connectTunnel(agent.dial(), {
     sessionId,
     privateKey: key,
-    build: "test",
+    ...{ build: "test", about },
     handlers: { onStream: (channel) => channel.reset("ECONNREFUSED"), ...handlers },
   });
 }
@@ -128,7 +130,8 @@ for (const who of ["root", "user"] as Who[]) {
       t.after(() => pod.stop());
       const agent = await Agent.serve(who, pod, [...args(), "--owner", "alice"]);
       t.after(() => agent.stop());
-      const first = await join(agent, "session-a");
+      const about = { mode: "mesh", target: "service/web", machine: "laptop", detail: "x" };
+      const first = await join(agent, "session-a", {}, privateKey, about);
       const asks = await join(agent, "session-b");
       const told = async () => {
         const { sessions, passed } = await asks.call("status", {});
@@ -140,7 +143,7 @@ for (const who of ["root", "user"] as Who[]) {
           }),
         };
       };
-      const alice = { sessionId: "session-a", owner: "alice", isConnected: true };
+      const alice = { sessionId: "session-a", owner: "alice", isConnected: true, about };
       assert.deepEqual(await told(), { sessions: [{ ...alice, ports: [] }], passed: [] });
       await first.call("incoming.mirror", { port: 8081 });
       await first.call("incoming.steal", { port: 8080 });
@@ -200,6 +203,50 @@ for (const who of ["root", "user"] as Who[]) {
           ["bob", [undefined]],
         ],
       );
+    },
+  );
+
+  test(
+    `${who}: a session is asked to leave by another of its owner, and by nobody else`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const agent = await Agent.serve(who, pod, [...args(), "--owner", "alice"]);
+      t.after(() => agent.stop());
+      let asked: (notice: unknown) => void = () => {};
+      const told = new Promise<unknown>((resolve) => {
+        asked = resolve;
+      });
+      const first = await join(agent, "session-a", { onNotice: (notice) => asked(notice) });
+      const bob = generateKeyPairSync("ed25519");
+      const key = rawFromPublicKey(bob.publicKey);
+      for (const [sessionId, owner] of [
+        ["session-b", "bob"],
+        ["session-c", "alice"],
+      ] as const)
+        await first.call("session.admit", { sessionId, publicKey: key, owner });
+      const other = await join(agent, "session-b", {}, bob.privateKey);
+      const about = { mode: "status", target: "", machine: "desk" };
+      const own = await join(agent, "session-c", {}, bob.privateKey, about);
+      const leave = (tunnel: Tunnel, sessionId: string) =>
+        tunnel.call("session.leave", { sessionId });
+      await assert.rejects(leave(other, "session-a"), { errno: "EPERM" });
+      await assert.rejects(leave(own, "session-x"), { errno: "ESRCH" });
+      await leave(own, "session-a");
+      assert.deepEqual(await told, { kind: "leave-asked", detail: "from desk" });
+      // One that is cut off cannot be told: it is over.
+      await first.call("incoming.steal", { port: 8080 });
+      first.close("lost");
+      await first.closed;
+      const ids = async () =>
+        (await own.call("status", {})).sessions.map(({ sessionId }) => sessionId);
+      const isLost = async () =>
+        (await own.call("status", {})).sessions.some(({ isConnected }) => !isConnected);
+      while (!(await isLost())) await setImmediate();
+      await leave(own, "session-a");
+      assert.deepEqual(await ids(), ["session-b"]);
+      assert.equal(await pod.once(), "pod");
     },
   );
 

@@ -33,5 +33,7 @@ export type SessionEvent =
       readonly hostname: string;
       readonly changed: readonly string[];
     }
+  /** Its owner asks it to end, from another machine: `detail`. */
+  | { readonly kind: "leave-asked"; readonly detail: string }
   /** There will be another agent, or the session is lost. */
   | { readonly kind: "agent-gone"; readonly why: string };

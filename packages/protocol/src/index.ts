@@ -17,10 +17,15 @@ export const AGENT_FEATURES: readonly string[] = [
   "unix-seqpackets",
   "udp-ports",
   "inject-headers",
+  "about",
+  "leave",
 ];
 
-/** What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended. */
-export const SESSION_FEATURES: readonly string[] = ["tls"];
+/**
+ * What this version's sessions understand that older ones would not: notices of TLS, and connections whose TLS has ended;
+ * being asked to leave.
+ */
+export const SESSION_FEATURES: readonly string[] = ["tls", "leave"];
 
 export {
   type CanaryResult,
@@ -60,6 +65,7 @@ export {
   type ProbeKind,
 } from "./probes.ts";
 export type * from "./status.ts";
+export { sessionAbout } from "./status.ts";
 export { MuxStream } from "./stream.ts";
 export {
   type CertificateText,

@@ -8,7 +8,7 @@
  */
 import type { CanaryResult, CanaryWish } from "./canary.ts";
 import type { PodProbes } from "./probes.ts";
-import type { AgentStatus } from "./status.ts";
+import type { AgentStatus, SessionAbout } from "./status.ts";
 import type { CertificateText, TlsFacts, TlsUntouched } from "./tls.ts";
 
 export type ByteString = string;
@@ -178,6 +178,11 @@ export interface AgentMethods {
     params: { sessionId: string; publicKey: string; owner: string };
     result: Record<string, never>;
   };
+  /**
+   * Another session of the same owner is asked to end (the feature "leave"): it is told, and ends as by SIGTERM; one whose
+   * tunnel is lost ends now. ESRCH: no such session; EPERM: another's, or nobody knows whose; EOPNOTSUPP: it is too old.
+   */
+  readonly "session.leave": { params: { sessionId: string }; result: Record<string, never> };
   /** Who is served, and what of the pod's ports is whose: the feature "status". */
   readonly status: { params: Record<string, never>; result: AgentStatus };
   /**
@@ -197,6 +202,8 @@ export type AgentNotice =
   | { readonly kind: "target-gone"; readonly detail: string }
   /** A port is no longer stolen although nobody released it. */
   | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
+  /** Its owner wants the session to end; `detail`: where he asked from. For sessions with the feature "leave". */
+  | { readonly kind: "leave-asked"; readonly detail: string }
   /** Connections from before stay with the pod: they cannot be taken over. */
   | { readonly kind: "connections-kept"; readonly port: number; readonly detail: string }
   /** A port is no longer mirrored, either. */
@@ -252,6 +259,8 @@ export interface AgentHello {
  */
 export interface SessionHello {
   readonly role: "session";
+  /** Of itself, for people (the feature "about"); undefined: an older one, or it does not say. */
+  readonly about?: SessionAbout | undefined;
   readonly version: number;
   readonly build: string;
   readonly sessionId: string;

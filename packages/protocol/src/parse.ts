@@ -29,7 +29,7 @@ import type {
   WireError,
 } from "./messages.ts";
 import { parsePodProbes } from "./probes.ts";
-import { parseAgentStatus } from "./status.ts";
+import { parseAgentStatus, parseSessionAbout } from "./status.ts";
 import { parseCertificateText, parseTlsFacts, parseTlsUntouched } from "./tls.ts";
 
 const MAX_ENTRIES = 65536;
@@ -137,7 +137,8 @@ export function parseNotice(value: unknown): AgentNotice {
   const from = fields(value, "notice");
   switch (from.kind) {
     case "target-gone":
-      return { kind: "target-gone", detail: text(from.detail, "detail") };
+    case "leave-asked":
+      return { kind: from.kind, detail: text(from.detail, "detail") };
     case "steal-lost":
     case "mirror-lost":
       return {
@@ -253,6 +254,10 @@ const METHODS: {
     },
     result: nothing,
   },
+  "session.leave": {
+    params: (value) => ({ sessionId: sessionIdOf(fields(value, "parameters").sessionId) }),
+    result: nothing,
+  },
   status: { params: nothing, result: parseAgentStatus },
   end: {
     params: nothing,
@@ -323,5 +328,6 @@ export function parseSessionHello(value: unknown): SessionHello {
     nonce: nonce(from.nonce),
     signature: text(from.signature, "signature", 128),
     features: features(from.features),
+    ...(from.about === undefined ? {} : { about: parseSessionAbout(from.about) }),
   };
 }

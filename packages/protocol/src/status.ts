@@ -1,6 +1,18 @@
 /** What an agent says of those whom it serves: `inpod status`. */
 import { fail, fields, integer, list, port, text } from "./foreign.ts";
 
+/** What a session says of itself in its greeting, to be told to people; nothing is decided by it. */
+export interface SessionAbout {
+  /** The command that it is: "exec", "exchange", "forward". */
+  readonly mode: string;
+  /** As its user named it: "service/web". Empty: it has none. */
+  readonly target: string;
+  /** Name of the developer's machine. */
+  readonly machine: string;
+  /** What else there is to know, in one line: "-L 5432:db:5432". No secrets. */
+  readonly detail?: string | undefined;
+}
+
 /** Of one session and one port. */
 export interface PortStatus {
   readonly port: number;
@@ -26,6 +38,8 @@ export interface SessionStatus {
   /** False: its tunnel is lost, and it may come back. */
   readonly isConnected: boolean;
   readonly ports: readonly PortStatus[];
+  /** Undefined: its inpod is older, or the agent is. */
+  readonly about?: SessionAbout | undefined;
 }
 
 /** Of a port that somebody steals: what of it went on to the pod. */
@@ -45,6 +59,33 @@ export interface AgentStatus {
 const MAX_SESSIONS = 256;
 const MAX_PORTS = 1024;
 const MAX_LINE = 1024;
+
+/** Characters: a machine's name (HOST_NAME_MAX), and lines that a person reads. */
+const MAX_MODE = 32;
+const MAX_MACHINE = 64;
+const MAX_DETAIL = 256;
+
+/** Cut to what a greeting may hold: MAX_HELLO are bytes, of which JSON makes six of what it has to escape. */
+export const sessionAbout = ({ mode, target, machine, detail }: SessionAbout): SessionAbout => ({
+  mode: cut(mode, MAX_MODE),
+  target: cut(target, MAX_DETAIL),
+  machine: cut(machine, MAX_MACHINE),
+  ...(detail === undefined ? {} : { detail: cut(detail, MAX_DETAIL) }),
+});
+
+const cut = (line: string, limit: number): string =>
+  line.slice(0, limit).replace(/[\p{Cc}\p{Cs}]/gu, "?");
+
+/** @throws ProtocolError */
+export function parseSessionAbout(value: unknown): SessionAbout {
+  const from = fields(value, "about");
+  return {
+    mode: text(from.mode, "mode", MAX_MODE),
+    target: text(from.target, "target", MAX_DETAIL),
+    machine: text(from.machine, "machine", MAX_MACHINE),
+    ...(from.detail === undefined ? {} : { detail: text(from.detail, "detail", MAX_DETAIL) }),
+  };
+}
 
 const portStatus = (value: unknown): PortStatus => {
   const from = fields(value, "port");
@@ -72,6 +113,7 @@ export function parseAgentStatus(value: unknown): AgentStatus {
         sinceMs: integer(session.sinceMs, "sinceMs"),
         isConnected: session.isConnected === true,
         ports: list(session.ports, "ports", MAX_PORTS, portStatus),
+        ...(session.about === undefined ? {} : { about: parseSessionAbout(session.about) }),
       };
     }),
     passed: list(from.passed, "passed", MAX_PORTS, (entry) => {

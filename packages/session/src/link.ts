@@ -1,6 +1,6 @@
 /** A session's way to its agent: one tunnel at a time, dialled again when it is lost. */
 import type { Duplex } from "node:stream";
-import type { CertificateText, SessionEvent } from "@inpod/protocol";
+import type { CertificateText, SessionAbout, SessionEvent } from "@inpod/protocol";
 import type { Tunnel, TunnelHandlers } from "@inpod/tunnel";
 import { connectTunnel, TunnelFailure } from "@inpod/tunnel";
 import { dialled, pause } from "./dial.ts";
@@ -41,6 +41,8 @@ export interface SessionOptions extends AgentAccess {
   /** Whether responses of a port that is stolen say who answered. */
   readonly injectHeaders?: boolean;
   readonly build: string;
+  /** What others are told of it (`inpod status`). */
+  readonly about?: SessionAbout | undefined;
   /** With which its agent may end TLS on ports that it filters. */
   readonly certificates?: readonly CertificateText[];
   /** Ends the beginning of a session, and every later redial; end() is still to be called. */
@@ -243,7 +245,7 @@ export class Link {
 
   /** Dials, greets and prepares; only a tunnel that came through all of it becomes the current one. */
   async #attempt<T>(timeoutMs: number, prepare: (tunnel: Tunnel) => Promise<T>): Promise<T> {
-    const { key, build } = this.#options;
+    const { key, build, about } = this.#options;
     const agent = this.#agent;
     const stops = [this.#stop.signal, this.#agentGone.signal];
     for (const stop of stops) stop.throwIfAborted();
@@ -258,7 +260,10 @@ export class Link {
     let tunnel: Tunnel | undefined;
     try {
       const stream = await dialled((signal) => agent.dial(signal), attempt.signal);
-      tunnel = await connectTunnel(stream, { ...key, build, handlers: this.#parts.handlers });
+      tunnel = await connectTunnel(stream, {
+        ...key,
+        ...{ build, about, handlers: this.#parts.handlers },
+      });
       const result = await prepare(tunnel);
       attempt.signal.throwIfAborted();
       this.#adopt(tunnel);

@@ -241,6 +241,15 @@ export class Session {
     });
   }
 
+  /** Another session of the same owner is asked to end. @throws TunnelError ESRCH, EPERM, EOPNOTSUPP: it, or the agent, is too old */
+  async askToLeave(sessionId: string): Promise<void> {
+    await this.#link.ask((tunnel) => {
+      if (!tunnel.peer.features.includes("leave"))
+        throw new TunnelFailure("EOPNOTSUPP", "this agent is too old to ask it");
+      return tunnel.call("session.leave", { sessionId });
+    });
+  }
+
   #takesPorts = (): boolean => this.#options.takesPorts?.() ?? true;
 
   /**

@@ -6,7 +6,7 @@
 import type { KeyObject } from "node:crypto";
 import { createPublicKey, randomBytes, sign, verify } from "node:crypto";
 import type { Duplex } from "node:stream";
-import type { AgentHello, SessionHello } from "@inpod/protocol";
+import type { AgentHello, SessionAbout, SessionHello } from "@inpod/protocol";
 import {
   AGENT_FEATURES,
   decodeHeader,
@@ -19,6 +19,7 @@ import {
   parseSessionHello,
   parseWireError,
   SESSION_FEATURES,
+  sessionAbout,
 } from "@inpod/protocol";
 import { TunnelFailure } from "./failure.ts";
 
@@ -55,6 +56,7 @@ export interface SessionCredentials {
   readonly sessionId: string;
   readonly privateKey: KeyObject;
   readonly build: string;
+  readonly about?: SessionAbout | undefined;
 }
 
 /**
@@ -76,7 +78,7 @@ export async function peekAgent(stream: Duplex): Promise<AgentHello> {
 /** @throws TunnelFailure EPROTONOSUPPORT for an agent of another version, EPROTO for what is no agent */
 export async function greetAgent(
   stream: Duplex,
-  { sessionId, privateKey, build }: SessionCredentials,
+  { sessionId, privateKey, build, about }: SessionCredentials,
 ): Promise<AgentHello> {
   const frame = await readFrame(stream);
   const agent = parseAgentHello(decodeJson(frame.payload));
@@ -94,6 +96,8 @@ export async function greetAgent(
     sessionId,
     nonce: randomBytes(NONCE_BYTES).toString("base64"),
     features: SESSION_FEATURES,
+    // An older agent passes over it.
+    ...(about === undefined ? {} : { about: sessionAbout(about) }),
   } as const;
   const signature = sign(null, signedText(agent, hello), privateKey).toString("base64");
   stream.write(encodeJson(FrameType.hello, 0, { ...hello, signature }));

@@ -10,6 +10,7 @@ import type {
   MirrorMissed,
   PodProbes,
   Policy,
+  SessionAbout,
   SessionStatus,
   StreamHeader,
   TargetDescription,
@@ -66,6 +67,8 @@ export interface SessionParts {
   /** How many sessions there are beside this one that have not ended. */
   readonly otherSessions: (session: Session) => number;
   readonly status: (asker: Session) => AgentStatus;
+  /** @throws Failure ESRCH, EPERM, EOPNOTSUPP */
+  readonly leave: (asker: Session, sessionId: string) => void;
 }
 
 export class Session implements Holder, Watcher {
@@ -85,6 +88,8 @@ export class Session implements Holder, Watcher {
   readonly #toldOfTls = new Set<string>();
   /** Undefined while the tunnel is lost. */
   tunnel: Tunnel | undefined;
+  /** What it said of itself when it came last. */
+  about: SessionAbout | undefined;
   hasEnded = false;
   onEnded: (() => void) | undefined;
 
@@ -113,6 +118,7 @@ export class Session implements Holder, Watcher {
       sinceMs: this.#since.getTime(),
       isConnected: this.tunnel !== undefined,
       ports: [...ports.statusOf(this), ...mirror.statusOf(this), ...this.udp.status],
+      ...(this.about === undefined ? {} : { about: this.about }),
     };
   }
 
@@ -322,6 +328,9 @@ export class Session implements Holder, Watcher {
         return {};
       case "status":
         return this.#parts.status(this);
+      case "session.leave":
+        this.#parts.leave(this, String(params.sessionId));
+        return {};
       case "session.admit":
         return this.#admit(params);
       case "end":

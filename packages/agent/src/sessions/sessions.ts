@@ -1,6 +1,7 @@
 /** All sessions of this agent, and how long it lives without any. */
 import type { AgentStatus } from "@inpod/protocol";
 import type { Tunnel } from "@inpod/tunnel";
+import { Failure } from "../failure.ts";
 import { Session, type SessionParts } from "./session.ts";
 
 /** A session redials for a minute (session/src/link.ts). Its ports are kept for it, without their rules. */
@@ -20,7 +21,7 @@ export interface Lifetime {
   readonly resumeTimeoutMs: number;
 }
 
-type Shared = Omit<SessionParts, "otherSessions" | "status">;
+type Shared = Omit<SessionParts, "otherSessions" | "status" | "leave">;
 
 export class Sessions {
   readonly #parts: Shared;
@@ -53,6 +54,7 @@ export class Sessions {
       otherSessions: (one) =>
         [...this.#sessions.values()].filter((each) => each !== one && !each.hasEnded).length,
       status: (asker) => this.#status(asker),
+      leave: (asker, id) => this.#leave(asker, id),
     });
     this.#sessions.set(id, session);
     return session;
@@ -106,6 +108,23 @@ export class Sessions {
         .map(({ status }) => status),
       passed: this.#parts.ports.passedStatus(),
     };
+  }
+
+  /** Who may remove the agent's Job could end all of its sessions: this is the narrower door. */
+  #leave(asker: Session, id: string): void {
+    const { admission, log } = this.#parts;
+    const session = this.#sessions.get(id);
+    if (!session || session.hasEnded) throw new Failure("ESRCH", `no session ${id}`);
+    const owner = admission.ownerOf(id) ?? "";
+    if (owner === "" || owner !== admission.ownerOf(asker.id))
+      throw new Failure("EPERM", "it is another's session");
+    const { tunnel } = session;
+    if (tunnel && !tunnel.peer.features.includes("leave"))
+      throw new Failure("EOPNOTSUPP", "its inpod is too old to be asked");
+    log("leave", { session: id, by: asker.id, isConnected: tunnel !== undefined });
+    const from = asker.about === undefined ? "" : `from ${asker.about.machine}`;
+    if (tunnel) tunnel.notify({ kind: "leave-asked", detail: from });
+    else this.#forget(session);
   }
 
   #hasTunnel(): boolean {
