@@ -14,6 +14,7 @@ import { type ExchangeArguments, exchangeSyntax } from "./exchange/arguments.ts"
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type ExplainArguments, explainSyntax } from "./explain/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
+import { type LeaveArguments, leaveSyntax } from "./leave/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
@@ -33,6 +34,7 @@ export type Arguments =
   | ExchangeArguments
   | ExplainArguments
   | InitArguments
+  | LeaveArguments
   | LsArguments
   | StatusArguments
   | TraceArguments
@@ -59,6 +61,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   exchangeSyntax,
   lsSyntax,
   statusSyntax,
+  leaveSyntax,
   cleanSyntax,
   doctorSyntax,
   verifySyntax,

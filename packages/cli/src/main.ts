@@ -41,6 +41,8 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return (await import("./completion/run.ts")).runComplete(parsed, visibleCommands(), io);
     case "clean":
       return (await import("./clean/run.ts")).runClean(parsed, io);
+    case "leave":
+      return (await import("./leave/run.ts")).runLeave(parsed, io);
     case "status":
       return (await import("./status/run.ts")).runStatus(parsed, io);
     case "verify":

@@ -1,8 +1,8 @@
 /** What was asked a moment ago: people press Tab several times in a row. */
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ownFolder } from "../own-folder.ts";
 
 const FRESH_MS = 10_000;
 
@@ -31,18 +31,4 @@ export async function cached(
     // A full or read-only disk: the next Tab asks again.
   }
   return answer;
-}
-
-function ownFolder(env: NodeJS.ProcessEnv): string | undefined {
-  const user = process.getuid?.();
-  const runtime = env.XDG_RUNTIME_DIR;
-  const folder = runtime ? join(runtime, "inpod") : join(tmpdir(), `inpod-${user ?? "completion"}`);
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const stats = lstatSync(folder);
-    const isOwn = user === undefined || (stats.uid === user && (stats.mode & 0o077) === 0);
-    return stats.isDirectory() && isOwn ? folder : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -68,6 +68,7 @@ function fetch(
     target: wantedTarget(config.target, "whose environment is wanted?"),
     ...{ verbose, hasSaidYes: false, io, steals: false, replicas: 1 },
     does: "reads the environment of",
+    mode: "env",
   };
   checkEnvironment(config, io);
   return withSession(wish, progress, signal, async ({ session, target }) => {

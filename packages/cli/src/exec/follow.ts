@@ -24,6 +24,7 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "connected":
     case "stolen":
     case "mirrored":
+    case "leave-asked": // told where it is done
     case "agent-gone": // told by whoever looks for another one
       return;
     case "tunnel-lost":

@@ -1,9 +1,11 @@
 /** An agent beside the target, a session with it, and both undone when what was to be done has been done. */
+import { hostname } from "node:os";
 import type { SessionEvent } from "@inpod/protocol";
 import { type IncomingSource, newSessionKey, type Session } from "@inpod/session";
 import type { AgentRung, Target, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
+import { askedToLeave, openSessionDoor } from "../running/open.ts";
 import { createAsk } from "../text/ask.ts";
 import type { Progress } from "../text/progress.ts";
 import { VERSION } from "../version.ts";
@@ -32,6 +34,10 @@ export interface SessionWish {
   readonly does: string;
   /** Of what happens to the session; left out: in the words of `exec`. */
   readonly tell?: (event: SessionEvent) => void;
+  /** For `inpod status` and `inpod leave`: the command that it is. Undefined: exec. */
+  readonly mode?: string | undefined;
+  /** What else others are told of it, in one line without secrets: "-L 5432:db:5432". */
+  readonly detail?: string | undefined;
 }
 
 export interface PlacedSession {
@@ -48,14 +54,20 @@ export interface PlacedSession {
  * @throws UserError, the signal's reason, what `use` throws; all is undone then too
  */
 export async function withSession<Result>(
-  { config, target: path, verbose, hasSaidYes, io, steals, replicas, does, tell }: SessionWish,
+  wish: SessionWish,
   progress: Progress,
   signal: AbortSignal,
   use: (placed: PlacedSession) => Promise<Result>,
 ): Promise<Result> {
+  const { config, target: path, verbose, hasSaidYes, io, steals, replicas, does, tell } = wish;
   const key = newSessionKey();
   progress.begin(`finding ${config.target}`);
   const { target, contextName, close } = await openTarget(path, config, signal, replicas > 1);
+  const { mode = "exec", detail } = wish;
+  const named = config.target ?? target.name;
+  const about = { mode, target: named, machine: hostname(), detail };
+  const place = contextName === undefined ? undefined : { config, context: contextName };
+  const door = openSessionDoor(key.sessionId, { mode, target: named, pod: target.name }, place, io);
   try {
     if (target.why !== undefined) {
       if (verbose) progress.say(`inpod: target ${target.why}`);
@@ -88,6 +100,7 @@ export async function withSession<Result>(
       probes: config.probes,
       mode: steals ? "steal" : "mirror",
       hasFilter,
+      about,
       say: (line) => progress.say(line),
       log: (line) => {
         if (verbose) progress.say(line);
@@ -124,6 +137,7 @@ export async function withSession<Result>(
         certificates,
         injectHeaders: config.agent.injectHeaders,
         build: VERSION,
+        about,
         signal,
         probes: config.probes ? undefined : () => target.probes?.(),
         takesPorts: () => fleet?.ownTakesPorts() ?? true,
@@ -133,6 +147,7 @@ export async function withSession<Result>(
           if (event.kind === "steal-lost" || event.kind === "mirror-lost") fleet?.ownLost(event);
           if (event.kind === "stolen") canary.took(event, "steal", () => current);
           if (event.kind === "mirrored") canary.took(event, "mirror", () => current);
+          if (event.kind === "leave-asked") askedToLeave(event.detail, progress);
           if (event.kind === "stolen") audit.took(event);
           else if (event.kind === "mirrored") audit.copies(event);
           else if (tell !== undefined) tell(event);
@@ -159,6 +174,7 @@ export async function withSession<Result>(
       await Promise.all([fleet?.end(own), agents.remove(others)]);
     }
   } finally {
+    door.close();
     close();
   }
 }

@@ -106,6 +106,7 @@ async function withTarget(
       target: wantedTarget(target, "whose place is meant?"),
       ...{ verbose: isVerbose, hasSaidYes: false, io, steals: false, replicas: 1 },
       does: "explains what a process would get of",
+      mode: "explain",
     };
     return await withSession(wish, progress, signals.signal, async (placed) => {
       const base = await groundOfTarget(placed, loaded, command, {

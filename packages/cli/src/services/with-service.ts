@@ -32,7 +32,8 @@ import { serviceTarget } from "./target.ts";
 import { tellServiceEvent } from "./tell.ts";
 
 export interface ServiceWish {
-  readonly args: ServiceArguments;
+  /** Its kind is what the session is called in `inpod status`. */
+  readonly args: ServiceArguments & { readonly kind: string };
   readonly io: Io;
   /** The command line's; undefined: the configuration's. */
   readonly target: string | undefined;
@@ -42,6 +43,8 @@ export interface ServiceWish {
   readonly steals: boolean;
   /** For the target's events, between the user's name and the target's: "exchanges". */
   readonly does: string;
+  /** What others are told of it beside its ports (`inpod status`), in one line without secrets: "-L 5432:db:5432". */
+  readonly detail?: string | undefined;
   /** What the command's flags say beyond the configuration. */
   readonly adjust?: (config: ResolvedConfig) => ResolvedConfig;
 }
@@ -50,7 +53,6 @@ export interface ServicePlace extends PlacedSession {
   readonly config: ResolvedConfig;
   /** The target as it was wished: "service/web". */
   readonly wished: string;
-  readonly env: NodeJS.ProcessEnv;
   /** Aborted when the session is to end. */
   readonly signal: AbortSignal;
   /** One line for people; `inpod: ` is put before it. */
@@ -99,10 +101,11 @@ const isReason = (error: unknown, { reason }: AbortSignal): boolean => error ===
  * @throws UserError SESSION_LOST among others; the signal's reason, when it came before the session stood
  */
 export async function withService(
-  { args, io, target: operand, question, steals, does, adjust = (config) => config }: ServiceWish,
+  wish: ServiceWish,
   { progress, signal }: Talk,
   use: (place: ServicePlace) => Promise<Serving>,
 ): Promise<void> {
+  const { args, io, target: operand, question, steals, does, adjust = (same) => same } = wish;
   const { flags, isFileWanted, isVerbose, hasSaidYes } = args;
   const { env, directory } = io;
   const all = Number.POSITIVE_INFINITY;
@@ -118,6 +121,7 @@ export async function withService(
       config: { ...config, target: wished },
       target: path,
       ...{ verbose, hasSaidYes, io, steals, replicas, does },
+      ...{ mode: args.kind, detail: wish.detail },
       tell: (event) => tellServiceEvent(event, progress),
     },
     progress,
@@ -129,13 +133,13 @@ export async function withService(
       const line = rungLine(rung, session.target.missing);
       let serving: Serving | undefined;
       try {
-        serving = await use({ ...placed, config, wished, env, signal, say, log });
+        serving = await use({ ...placed, config, wished, signal, say, log });
         signal.throwIfAborted();
         progress.done();
         if (line !== undefined) log(line);
-        const stopPausing = pauseWhileStopped(incoming);
         for (const ready of serving.ready) say(ready);
         say("until Ctrl-C");
+        const stopPausing = pauseWhileStopped(incoming);
         const why = await Promise.race([aborted(signal), session.lost]).finally(stopPausing);
         if (why !== undefined) throw sessionLost(why);
       } finally {

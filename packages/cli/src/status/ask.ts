@@ -1,6 +1,7 @@
 /** What an agent that runs says of those whom it serves. */
+import { hostname } from "node:os";
 import type { AgentStatus } from "@inpod/protocol";
-import { newSessionKey, startSession } from "@inpod/session";
+import { newSessionKey, type Session, startSession } from "@inpod/session";
 import type { Agent } from "@inpod/targets";
 import { VERSION } from "../version.ts";
 
@@ -14,28 +15,40 @@ export type Asked =
 
 /** As a session that takes nothing, and is gone again when this resolves. Rejects only with the signal's reason. */
 export async function askAgent(agent: Agent, signal: AbortSignal): Promise<Asked> {
+  try {
+    const status = await withAgent(agent, signal, (session) => session.agentStatus());
+    return { kind: "told", agent, status };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { kind: "not-told", agent, why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** @throws UserError FORBIDDEN, TunnelError, the signal's reason; what `use` throws */
+export async function withAgent<Result>(
+  agent: Agent,
+  signal: AbortSignal,
+  use: (session: Session) => Promise<Result>,
+): Promise<Result> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]);
   const key = newSessionKey();
-  let forget: (() => Promise<void>) | undefined;
+  const forget = await agent.letIn(key.sessionId, key.publicKey, limited);
   try {
-    forget = await agent.letIn(key.sessionId, key.publicKey, limited);
     const session = await startSession({
       key,
       dial: (dialSignal) => agent.dial(dialSignal),
       gone: new Promise(() => {}),
       build: VERSION,
+      about: { mode: "status", target: "", machine: hostname() },
       signal: limited,
       onEvent: () => {},
     });
     try {
-      return { kind: "told", agent, status: await session.agentStatus() };
+      return await use(session);
     } finally {
       await session.end();
     }
-  } catch (error) {
-    signal.throwIfAborted();
-    return { kind: "not-told", agent, why: error instanceof Error ? error.message : String(error) };
   } finally {
-    await forget?.();
+    await forget();
   }
 }

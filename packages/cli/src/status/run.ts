@@ -1,7 +1,7 @@
 /** `inpod status`: the sessions on a target or in a namespace, and what of its ports is whose. */
 import { setMaxListeners } from "node:events";
 import { UserError } from "@inpod/protocol";
-import { type Agent, type Cluster, findAgents, podsOfTarget } from "@inpod/targets";
+import { type Agent, type Cluster, findAgents, listServices, podsOfTarget } from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
 import { nameOf } from "../clean/run.ts";
 import { openConfiguredCluster } from "../configured-cluster.ts";
@@ -11,6 +11,7 @@ import { printedTable } from "../text/table.ts";
 import type { StatusArguments } from "./arguments.ts";
 import { type Asked, askAgent } from "./ask.ts";
 import { COLUMNS, rowsOf } from "./rows.ts";
+import { holdings, SERVICE_COLUMNS, serviceRows } from "./services.ts";
 
 /** All of it. */
 const TIMEOUT_MS = 60_000;
@@ -34,13 +35,15 @@ export async function runStatus(args: StatusArguments, io: Io): Promise<CommandR
       const some = agents.slice(at, at + AT_ONCE);
       asked.push(...(await Promise.all(some.map((agent) => askAgent(agent, signal)))));
     }
+    if (args.ofServices) return await tellServices(args, io, { cluster, namespace, asked, signal });
     if (args.output === "json") {
       io.stdout.write(json(asked));
       return { code: 0 };
     }
     for (const each of asked)
       if (each.kind === "not-told") io.stderr.write(`inpod: ${printable(notTold(each))}\n`);
-    const rows = rowsOf(asked, { isEverywhere: args.isEverywhere, nowMs: cluster.api.nowMs() });
+    const { isEverywhere, sort } = args;
+    const rows = rowsOf(asked, { isEverywhere, sort, nowMs: cluster.api.nowMs() });
     const where = target ?? (namespace === undefined ? "the cluster" : `namespace "${namespace}"`);
     if (rows.length === 0) io.stdout.write(`nobody has a session on ${printable(where)}\n`);
     else io.stdout.write(printedTable(COLUMNS, rows, io.stdout, io.env));
@@ -48,6 +51,36 @@ export async function runStatus(args: StatusArguments, io: Io): Promise<CommandR
   } finally {
     cluster.close();
   }
+}
+
+interface Found {
+  readonly cluster: Cluster;
+  readonly namespace: string | undefined;
+  readonly asked: readonly Asked[];
+  readonly signal: AbortSignal;
+}
+
+async function tellServices(
+  args: StatusArguments,
+  io: Io,
+  { cluster, namespace, asked, signal }: Found,
+): Promise<CommandResult> {
+  const held = holdings(await listServices(cluster, namespace, signal), asked);
+  if (args.output === "json") {
+    const wanted = held.filter((each) => !args.isHeldOnly || each.holdings.length > 0);
+    io.stdout.write(`${JSON.stringify(wanted, undefined, 2)}\n`);
+    return { code: 0 };
+  }
+  for (const each of asked)
+    if (each.kind === "not-told") io.stderr.write(`inpod: ${printable(notTold(each))}\n`);
+  const rows = serviceRows(held, args);
+  const where = namespace === undefined ? "the cluster" : `namespace "${namespace}"`;
+  if (rows.length > 0) io.stdout.write(printedTable(SERVICE_COLUMNS, rows, io.stdout, io.env));
+  else
+    io.stdout.write(
+      args.isHeldOnly ? `nobody has a Service in ${where}\n` : `there is no Service in ${where}\n`,
+    );
+  return { code: 0 };
 }
 
 async function agentsOn(

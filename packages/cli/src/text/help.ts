@@ -96,13 +96,14 @@ Examples:
   inpod exec -t "$(inpod ls deploy -o name | fzf)" -- node server.js`;
 
 export const STATUS_WHAT =
-  "Tells who has a session on a target, or anywhere in the namespace, which ports and requests are whose, and how many came. " +
+  "Tells who has a session on a target, or anywhere in the namespace, by which command, which ports and requests are whose, and how many came; with --services, which Service is whose. " +
   "It asks the agents that run, as a session that takes nothing, so it needs the right to patch their pods; without it there are only the names of those who made them.";
 
 export const STATUS_EXAMPLES = `
 Examples:
   inpod status
   inpod status -t deployment/orders -n shop
+  inpod status --services --held
   inpod status -A -o json | jq '.[].sessions[].owner'`;
 
 export const COMPLETION_WHAT =

@@ -1,5 +1,5 @@
 /** One pod of a workload beside the target's own: an agent there, and a session that only takes its traffic. */
-import { type CertificateText, type PodPort, UserError } from "@inpod/protocol";
+import { type CertificateText, type PodPort, type SessionAbout, UserError } from "@inpod/protocol";
 import type { Session, SessionKey } from "@inpod/session";
 import type { AgentOptions, PlacedAgent, Replica } from "@inpod/targets";
 import { VERSION } from "../../version.ts";
@@ -23,6 +23,8 @@ export interface MemberParts {
   readonly probes: boolean;
   readonly mode: "steal" | "mirror";
   readonly hasFilter: boolean;
+  /** As the session itself says. */
+  readonly about?: SessionAbout | undefined;
   /** One line; it names the pod. */
   readonly say: (line: string) => void;
   /** Waits for its turn. @returns to be called when it has started */
@@ -112,6 +114,7 @@ export class Member {
           certificates: this.#parts.certificates,
           probes: this.#parts.probes ? undefined : () => this.replica.probes(),
           build: VERSION,
+          about: this.#parts.about,
           signal,
           onEvent: (event) => this.#onEvent(event),
         },

@@ -65,6 +65,10 @@ export async function findAgents(
   }
 }
 
+/** Whom the cluster takes us for; undefined where it does not tell. Never rejects. */
+export const userOf = ({ api }: Cluster, signal: AbortSignal): Promise<string | undefined> =>
+  whoAmI(api, signal);
+
 async function dialAgent(api: ApiClient, facts: AgentFacts, signal: AbortSignal): Promise<Duplex> {
   if (facts.podName === undefined) throw new Error("the agent has no pod");
   const { namespace, podName: pod, port = AGENT_PORT } = facts;

@@ -239,6 +239,7 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ...always("list", "", "pods", "sees whether an agent still runs"),
     ...optional("get create", "", "pods/portforward", "asks an agent whose ports are whose"),
     ...optional("patch", "", "pods", "is let in by an agent that it asks"),
+    ...optional("list", "", "services", "tells which Service is whose"),
   ],
   clean: [
     ...always("list delete", "batch", "jobs", "finds and removes agents that nobody holds"),
