@@ -50,6 +50,7 @@ export const NATIVE: readonly NativePart[] = [
   },
   { name: "files.node", folder: "packages/files/native", sources: "addon", flags: addon },
   { name: "inpod-mount", folder: "packages/files/native", sources: "mount", flags: program },
+  { name: "inpod-routes", folder: "packages/routes/native", sources: "routes", flags: program },
   {
     name: "inpod-enter",
     folder: "packages/agent/native",

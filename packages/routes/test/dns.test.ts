@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addressesIn, query, questionIn } from "@inpod/session";
+import { MessageCutter, withLength } from "../src/dns/ask.ts";
+import { clusterNames, searchOf, whose } from "../src/dns/decide.ts";
+import { answerTo, RCODE } from "../src/dns/messages.ts";
+import { splitResolvConf } from "../src/dns/resolv-conf.ts";
+import { SplitDns } from "../src/dns/split.ts";
+import { parseSubnet, type Subnet } from "../src/plan/subnets.ts";
+
+const SEARCH = ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"];
+const names = clusterNames(SEARCH);
+const routes = [parseSubnet("10.96.0.0/16"), parseSubnet("fd00::/64")] as Subnet[];
+
+test("the cluster's domain and the namespace are what the target's resolver has", () => {
+  assert.deepEqual(names, { domain: "cluster.local", namespace: "shop" });
+  assert.deepEqual(searchOf(names), SEARCH.slice(0, 3));
+  assert.deepEqual(clusterNames(["svc.k8s.corp", "k8s.corp"]), {
+    domain: "k8s.corp",
+    namespace: undefined,
+  });
+  assert.deepEqual(clusterNames([]), { domain: "cluster.local", namespace: undefined });
+});
+
+test("only the cluster's domains are its own; a name that exists outside stays what it is", () => {
+  const kind = (name: string): string => whose(name, names, routes).kind;
+  assert.equal(kind("web.shop.svc.cluster.local"), "cluster");
+  assert.equal(kind("cluster.local"), "cluster");
+  assert.equal(kind("notcluster.local"), "former-then-short");
+  assert.deepEqual(whose("web.shop.svc", names, routes), {
+    kind: "short",
+    full: "web.shop.svc.cluster.local",
+  });
+  assert.deepEqual(whose("web", names, routes), {
+    kind: "former-then-short",
+    full: "web.shop.svc.cluster.local",
+  });
+  assert.deepEqual(whose("web.shop", names, routes), {
+    kind: "former-then-short",
+    full: "web.shop.svc.cluster.local",
+  });
+  assert.equal(kind("www.example.com"), "former");
+  assert.equal(kind(""), "former");
+  assert.equal(whose("web", clusterNames([]), routes).kind, "former");
+});
+
+test("addresses are looked up where they are from", () => {
+  const kind = (name: string): string => whose(name, names, routes).kind;
+  assert.equal(kind("10.0.96.10.in-addr.arpa"), "cluster");
+  assert.equal(kind("1.1.168.192.in-addr.arpa"), "former");
+  assert.equal(kind("999.0.96.10.in-addr.arpa"), "former");
+  assert.equal(kind(`${"0.".repeat(28)}0.0.d.f.ip6.arpa`), "cluster");
+  assert.equal(kind(`${"1.".repeat(28)}0.0.d.f.ip6.arpa`), "former");
+});
+
+test("an answer of ours repeats the question, and says that there is more where it does not fit", () => {
+  const question = query(0x1234, "web", 1);
+  const records = ["10.96.0.7", "10.96.0.8"].map((address) => ({
+    name: "web",
+    address,
+    ttlSeconds: 5,
+  }));
+  const answer = answerTo(question, RCODE.ok, records);
+  assert.ok(answer);
+  assert.deepEqual(addressesIn(answer), records);
+  const { id, rcode, isAnswer, isTruncated, name } = questionIn(answer) ?? assert.fail();
+  assert.deepEqual([id, rcode, isAnswer, isTruncated, name], [0x1234, 0, true, false, "web"]);
+  const many = Array.from({ length: 60 }, () => ({
+    name: "web",
+    address: "fd00::1",
+    ttlSeconds: 5,
+  }));
+  assert.equal(questionIn(answerTo(question, 0, many) ?? assert.fail())?.isTruncated, true);
+  assert.equal(addressesIn(answerTo(question, 0, many, 65_535) ?? assert.fail()).length, 60);
+  assert.equal(questionIn(answerTo(question, RCODE.servfail) ?? assert.fail())?.rcode, 2);
+  for (let end = 0; end < question.length; end++)
+    assert.equal(answerTo(question.subarray(0, end), 0), undefined, String(end));
+});
+
+test("who is asked for what: nothing of other domains reaches the cluster, and nothing of its own leaves it", async () => {
+  const asked: string[] = [];
+  const server = (who: string, known: Readonly<Record<string, string>>) => ({
+    ask: async (message: Uint8Array) => {
+      const { name = "" } = questionIn(message) ?? {};
+      asked.push(`${who} ${name}`);
+      const address = known[name];
+      return address === undefined
+        ? answerTo(message, RCODE.nxdomain)
+        : answerTo(message, RCODE.ok, [{ name, address, ttlSeconds: 5 }]);
+    },
+  });
+  const split = new SplitDns({
+    names,
+    routes,
+    cluster: server("cluster", {
+      "web.shop.svc.cluster.local": "10.96.0.7",
+      "google.com.svc.cluster.local": "10.96.0.66",
+    }),
+    former: server("former", { "www.example.com": "192.0.2.1", "google.com": "192.0.2.2" }),
+  });
+  const look = async (name: string): Promise<string> => {
+    const reply = await split.answer(query(7, name, 1), false);
+    assert.ok(reply);
+    const [first] = addressesIn(reply);
+    return first?.address ?? `rcode ${questionIn(reply)?.rcode}`;
+  };
+  const whoWasAsked = async (name: string, address: string): Promise<string> => {
+    asked.length = 0;
+    assert.equal(await look(name), address);
+    return asked.join(", ");
+  };
+  const full = "web.shop.svc.cluster.local";
+  assert.equal(await whoWasAsked(full, "10.96.0.7"), `cluster ${full}`);
+  assert.equal(await whoWasAsked("web.shop.svc", "10.96.0.7"), `cluster ${full}`);
+  assert.equal(await whoWasAsked("web", "10.96.0.7"), `former web, cluster ${full}`);
+  assert.equal(await whoWasAsked("web.shop", "10.96.0.7"), `former web.shop, cluster ${full}`);
+  assert.equal(await whoWasAsked("google.com", "192.0.2.2"), "former google.com");
+  assert.equal(await whoWasAsked("www.example.com", "192.0.2.1"), "former www.example.com");
+  assert.equal(await whoWasAsked("a.b.example", "rcode 3"), "former a.b.example");
+  assert.equal(await split.answer(new Uint8Array(3), false), undefined);
+});
+
+test("servers that do not answer are told as such, not as a name that is not there", async () => {
+  const silent = { ask: async () => undefined };
+  const split = new SplitDns({ names, routes, cluster: silent, former: silent });
+  for (const name of ["web", "web.shop.svc", "a.cluster.local", "www.example.com"]) {
+    const reply = await split.answer(query(7, name, 1), true);
+    assert.equal(reply && questionIn(reply)?.rcode, RCODE.servfail, name);
+  }
+});
+
+test("messages in a stream are found wherever it is cut", () => {
+  const stream = Buffer.concat([withLength(query(1, "a", 1)), withLength(query(2, "b.c", 28))]);
+  const cutter = new MessageCutter();
+  const found = [...stream].flatMap((byte) => cutter.take(Buffer.from([byte])));
+  assert.deepEqual(
+    found.map((each) => questionIn(each)?.name),
+    ["a", "b.c"],
+  );
+});
+
+test("resolv.conf keeps the machine's options and domains, behind the cluster's", () => {
+  const original =
+    "# by hand\nnameserver 192.0.2.53\nsearch corp.example\noptions timeout:1\nsortlist 10.0.0.0\n";
+  assert.deepEqual(
+    splitResolvConf(original, "169.254.61.2", searchOf(names), ["corp.example"])
+      .split("\n")
+      .slice(1),
+    [
+      "nameserver 169.254.61.2",
+      "search shop.svc.cluster.local svc.cluster.local cluster.local corp.example",
+      "options timeout:1",
+      "sortlist 10.0.0.0",
+      "",
+    ],
+  );
+  const long = Array.from({ length: 9 }, (_, i) => `${i}${"x".repeat(60)}.example`);
+  const [, , search = ""] = splitResolvConf("", "169.254.61.2", searchOf(names), long).split("\n");
+  assert.ok(search.length <= "search ".length + 256);
+});
