@@ -9,8 +9,8 @@ import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { CopyBudget, FilteredCopies, type FilteredParts } from "@inpod/agent";
 import { compileFilter, type Filter, parseFilter } from "@inpod/http";
-import { acceptTunnel, type Channel, connectTunnel, type Tunnel } from "@inpod/tunnel";
-import { duplexOf } from "../src/mirror/channel-duplex.ts";
+import { acceptTunnel, type Channel, connectTunnel, duplexOf, type Tunnel } from "@inpod/tunnel";
+
 import { Random } from "./support/random.ts";
 
 const { privateKey } = generateKeyPairSync("ed25519");

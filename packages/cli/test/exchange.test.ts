@@ -84,6 +84,73 @@ test("while it is stopped by Ctrl-Z the target answers", async () => {
   await interrupted(run);
 });
 
+/** In the client's network: an HTTP/2 request without TLS, its status, headers and body as JSON. */
+const HTTP2 = `
+const [authority, type] = process.argv.slice(1);
+const session = require("node:http2").connect(authority);
+session.on("error", (error) => { console.log(JSON.stringify({ error: error.code })); });
+const stream = session.request({ ":path": "/orders", "content-type": type, ":method": "POST" });
+let headers, body = "";
+stream.on("response", (all) => { headers = all; });
+stream.setEncoding("utf8").on("data", (text) => { body += text; });
+stream.on("close", () => { console.log(JSON.stringify({ headers, body })); session.close(); });
+stream.end("x");
+`;
+
+interface Answer {
+  readonly headers: Readonly<Record<string, string | number>>;
+  readonly body: string;
+}
+
+async function http2(type: string): Promise<Answer> {
+  const authority = `http://${sandbox.podAddress}:${httpPort}`;
+  const client = sandbox.inClient([process.execPath, "-e", HTTP2, "--", authority, type], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  for await (const bytes of client.stdout ?? []) said += bytes;
+  return JSON.parse(said) as Answer;
+}
+
+test("where nobody listens the client gets an error at once in its own protocol, the developer one line, and a server that comes later is simply used", async () => {
+  const own = await startServer(sandbox);
+  await own.stop();
+  const run = startMode(sandbox, "exchange", [
+    "--expose",
+    `${own.http}:${httpPort},${own.echo}:${echoPort}`,
+  ]);
+  await run.said("until Ctrl-C", "stderr");
+  const words = /this request was brought to the machine of \S+, where nobody listens on port/;
+  for (let i = 0; i < 2; i++) {
+    const { status, body, headers } = await sandbox.request({ connection: "kept" });
+    assert.equal(status, 502);
+    assert.match(body, words);
+    assert.equal(headers.connection, "close");
+  }
+  const large = await sandbox.request({ method: "POST", body: "y".repeat(3 * 1024 * 1024) });
+  assert.equal(large.status, 502);
+  const { headers, body } = await http2("text/plain");
+  assert.equal(headers[":status"], 502);
+  assert.match(body, words);
+  const grpc = await http2("application/grpc+proto");
+  assert.equal(grpc.headers["grpc-status"], "14");
+  assert.match(decodeURIComponent(String(grpc.headers["grpc-message"])), words);
+  for (const first of ["not HTTP\n", undefined]) {
+    const raw = await sandbox.connect({ port: echoPort });
+    if (first !== undefined) await raw.send(first);
+    await assert.rejects(raw.receive(), /ECONNRESET/);
+  }
+  assert.equal(run.stderr.split(`nobody listens on 127.0.0.1:${own.http}`).length, 2, run.stderr);
+
+  const later = await startServer(sandbox, own);
+  assert.equal((await sandbox.request({ connection: "kept" })).body, "I am here: /");
+  await run.said(`127.0.0.1:${own.http} listens now`, "stderr");
+  await later.stop();
+  assert.equal((await sandbox.request({})).status, 502);
+  assert.equal(run.stderr.split(`nobody listens on 127.0.0.1:${own.http}`).length, 3);
+  await interrupted(run);
+});
+
 test("when the target and the agent are gone for good it ends with code 5 and says why", async (t) => {
   const own = await startSandbox();
   t.after(() => own.stop());

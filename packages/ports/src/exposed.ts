@@ -6,6 +6,7 @@ import { connect, type Socket } from "node:net";
 
 import { type Channel, type OnConnection, resetSocket, splice } from "@inpod/session";
 import { copyTo } from "./exposed-copy.ts";
+import { Nobody } from "./exposed-nobody.ts";
 import { Datagrams } from "./exposed-udp.ts";
 
 /**
@@ -22,6 +23,8 @@ export interface ExposedOptions {
   readonly way: "steal" | "mirror";
   /** Only some requests arrive: a connection that the local end closes is not the end of them. */
   readonly isFiltered?: boolean;
+  /** What a client of HTTP reads where nobody listens. */
+  readonly nobodyText: string;
   /** Nobody listens, told of every connection. */
   onNobody?(): void;
   /** Somebody does, told of every connection. */
@@ -33,9 +36,11 @@ export class ExposedPort {
   /** What is open at this end. */
   readonly #ends = new Set<() => void>();
   readonly #datagrams: Datagrams;
+  readonly #nobody: Nobody;
 
   constructor(options: ExposedOptions) {
     this.#options = options;
+    this.#nobody = new Nobody(options.nobodyText);
     this.#datagrams = new Datagrams(options);
   }
 
@@ -51,13 +56,20 @@ export class ExposedPort {
     this.#datagrams.close();
   }
 
+  /** Whether somebody listens now, TCP. It costs whoever does a connection without a word. */
+  async isListening(): Promise<boolean> {
+    for (const host of LOOPBACK) if (await answers(host, this.#options.port)) return true;
+    return false;
+  }
+
   #connect(channel: Channel, needsAnswers: boolean): void {
     const early = new Early(channel);
     const dial = ([host, ...others]: readonly string[]): void => {
       if (host === undefined) {
         this.#ends.delete(end);
         this.#options.onNobody?.();
-        channel.reset("ECONNREFUSED");
+        if (this.#options.way === "mirror") channel.reset("ECONNREFUSED");
+        else this.#nobody.meet(channel, early.held, early.hasEnded);
         return;
       }
       const socket = connect({
@@ -100,17 +112,27 @@ export class ExposedPort {
   }
 }
 
+const answers = (host: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+
 /** What comes before the local end stands. The sender's credit is the limit. */
 class Early {
-  readonly #held: Uint8Array[] = [];
-  #hasEnded = false;
+  readonly held: Uint8Array[] = [];
+  hasEnded = false;
   isOver = false;
   onReset: () => void = () => {};
 
   constructor(channel: Channel) {
-    channel.onData = (bytes) => this.#held.push(bytes);
+    channel.onData = (bytes) => this.held.push(bytes);
     channel.onEnd = () => {
-      this.#hasEnded = true;
+      this.hasEnded = true;
     };
     channel.onReset = () => {
       this.isOver = true;
@@ -119,7 +141,7 @@ class Early {
   }
 
   replay(channel: Channel): void {
-    for (const bytes of this.#held) channel.onData?.(bytes);
-    if (this.#hasEnded) channel.onEnd?.();
+    for (const bytes of this.held) channel.onData?.(bytes);
+    if (this.hasEnded) channel.onEnd?.();
   }
 }

@@ -7,8 +7,8 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from "node:http2";
-import type { Channel } from "@inpod/tunnel";
-import { duplexOf } from "./channel-duplex.ts";
+import { type Channel, duplexOf } from "@inpod/tunnel";
+
 import { type CopyBudget, Share } from "./copies.ts";
 
 /** The client has gone, and had the target's answers; the program may be in a debugger, and does not lose its requests for that. */

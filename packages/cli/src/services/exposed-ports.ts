@@ -3,6 +3,7 @@
 import { ExposedPort } from "@inpod/ports";
 import { UserError } from "@inpod/protocol";
 import { type FilterSpec, TunnelFailure } from "@inpod/session";
+import { developerName } from "./developer.ts";
 import type { ExposeWish } from "./expose.ts";
 import type { ServicePlace, Serving } from "./with-service.ts";
 
@@ -22,7 +23,8 @@ export async function expose(
     const { local, protocol = "tcp" } = wish;
     const remote = typeof wish.remote === "string" ? undefined : (wish.remote ?? local);
     if (remote === undefined) throw noName(wish);
-    return { wish, remote, protocol, port: exposedPort(place, wish, remote, { way, filter }) };
+    const { port, nobody } = exposedPort(place, wish, remote, { way, filter });
+    return { wish, remote, protocol, port, nobody };
   });
   const close = (): void => {
     for (const { port } of all) port.close();
@@ -42,6 +44,8 @@ export async function expose(
     close();
     throw error;
   }
+  for (const { protocol, port, nobody } of all)
+    if (protocol === "tcp" && !(await port.isListening())) nobody();
   const ready = all.map(
     ({ wish, remote, protocol }) =>
       `${way === "steal" ? "what is sent to" : "a copy of what is sent to"} ${protocol === "udp" ? "UDP " : ""}port ${remote} of ${place.wished} comes to 127.0.0.1:${wish.local}`,
@@ -55,27 +59,30 @@ function exposedPort(
   { local, protocol }: ExposeWish,
   remote: number,
   { way, filter }: ExposeOptions,
-): ExposedPort {
+): { readonly port: ExposedPort; readonly nobody: () => void } {
   let isAnswered: boolean | undefined;
-  return new ExposedPort({
+  const nobody = (): void => {
+    if (isAnswered === false) return;
+    isAnswered = false;
+    place.say(
+      way === "steal"
+        ? `nobody listens on 127.0.0.1:${local}: clients of port ${remote} get an error until somebody does`
+        : `nobody listens on 127.0.0.1:${local}: what is sent to port ${remote} is copied to nobody until somebody does`,
+    );
+  };
+  const port = new ExposedPort({
     port: local,
     ...(protocol && { protocol }),
     way,
     isFiltered: filter !== undefined,
-    onNobody: () => {
-      if (isAnswered === false) return;
-      isAnswered = false;
-      place.say(
-        way === "steal"
-          ? `nobody listens on 127.0.0.1:${local}: clients of port ${remote} get an error until somebody does`
-          : `nobody listens on 127.0.0.1:${local}: what is sent to port ${remote} is copied to nobody`,
-      );
-    },
+    nobodyText: `this request was brought to the machine of ${developerName(place.env)}, where nobody listens on port ${local} (inpod)\n`,
+    onNobody: nobody,
     onSomebody: () => {
       if (isAnswered === false) place.say(`127.0.0.1:${local} listens now`);
       isAnswered = true;
     },
   });
+  return { port, nobody };
 }
 
 const noName = ({ text }: ExposeWish): UserError =>

@@ -53,6 +53,7 @@ export interface ServicePlace extends PlacedSession {
   readonly config: ResolvedConfig;
   /** The target as it was wished: "service/web". */
   readonly wished: string;
+  readonly env: NodeJS.ProcessEnv;
   /** Aborted when the session is to end. */
   readonly signal: AbortSignal;
   /** One line for people; `inpod: ` is put before it. */
@@ -133,13 +134,13 @@ export async function withService(
       const line = rungLine(rung, session.target.missing);
       let serving: Serving | undefined;
       try {
-        serving = await use({ ...placed, config, wished, signal, say, log });
+        serving = await use({ ...placed, config, wished, env, signal, say, log });
         signal.throwIfAborted();
         progress.done();
         if (line !== undefined) log(line);
+        const stopPausing = pauseWhileStopped(incoming);
         for (const ready of serving.ready) say(ready);
         say("until Ctrl-C");
-        const stopPausing = pauseWhileStopped(incoming);
         const why = await Promise.race([aborted(signal), session.lost]).finally(stopPausing);
         if (why !== undefined) throw sessionLost(why);
       } finally {

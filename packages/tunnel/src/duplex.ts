@@ -1,6 +1,6 @@
 /** A stream of the tunnel as a Duplex, for who speaks a protocol over it. */
 import { Duplex } from "node:stream";
-import type { Channel } from "@inpod/tunnel";
+import type { Channel } from "./api.ts";
 
 /** Closed with the channel, which it resets if one direction has not ended. */
 export function duplexOf(channel: Channel): Duplex {
