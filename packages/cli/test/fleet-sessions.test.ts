@@ -160,7 +160,7 @@ async function started(
     gone: new Promise(() => {}),
     build: "test",
     signal: stop.signal,
-    takesPorts: () => fleet.ownTakesPorts(),
+    takesPort: (port) => fleet.ownTakes(port),
     onEvent: () => {},
   });
   fleet.begin(beginning);
@@ -270,7 +270,7 @@ test("the target moves to a pod that is had: its agent is lent, and the ports st
     cluster.pod("a").state = "ending";
     cluster.ownName = "b";
   });
-  assert.equal(fleet.ownTakesPorts(), false);
+  assert.equal(fleet.ownTakes({ port: 80 }), false);
   cluster.drop("a");
   await says(/pod a is gone: taking port 80 from 2 pods: b, c$/);
   // Its agent ends: there is nothing to lend until there is another one.
@@ -285,8 +285,40 @@ test("the target moves to a pod that is had: its agent is lent, and the ports st
   });
   cluster.drop("b");
   await resumed;
-  assert.equal(fleet.ownTakesPorts(), true);
+  assert.equal(fleet.ownTakes({ port: 80 }), true);
   assert.ok(ownAgent.asked.slice(before).includes("incoming.steal 80"));
+});
+
+test("a port has the number that each pod gives it, also in the pod to which the target moves", async (t) => {
+  const { cluster, fleet, ownAgent, says } = await started(t, "a b c d", 4);
+  const numbers: Record<string, number> = { a: 8080, b: 9090, d: 7070 };
+  const idOf = (name: string): string => cluster.pod(name).id;
+  const portAt = (id: string): number | undefined =>
+    Object.entries(numbers).find(([name]) => idOf(name) === id)?.[1];
+  const stolen = await fleet.steal(8080, () => {}, { portAt });
+  assert.match(await says(/pod c:/), /port 8080 is not taken: it has no port of that name/);
+  assert.equal(
+    await says(/taking/),
+    "inpod: taking port 8080 from 3 of 4 pods of deployment/web: a, b, d",
+  );
+  assert.ok(ownAgent.asked.includes("incoming.steal 8080"));
+  assert.ok(cluster.pod("b").agent.asked.includes("incoming.steal 9090"));
+  assert.ok(cluster.pod("d").agent.asked.includes("incoming.steal 7070"));
+  assert.equal(fleet.ownTakes({ port: 8080 }), true);
+  // It is to a pod that was none of them: nobody else has its ports.
+  numbers.e = 6060;
+  const asked = new Promise<void>((resolve) => {
+    ownAgent.events.on("asked", () => ownAgent.asked.at(-1) === "incoming.steal 6060" && resolve());
+  });
+  cluster.add("e");
+  cluster.change(() => {
+    cluster.ownName = "e";
+  });
+  await asked;
+  assert.equal(fleet.ownTakes({ port: 8080 }), false);
+  assert.equal(fleet.ownTakes({ port: 6060 }), true);
+  await stolen.release();
+  assert.equal(ownAgent.asked.at(-1), "incoming.release 6060");
 });
 
 test("stopping and going on reach every pod, and the end tells and removes every agent", async (t) => {

@@ -24,12 +24,19 @@ export interface FanObserver<Name> {
 /** What was asked for, and of whom it is had. */
 interface Wish<Name> {
   readonly port: PodPort;
-  readonly ask: (name: Name, source: IncomingSource) => Promise<Stolen>;
-  readonly had: Map<Name, Stolen>;
+  readonly ask: (name: Name, source: IncomingSource, number: number) => Promise<Stolen>;
+  /** The port's number there. */
+  readonly at: (name: Name) => number | undefined;
+  readonly had: Map<Name, Had>;
   isOver: boolean;
 }
 
-export class Fan<Name> implements IncomingSource {
+interface Had extends Stolen {
+  /** As the source knows it. */
+  readonly number: number;
+}
+
+export class Fan<Name extends string> implements IncomingSource {
   readonly #observer: FanObserver<Name>;
   /** In the order in which they were added; a source that fails to start removes itself. */
   readonly #sources = new Map<Name, Promise<IncomingSource>>();
@@ -65,7 +72,11 @@ export class Fan<Name> implements IncomingSource {
   async add(name: Name, source: Promise<IncomingSource>): Promise<void> {
     this.#sources.set(name, source);
     source.catch(() => this.#sources.delete(name));
-    const answers = await Promise.all([...this.#wishes].map((wish) => this.#ask(wish, name)));
+    await this.#askAll(name, [...this.#wishes]);
+  }
+
+  async #askAll(name: Name, wishes: readonly Wish<Name>[]): Promise<void> {
+    const answers = await Promise.all(wishes.map((wish) => this.#ask(wish, name)));
     for (const { wish, error } of answers)
       if (error !== undefined) this.#observer.onRefused(name, wish.port, error.cause);
     if (answers.some(({ isNews }) => isNews)) this.#observer.onTaken(undefined);
@@ -82,7 +93,30 @@ export class Fan<Name> implements IncomingSource {
   /** It has lost the port, and will not have it again by itself. */
   lost(name: Name, { port, protocol }: PodPort): void {
     for (const { port: wanted, had } of this.#wishes)
-      if (wanted.port === port && wanted.protocol === protocol) had.delete(name);
+      if (had.get(name)?.number === port && wanted.protocol === protocol) had.delete(name);
+  }
+
+  /** Whether a port of this number is wanted of it now. */
+  wants(name: Name, { port, protocol }: PodPort): boolean {
+    return [...this.#wishes].some(
+      ({ port: wanted, at }) => wanted.protocol === protocol && at(name) === port,
+    );
+  }
+
+  /** It is somewhere else now, where ports may have other numbers: those are asked for, and the others released. */
+  async moved(name: Name): Promise<void> {
+    const wishes = [...this.#wishes].filter(({ had, at }) => {
+      const before = had.get(name)?.number;
+      return before !== undefined && before !== at(name);
+    });
+    for (const { had } of wishes) {
+      void had
+        .get(name)
+        ?.release()
+        .catch(() => {}); // it is gone, there or with its agent
+      had.delete(name);
+    }
+    await this.#askAll(name, wishes);
   }
 
   /**
@@ -90,20 +124,26 @@ export class Fan<Name> implements IncomingSource {
    * source has answered, or five seconds are over.
    */
   steal(port: number, onConnection: OnConnection, options: StealOptions = {}): Promise<Stolen> {
-    return this.#take(podPort({ ...options, port }), "all", (name, source) =>
-      source.steal(port, this.#counted(name, onConnection), options),
+    return this.#take({ ...options, port }, "all", (name, source, number) =>
+      source.steal(number, this.#counted(name, onConnection), options),
     );
   }
 
   /** Returns with the first source that gives it. */
   mirror(port: number, onConnection: OnConnection, options: TakeOptions = {}): Promise<Stolen> {
-    return this.#take(podPort({ ...options, port }), "one", (name, source) =>
-      source.mirror(port, this.#counted(name, onConnection), options),
+    return this.#take({ ...options, port }, "one", (name, source, number) =>
+      source.mirror(number, this.#counted(name, onConnection), options),
     );
   }
 
-  async #take(port: PodPort, waitsFor: "all" | "one", ask: Wish<Name>["ask"]): Promise<Stolen> {
-    const wish: Wish<Name> = { port, ask, had: new Map(), isOver: false };
+  async #take(
+    wanted: TakeOptions & { readonly port: number },
+    waitsFor: "all" | "one",
+    ask: Wish<Name>["ask"],
+  ): Promise<Stolen> {
+    const { portAt = () => wanted.port } = wanted;
+    const port = podPort(wanted);
+    const wish: Wish<Name> = { port, ask, at: portAt, had: new Map(), isOver: false };
     this.#wishes.add(wish);
     const answers = [...this.#sources.keys()].map((name) => this.#ask(wish, name));
     const told = this.#tellOf(wish, answers);
@@ -140,14 +180,16 @@ export class Fan<Name> implements IncomingSource {
     const source = await promise?.catch(() => undefined);
     if (source === undefined || this.#sources.get(name) !== promise)
       return { wish, name, isNews: false };
+    const number = wish.at(name);
+    if (number === undefined) return { wish, name, isNews: false, error: { cause: noSuchPort() } };
     try {
-      const stolen = await wish.ask(name, source);
+      const stolen = await wish.ask(name, source, number);
       if (this.#sources.get(name) !== promise) return { wish, name, isNews: false };
       if (wish.isOver) {
         await stolen.release().catch(() => {});
         return { wish, name, isNews: false };
       }
-      wish.had.set(name, stolen);
+      wish.had.set(name, { number, release: () => stolen.release() });
       return { wish, name, isNews: true };
     } catch (cause) {
       return { wish, name, isNews: false, error: { cause } };
@@ -181,4 +223,5 @@ const pause = (ms: number): Promise<void> =>
     setTimeout(resolve, ms).unref();
   });
 
+const noSuchPort = (): Error => new Error("it has no port of that name");
 const noSource = (): Error => new Error("there is no pod to take it from");

@@ -1,6 +1,6 @@
 /** A session's way to its agent: one tunnel at a time, dialled again when it is lost. */
 import type { Duplex } from "node:stream";
-import type { CertificateText, SessionAbout, SessionEvent } from "@inpod/protocol";
+import type { CertificateText, PodPort, SessionAbout, SessionEvent } from "@inpod/protocol";
 import type { Tunnel, TunnelHandlers } from "@inpod/tunnel";
 import { connectTunnel, TunnelFailure } from "@inpod/tunnel";
 import { dialled, pause } from "./dial.ts";
@@ -53,10 +53,10 @@ export interface SessionOptions extends AgentAccess {
   /** What of the pod's ports is not to be had. Undefined: all of it is. */
   readonly probes?: ReadProbes | undefined;
   /**
-   * Whether the agent of now is asked for ports; else somebody else has those of its target, and what is stolen and
-   * mirrored is only kept for the next agent. Undefined: always.
+   * Whether the agent of now is asked for a port; else somebody else has those of its target, or it is another one there,
+   * and what is stolen and mirrored is only kept for the next agent. Undefined: always.
    */
-  readonly takesPorts?: () => boolean;
+  readonly takesPort?: (port: PodPort) => boolean;
 }
 
 export interface LinkParts {

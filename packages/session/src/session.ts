@@ -220,7 +220,7 @@ export class Session {
         left.call("incoming.release", podPort(taken)).catch(() => {});
       await this.#release(this.#link.current, podPort(taken));
     };
-    if (!this.#takesPorts()) return { release };
+    if (!this.#takesPort(taken)) return { release };
     try {
       await this.#link.ask((tunnel) => this.#askFor(tunnel, taken, takesOver));
     } catch (error) {
@@ -250,7 +250,7 @@ export class Session {
     });
   }
 
-  #takesPorts = (): boolean => this.#options.takesPorts?.() ?? true;
+  #takesPort = (taken: Taken): boolean => this.#options.takesPort?.(podPort(taken)) ?? true;
 
   /**
    * The target's container was started again, as this one: whoever follows the target tells. The agent is told
@@ -375,7 +375,7 @@ export class Session {
     for (;;) {
       for (const port of this.#taken.released) await this.#release(tunnel, port).catch(() => {});
       const isPaused = this.#isPaused;
-      const ours = this.#takesPorts() ? this.#taken.all : [];
+      const ours = this.#taken.all.filter(this.#takesPort);
       if (!isPaused) for (const taken of ours) await this.#takeAgain(tunnel, taken);
       try {
         await tunnel.call(isPaused ? "pause" : "resume", {});

@@ -16,6 +16,11 @@ export interface TakeOptions {
   readonly protocol?: PortProtocol | undefined;
   /** Which requests; undefined: everything. */
   readonly filter?: FilterSpec | undefined;
+  /**
+   * Of several targets, by the name of each: the port's number there, where it is not the same in all; undefined: it has
+   * none. Only a Fan reads it, and then the number that it is asked for is only what the port is called.
+   */
+  readonly portAt?: ((name: string) => number | undefined) | undefined;
 }
 
 export interface StealOptions extends TakeOptions {

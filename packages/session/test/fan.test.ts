@@ -197,7 +197,7 @@ test("with sessions: connections of every agent arrive, and are counted by where
 
 test("a session that is not to take ports asks its agent for none, and does when it is to", async (t) => {
   let takes = false;
-  const { agent, session, watched } = await begun(t, { takesPorts: () => takes });
+  const { agent, session, watched } = await begun(t, { takesPort: () => takes });
   const stolen = await session.steal(80, () => {});
   assert.deepEqual(agent.asked, ["describe"]);
   const lost = watched.next("resumed");

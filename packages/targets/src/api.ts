@@ -182,6 +182,30 @@ export type Front =
       readonly mesh: string | undefined;
     };
 
+/** A port of the target, or of the Service that it is, as people name it. */
+export interface PortWish {
+  /** Undefined: not said; the one of the number `otherwise`, or the only one. */
+  readonly port: number | string | undefined;
+  readonly otherwise: number;
+  /** Undefined: whichever it has. */
+  readonly protocol: "tcp" | "udp" | undefined;
+}
+
+/** What was meant, and where the target's pods have it. */
+export interface TargetPort {
+  readonly protocol: "tcp" | "udp";
+  /** For people: `port 80 (http) of service/web`. */
+  readonly name: string;
+  /** Undefined: it is a pod's own. */
+  readonly servicePort: number | undefined;
+  /** For people, what to know of it. */
+  readonly note?: string | undefined;
+  /** Of the target's own pod, as it is now; undefined: it has no such port. */
+  own(): number | undefined;
+  /** @param id a replica's: numbers of named ports differ between pods. Undefined as above, or of a pod that has gone */
+  at(id: string): number | undefined;
+}
+
 /** As things are now; each throws when the cluster does not let us know. */
 export interface TargetServices {
   /** @param ports of the target, in the order in which they count */
@@ -206,6 +230,8 @@ export interface Target {
   probes?(): PodProbes;
   /** What leads traffic of others to it. Undefined where there are no Services. */
   readonly services?: TargetServices;
+  /** In the order of the wishes. Undefined where ports have numbers only. @throws UserError TARGET_PORT_UNKNOWN, those of the API */
+  ports?(wishes: readonly PortWish[], signal: AbortSignal): Promise<readonly TargetPort[]>;
   /** Undefined: a kind of target that has none. */
   readonly policy?: TargetPolicy;
   /**

@@ -32,6 +32,8 @@ export interface SessionWish {
   readonly replicas: number;
   /** For the target's events, between the user's name and the target's. */
   readonly does: string;
+  /** Also one pod is followed as one of a workload's: in the next one a port may have another number. */
+  readonly isFleet?: boolean;
   /** Of what happens to the session; left out: in the words of `exec`. */
   readonly tell?: (event: SessionEvent) => void;
   /** For `inpod status` and `inpod leave`: the command that it is. Undefined: exec. */
@@ -60,9 +62,10 @@ export async function withSession<Result>(
   use: (placed: PlacedSession) => Promise<Result>,
 ): Promise<Result> {
   const { config, target: path, verbose, hasSaidYes, io, steals, replicas, does, tell } = wish;
+  const hasFleet = replicas > 1 || wish.isFleet;
   const key = newSessionKey();
   progress.begin(`finding ${config.target}`);
-  const { target, contextName, close } = await openTarget(path, config, signal, replicas > 1);
+  const { target, contextName, close } = await openTarget(path, config, signal, hasFleet);
   const { mode = "exec", detail } = wish;
   const named = config.target ?? target.name;
   const about = { mode, target: named, machine: hostname(), detail };
@@ -140,7 +143,7 @@ export async function withSession<Result>(
         about,
         signal,
         probes: config.probes ? undefined : () => target.probes?.(),
-        takesPorts: () => fleet?.ownTakesPorts() ?? true,
+        takesPort: (port) => fleet?.ownTakes(port) ?? true,
         onEvent: (event) => {
           if (event.kind === "connected" || event.kind === "resumed") agents.hasTunnel(true);
           if (event.kind === "tunnel-lost") agents.hasTunnel(false);

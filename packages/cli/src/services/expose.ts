@@ -18,17 +18,7 @@ const NAME = /^(?=.{1,63}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/;
 
 /** The flag's value and what it had before: it may be given again, and each may be a list. @throws UserError USAGE_INVALID */
 export function readExpose(text: string, before: readonly ExposeWish[] = []): ExposeWish[] {
-  const all = [...before];
-  for (const word of text.split(",")) {
-    const wish = parseOne(word.trim());
-    const twice = all.find(
-      ({ local, protocol = "tcp" }) =>
-        local === wish.local && protocol === (wish.protocol ?? "tcp") && wish.remote === undefined,
-    );
-    if (twice !== undefined) throw saidTwice(wish.text);
-    all.push(wish);
-  }
-  return all;
+  return [...before, ...text.split(",").map((word) => parseOne(word.trim()))];
 }
 
 function parseOne(text: string): ExposeWish {
@@ -60,9 +50,6 @@ const invalid = (text: string): UserError =>
   new UserError("USAGE_INVALID", `--expose "${text}" is no port, or pair of ports`, {
     hints: EXAMPLES,
   });
-
-const saidTwice = (text: string): UserError =>
-  new UserError("USAGE_INVALID", `--expose says ${text} twice`, { hints: EXAMPLES });
 
 /** @param expose undefined: the flag was not given. @throws UserError USAGE_INVALID */
 export function neededExpose(command: string, expose: readonly ExposeWish[] | undefined) {

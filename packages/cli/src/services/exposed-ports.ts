@@ -1,109 +1,147 @@
 /** The ports that `--expose` names, taken from the target and brought to this machine. */
-
-import { ExposedPort } from "@inpod/ports";
 import { UserError } from "@inpod/protocol";
-import { type FilterSpec, TunnelFailure } from "@inpod/session";
-import { developerName } from "./developer.ts";
+import { type FilterSpec, type Stolen, type TakeOptions, TunnelFailure } from "@inpod/session";
+import type { Target, TargetPort } from "@inpod/targets";
 import type { ExposeWish } from "./expose.ts";
+import { exposedPort, type LocalPort } from "./local-port.ts";
 import type { ServicePlace, Serving } from "./with-service.ts";
 
 export interface ExposeOptions {
   readonly way: "steal" | "mirror";
   /** Only such requests. */
   readonly filter?: FilterSpec | undefined;
+  /** What is said when another session has the same: undefined: the usual. */
+  readonly held?: ((port: string, cause: TunnelFailure) => UserError) | undefined;
 }
 
-/** @throws UserError TARGET_PORT_*, when a port cannot be had */
+interface Exposed extends LocalPort {
+  readonly wish: ExposeWish;
+  readonly meant: TargetPort;
+}
+
+/** Takes them until the session ends. @throws UserError TARGET_PORT_*, when one cannot be had */
 export async function expose(
   place: ServicePlace,
   wishes: readonly ExposeWish[],
-  { way, filter }: ExposeOptions,
+  options: ExposeOptions,
 ): Promise<Serving> {
-  const all = wishes.map((wish) => {
-    const { local, protocol = "tcp" } = wish;
-    const remote = typeof wish.remote === "string" ? undefined : (wish.remote ?? local);
-    if (remote === undefined) throw noName(wish);
-    const { port, nobody } = exposedPort(place, wish, remote, { way, filter });
-    return { wish, remote, protocol, port, nobody };
+  const { way } = options;
+  const meant = await meantPorts(place.target, wishes, place.signal);
+  refuseTwice(wishes, meant);
+  const all = wishes.map((wish, index): Exposed => {
+    const port = meant[index] as TargetPort;
+    return { wish, meant: port, ...exposedPort(place, wish.local, port, options) };
   });
   const close = (): void => {
-    for (const { port } of all) port.close();
+    for (const { end } of all) end.close();
   };
   try {
-    for (const { remote, protocol, port } of all) {
-      const options = { protocol, filter };
-      const taken =
-        way === "steal"
-          ? place.incoming.steal(remote, port.onConnection, options)
-          : place.incoming.mirror(remote, port.onConnection, options);
-      await taken.catch((error: unknown) => {
-        throw notTaken(remote, way, place.target.name, error);
-      });
-    }
+    for (const each of all) await take(place, each, options);
+    for (const { meant, end, onNobody } of all)
+      if (meant.protocol === "tcp" && !(await end.isListening())) onNobody();
   } catch (error) {
     close();
     throw error;
   }
-  for (const { protocol, port, nobody } of all)
-    if (protocol === "tcp" && !(await port.isListening())) nobody();
-  const ready = all.map(
-    ({ wish, remote, protocol }) =>
-      `${way === "steal" ? "what is sent to" : "a copy of what is sent to"} ${protocol === "udp" ? "UDP " : ""}port ${remote} of ${place.wished} comes to 127.0.0.1:${wish.local}`,
+  const notes = meant.flatMap(({ note }) => note ?? []);
+  const what = way === "steal" ? "what is sent to" : "a copy of what is sent to";
+  const lines = all.map(
+    ({ wish, meant: { name } }) => `${what} ${name} comes to 127.0.0.1:${wish.local}`,
   );
-  return { ready, close };
+  return { ready: [...notes, ...lines], close };
 }
 
-/** Whether somebody listens is told when it changes, once. */
-function exposedPort(
+async function take(
   place: ServicePlace,
-  { local, protocol }: ExposeWish,
-  remote: number,
-  { way, filter }: ExposeOptions,
-): { readonly port: ExposedPort; readonly nobody: () => void } {
-  let isAnswered: boolean | undefined;
-  const nobody = (): void => {
-    if (isAnswered === false) return;
-    isAnswered = false;
-    place.say(
-      way === "steal"
-        ? `nobody listens on 127.0.0.1:${local}: clients of port ${remote} get an error until somebody does`
-        : `nobody listens on 127.0.0.1:${local}: what is sent to port ${remote} is copied to nobody until somebody does`,
-    );
-  };
-  const port = new ExposedPort({
-    port: local,
-    ...(protocol && { protocol }),
-    way,
-    isFiltered: filter !== undefined,
-    nobodyText: `this request was brought to the machine of ${developerName(place.env)}, where nobody listens on port ${local} (inpod)\n`,
-    onNobody: nobody,
-    onSomebody: () => {
-      if (isAnswered === false) place.say(`127.0.0.1:${local} listens now`);
-      isAnswered = true;
-    },
+  { meant, end }: Exposed,
+  { way, filter, held }: ExposeOptions,
+): Promise<Stolen> {
+  const { incoming, target } = place;
+  const { protocol, name } = meant;
+  const port = meant.own() ?? firstOf(meant, target);
+  if (port === undefined) throw nowhere(name);
+  const options: TakeOptions = { protocol, filter, portAt: (id) => meant.at(id) };
+  const taking =
+    way === "steal"
+      ? incoming.steal(port, end.onConnection, options)
+      : incoming.mirror(port, end.onConnection, options);
+  return taking.catch((error: unknown) => {
+    if (!(error instanceof TunnelFailure)) throw error;
+    const isHeld = error.errno === "EADDRINUSE";
+    throw isHeld && held !== undefined ? held(name, error) : notTaken(name, way, isHeld, error);
   });
-  return { port, nobody };
 }
 
-const noName = ({ text }: ExposeWish): UserError =>
+/** What the port is called where the target's own pod has none of that name. */
+const firstOf = (meant: TargetPort, { replicas }: Target): number | undefined =>
+  replicas
+    ?.now()
+    .map(({ id }) => meant.at(id))
+    .find((number) => number !== undefined);
+
+/** In the order of the wishes. @throws UserError TARGET_PORT_UNKNOWN */
+async function meantPorts(
+  target: Target,
+  wishes: readonly ExposeWish[],
+  signal: AbortSignal,
+): Promise<readonly TargetPort[]> {
+  const said = wishes.map(({ remote, local, protocol }) => ({
+    port: remote,
+    otherwise: local,
+    protocol,
+  }));
+  if (target.ports !== undefined) return target.ports(said, signal);
+  return wishes.map((wish): TargetPort => {
+    const { remote = wish.local, protocol = "tcp" } = wish;
+    if (typeof remote === "string") throw noNames(wish);
+    const name = `${protocol === "udp" ? "UDP " : ""}port ${remote} of ${target.name}`;
+    return { protocol, name, servicePort: undefined, own: () => remote, at: () => remote };
+  });
+}
+
+/** Connections would come to the last one only. */
+function refuseTwice(wishes: readonly ExposeWish[], meant: readonly TargetPort[]): void {
+  for (const [index, { protocol, own }] of meant.entries()) {
+    const before = meant.findIndex((each) => each.protocol === protocol && each.own() === own());
+    if (before === index) continue;
+    const [first, second] = [wishes[before]?.text, wishes[index]?.text];
+    throw new UserError(
+      "USAGE_INVALID",
+      `--expose ${first} and ${second} are the same port of the pods`,
+      {
+        hints: [`each port of the target comes to one of yours: leave one of them out`],
+      },
+    );
+  }
+}
+
+const noNames = ({ text }: ExposeWish): UserError =>
   new UserError("TARGET_PORT_UNKNOWN", `--expose ${text}: only ports of a cluster have names`, {
     hints: ["say its number: --expose 8080:80"],
   });
 
-function notTaken(port: number, way: "steal" | "mirror", target: string, error: unknown): unknown {
-  if (!(error instanceof TunnelFailure)) return error;
-  const isHeld = error.errno === "EADDRINUSE";
-  return new UserError(
-    isHeld ? "TARGET_PORT_HELD" : "TARGET_PORT_NOT_TAKEN",
-    `port ${port} of ${target} cannot be ${way === "steal" ? "taken" : "mirrored"}`,
-    {
-      cause: error,
-      hints: isHeld
-        ? [
-            "who has what: inpod status",
-            "several developers share a port, each with a mark of his own: inpod mesh",
-          ]
-        : ["what an agent may do there: inpod doctor"],
-    },
-  );
+const nowhere = (name: string): UserError =>
+  new UserError("TARGET_PORT_UNKNOWN", `${name} leads nowhere: no pod has a port of that name`, {
+    hints: [
+      "its targetPort is a name, which a container's port must have: kubectl get pods -o yaml",
+    ],
+  });
+
+function notTaken(
+  name: string,
+  way: "steal" | "mirror",
+  isHeld: boolean,
+  cause: TunnelFailure,
+): UserError {
+  const code = isHeld ? "TARGET_PORT_HELD" : "TARGET_PORT_NOT_TAKEN";
+  const verb = way === "steal" ? "taken" : "mirrored";
+  return new UserError(code, `${name} cannot be ${verb}`, {
+    cause,
+    hints: isHeld
+      ? [
+          "who has what: inpod status",
+          "several developers share a Service, each with a mark of their own: inpod mesh",
+        ]
+      : ["what an agent may do there: inpod doctor"],
+  });
 }

@@ -123,6 +123,7 @@ export async function withService(
       target: path,
       ...{ verbose, hasSaidYes, io, steals, replicas, does },
       ...{ mode: args.kind, detail: wish.detail },
+      isFleet: true,
       tell: (event) => tellServiceEvent(event, progress),
     },
     progress,

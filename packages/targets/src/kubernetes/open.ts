@@ -22,6 +22,7 @@ import type { AgentPlacement } from "./place/placement.ts";
 import type { Retry } from "./reach/retry.ts";
 import { sessionPurposes } from "./reach/roles.ts";
 import { readFront, readPolicies } from "./services/read-front.ts";
+import { readPorts } from "./services/read-ports.ts";
 
 export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
   readonly agent: AgentPlacement;
@@ -117,6 +118,11 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
         front: (ports, signal) => readFront(api, moving.pod.pod, ports, signal),
         networkPolicies: (signal) => readPolicies(api, moving.pod.pod, signal),
       },
+      ports: (wishes, signal) =>
+        readPorts(cluster, options.target, wishes, signal, {
+          own: () => moving.pod.pod,
+          pods: () => watch?.pods() ?? [],
+        }),
       place: (agentOptions) =>
         session.place(agentOptions, async (facts) => {
           // A later one goes beside the container of then, and another pod may have another policy.

@@ -1,6 +1,12 @@
 /** The traffic of all pods of a workload: the target's own session, and one more for each other pod. */
 import type { CanaryResult, CanaryWish, PodPort } from "@inpod/protocol";
-import { Fan, type IncomingSource, type Session, type Stolen } from "@inpod/session";
+import {
+  Fan,
+  type IncomingSource,
+  type Session,
+  type Stolen,
+  type TakeOptions,
+} from "@inpod/session";
 import type { PlacedAgent, Replicas } from "@inpod/targets";
 import { decide } from "./decide.ts";
 import { Member, type MemberParts } from "./member.ts";
@@ -37,6 +43,8 @@ export class Fleet implements IncomingSource {
   /** Until the target's own session stands, what fails elsewhere fails there too, and is said there. */
   #held: string[] | undefined = [];
   #told: readonly string[] = [];
+  /** The pod that was the target when it was last looked. */
+  #ownBefore: string | undefined;
   #isPaused = false;
   #isWanted = false;
   #isOver = false;
@@ -51,14 +59,20 @@ export class Fleet implements IncomingSource {
     this.#stopListening = parts.replicas.listen(() => this.reconcile());
   }
 
-  steal(...args: Parameters<Session["steal"]>): Promise<Stolen> {
+  /** `portAt` of the options is asked by the pod's id. */
+  steal(...[port, onConnection, options]: Parameters<Session["steal"]>): Promise<Stolen> {
     this.#want();
-    return this.#fan.steal(...args);
+    return this.#fan.steal(port, onConnection, { ...options, ...this.#byPod(options) });
   }
 
-  mirror(...args: Parameters<Session["mirror"]>): Promise<Stolen> {
+  mirror(...[port, onConnection, options]: Parameters<Session["mirror"]>): Promise<Stolen> {
     this.#want();
-    return this.#fan.mirror(...args);
+    return this.#fan.mirror(port, onConnection, { ...options, ...this.#byPod(options) });
+  }
+
+  #byPod({ portAt }: TakeOptions = {}): Pick<TakeOptions, "portAt"> {
+    if (portAt === undefined) return {};
+    return { portAt: (name) => portAt(name === OWN ? this.#parts.replicas.own() : name) };
   }
 
   /**
@@ -100,6 +114,9 @@ export class Fleet implements IncomingSource {
     for (const id of leave) this.#leave(id);
     for (const pod of pods) if (join.includes(pod.id)) this.#join(pod);
     for (const pod of pods) void this.#members.get(pod.id)?.follow(pod.containerId);
+    const own = replicas.own();
+    if (own !== this.#ownBefore) void this.#fan.moved(OWN);
+    this.#ownBefore = own;
     this.#tell();
   }
 
@@ -108,9 +125,10 @@ export class Fleet implements IncomingSource {
     return this.#members.get(id)?.agentForOthers();
   }
 
-  /** Whether the target's own session takes the ports of its pod, or a member has them. */
-  ownTakesPorts(): boolean {
-    return this.#members.get(this.#parts.replicas.own())?.isUp !== true;
+  /** Whether the target's own session takes this port of its pod; else a member has those, or it has another number there. */
+  ownTakes(port: PodPort): boolean {
+    const { replicas } = this.#parts;
+    return this.#members.get(replicas.own())?.isUp !== true && this.#fan.wants(OWN, port);
   }
 
   /** The target's own session has lost a port. */

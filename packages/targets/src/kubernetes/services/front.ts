@@ -2,6 +2,7 @@
 
 import type { V1EndpointSlice, V1Pod, V1Service, V1ServicePort } from "@kubernetes/client-node";
 import type { Front } from "../../api.ts";
+import { nameOf, targetPortOf } from "./pod-port.ts";
 
 export interface ServiceDoor {
   readonly service: V1Service;
@@ -30,7 +31,7 @@ export function doorOf(
   const all = withAddress.flatMap((service) =>
     (service.spec?.ports ?? [])
       .filter(({ protocol = "TCP" }) => protocol === "TCP")
-      .map((port) => ({ service, port, podPort: podPortOf(port, pod) })),
+      .map((port) => ({ service, port, podPort: targetPortOf(port, pod) })),
   );
   for (const wanted of ports) {
     const door = all.find(({ podPort }) => podPort === wanted);
@@ -86,8 +87,6 @@ export function frontOf(
   };
 }
 
-const nameOf = (service: V1Service | undefined): string => `service/${service?.metadata?.name}`;
-
 const addressOf = (address: string | undefined): string | undefined =>
   address === undefined || address === "" || address === "None" ? undefined : address;
 
@@ -96,19 +95,6 @@ function isSelected(selector: Readonly<Record<string, string>> | undefined, pod:
   const wanted = Object.entries(selector ?? {});
   const labels = pod.metadata?.labels ?? {};
   return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
-}
-
-/** As the cluster's own controller finds it. undefined: no container has a port of that name. */
-function podPortOf({ targetPort, port, protocol = "TCP" }: V1ServicePort, { spec }: V1Pod) {
-  if (targetPort === undefined || typeof targetPort === "number") return targetPort || port;
-  const running = [
-    ...(spec?.containers ?? []),
-    ...(spec?.initContainers ?? []).filter((each) => each.restartPolicy === "Always"),
-  ];
-  return running
-    .flatMap((container) => container.ports ?? [])
-    .find((each) => each.name === targetPort && (each.protocol ?? "TCP") === protocol)
-    ?.containerPort;
 }
 
 const told = ({
