@@ -68,13 +68,11 @@ static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
 }
 
 /* Writes the true peer's address where the call wants it. 0 or -errno. */
-static int tell_peer(struct op *op, int fd, const struct sockaddr_storage *seen) {
+static int tell_peer(struct op *op, const struct sockaddr_storage *seen) {
   struct name name;
-  struct sockaddr_storage shown, own;
-  socklen_t own_length = sizeof own;
+  struct sockaddr_storage shown;
   if (!op->args[1]) return 0;
-  bool is_named = getsockname(fd, (struct sockaddr *)&own, &own_length) == 0 &&
-                  names_get(NAME_INCOMING, address_port(seen), address_port(&own), &name);
+  bool is_named = names_get(NAME_INCOMING, address_port(seen), op->port, &name);
   if (seen->ss_family == AF_UNSPEC && !is_named) return 0; /* it is gone already */
   socklen_t length = address_for_domain(op->domain, is_named ? &name.peer : seen, &shown);
   return op_tell_address(op, op->args[1], op->args[2], &shown, length);
@@ -90,7 +88,7 @@ void accept_deliver(void *argument) {
     wait_for(op, EPOLLIN);
     return;
   }
-  int failed = fd < 0 ? fd : tell_peer(op, fd, &peer);
+  int failed = fd < 0 ? fd : tell_peer(op, &peer);
   if (failed) {
     if (fd >= 0) close(fd);
     op_reply(op, 0, -failed);
@@ -112,7 +110,8 @@ bool handle_accept(struct op *op) {
   struct cookie_entry entry;
   if (socket_identify(op, (int)op->args[0]) != 0) return false;
   if (!cookie_get(op->cookie, &entry) || !entry.bound || entry.udp) return false;
-  op->domain = socket_option(op->socket, SOL_SOCKET, SO_DOMAIN);
+  op->domain = entry.domain;
+  op->port = entry.port;
   op->nonblocking = socket_is_nonblocking(op->socket);
   op->kind = OP_NATIVE;
   receive_run(accept_deliver, op);

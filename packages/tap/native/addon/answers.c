@@ -129,7 +129,10 @@ int bind_as_asked(const struct call *call, struct op *op) {
 
 /* replyBound(token, requested): remembers the address the program asked for, answers 0. */
 int reply_bound(const struct call *call, struct op *op) {
-  struct cookie_entry entry = {.bound = true, .udp = socket_is_udp(op)};
+  struct cookie_entry entry = {.bound = true, .udp = socket_is_udp(op), .domain = op->domain};
+  struct sockaddr_storage bound;
+  socklen_t length = sizeof bound;
+  if (getsockname(op->socket, (struct sockaddr *)&bound, &length) == 0) entry.port = address_port(&bound);
   address_of(call, 1, &entry.requested);
   cookie_update(op->cookie, &entry);
   return op_reply(op, 0, 0);

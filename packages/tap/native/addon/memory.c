@@ -32,9 +32,15 @@ ssize_t memory_read_string(pid_t tid, uint64_t address, char *into, size_t size)
 }
 
 int memory_write(pid_t tid, uint64_t address, const void *from, size_t length) {
-  if (length == 0) return 0;
-  struct iovec local = {(void *)(uintptr_t)from, length}, remote = {(void *)(uintptr_t)address, length};
-  ssize_t put = process_vm_writev(tid, &local, 1, &remote, 1, 0);
+  return memory_write_both(tid, address, from, length, address, NULL, 0);
+}
+
+int memory_write_both(pid_t tid, uint64_t address, const void *from, size_t length, uint64_t second_address,
+                      const void *second, size_t second_length) {
+  struct iovec local[] = {{(void *)(uintptr_t)from, length}, {(void *)(uintptr_t)second, second_length}};
+  struct iovec remote[] = {{(void *)(uintptr_t)address, length}, {(void *)(uintptr_t)second_address, second_length}};
+  if (length + second_length == 0) return 0;
+  ssize_t put = process_vm_writev(tid, local, 2, remote, 2, 0);
   if (put < 0) return -errno;
-  return (size_t)put == length ? 0 : -EFAULT;
+  return (size_t)put == length + second_length ? 0 : -EFAULT;
 }

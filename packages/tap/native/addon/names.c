@@ -13,6 +13,8 @@ struct named {
 };
 static struct named *tables[3][PORTS];
 static uint64_t numbers;
+static size_t named_count;
+static bool has_unix_peers;
 static pthread_rwlock_t names_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 
 void names_lock(void) { pthread_rwlock_wrlock(&names_rwlock); }
@@ -31,6 +33,7 @@ void names_set_locked(enum name_table table, uint16_t port, uint16_t other, cons
     if (!named) return;
     *named = (struct named){.other = other, .next = tables[table][port]};
     tables[table][port] = named;
+    named_count++;
   }
   named->name = *name;
   named->number = ++numbers;
@@ -50,9 +53,24 @@ void names_forget(enum name_table table, uint16_t port, uint64_t number) {
   while (*link && (*link)->number != number) link = &(*link)->next;
   if ((found = *link)) {
     *link = found->next;
+    named_count--;
     free(found);
   }
   names_unlock();
+}
+
+bool names_have_peers(void) {
+  pthread_rwlock_rdlock(&names_rwlock);
+  bool have = named_count > 0;
+  pthread_rwlock_unlock(&names_rwlock);
+  return have || __atomic_load_n(&has_unix_peers, __ATOMIC_RELAXED);
+}
+
+bool names_have_peer(uint16_t port) {
+  pthread_rwlock_rdlock(&names_rwlock);
+  bool have = tables[NAME_INCOMING][port] || tables[NAME_UDP][port];
+  pthread_rwlock_unlock(&names_rwlock);
+  return have;
 }
 
 bool names_get(enum name_table table, uint16_t port, uint16_t other, struct name *into) {
@@ -95,6 +113,7 @@ bool cookies_have_datagrams(void) { return __atomic_load_n(&has_datagrams, __ATO
 bool cookies_have_servers(void) { return __atomic_load_n(&has_servers, __ATOMIC_RELAXED); }
 
 void cookie_update(uint64_t cookie, const struct cookie_entry *entry) {
+  if (entry->is_unix) __atomic_store_n(&has_unix_peers, true, __ATOMIC_RELAXED);
   if (entry->udp) __atomic_store_n(&has_datagrams, true, __ATOMIC_RELAXED);
   if (entry->bound && !entry->udp) __atomic_store_n(&has_listeners, true, __ATOMIC_RELAXED);
   if (entry->bound && entry->udp) __atomic_store_n(&has_servers, true, __ATOMIC_RELAXED);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 struct tap_statistics statistics;
 
@@ -122,10 +123,14 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
     if (call) {
       handled = handle_path(listener, notif, tgid, call);
     } else {
-      bool joined;
+      bool joined, is_name = notif->data.nr == __NR_getsockname || notif->data.nr == __NR_getpeername;
+      int socket = -1;
+      if (is_name && names_begin(listener, notif, tgid, &socket)) return;
       struct op *op = op_new(listener, notif, tgid, NULL, NULL, &joined);
+      if (socket >= 0 && !op) close(socket);
       if (joined) return;
       if (op) {
+        op->socket = socket;
         if (handle(op)) return;
         statistics_count(&statistics.continued);
         op_continue(op);

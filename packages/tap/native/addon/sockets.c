@@ -32,15 +32,17 @@ int socket_option(int fd, int level, int name) {
 bool socket_is_nonblocking(int fd) { return (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0; }
 
 int socket_identify(struct op *op, int fd) {
-  int copy = process_get_fd(op->tgid, fd);
-  if (copy < 0) return copy;
-  socklen_t length = sizeof op->cookie;
-  if (getsockopt(copy, SOL_SOCKET, SO_COOKIE, &op->cookie, &length) != 0) {
-    close(copy);
-    return -ENOTSOCK;
+  if (op->socket < 0) op->socket = process_get_fd(op->tgid, fd);
+  if (op->socket < 0) {
+    int failed = op->socket;
+    op->socket = -1;
+    return failed;
   }
-  op->socket = copy;
-  return 0;
+  socklen_t length = sizeof op->cookie;
+  if (getsockopt(op->socket, SOL_SOCKET, SO_COOKIE, &op->cookie, &length) == 0) return 0;
+  close(op->socket);
+  op->socket = -1;
+  return -ENOTSOCK;
 }
 
 int socket_describe(struct op *op, int fd) {

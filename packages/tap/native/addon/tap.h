@@ -58,6 +58,7 @@ struct op {
   struct sockaddr_storage address;
   socklen_t address_length;
   struct sockaddr_storage local; /* of a connect: where the program believes the socket to be */
+  uint16_t port;      /* of an accept: at which its listener is really bound */
   bool is_fast_open;  /* a connect that sends when it has succeeded */
   bool is_unreadable; /* the address is where nothing can be read */
   uint8_t *payload;
@@ -161,6 +162,9 @@ ssize_t memory_read_string(pid_t tid, uint64_t address, char *into, size_t size)
  * else op_tell().
  */
 int memory_write(pid_t tid, uint64_t address, const void *from, size_t length);
+/* Two pieces by one call, in this order; after an error the first may have been written. */
+int memory_write_both(pid_t tid, uint64_t address, const void *from, size_t length, uint64_t second_address,
+                      const void *second, size_t second_length);
 
 /* arguments.c: how many arguments it has. What a program leaves in the registers of the others changes from call to call. */
 unsigned call_arguments(int nr);
@@ -195,6 +199,8 @@ struct cookie_entry {
   socklen_t requested_length;
   bool failed; /* the connect in progress has, behind the program's back */
   struct sockaddr_storage requested;
+  int domain;    /* of one that is bound */
+  uint16_t port; /* at which it is really bound */
   int error;
 };
 
@@ -207,6 +213,10 @@ void names_unlock(void);
  */
 void names_set_locked(enum name_table table, uint16_t port, uint16_t other, const struct name *name);
 bool names_get(enum name_table table, uint16_t port, uint16_t other, struct name *into);
+/* Whether any socket of the program's is connected to one of ours. */
+bool names_have_peers(void);
+/* Whether TCP or UDP sockets of the program's may be connected to one of ours at that port, other than the relay. */
+bool names_have_peer(uint16_t port);
 /*
  * Which one it is, 0: none. A port is another socket's as soon as its own is closed, and of that we hear later: so who forgets
  * says which one.
@@ -339,6 +349,11 @@ bool handle_connect(struct op *op);
 bool handle_bind(struct op *op);
 bool handle_listen(struct op *op);
 bool handle_accept(struct op *op);
+/*
+ * Of getsockname and getpeername, before all else: true: the kernel's own answer is the true one, and it has been told to give
+ * it. Else `*socket` is a duplicate of the process's, for the op.
+ */
+bool names_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket);
 bool handle_names(struct op *op);
 bool handle_sendto(struct op *op);
 bool handle_recvfrom(struct op *op);

@@ -38,14 +38,24 @@ int op_tell(struct op *op, uint64_t address, const void *from, size_t length) {
   return op_is_valid(op) ? memory_write(op->tid, address, from, length) : 0;
 }
 
+/* Both, or the first one, or a part of it. */
+static int tell_both(struct op *op, uint64_t address, const void *from, size_t length, uint64_t second_address,
+                     const void *second, size_t second_length) {
+  if (op->tells_again) {
+    keep(op, address, from, length);
+    keep(op, second_address, second, second_length);
+  }
+  return op_is_valid(op) ? memory_write_both(op->tid, address, from, length, second_address, second, second_length) : 0;
+}
+
 int op_tell_address(struct op *op, uint64_t address, uint64_t length_address, const struct sockaddr_storage *from,
                     socklen_t length) {
   if (!address) return 0;
   int32_t room = 0, whole = (int32_t)length;
   if (memory_read(op->tid, length_address, &room, sizeof room) != sizeof room) return -EFAULT;
   if (room < 0) return -EINVAL;
-  int failed = op_tell(op, address, from, (socklen_t)room < length ? (size_t)room : length);
-  return failed ? failed : op_tell(op, length_address, &whole, sizeof whole);
+  size_t told = (socklen_t)room < length ? (size_t)room : length;
+  return tell_both(op, address, from, told, length_address, &whole, sizeof whole);
 }
 
 void op_tell_again(void *argument) {
