@@ -19,6 +19,7 @@ import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type TraceArguments, traceSyntax } from "./trace/arguments.ts";
+import { type UpArguments, type UpPartArguments, upPartSyntax, upSyntax } from "./up/arguments.ts";
 import { type VerifyArguments, verifySyntax } from "./verify/arguments.ts";
 import { type VerifyConfigArguments, verifyConfigSyntax } from "./verify-config/arguments.ts";
 import { VERSION } from "./version.ts";
@@ -38,6 +39,8 @@ export type Arguments =
   | LsArguments
   | StatusArguments
   | TraceArguments
+  | UpArguments
+  | UpPartArguments
   | VerifyArguments
   | VerifyConfigArguments;
 
@@ -59,6 +62,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   explainSyntax,
   traceSyntax,
   exchangeSyntax,
+  upSyntax,
   lsSyntax,
   statusSyntax,
   leaveSyntax,
@@ -69,6 +73,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   verifyConfigSyntax,
   completionSyntax,
   completeSyntax,
+  upPartSyntax,
 ];
 
 /** Documented commands that this version does not have. */

@@ -1,6 +1,6 @@
 /** What the flags of several commands have in common. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Overrides, readOverride } from "./config/overrides.ts";
+import { type Flags, type Overrides, readOverride } from "./config/overrides.ts";
 
 /** Reads a flag's text as the configuration's value of that name. */
 export const as =
@@ -16,7 +16,7 @@ export const hidden = (flags: string): Option => new Option(flags).hideHelp();
 
 /** Where a command looks, and as whom. */
 export interface PlaceArguments {
-  readonly flags: Overrides;
+  readonly flags: Flags;
   /** `-f` was given without a file. */
   readonly isFileWanted: boolean;
 }

@@ -1,5 +1,5 @@
 /** The command line's edge: together with end-by-signal.ts all that ends the process. */
-import { parseArguments, visibleCommands } from "./arguments.ts";
+import { type Arguments, parseArguments, visibleCommands } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
 import { hasColor, type Io } from "./io.ts";
 import type { CommandResult } from "./result.ts";
@@ -17,8 +17,7 @@ const io: Io = {
 process.stderr.on("error", () => {});
 
 /** What a command needs beyond its words is loaded by import() when it starts. */
-async function main(argv: readonly string[]): Promise<CommandResult> {
-  const parsed = parseArguments(argv);
+async function run(parsed: Arguments, io: Io, argv: readonly string[]): Promise<CommandResult> {
   switch (parsed.kind) {
     case "print":
       io.stdout.write(parsed.text);
@@ -43,6 +42,10 @@ async function main(argv: readonly string[]): Promise<CommandResult> {
       return (await import("./clean/run.ts")).runClean(parsed, io);
     case "leave":
       return (await import("./leave/run.ts")).runLeave(parsed, io);
+    case "up":
+      return (await import("./up/run.ts")).runUp(parsed, io);
+    case "up-part":
+      return (await import("./up/part.ts")).runPart(parsed, io, run);
     case "status":
       return (await import("./status/run.ts")).runStatus(parsed, io);
     case "verify":
@@ -83,9 +86,10 @@ process.on("uncaughtException", (error) => {
   process.exit();
 });
 
+const argv = process.argv.slice(2);
 try {
   await closeOwnInspector();
-  const result = await main(process.argv.slice(2));
+  const result = await run(parseArguments(argv), io, argv);
   if ("signal" in result) endBy(result.signal);
   // The tap's threads would keep the event loop alive. Pipes, files and terminals are written at once.
   else process.exit(result.code);

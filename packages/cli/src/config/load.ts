@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { UserError } from "@inpod/protocol";
 import { gitBranch } from "./git-branch.ts";
 import { newKey as randomKey } from "./key.ts";
-import { type Overrides, over, overridesOfEnvironment } from "./overrides.ts";
+import { type Flags, type Overrides, over, overridesOfEnvironment } from "./overrides.ts";
 import { findOwnConfig, type OwnConfig, ownSchema } from "./own-config.ts";
 import type { FileKind } from "./problems.ts";
 import { ENDINGS, type FileContent, isFile, readConfigFile } from "./read-file.ts";
@@ -33,7 +33,7 @@ const OWN: FileKind<typeof ownSchema> = {
 };
 
 export interface Sources {
-  readonly flags: Overrides;
+  readonly flags: Flags;
   readonly env: NodeJS.ProcessEnv;
   readonly directory: string;
   /** `-f` without a file: there must be one in its usual place. */
@@ -97,7 +97,9 @@ export function loadSources({
   };
   const nothing = { value: {}, tree: {}, ignored: [], problems: [] };
   const file: FileContent<FileConfig> =
-    path === undefined ? nothing : readConfigFile({ directory, path }, PROJECT, facts, keyOf);
+    path === undefined && flags.patch === undefined
+      ? nothing
+      : readConfigFile({ directory, path, patch: flags.patch?.tree }, PROJECT, facts, keyOf);
   const ownPath = findOwnConfig(env);
   const own: FileContent<OwnConfig> =
     ownPath === undefined
@@ -107,7 +109,10 @@ export function loadSources({
   throwIfInvalid([
     ["the environment", [...variables.problems, ...oneList(variables.overrides)]],
     ["the command line", oneList(flags)],
-    [path ?? "", [...file.problems, ...problemsOfTarget(file.tree, targetProblem)]],
+    [
+      path ?? flags.patch?.from ?? "",
+      [...file.problems, ...problemsOfTarget(file.tree, targetProblem)],
+    ],
     [ownPath ?? "", own.problems],
   ]);
   return {

@@ -33,6 +33,13 @@ export interface Overrides {
   readonly udpOutgoing?: boolean | undefined;
   readonly acceptInvalidCertificates?: boolean | undefined;
 }
+/** Of a command line, or of a service of inpod-up.yaml, which says more than flags can. */
+export interface Flags extends Overrides {
+  /** Keys of a project's configuration that go over those of its file; templates in it have been filled. */
+  readonly patch?:
+    | { readonly tree: Readonly<Record<string, unknown>>; readonly from: string }
+    | undefined;
+}
 export type FsMode = "local" | "localwithoverrides" | "read" | "write";
 
 type Read<Value> =

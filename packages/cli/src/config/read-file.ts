@@ -7,7 +7,7 @@ import { type FileKind, problemsOf } from "./problems.ts";
 import { type IgnoredKey, sortOut } from "./sort-out.ts";
 import { parseConfig } from "./syntax.ts";
 import type { TemplateFacts } from "./template-values.ts";
-import { isObject } from "./tree.ts";
+import { isObject, merged } from "./tree.ts";
 
 /** Bytes. Nobody writes that by hand. */
 const MAX_FILE = 1024 * 1024;
@@ -26,13 +26,22 @@ export interface FileContent<Value> {
 /** The key that templates know, once the file's own `key` is known. */
 export type KeyOf = (written: string | undefined) => string;
 
+export interface Source {
+  readonly directory: string;
+  /** Undefined: there is only the patch. */
+  readonly path: string | undefined;
+  /** Goes over what the file says. */
+  readonly patch?: Readonly<Record<string, unknown>> | undefined;
+}
+
 /** @throws UserError CONFIG_NOT_FOUND, CONFIG_INVALID for a name that says no language */
 export function readConfigFile<Schema extends z.ZodType>(
-  { directory, path }: { readonly directory: string; readonly path: string },
+  { directory, path, patch = {} }: Source,
   kind: FileKind<Schema>,
   facts: Omit<TemplateFacts, "key">,
   keyOf: KeyOf,
 ): FileContent<z.output<Schema>> {
+  if (path === undefined) return judge(patch, kind);
   if (!/\.(jsonc?|ya?ml|toml)$/i.test(path)) throw configOfUnknownKind(path);
   const parsed = parseConfig(path, readText(resolve(directory, path), path));
   const nothing = { value: undefined, tree: {}, ignored: [] };
@@ -46,7 +55,15 @@ export function readConfigFile<Schema extends z.ZodType>(
   const mistakes = [...new Set([...own.problems, ...filled.problems])];
   // What a template should have given would be found wrong once more.
   if (mistakes.length > 0) return { ...nothing, problems: mistakes };
-  const { tree, refused, ignored } = sortOut(filled.tree, kind.schema);
+  return judge(isObject(filled.tree) ? merged(filled.tree, patch) : filled.tree, kind);
+}
+
+function judge<Schema extends z.ZodType>(
+  written: unknown,
+  kind: FileKind<Schema>,
+): FileContent<z.output<Schema>> {
+  const nothing = { value: undefined, tree: {}, ignored: [] };
+  const { tree, refused, ignored } = sortOut(written, kind.schema);
   if (!isObject(tree)) return { ...nothing, problems: ["the whole file must be an object"] };
   const checked = kind.schema.safeParse(tree);
   const problems = [

@@ -6,12 +6,18 @@ import {
   printParseErrorCode,
 } from "jsonc-parser/lib/esm/main.js";
 import { parse as parseToml, TomlError } from "smol-toml";
-import { parseDocument, visit } from "yaml";
+import { isMap, isNode, isScalar, isSeq, parseDocument, visit } from "yaml";
 import type { TemplateFacts } from "./template-values.ts";
 import { type Filled, Templates, type Written } from "./templates.ts";
 
 export type Parsed =
-  | { readonly kind: "tree"; readonly tree: unknown; readonly fill: Fill }
+  | {
+      readonly kind: "tree";
+      readonly tree: unknown;
+      readonly fill: Fill;
+      /** `file:line:column` of a key or an entry, else of the nearest above it; of YAML only. */
+      readonly placeOf?: ((path: readonly PropertyKey[]) => string) | undefined;
+    }
   | { readonly kind: "errors"; readonly errors: readonly string[] };
 
 /** Puts values in the place of templates, in the tree or a part of it. */
@@ -26,7 +32,7 @@ interface Mistake {
   readonly why: string;
 }
 type Read =
-  | { readonly tree: unknown }
+  | { readonly tree: unknown; readonly offsetOf?: (path: readonly PropertyKey[]) => number }
   | { readonly mistakes: readonly Mistake[]; readonly written: Written };
 
 /** @param file its name decides the language; errors begin with `file:line:column: ` */
@@ -42,6 +48,7 @@ export function parseConfig(file: string, text: string): Parsed {
       kind: "tree",
       tree: result.tree,
       fill: (tree, facts) => templates.fill(tree, facts, { isText: isYaml, locate }),
+      ...(result.offsetOf && { placeOf: (path) => locate(result.offsetOf?.(path) ?? 0) }),
     };
   const { mistakes, written } = result;
   return {
@@ -83,11 +90,25 @@ function yaml(templates: Templates): Read {
     },
   });
   try {
-    return { tree: document.toJS() as unknown };
+    const tree: unknown = document.toJS();
+    return { tree, offsetOf: (path) => written.original(offsetIn(document.contents, path)) };
   } catch (error) {
     // Aliases without an anchor, or so many of them that they would fill the memory.
     return { written, mistakes: [{ offset: 0, why: (error as Error).message }] };
   }
+}
+
+/** Of the key at the path's end, or of the last that is there. */
+function offsetIn(node: unknown, [first, ...rest]: readonly PropertyKey[], above = 0): number {
+  if (first === undefined) return above;
+  if (isMap(node)) {
+    const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(first));
+    if (pair === undefined) return above;
+    return offsetIn(pair.value, rest, isScalar(pair.key) ? (pair.key.range?.[0] ?? above) : above);
+  }
+  if (!isSeq(node)) return above;
+  const item = node.items[Number(first)];
+  return offsetIn(item, rest, (isNode(item) ? item.range?.[0] : undefined) ?? above);
 }
 
 const TOML_STRINGS_AND_COMMENTS =

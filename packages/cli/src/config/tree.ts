@@ -4,3 +4,18 @@ export const isObject = (value: unknown): value is Record<string, unknown> =>
 
 /** `feature.fs` and `mode` → `feature.fs.mode` */
 export const below = (path: string, key: string): string => (path === "" ? key : `${path}.${key}`);
+
+/** Objects key by key; of anything else the second. */
+export const merged = (first: unknown, second: unknown): unknown =>
+  isObject(first) && isObject(second)
+    ? Object.fromEntries(
+        [...new Set([...Object.keys(first), ...Object.keys(second)])].map((key) => [
+          key,
+          !Object.hasOwn(second, key)
+            ? first[key]
+            : Object.hasOwn(first, key)
+              ? merged(first[key], second[key])
+              : second[key],
+        ]),
+      )
+    : second;
