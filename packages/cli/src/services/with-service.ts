@@ -66,6 +66,8 @@ export interface ServicePlace extends PlacedSession {
 export interface Serving {
   /** Lines for people: what goes where. */
   readonly ready: readonly string[];
+  /** Why it does not stand any more; the session ends then. */
+  readonly lost?: Promise<string>;
   /** Ends the local ends, before the session. */
   close?(): void | Promise<void>;
 }
@@ -142,7 +144,8 @@ export async function withService(
         const stopPausing = pauseWhileStopped(incoming);
         for (const ready of serving.ready) say(ready);
         say("until Ctrl-C");
-        const why = await Promise.race([aborted(signal), session.lost]).finally(stopPausing);
+        const lost = serving.lost ?? new Promise<never>(() => {});
+        const why = await Promise.race([aborted(signal), session.lost, lost]).finally(stopPausing);
         if (why !== undefined) throw sessionLost(why);
       } finally {
         following.abort();

@@ -33,8 +33,11 @@ export async function runVerify(args: VerifyArguments, io: Io): Promise<CommandR
       cluster.close();
     }
   }
-  if (process.platform === "linux")
-    findings.push(...machineFindings().map((each) => ({ where: "machine" as const, ...each })));
+  if (process.platform === "linux") {
+    const { leftOnMachine } = await import("@inpod/routes/left");
+    const onMachine = [...machineFindings(), ...leftOnMachine()];
+    findings.push(...onMachine.map((each) => ({ where: "machine" as const, ...each })));
+  }
   if (args.since !== undefined)
     findings.push(...compare(readInventory(args.since, io.directory), inventory));
   if (args.save !== undefined)
