@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withEnvironmentTables } from "../packages/cli/src/config/environment-tables.ts";
 import { editorSchemas, withTables } from "../packages/cli/src/config/generated.ts";
+import { withFamiliarTables } from "../packages/cli/src/familiar/page.ts";
 import { withRightsTables } from "../packages/targets/src/kubernetes/reach/rights-table.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -15,6 +16,8 @@ const document = join(root, "docs/configuration.md");
 writeFileSync(document, withTables(readFileSync(document, "utf8")));
 const environment = join(root, "docs/environment.md");
 writeFileSync(environment, withEnvironmentTables(readFileSync(environment, "utf8")));
+const familiar = join(root, "docs/coming-from.md");
+writeFileSync(familiar, withFamiliarTables(readFileSync(familiar, "utf8")));
 const rights = join(root, "docs/rights.md");
 writeFileSync(rights, withRightsTables(readFileSync(rights, "utf8")));
 for (const [path, schema] of Object.entries(editorSchemas())) {

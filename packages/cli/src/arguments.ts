@@ -13,6 +13,8 @@ import { type EnvArguments, envSyntax } from "./env/arguments.ts";
 import { type ExchangeArguments, exchangeSyntax } from "./exchange/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type ExplainArguments, explainSyntax } from "./explain/arguments.ts";
+import { alsoUnderstood } from "./familiar/help.ts";
+import { translate } from "./familiar/translate.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LeaveArguments, leaveSyntax } from "./leave/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
@@ -79,8 +81,23 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
 /** Documented commands that this version does not have. */
 const LATER_COMMANDS = "dump container mesh preview forward connect".split(" ");
 
-/** @param argv without node and the script; @throws UserError USAGE_* */
-export function parseArguments(argv: readonly string[]): Arguments {
+export interface Surroundings {
+  /** What is said of flags that are not needed here; left out: nobody is told. */
+  readonly tell?: (line: string) => void;
+  /** Whether a word names a file of this machine. */
+  readonly isFile?: (path: string) => boolean;
+}
+
+/**
+ * @param typed without node and the script; in our words, or those of tools that people come from (familiar/)
+ * @throws UserError USAGE_*
+ */
+export function parseArguments(
+  typed: readonly string[],
+  { tell = () => {}, isFile }: Surroundings = {},
+): Arguments {
+  const { argv, lines } = translate(typed, isFile);
+  for (const line of lines) tell(line);
   let result: Arguments | undefined;
   let printed = "";
   const program = new Command("inpod");
@@ -113,6 +130,8 @@ export function parseArguments(argv: readonly string[]): Arguments {
     });
   for (const syntax of SYNTAXES) {
     const command = syntax.define().copyInheritedSettings(program);
+    const familiar = alsoUnderstood(command.name());
+    if (familiar !== undefined) command.addHelpText("after", familiar);
     command.helpOption("-h, --help", "print this help").action(() => {
       result = syntax.read(command.opts(), command.args);
     });
@@ -135,6 +154,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
 /** As --help has them, for a shell's completion. */
 export const visibleCommands = (): Command[] =>
   SYNTAXES.filter(({ isHidden }) => !isHidden).map((syntax) => syntax.define());
+
+/** The hidden ones, too. */
+export const allCommands = (): Command[] => SYNTAXES.map((syntax) => syntax.define());
 
 /** Commander's own message, and for an unknown flag the nearest one. */
 function usage(

@@ -1,4 +1,5 @@
 /** The command line's edge: together with end-by-signal.ts all that ends the process. */
+import { statSync } from "node:fs";
 import { type Arguments, parseArguments, visibleCommands } from "./arguments.ts";
 import { endBy } from "./end-by-signal.ts";
 import { hasColor, type Io } from "./io.ts";
@@ -87,9 +88,12 @@ process.on("uncaughtException", (error) => {
 });
 
 const argv = process.argv.slice(2);
+const tell = (line: string): unknown => io.stderr.write(`inpod: ${line}\n`);
+const isFile = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 try {
   await closeOwnInspector();
-  const result = await run(parseArguments(argv), io, argv);
+  const result = await run(parseArguments(argv, { tell, isFile }), io, argv);
   if ("signal" in result) endBy(result.signal);
   // The tap's threads would keep the event loop alive. Pipes, files and terminals are written at once.
   else process.exit(result.code);

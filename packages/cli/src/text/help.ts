@@ -8,7 +8,10 @@ Start with:
   inpod exec --help
 
 If that does not work:
-  inpod doctor --target deployment/orders`;
+  inpod doctor --target deployment/orders
+
+For who knows ktctl, Telepresence, mirrord or nhctl: their words are understood, or answered with ours
+(docs/coming-from.md).`;
 
 /** One paragraph: it is wrapped to the terminal's width. */
 export const EXEC_WHAT =
