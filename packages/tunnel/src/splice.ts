@@ -17,7 +17,7 @@ export function splice(socket: Socket, channel: Channel, transport = socket): vo
   };
   channel.onReset = () => {
     isOver = true;
-    resetSocket(transport);
+    resetSocket(transport, socket);
   };
   channel.onDrain = () => {
     socket.resume();

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { readdirSync, readlinkSync } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer } from "node:net";
 import { Duplex } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
 import type { AgentNotice, SessionHello } from "@inpod/protocol";
 import type { IncomingChannel, Tunnel, TunnelError, TunnelHandlers } from "../src/index.ts";
 import {
@@ -428,6 +430,80 @@ test("a reset is not announced by a clean end", async (t) => {
     assert.equal(await seen, "ECONNRESET");
     assert.equal(hasEnded, false);
   }
+});
+
+/** What a socket that is not closed keeps, whatever Node's own objects say of it. */
+const openSockets = (): number =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false; // that of readdir itself
+    }
+  }).length;
+
+/** Else they would wait for ever. */
+const WITHIN = { timeout: 20_000 };
+
+const closed = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => {
+    socket.once("close", () => resolve());
+  });
+
+test("a reset in the turn of an end, or of a connect, closes the socket too", WITHIN, async (t) => {
+  const before = openSockets();
+  const [left, right] = await socketPair(t);
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const early = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1" });
+  early.on("error", () => {});
+
+  left.end();
+  const all = [left, early].map((socket) => {
+    resetSocket(socket);
+    return closed(socket);
+  });
+  await Promise.all(all);
+  // The FIN or the RST, whichever it sees first.
+  right.once("end", () => right.write("nobody reads")).resume();
+  await closed(right);
+  await new Promise((resolve) => server.close(resolve));
+  assert.equal(openSockets(), before);
+});
+
+test("an end that waits behind bytes nobody reads is not told before the reset", async (t) => {
+  const [left, right] = await socketPair(t);
+  let hasEnded = false;
+  right.on("end", () => {
+    hasEnded = true;
+  });
+  while (left.write(Buffer.alloc(1024 * 1024))) await new Promise((r) => setImmediate(r));
+  left.end();
+  resetSocket(left);
+  right.resume();
+  await Promise.all([closed(left), closed(right)]);
+  assert.equal(hasEnded, false);
+});
+
+test("a reset in the turn of an end closes a socket below TLS, too", WITHIN, async (t) => {
+  const before = openSockets();
+  const [left, right] = await socketPair(t);
+  const [psk, ciphers] = [Buffer.alloc(16, 1), "PSK"]; // keys instead of certificates
+  const [inside, tls] = [
+    new TLSSocket(right, { isServer: true, pskCallback: () => psk, ciphers } as TLSSocketOptions),
+    connectTls({
+      ...{ socket: left, ciphers, checkServerIdentity: () => undefined },
+      pskCallback: () => ({ psk, identity: "a" }),
+    }),
+  ];
+  for (const each of [inside, tls]) each.on("error", () => {});
+  await once(tls, "secureConnect");
+  tls.end();
+  resetSocket(left, tls);
+  await closed(left);
+  right.destroy();
+  await closed(right);
+  assert.equal(openSockets(), before);
 });
 
 test("an answer of the wrong shape fails its request, and ends the tunnel for both", async (t) => {

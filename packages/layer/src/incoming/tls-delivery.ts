@@ -43,7 +43,7 @@ export function deliverTls(
   };
   channel.onReset = () => {
     isOver = true;
-    resetSocket(socket);
+    resetSocket(socket, tls);
   };
   const timer = setTimeout(() => failed("no answer in time"), HANDSHAKE_MS);
   const failed = (why: string): void => {
