@@ -1,8 +1,10 @@
 /** Runs real programs under the tap; a test answers the calls it is about, the rest goes on natively. */
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { FilterGroup, LaunchedTree, TapEvent, TapPathRule } from "../src/index.ts";
 import { launch, Tap } from "../src/index.ts";
 
@@ -85,6 +87,24 @@ export async function run(
   options: Parameters<typeof start>[2] = {},
 ): Promise<Ran> {
   return (await start(command, handler, options)).done;
+}
+
+/**
+ * Of trees that are over each call was answered once, none by its deadline. A thread of the tap counts what it has
+ * answered after the answer, and a program may have ended by then: the numbers may be late.
+ */
+export async function assertNothingHeld(expiredBefore = 0): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    const { received, answered, cancelled, expired } = tap.statistics();
+    assert.equal(expired, expiredBefore, "calls were answered by their deadline");
+    if (received === answered + cancelled) return;
+    assert.ok(
+      received > answered + cancelled && performance.now() < deadline,
+      `of ${received} calls ${answered} were answered and ${cancelled} cancelled`,
+    );
+    await delay(5);
+  }
 }
 
 /** Removed when this process ends. */
