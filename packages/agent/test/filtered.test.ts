@@ -25,13 +25,16 @@ const args = (...more: string[]): string[] => [
 const { v4: POD, v6: POD6 } = ADDRESS;
 
 /**
- * Written for `node -e`: HTTP on 8081 and on 8082 of loopback only, a server that speaks first on 8083. Each HTTP
- * answer says who asked, over how many connections, and what.
+ * Written for `node -e`: HTTP on 8081 and on 8082 of loopback only, a server that speaks first on 8083, and on 8084
+ * one that resets in the middle of its answer, at the letter b. Each HTTP answer says who asked, over how many
+ * connections, and what.
  */
 const SERVERS = `const h=(n)=>require("http").createServer((q,a)=>{let b="";q.on("data",c=>b+=c);
   q.on("end",()=>a.end(["pod",q.socket.remoteAddress.replace("::ffff:",""),n.c,q.method,q.url,b].join(" ")))})
   .on("connection",()=>n.c++).on("upgrade",(q,s)=>{s.write("HTTP/1.1 101 x\\r\\nConnection: upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n");s.pipe(s)});
   h({c:0}).listen(8081,"::");h({c:0}).listen(8082,"127.0.0.1");
+  require("net").createServer(s=>s.on("error",()=>{}).on("data",b=>/b$/.test(b)?
+  Object.assign(s,{resetAndClosing:true}).destroy():s.write("HTTP/1.1 200 x\\r\\n\\r\\nhalf"))).listen(8084,"::");
   require("net").createServer(s=>{s.on("error",()=>{});s.write("220 hello\\r\\n");s.on("data",b=>s.write("echo "+b))})
   .listen(8083,"::",()=>console.log("ready"))`;
 
@@ -292,6 +295,28 @@ for (const who of ["root", "user"] as Who[]) {
       );
       assert.match(answer, /^HTTP\/1\.1 101 x\r\n.*\r\n\r\noneGET \/x/s);
     }
+  });
+
+  test(`${who}: an answer that the pod's server resets does not look whole`, options, async (t) => {
+    const place = await Place.start(who, SERVERS);
+    const { pod } = place;
+    t.after(() => pod.stop());
+    const words = [
+      "",
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na",
+      "half",
+      "b",
+      "?",
+    ];
+    const direct = await talk(place, POD, 8084, ...words);
+    assert.equal(direct, "ECONNRESET HTTP/1.1 200 x\r\n\r\nhalf");
+    const agent = await Agent.serve(who, pod, args());
+    t.after(() => agent.stop());
+    const { tunnel } = await session(agent, "me");
+    await tunnel.call("incoming.steal", { port: 8084, filter: user("me") });
+    assert.equal(await talk(place, POD, 8084, ...words), direct);
+    const raw = await talk(place, POD, 8084, "", "\x01a", "half", "b", "?");
+    assert.equal(raw, direct, "what is no HTTP");
   });
 
   test(`${who}: a body decides, also one that waits for a 100`, options, async (t) => {

@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import type { Command } from "@inpod/http";
 import type { Drainable, Draining } from "./draining.ts";
 import type { Passage } from "./raw.ts";
+import { reset } from "./reset.ts";
 import type { Upstream, UpstreamEvents } from "./upstream.ts";
 
 /** For a body that decides. mirrord's agent.max_body_buffer_timeout. */
@@ -126,7 +127,7 @@ export class Connection<D> implements Drainable {
         this.#client.end();
         return;
       case "reset-client":
-        this.#client.resetAndDestroy();
+        reset(this.#client);
         return;
       default:
         this.#parts.onRaw(command.to, command.why);

@@ -3,6 +3,7 @@
  * them, and so each is asked to end in good order.
  */
 import type { Socket } from "node:net";
+import { reset } from "./reset.ts";
 
 export interface Drainable {
   /** Its client should come with a new connection. */
@@ -52,7 +53,7 @@ export async function ended(sockets: Iterable<Socket>, graceMs: number): Promise
       }
     });
   }
-  for (const socket of open) if (isOpen(socket)) socket.resetAndDestroy();
+  for (const socket of open) if (isOpen(socket)) reset(socket);
 }
 
 const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.writableFinished;

@@ -13,6 +13,7 @@ import { Arrivals } from "./arrivals.ts";
 import { Canary } from "./canary.ts";
 import { ended } from "./draining.ts";
 import { Relay } from "./relay.ts";
+import { reset } from "./reset.ts";
 import {
   type Claim,
   claimOf,
@@ -124,7 +125,7 @@ export class Ports {
 
   /** All its rules away, its connections reset, its ports free. */
   async releaseAll(holder: Holder, why: string): Promise<void> {
-    for (const socket of await this.#giveBack(holder, why)) socket.resetAndDestroy();
+    for (const socket of await this.#giveBack(holder, why)) reset(socket);
   }
 
   /**

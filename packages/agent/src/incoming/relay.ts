@@ -1,6 +1,7 @@
 /** The port of ours that the rules redirect one stolen port to. */
 import { createServer, type Server, type Socket } from "node:net";
 import { errnoOf } from "../failure.ts";
+import { reset } from "./reset.ts";
 
 const ATTEMPTS = 8;
 
@@ -66,7 +67,7 @@ export class Relay {
   }
 
   resetConnections(): void {
-    for (const socket of this.#connections) socket.resetAndDestroy();
+    for (const socket of this.#connections) reset(socket);
   }
 
   /** No new connections; open ones live on. */

@@ -1,6 +1,7 @@
 /** Where the bytes of a client can go: to the pod's server, or to a session. Alike for whoever sends them. */
 import type { Socket } from "node:net";
 import type { OutgoingChannel } from "@inpod/tunnel";
+import { reset } from "./reset.ts";
 
 export interface Upstream {
   /** False: stop until onDrain. */
@@ -82,7 +83,7 @@ export function podUpstream(connecting: Promise<Socket>, events: UpstreamEvents)
     },
     reset: () => {
       isOver = true;
-      socket?.resetAndDestroy();
+      if (socket !== undefined) reset(socket);
     },
   };
 }

@@ -28,6 +28,7 @@ import { Failure } from "../failure.ts";
 import type { FileService, SessionFiles } from "../files/service.ts";
 import type { Ports } from "../incoming/ports.ts";
 import { gatewaysOf, KubeletProbes, type PortProbes } from "../incoming/probes.ts";
+import { reset } from "../incoming/reset.ts";
 import type { Holder } from "../incoming/stolen-port.ts";
 import { ServerCertificate } from "../incoming/tls/certificates.ts";
 import type { Log } from "../log.ts";
@@ -129,14 +130,14 @@ export class Session implements Holder, Watcher {
 
   take(socket: Socket, port: number): void {
     if (!this.tunnel || !this.#count(socket)) {
-      socket.resetAndDestroy();
+      reset(socket);
       return;
     }
     this.#parts.metrics.stolen++;
     this.#parts.metrics.streams++;
     const channel = this.tunnel.open(incomingHeader(socket, port));
     const refuse = (): void => {
-      socket.resetAndDestroy();
+      reset(socket);
     };
     const timer = setTimeout(() => {
       channel.reset("ETIMEDOUT");

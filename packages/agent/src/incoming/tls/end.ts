@@ -8,8 +8,9 @@ import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { type ClientHello, HelloReader } from "@inpod/http";
 import type { TlsFacts, TlsObstacle } from "@inpod/protocol";
+import { carriedBy, reset } from "../reset.ts";
 import { chooseCertificate, type ServerCertificate } from "./certificates.ts";
-import { type PodTls, resettable, tlsWithPod } from "./pod.ts";
+import { type PodTls, tlsWithPod } from "./pod.ts";
 
 /** For the client's first message, and again for its part of the handshake. */
 const CLIENT_MS = 10_000;
@@ -61,7 +62,7 @@ export class TlsEnds {
     readHello(client, early, (bytes, hello) => {
       if (typeof hello === "string") raw(bytes, hello);
       else if (hello.newestVersion < TLS_1_2) raw(bytes, "tls older than 1.2");
-      else this.#meet(client, bytes, hello, parts, raw).catch(() => client.resetAndDestroy());
+      else this.#meet(client, bytes, hello, parts, raw).catch(() => reset(client));
     });
   }
 
@@ -234,7 +235,7 @@ function accept(
     isOver = true;
     clearTimeout(timer);
     client.off("close", closed);
-    onSecure(resettable(tls, client));
+    onSecure(carriedBy(tls, client));
   });
 }
 

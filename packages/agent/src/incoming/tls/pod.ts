@@ -1,8 +1,9 @@
 /** TLS with the pod's own server, as a client of the pod would begin it. */
 import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
-import { connect, type TLSSocket } from "node:tls";
+import { connect } from "node:tls";
 import type { ClientHello } from "@inpod/http";
+import { carriedBy } from "../reset.ts";
 
 /** The pod is on this side of every wire; a server may be busy. */
 const HANDSHAKE_MS = 10_000;
@@ -18,7 +19,7 @@ export interface PodTls {
  * The certificate is not judged: whom we reach is known by the address, which is the pod's.
  *
  * @param socket connected; its end is the end of this
- * @returns its socket is not read yet, can be half-open, and resets with resetAndDestroy(). Or the server wants to see
+ * @returns its socket is not read yet, can be half-open, and reset() knows it. Or the server wants to see
  *   a certificate of the client's, which nobody but the client has. Rejects with OpenSSL's error.
  */
 export function tlsWithPod(
@@ -67,21 +68,12 @@ export function tlsWithPod(
         return;
       }
       resolve({
-        socket: resettable(tls, socket),
+        socket: carriedBy(tls, socket),
         alpn: typeof tls.alpnProtocol === "string" ? tls.alpnProtocol : undefined,
         certificate: tls.getPeerX509Certificate(),
       });
     });
   });
-}
-
-/** TLSSocket's own resetAndDestroy() throws: its handle is none of TCP's. */
-export function resettable(tls: TLSSocket, socket: Socket): TLSSocket {
-  tls.resetAndDestroy = () => {
-    socket.resetAndDestroy();
-    return tls;
-  };
-  return tls;
 }
 
 /** Each name behind its length (RFC 7301, section 3.1); a list of strings would be UTF-8. */
