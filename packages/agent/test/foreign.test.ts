@@ -133,6 +133,7 @@ async function run([command = "", ...rest]: readonly string[], input = ""): Prom
     stream.on("data", (chunk) => {
       output += chunk;
     });
+  child.stdin.on("error", () => undefined); // it may end without a look at it
   child.stdin.end(input);
   const code = await new Promise((resolve) => child.once("close", resolve));
   assert.equal(code, 0, `${command} ${rest.join(" ")}: ${output}`);
