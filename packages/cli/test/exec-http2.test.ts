@@ -39,7 +39,14 @@ after(async () => {
 });
 afterEach(async () => {
   await endRuns();
-  for (const server of servers.splice(0)) server.kill("SIGKILL");
+  // Gone before the next one's program is written to the same place.
+  await Promise.all(
+    servers.splice(0).map((server) => {
+      const closed = once(server, "close");
+      server.kill("SIGKILL");
+      return closed;
+    }),
+  );
 });
 
 const { address: pod } = NETWORK.pod;
@@ -58,8 +65,10 @@ async function inPod(argv: readonly string[], ...args: string[]): Promise<void> 
 
 async function asClient(...argv: string[]): Promise<string> {
   const child = sandbox.inClient(argv, { stdio: ["ignore", "pipe", "inherit"], timeout: 60_000 });
+  const closed = once(child, "close");
   const chunks: Buffer[] = [];
   for await (const chunk of child.stdout ?? []) chunks.push(chunk as Buffer);
+  assert.deepEqual(await closed, [0, null], argv.join(" "));
   return Buffer.concat(chunks).toString("latin1");
 }
 
@@ -161,6 +170,9 @@ http2.createServer().on("stream", (stream, headers) => {
 }).listen(port, () => console.log("listening", port));
 `;
 
+/** Of the body of a stream: of two it is a large one. */
+const lengthOf = (at: number): number => (at < 2 ? 1_000_000 : 4000 * at);
+
 const NODE_CLIENT = `
 import http2 from "node:http2";
 import { createHash } from "node:crypto";
@@ -176,7 +188,7 @@ const one = (at) => new Promise((resolve, reject) => {
   stream.on("data", (bytes) => hash.update(bytes));
   stream.on("error", reject);
   stream.on("end", () => resolve({ ...found, sum: hash.digest("hex") }));
-  stream.end(Buffer.alloc(4000 * at, String(at)));
+  stream.end(Buffer.alloc((${lengthOf})(at), String(at)));
 });
 console.log(JSON.stringify(await Promise.all(Array.from({ length: +count }, (_, at) => one(at)))));
 session.close();
@@ -191,7 +203,8 @@ for (const language of ["Node", "Go"] as const) {
     ) as [string, string, string];
     await writeFile(server, NODE_SERVER);
     await writeFile(asker, NODE_CLIENT);
-    const bytes = Buffer.alloc(5_000_000).map((_, at) => (at * at) % 251);
+    // In one frame: curl 7.88 loses or repeats some of what it sends when that must wait, without inpod just as well.
+    const bytes = Buffer.alloc(10_000).map((_, at) => (at * at) % 251);
     await writeFile(upload, bytes);
     await inPod(go, "pod", String(HTTP_PORT));
     const url = `http://${pod}:${HTTP_PORT}`;
@@ -215,7 +228,7 @@ for (const language of ["Node", "Go"] as const) {
     const asked = JSON.parse(await asClient(process.execPath, asker, url, String(count)));
     assert.equal(asked.length, count);
     for (const [at, { name, length, sum }] of asked.entries()) {
-      const body = Buffer.alloc(4000 * at, String(at));
+      const body = Buffer.alloc(lengthOf(at), String(at));
       const hash = createHash("sha256").update(body).digest("hex");
       assert.deepEqual(
         [name, Number(length), sum],
