@@ -210,3 +210,35 @@ test("a program that takes no notice of Ctrl-Z goes on, and so does its session"
   assert.doesNotMatch((await terminal.run.ended).stdout, /Stopped/);
   await inventory.assertAsBefore(folder);
 });
+
+/** At the word, somebody outside of it stops its group again and again, as keys or a shell may. */
+const STORM = `
+import os, signal, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    print("read " + line, end="", flush=True)
+    if line != "storm\\n": continue
+    group = os.getpgrp()
+    if os.fork() > 0: continue
+    os.setsid()
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until: os.killpg(group, signal.SIGTSTP)
+    print("calm", flush=True)
+    os._exit(0)
+`;
+
+test("a group that is stopped again and again is stopped with inpod, which forks nothing for it", async () => {
+  const path = join(folder, "storm.py");
+  await writeFile(path, STORM);
+  const terminal = Terminal.open(sandbox, SHELL);
+  terminal.type(`${inpod(["python3", path])}\n`);
+  await terminal.shows(/^ready/m);
+  await terminal.answers("storm\n", /Stopped/);
+  await terminal.shows(/calm/);
+  terminal.type("fg\n");
+  await terminal.answers("hello\n", /read hello/);
+  await terminal.answers(KEYS.endOfInput, /bash\S*[#$] $/);
+  terminal.type("exit\n");
+  await terminal.run.ended;
+  await inventory.assertAsBefore(folder);
+});

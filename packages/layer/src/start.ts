@@ -10,16 +10,7 @@ import {
   type Session,
 } from "@inpod/session";
 import type { FilterGroup, Program, TapEvent } from "@inpod/tap";
-import {
-  GroupWitness,
-  keepPaths,
-  LaunchError,
-  launch,
-  Programs,
-  suspendWith,
-  Tap,
-  TapError,
-} from "@inpod/tap";
+import { GroupHelper, keepPaths, LaunchError, launch, Programs, Tap, TapError } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "./config.ts";
 import type { PodRoot } from "./files/pod-root.ts";
 import { type SnapshotParts, SnapshotServer } from "./files/snapshots/serve.ts";
@@ -188,7 +179,7 @@ export class PreparedTap {
     const layer = await this.#layer(options, podFiles);
     // Before the command: a signal of its terminal that stops the whole group would stop what we have just forked as
     // well, and libuv waits for that to execute something.
-    const group = new GroupWitness();
+    const group = new GroupHelper();
     const tree = await launch(this.tap, {
       command: [executable, ...command.slice(1)],
       argv0: command[0],
@@ -208,7 +199,7 @@ export class PreparedTap {
       ended: tree.ended,
       leaveRest: () => tree.leaveRest(),
       groupGot: (signal) => group.saw(signal),
-      suspend: () => suspendWith(tree.child),
+      suspend: () => group.suspendWith(tree.child),
       close: async () => {
         stopReaping();
         group.close();

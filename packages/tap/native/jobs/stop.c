@@ -1,14 +1,5 @@
-/*
- * inpod-jobs INPOD COMMAND: two process ids
- *
- * COMMAND is stopped (Ctrl-Z, `suspend`, reading the terminal from the background), so INPOD, of which a shell knows,
- * is to be stopped, too. Stops it, and waits until either is continued:
- *   INPOD (fg, bg):             COMMAND is continued with its group, which gets the terminal again if it had it;
- *   COMMAND (kill -CONT), or it has ended: INPOD is continued.
- * A process of its own: who is stopped can do neither. `inpod-jobs witness` is another one: see witness.c.
- */
 #define _GNU_SOURCE
-#include "witness.h"
+#include "stop.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,30 +49,24 @@ static void continue_command(int pid, int had_terminal) {
   kill(command.group == own.group ? pid : -command.group, SIGCONT);
 }
 
-int main(int argc, char **argv) {
-  if (argc == 2 && strcmp(argv[1], "witness") == 0) return witness();
-  const int ignored[] = {SIGTSTP, SIGTTIN, SIGTTOU, SIGINT, SIGQUIT, SIGTERM, SIGHUP};
-  for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
-  int inpod = argc == 3 ? atoi(argv[1]) : 0, pid = argc == 3 ? atoi(argv[2]) : 0;
-  if (inpod <= 1 || pid <= 1 || getppid() != inpod) return 2;
-  for (int waited = 0; look(pid).state != 'T'; waited += LOOK_MS) {
-    if (waited >= SETTLE_MS) return 0; /* continued meanwhile */
+void stop_with(int inpod, int command) {
+  for (int waited = 0; look(command).state != 'T'; waited += LOOK_MS) {
+    if (waited >= SETTLE_MS) return; /* continued meanwhile */
     wait_a_little();
   }
-  struct stat_line command = look(pid);
-  int had_terminal = command.terminal != 0 && command.foreground == command.group && command.group != getpgrp();
+  struct stat_line stat = look(command);
+  int had_terminal = stat.terminal != 0 && stat.foreground == stat.group && stat.group != getpgrp();
   kill(inpod, SIGSTOP);
   for (int waited = 0; look(inpod).state != 'T' && waited < STOP_MS; waited += LOOK_MS) wait_a_little();
   for (;;) {
     char state = look(inpod).state;
-    if (!state) return 0;
+    if (!state) return;
     if (state != 'T') break;
-    if (look(pid).state != 'T') {
+    if (look(command).state != 'T') {
       kill(inpod, SIGCONT);
-      return 0;
+      return;
     }
     wait_a_little();
   }
-  continue_command(pid, had_terminal);
-  return 0;
+  continue_command(command, had_terminal);
 }

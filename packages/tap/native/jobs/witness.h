@@ -1,3 +1,0 @@
-#pragma once
-/* Until its standard input ends. */
-int witness(void);
