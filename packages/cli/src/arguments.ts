@@ -8,6 +8,7 @@ import {
   completeSyntax,
   completionSyntax,
 } from "./completion/arguments.ts";
+import { type ConnectArguments, connectSyntax } from "./connect/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type EnvArguments, envSyntax } from "./env/arguments.ts";
 import { type ExchangeArguments, exchangeSyntax } from "./exchange/arguments.ts";
@@ -15,6 +16,7 @@ import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type ExplainArguments, explainSyntax } from "./explain/arguments.ts";
 import { alsoUnderstood } from "./familiar/help.ts";
 import { translate } from "./familiar/translate.ts";
+import { type ForwardArguments, forwardSyntax } from "./forward/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LeaveArguments, leaveSyntax } from "./leave/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
@@ -32,10 +34,12 @@ export type Arguments =
   | CleanArguments
   | CompleteArguments
   | CompletionArguments
+  | ConnectArguments
   | DoctorArguments
   | EnvArguments
   | ExchangeArguments
   | ExplainArguments
+  | ForwardArguments
   | InitArguments
   | LeaveArguments
   | LsArguments
@@ -64,6 +68,8 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   explainSyntax,
   traceSyntax,
   exchangeSyntax,
+  forwardSyntax,
+  connectSyntax,
   upSyntax,
   lsSyntax,
   statusSyntax,
@@ -79,7 +85,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "dump container mesh preview forward connect".split(" ");
+const LATER_COMMANDS = "dump container mesh preview".split(" ");
 
 export interface Surroundings {
   /** What is said of flags that are not needed here; left out: nobody is told. */

@@ -27,6 +27,10 @@ async function run(parsed: Arguments, io: Io, argv: readonly string[]): Promise<
       return (await import("./exec/start.ts")).startExec(parsed, io);
     case "env":
       return (await import("./env/run.ts")).runEnv(parsed, io, argv);
+    case "connect":
+      return (await import("./connect/run.ts")).runConnect(parsed, io);
+    case "forward":
+      return (await import("./forward/run.ts")).runForward(parsed, io);
     case "exchange":
       return (await import("./exchange/run.ts")).runExchange(parsed, io);
     case "explain":

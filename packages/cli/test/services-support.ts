@@ -46,3 +46,33 @@ export const startMode = (
   words: readonly string[],
   options: Omit<RunOptions, "flags" | "config"> = {},
 ): Run => startCli(sandbox, [command, `process/${sandbox.pid}`, ...words], options);
+
+const CLIENT = fileURLToPath(new URL("services-client.mjs", import.meta.url));
+
+/** What came of a step of services-client.mjs. */
+export interface Step {
+  readonly how: string;
+  readonly text?: string;
+  readonly status?: number;
+  readonly reply?: number;
+  readonly from?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly addresses?: readonly string[];
+}
+
+/** One program of the developer's machine does all steps, one after the other. */
+export async function useSteps(
+  sandbox: Sandbox,
+  ...steps: readonly object[]
+): Promise<readonly Step[]> {
+  const run = new Run(
+    sandbox.inLaptop([process.execPath, CLIENT, JSON.stringify(steps)], {
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    }),
+  );
+  const { code, stdout, stderr } = await run.ended;
+  if (code !== 0) throw new Error(`the steps failed: ${stderr}`);
+  // A Run reads bytes.
+  return JSON.parse(Buffer.from(stdout, "latin1").toString()) as Step[];
+}

@@ -6,3 +6,7 @@
  * - *local end*: the connection of ours to whoever listens there.
  */
 export { type ExposedOptions, ExposedPort } from "./exposed.ts";
+export { type ForwardOptions, forwardTcp, forwardUdp } from "./forward.ts";
+export { type LocalAddress, TcpPort, UdpPort } from "./local-port.ts";
+export { type ProxyOptions, serveProxy } from "./proxy.ts";
+export type { Destination, Reach } from "./reach.ts";
