@@ -1,8 +1,9 @@
 /** What the tables decide: no event reaches TypeScript for it, and one call that hangs keeps no other from its answer. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer, Socket } from "node:net";
 import { after, test } from "node:test";
+import { encodeAddress } from "../src/index.ts";
 import { compile, letGo, run, script, start, tap } from "./support.ts";
 
 const CONNECTIONS = 1000;
@@ -114,6 +115,55 @@ for (const mode of ["blocking", "nonblocking"]) {
     assert.ok(seen >= 3 * CONNECTIONS, `only ${seen} calls were stopped: this test sees nothing`);
   });
 }
+
+/** Keeps all connections, and says of each at its arrival and at the end who both ends are; a line for each arrival. */
+const KEEPER = `import socket
+s = socket.socket()
+s.bind(('0.0.0.0', 8080))
+s.listen(100)
+kept = []
+for _ in range(4):
+  c, peer = s.accept()
+  assert c.getpeername() == peer, (c.getpeername(), peer)
+  kept.append((c, peer, c.getsockname()))
+  c.sendall(b'seen')
+for c, peer, own in kept:
+  assert (c.getpeername(), c.getsockname()) == (peer, own)
+  print(*peer, *own)
+`;
+
+test("the pod's connections have the pod's names, and others beside and before them their own", async (t) => {
+  let onListening: (port: number) => void = () => {};
+  const listening = new Promise<number>((resolve) => {
+    onListening = resolve;
+  });
+  let port = 0;
+  const { done } = await start(["python3", script("keeper.py", KEEPER)], (event) => {
+    if (event.kind === "bind") {
+      port = tap.bindSocket(event.token, 0);
+      tap.replyBound(event.token, event.address);
+    } else if (event.kind === "listen") {
+      tap.listenSocket(event.token);
+      tap.reply(event.token, 0);
+      onListening(port);
+    } else letGo(event);
+  });
+  const real = await listening;
+  const own = encodeAddress("198.18.200.2", 8080);
+  const expected: string[] = [];
+  for (const client of [undefined, "198.18.200.10", undefined, "198.18.200.11"]) {
+    const socket = client
+      ? new Socket({ fd: tap.connectToUser(real, false, own, encodeAddress(client, 40000)) })
+      : connect(real, "127.0.0.1");
+    t.after(() => socket.destroy());
+    await once(socket, "data");
+    const mine = `127.0.0.1 ${socket.localPort} 127.0.0.1 ${real}`;
+    expected.push(client ? `${client} 40000 198.18.200.2 8080` : mine);
+    if (client) t.after(tap.nameAt("incoming", socket.localPort ?? 0, real));
+  }
+  const ran = await done;
+  assert.equal(ran.stdout, `${expected.join("\n")}\n`, ran.stderr);
+});
 
 /**
  * One thread opens a path whose page nobody has filled (userfaultfd), so that whoever reads it waits. When somebody does,

@@ -45,27 +45,29 @@ static bool tell_unix(struct op *op) {
   return true;
 }
 
-/* Whether the kernel's own answer is the true one: so it is of nearly all connections, and they are many. */
-static bool is_native(int fd, bool wants_local) {
+/* Whether the kernel's own answer about it may not be the true one, as it is of nearly all connections. */
+static bool may_be_ours(int fd) {
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
-  if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0) return errno == ENOTSOCK;
-  if (peer.ss_family != AF_INET && peer.ss_family != AF_INET6) return peer.ss_family != AF_UNIX;
+  if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0) return errno != ENOTSOCK;
+  if (peer.ss_family != AF_INET && peer.ss_family != AF_INET6) return peer.ss_family == AF_UNIX;
   uint16_t port = address_port(&peer);
-  if (address_is_loopback(&peer) && (is_outgoing(port) || names_have_peer(port))) return false;
-  /* It may have been bound to an address that it does not have. */
+  return address_is_loopback(&peer) && (is_outgoing(port) || names_have_peer(port));
+}
+
+/* It seems to be where the program has bound it. */
+static bool is_bound(int fd) {
   struct cookie_entry entry;
   uint64_t cookie = 0;
-  length = sizeof cookie;
-  if (!wants_local) return true;
-  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 && !(cookie_get(cookie, &entry) && entry.bound);
+  socklen_t length = sizeof cookie;
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 && cookie_get(cookie, &entry) && entry.bound;
 }
 
 bool names_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket) {
-  bool wants_local = notif->data.nr == __NR_getsockname;
-  int fd = wants_local || names_have_peers() ? process_get_fd(tgid, (int)notif->data.args[0]) : -1;
+  bool wants_local = notif->data.nr == __NR_getsockname, have_peers = names_have_peers();
+  int fd = wants_local || have_peers ? process_get_fd(tgid, (int)notif->data.args[0]) : -1;
   *socket = fd;
-  if (fd >= 0 && !is_native(fd, wants_local)) return false;
+  if (fd >= 0 && ((have_peers && may_be_ours(fd)) || (wants_local && is_bound(fd)))) return false;
   statistics_count(&statistics.continued);
   notification_continue(listener, notif->id);
   if (fd >= 0) close(fd);
