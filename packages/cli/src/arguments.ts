@@ -20,6 +20,8 @@ import { type ForwardArguments, forwardSyntax } from "./forward/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LeaveArguments, leaveSyntax } from "./leave/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
+import { type MeshArguments, meshSyntax } from "./mesh/arguments.ts";
+import { type MirrorArguments, mirrorSyntax } from "./mirror/arguments.ts";
 import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type TraceArguments, traceSyntax } from "./trace/arguments.ts";
@@ -43,6 +45,8 @@ export type Arguments =
   | InitArguments
   | LeaveArguments
   | LsArguments
+  | MeshArguments
+  | MirrorArguments
   | StatusArguments
   | TraceArguments
   | UpArguments
@@ -68,6 +72,8 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   explainSyntax,
   traceSyntax,
   exchangeSyntax,
+  meshSyntax,
+  mirrorSyntax,
   forwardSyntax,
   connectSyntax,
   upSyntax,
@@ -85,7 +91,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "dump container mesh preview".split(" ");
+const LATER_COMMANDS = "dump container preview".split(" ");
 
 export interface Surroundings {
   /** What is said of flags that are not needed here; left out: nobody is told. */

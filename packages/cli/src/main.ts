@@ -33,6 +33,10 @@ async function run(parsed: Arguments, io: Io, argv: readonly string[]): Promise<
       return (await import("./forward/run.ts")).runForward(parsed, io);
     case "exchange":
       return (await import("./exchange/run.ts")).runExchange(parsed, io);
+    case "mesh":
+      return (await import("./mesh/run.ts")).runMesh(parsed, io);
+    case "mirror":
+      return (await import("./mirror/run.ts")).runMirror(parsed, io);
     case "explain":
       return (await import("./explain/run.ts")).runExplain(parsed, io);
     case "trace":

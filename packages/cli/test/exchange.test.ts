@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
 import { endRuns, Inventory, podAnswers, type Run, until } from "./exec-support.ts";
-import { type DevServer, startMode, startServer } from "./services-support.ts";
+import { type DevServer, http2Request, startMode, startServer } from "./services-support.ts";
 
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -84,34 +84,6 @@ test("while it is stopped by Ctrl-Z the target answers", async () => {
   await interrupted(run);
 });
 
-/** In the client's network: an HTTP/2 request without TLS, its status, headers and body as JSON. */
-const HTTP2 = `
-const [authority, type] = process.argv.slice(1);
-const session = require("node:http2").connect(authority);
-session.on("error", (error) => { console.log(JSON.stringify({ error: error.code })); });
-const stream = session.request({ ":path": "/orders", "content-type": type, ":method": "POST" });
-let headers, body = "";
-stream.on("response", (all) => { headers = all; });
-stream.setEncoding("utf8").on("data", (text) => { body += text; });
-stream.on("close", () => { console.log(JSON.stringify({ headers, body })); session.close(); });
-stream.end("x");
-`;
-
-interface Answer {
-  readonly headers: Readonly<Record<string, string | number>>;
-  readonly body: string;
-}
-
-async function http2(type: string): Promise<Answer> {
-  const authority = `http://${sandbox.podAddress}:${httpPort}`;
-  const client = sandbox.inClient([process.execPath, "-e", HTTP2, "--", authority, type], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let said = "";
-  for await (const bytes of client.stdout ?? []) said += bytes;
-  return JSON.parse(said) as Answer;
-}
-
 test("where nobody listens the client gets an error at once in its own protocol, the developer one line, and a server that comes later is simply used", async () => {
   const own = await startServer(sandbox);
   await own.stop();
@@ -129,10 +101,10 @@ test("where nobody listens the client gets an error at once in its own protocol,
   }
   const large = await sandbox.request({ method: "POST", body: "y".repeat(3 * 1024 * 1024) });
   assert.equal(large.status, 502);
-  const { headers, body } = await http2("text/plain");
+  const { headers, body } = await http2Request(sandbox, { "content-type": "text/plain" });
   assert.equal(headers[":status"], 502);
   assert.match(body, words);
-  const grpc = await http2("application/grpc+proto");
+  const grpc = await http2Request(sandbox, { "content-type": "application/grpc+proto" });
   assert.equal(grpc.headers["grpc-status"], "14");
   assert.match(decodeURIComponent(String(grpc.headers["grpc-message"])), words);
   for (const first of ["not HTTP\n", undefined]) {

@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
+import { Duplex } from "node:stream";
 
 const [httpPort, echoPort, udpPort] = process.argv.slice(2).map(Number);
 const say = (...words) => process.stdout.write(`${words.join(" ")}\n`);
@@ -21,12 +22,14 @@ const answer = (request, response) => {
 };
 const http1 = http.createServer(answer);
 const h2 = http2.createServer(answer);
-const both = net.createServer({ noDelay: true }, (socket) => {
+const both = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
   socket.once("data", (first) => {
     socket.pause();
     socket.unshift(first);
-    (first[0] === 0x50 && first[1] === 0x52 ? h2 : http1).emit("connection", socket);
-    socket.resume();
+    // Both read a net.Socket below what was unshifted.
+    const stream = Duplex.from({ readable: socket, writable: socket });
+    stream.on("error", () => {});
+    (first[0] === 0x50 && first[1] === 0x52 ? h2 : http1).emit("connection", stream);
   });
   socket.on("error", () => {});
 });

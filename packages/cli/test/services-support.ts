@@ -1,6 +1,6 @@
 /** What the tests of service modes share: a developer's server on this machine, and the commands beside a sandbox's pod. */
 import { fileURLToPath } from "node:url";
-import type { Sandbox } from "@inpod/sandbox";
+import { NETWORK, type Sandbox } from "@inpod/sandbox";
 import { Run, type RunOptions, startCli } from "./exec-support.ts";
 
 const PROGRAM = fileURLToPath(new URL("services-server.mjs", import.meta.url));
@@ -75,4 +75,35 @@ export async function useSteps(
   if (code !== 0) throw new Error(`the steps failed: ${stderr}`);
   // A Run reads bytes.
   return JSON.parse(Buffer.from(stdout, "latin1").toString()) as Step[];
+}
+
+/** In the client's network: a POST by HTTP/2 without TLS, what came back as JSON. */
+const HTTP2 = `
+const [authority, headers] = process.argv.slice(1);
+const session = require("node:http2").connect(authority);
+session.on("error", (error) => { console.log(JSON.stringify({ error: error.code })); });
+const stream = session.request({ ":path": "/orders", ":method": "POST", ...JSON.parse(headers) });
+let answered, body = "";
+stream.on("response", (all) => { answered = all; });
+stream.setEncoding("utf8").on("data", (text) => { body += text; });
+stream.on("close", () => { console.log(JSON.stringify({ headers: answered, body })); session.close(); });
+stream.end("x");
+`;
+
+export interface Http2Answer {
+  readonly headers: Readonly<Record<string, string | number>>;
+  readonly body: string;
+}
+
+/** To the pod's HTTP port. */
+export async function http2Request(
+  sandbox: Sandbox,
+  headers: Readonly<Record<string, string>>,
+): Promise<Http2Answer> {
+  const authority = `http://${sandbox.podAddress}:${NETWORK.pod.httpPort}`;
+  const argv = [process.execPath, "-e", HTTP2, "--", authority, JSON.stringify(headers)];
+  const client = sandbox.inClient(argv, { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  for await (const bytes of client.stdout ?? []) said += bytes;
+  return JSON.parse(said) as Http2Answer;
 }

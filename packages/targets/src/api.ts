@@ -198,6 +198,8 @@ export interface TargetPort {
   readonly name: string;
   /** Undefined: it is a pod's own. */
   readonly servicePort: number | undefined;
+  /** By which clients in the cluster have it, "web.shop:80"; undefined: by a pod's address. */
+  readonly address?: string | undefined;
   /** For people, what to know of it. */
   readonly note?: string | undefined;
   /** Of the target's own pod, as it is now; undefined: it has no such port. */

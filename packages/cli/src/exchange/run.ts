@@ -1,6 +1,7 @@
 /** `inpod exchange`: all of a Service's traffic comes to ports of this machine. */
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
+import { exposeText } from "../services/expose.ts";
 import { expose } from "../services/exposed-ports.ts";
 import { withoutFilter } from "../services/incoming.ts";
 import { runService } from "../services/with-service.ts";
@@ -16,6 +17,7 @@ export const runExchange = (args: ExchangeArguments, io: Io): Promise<CommandRes
       question: "whose traffic is to come here?",
       steals: true,
       does: "brings to another machine what is sent to",
+      detail: exposeText(args.expose),
       adjust: withoutFilter,
     },
     (place) => expose(place, args.expose, { way: "steal" }),

@@ -32,19 +32,22 @@ export const withServiceFlags = (command: Command): Command =>
     .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
     .option("-v, --verbose", "tell each decision and its reason");
 
-/** Of commands that take traffic. */
-export const withTakingFlags = (command: Command): Command =>
+export const withReplicas = (command: Command): Command =>
   command
     .option(
       "--replicas <number>",
       'from how many ready pods the traffic comes, or "all" (the default)',
       as("replicas"),
     )
+    .option("--no-canary", "do not try whether what is sent to the Service arrives");
+
+/** Of commands that take traffic. */
+export const withTakingFlags = (command: Command): Command =>
+  withReplicas(command)
     .option(
       "--allow-host-network",
       "take it from a pod in its node's network, and so from the node",
     )
-    .option("--no-canary", "do not try whether what is sent to the Service arrives")
     .option("-y, --yes", "in a protected context too, without being asked");
 
 /** `--expose`, of commands whose local end is a port that listens already. */

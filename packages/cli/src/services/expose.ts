@@ -58,3 +58,7 @@ export function neededExpose(command: string, expose: readonly ExposeWish[] | un
     hints: EXAMPLES,
   });
 }
+
+/** As others are told of it. */
+export const exposeText = (all: readonly ExposeWish[]): string =>
+  `--expose ${all.map(({ text }) => text).join(",")}`;

@@ -10,8 +10,17 @@ export interface ExposeOptions {
   readonly way: "steal" | "mirror";
   /** Only such requests. */
   readonly filter?: FilterSpec | undefined;
+  /** The filter for people: "VERSION: alice". */
+  readonly marked?: string | undefined;
   /** What is said when another session has the same: undefined: the usual. */
   readonly held?: ((port: string, cause: TunnelFailure) => UserError) | undefined;
+}
+
+export interface ExposedServing extends Serving {
+  readonly ports: readonly {
+    /** By which clients in the cluster have it: "web.shop:80". */
+    readonly address: string;
+  }[];
 }
 
 interface Exposed extends LocalPort {
@@ -24,8 +33,8 @@ export async function expose(
   place: ServicePlace,
   wishes: readonly ExposeWish[],
   options: ExposeOptions,
-): Promise<Serving> {
-  const { way } = options;
+): Promise<ExposedServing> {
+  const { way, marked } = options;
   const meant = await meantPorts(place.target, wishes, place.signal);
   refuseTwice(wishes, meant);
   const all = wishes.map((wish, index): Exposed => {
@@ -44,12 +53,24 @@ export async function expose(
     throw error;
   }
   const notes = meant.flatMap(({ note }) => note ?? []);
-  const what = way === "steal" ? "what is sent to" : "a copy of what is sent to";
   const lines = all.map(
-    ({ wish, meant: { name } }) => `${what} ${name} comes to 127.0.0.1:${wish.local}`,
+    ({ wish, meant: { name } }) => `${whatComes(name, way, marked)} to 127.0.0.1:${wish.local}`,
   );
-  return { ready: [...notes, ...lines], close };
+  const [address = place.target.name] = place.session.target.addresses;
+  const ports = meant.map((port) => ({ address: port.address ?? hostPort(address, port) }));
+  return { ready: [...notes, ...lines], close, ports };
 }
+
+function whatComes(name: string, way: "steal" | "mirror", marked: string | undefined): string {
+  if (way === "mirror")
+    return `a copy of ${marked === undefined ? "what is sent" : `requests with ${marked}`} to ${name} comes`;
+  return marked === undefined
+    ? `what is sent to ${name} comes`
+    : `requests with ${marked} to ${name} (all others go to the pods) come`;
+}
+
+const hostPort = (address: string, { own }: TargetPort): string =>
+  `${address.includes(":") ? `[${address}]` : address}:${own() ?? ""}`;
 
 async function take(
   place: ServicePlace,

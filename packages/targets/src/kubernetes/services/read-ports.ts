@@ -33,6 +33,7 @@ export async function readPorts(
     const { protocol, name, servicePort, note } = meant;
     return {
       ...{ protocol, name, servicePort, note },
+      address: service && `${service.metadata?.name}.${service.metadata?.namespace}:${servicePort}`,
       own: () => meant.in(known.own()),
       at: (id) => {
         const own = known.own();
