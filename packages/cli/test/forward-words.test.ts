@@ -157,7 +157,7 @@ test("connect has a command, a proxy or routes, and flags of one are none of ano
   usage(["connect", "--mode", "routes", "--port", "1"], /--port is of the proxy/);
   usage(["connect", "--port", "x"], /invalid/);
   usage(["connect", "--address", "example.com"], /invalid/);
-  usage(["connect", "--mode", "vpn"], /invalid/);
+  usage(["connect", "--mode", "vpn"], /not known here|invalid/);
   const linux = { platform: "linux", isRoot: true, noRoutes: undefined } as const;
   const kinds = (args: ConnectArguments, machine: Parameters<typeof chooseMode>[1]): string =>
     chooseMode(args, machine).kind;
@@ -166,6 +166,9 @@ test("connect has a command, a proxy or routes, and flags of one are none of ano
   assert.equal(kinds(connect(), { ...linux, platform: "darwin" }), "proxy");
   assert.equal(kinds(connect(), { ...linux, noRoutes: "no" }), "proxy");
   assert.equal(kinds(connect("--port", "0"), linux), "proxy");
+  assert.equal(kinds(connect("--include", "10.0.0.0/8"), { ...linux, isRoot: false }), "routes");
+  usage(["connect", "--mode", "proxy", "--exclude", "10.0.0.0/8"], /--exclude is of routes/);
+  usage(["connect", "--no-dns", "--", "true"], /--no-dns is of routes/);
   assert.equal(kinds(connect("--mode", "proxy"), linux), "proxy");
   assert.equal(kinds(connect("--", "true"), linux), "command");
 });

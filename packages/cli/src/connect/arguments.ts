@@ -10,6 +10,8 @@ import {
   withServiceFlags,
 } from "../services/arguments.ts";
 
+import { type RouteFlags, readRouteFlags, routeFlagSaid, withRouteFlags } from "./route-flags.ts";
+
 export const CONNECT_MODES = ["proxy", "routes"] as const;
 export type ConnectMode = (typeof CONNECT_MODES)[number];
 
@@ -28,6 +30,7 @@ export interface ConnectArguments extends ServiceArguments {
   readonly address: string | undefined;
   /** How its variables are printed; undefined: they are not. */
   readonly format: ProxyFormat | undefined;
+  readonly routes: RouteFlags;
   /** Of whom every connection is the cluster's. Empty: there is none. */
   readonly command: readonly string[];
 }
@@ -35,7 +38,7 @@ export interface ConnectArguments extends ServiceArguments {
 const WHAT =
   "Brings this machine, or one program, into the cluster's network: Services and pods have their names and addresses, and what connects leaves from a pod. " +
   "With a command it is that one and all that it starts (Linux). " +
-  "Without one it is a proxy for SOCKS5 and HTTP on 127.0.0.1, for which no right on this machine is needed. " +
+  "Without one it is a proxy for SOCKS5 and HTTP on 127.0.0.1, for which no right on this machine is needed; as root on Linux it is routes for the whole machine, and the cluster's names. " +
   "Files, variables, host name and what is sent to this machine stay as they are.";
 
 const EXAMPLES = `
@@ -47,50 +50,55 @@ Examples:
   inpod connect -n shop -- curl http://orders/health
   inpod connect -n shop
   inpod connect --port 1080 --format json
+  sudo -E inpod connect -n shop --exclude 10.9.0.0/16
 
-Ctrl-C ends the proxy, with exit code 0; a command ends by itself. docs/connect.md`;
+Ctrl-C ends proxy and routes, with exit code 0; a command ends by itself. docs/connect.md, docs/connect-routes.md`;
 
 export const connectSyntax: CommandSyntax<ConnectArguments> = {
   define: () =>
     withServiceFlags(
-      new Command("connect")
-        .summary("this machine, or one command, in the cluster's network")
-        .description(WHAT)
-        .usage("[flags] [-- COMMAND [ARGUMENT…]]")
-        .argument("[command...]")
-        .passThroughOptions()
-        .option(
-          "-t, --target <target>",
-          "whose network: KIND/NAME, label/KEY=VALUE or process/PID (default: a pod of inpod's own)",
-          as("target"),
-        )
-        .addOption(
-          new Option(
-            "--mode <mode>",
-            "a proxy, or routes and names for the whole machine (root)",
-          ).choices(CONNECT_MODES),
-        )
-        .option(
-          "--port <number>",
-          "the proxy's, of SOCKS5 and HTTP (default: 1080, or a free one)",
-          readPort,
-        )
-        .option("--address <address>", "where it listens (default: 127.0.0.1)", readAddress)
-        .addOption(
-          new Option("--format <format>", "print the variables by which programs use it").choices(
-            PROXY_FORMATS,
-          ),
-        )
-        .addOption(hidden("--proxy-port <number>").argParser(readPort))
-        .addOption(hidden("--proxyPort <number>").argParser(readPort))
-        .addOption(hidden("--proxy-addr <address>").argParser(readAddress))
-        .addOption(hidden("--proxyAddr <address>").argParser(readAddress)),
+      withRouteFlags(
+        new Command("connect")
+          .summary("this machine, or one command, in the cluster's network")
+          .description(WHAT)
+          .usage("[flags] [-- COMMAND [ARGUMENT…]]")
+          .argument("[command...]")
+          .passThroughOptions()
+          .option(
+            "-t, --target <target>",
+            "whose network: KIND/NAME, label/KEY=VALUE or process/PID (default: a pod of inpod's own)",
+            as("target"),
+          )
+          .addOption(
+            new Option(
+              "--mode <mode>",
+              "a proxy, or routes and names for the whole machine (root)",
+            ).choices(CONNECT_MODES),
+          )
+          .option(
+            "--port <number>",
+            "the proxy's, of SOCKS5 and HTTP (default: 1080, or a free one)",
+            readPort,
+          )
+          .option("--address <address>", "where it listens (default: 127.0.0.1)", readAddress)
+          .addOption(
+            new Option("--format <format>", "print the variables by which programs use it").choices(
+              PROXY_FORMATS,
+            ),
+          )
+          .addOption(hidden("--proxy-port <number>").argParser(readPort))
+          .addOption(hidden("--proxyPort <number>").argParser(readPort))
+          .addOption(hidden("--proxy-addr <address>").argParser(readAddress))
+          .addOption(hidden("--proxyAddr <address>").argParser(readAddress)),
+      ),
     ).addHelpText("after", EXAMPLES),
   read: (options, command) => {
     const mode = options.mode as ConnectMode | undefined;
     const port = (options.port ?? options.proxyPort) as number | undefined;
     const address = (options.address ?? options.proxyAddr) as string | undefined;
     const format = options.format as ProxyFormat | undefined;
+    const routes = readRouteFlags(options);
+    const ofRoutes = routeFlagSaid(routes);
     const said = [
       ...(mode === undefined ? [] : ["--mode"]),
       ...(port === undefined ? [] : ["--port"]),
@@ -101,11 +109,13 @@ export const connectSyntax: CommandSyntax<ConnectArguments> = {
     if (command.length > 0 && first !== undefined) throw notOfCommand(first);
     const proxys = said.find((flag) => flag !== "--mode");
     if (mode === "routes" && proxys !== undefined) throw notOfRoutes(proxys);
+    if (ofRoutes !== undefined && (mode === "proxy" || proxys !== undefined || command.length > 0))
+      throw ofRoutesOnly(ofRoutes);
     return {
       kind: "connect",
       ...readServiceFlags(options),
       target: options.target as string | undefined,
-      ...{ mode, port, address, format, command },
+      ...{ mode, port, address, format, routes, command },
     };
   },
   usageHint: "a flag of your command comes after it: inpod connect [flags] -- COMMAND --its-flag",
@@ -131,4 +141,9 @@ const notOfCommand = (flag: string): UserError =>
 const notOfRoutes = (flag: string): UserError =>
   new UserError("USAGE_INVALID", `${flag} is of the proxy, and --mode routes has none`, {
     hints: ["leave one of the two out"],
+  });
+
+const ofRoutesOnly = (flag: string): UserError =>
+  new UserError("USAGE_INVALID", `${flag} is of routes, which a proxy or a command has none of`, {
+    hints: ["for the whole machine, as root: inpod connect --mode routes"],
   });

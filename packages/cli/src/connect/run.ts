@@ -1,20 +1,18 @@
 /** `inpod connect`: a command, a proxy, or the whole machine in the cluster's network. */
 
-import { UserError } from "@inpod/protocol";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import type { ConnectArguments } from "./arguments.ts";
-import { chooseMode } from "./mode.ts";
-
-const NO_ROUTES = "this version has none";
+import { chooseMode, mayBeRoutes } from "./mode.ts";
 
 /** @throws UserError */
 export async function runConnect(args: ConnectArguments, io: Io): Promise<CommandResult> {
-  const chosen = chooseMode(args, {
-    platform: process.platform,
-    isRoot: process.getuid?.() === 0,
-    noRoutes: NO_ROUTES,
-  });
+  const { platform } = process;
+  const isRoot = process.getuid?.() === 0;
+  // Nothing native is looked at where it is not needed for the choice.
+  const canAsk = mayBeRoutes(args) && platform === "linux" && isRoot;
+  const noRoutes = canAsk ? await (await import("@inpod/routes")).routesPossible() : undefined;
+  const chosen = chooseMode(args, { platform, isRoot, noRoutes });
   switch (chosen.kind) {
     case "command":
       // Loaded only here: all else needs neither Linux nor anything native.
@@ -22,11 +20,6 @@ export async function runConnect(args: ConnectArguments, io: Io): Promise<Comman
     case "proxy":
       return (await import("./proxy.ts")).runProxy(args, io, chosen.why);
     case "routes":
-      throw noRoutes();
+      return (await import("./routes.ts")).runRoutes(args, io, chosen.why);
   }
 }
-
-const noRoutes = (): UserError =>
-  new UserError("USAGE_NOT_YET", "--mode routes is not supported yet", {
-    hints: ["a proxy, for programs that can use one: inpod connect --mode proxy"],
-  });
