@@ -13,7 +13,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { connectTunnel, rawFromPublicKey, splice, type Tunnel } from "@inpod/tunnel";
 import { Place, POD } from "./support/outside.ts";
-import { Agent, skipUnless, type Who } from "./support/pod.ts";
+import { Agent, openToPods, skipUnless, type Who } from "./support/pod.ts";
 
 const has = (program: string): boolean =>
   spawnSync("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${program}`]).status === 0;
@@ -71,7 +71,7 @@ const SERVERS = KNOWN.filter(({ needs }) => has(needs));
 /** A folder of its own for each: what it writes must not be another's. */
 function nginxConfig(address: string, port: number, listenOptions = ""): string {
   const own = mkdtempSync(join(folder, "nginx-"));
-  chmodSync(own, 0o777);
+  openToPods(own); // nginx gives it to its user, which is root in the pod
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((each) => `${each}_temp_path ${own};`)
     .join(" ");
@@ -244,13 +244,11 @@ for (const who of ["root", "user"] as Who[]) {
       programs.set(server.port, await ownServer(server, kill));
     }
     const all = async (): Promise<Record<string, unknown>> => {
-      const found: Record<string, unknown> = {};
-      for (const server of SERVERS)
-        found[server.name] = {
-          bytes: await answersTo(place, server),
-          sums: await sums(place, server),
-        };
-      return found;
+      const found = SERVERS.map(async (server) => {
+        const bytes = await answersTo(place, server);
+        return [server.name, { bytes, sums: await sums(place, server) }] as const;
+      });
+      return Object.fromEntries(await Promise.all(found));
     };
     const direct = await all();
     const agent = await Agent.serve(who, place.pod, ARGS);
@@ -262,7 +260,7 @@ for (const who of ["root", "user"] as Who[]) {
     ] as const) {
       for (const { port } of SERVERS) await tunnel.call("incoming.steal", { port, filter });
       assert.deepEqual(await all(), direct, what);
-      if (has("wrk")) for (const server of SERVERS) await storm(place, server);
+      if (has("wrk")) await Promise.all(SERVERS.map((server) => storm(place, server)));
     }
     const { sessions, passed } = await tunnel.call("status", {});
     for (const { requests } of passed) assert.ok(requests >= 60, "the pod had its part");

@@ -1,7 +1,7 @@
 /** A target made of real namespaces, with a server on port 8080 of TCP and UDP that answers "pod", and an enter beside it. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,10 +14,16 @@ execFileSync(process.execPath, ["--import", "tsx", "scripts/build.ts"], { cwd: r
 /** Who starts target and agent: root, or an ordinary user, whose target has a user namespace of its own. */
 export type Who = "root" | "user";
 const isRoot = process.getuid?.() === 0;
+const ORDINARY_ID = 12345;
 const as = (who: Who): string[] =>
   who === "user" && isRoot
-    ? ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--"]
+    ? ["setpriv", `--reuid=${ORDINARY_ID}`, `--regid=${ORDINARY_ID}`, "--clear-groups", "--"]
     : [];
+/** A folder of ours that an ordinary user's pod has as its own, too: root's can take it. */
+export function openToPods(path: string): void {
+  chmodSync(path, 0o777);
+  if (isRoot) chownSync(path, ORDINARY_ID, ORDINARY_ID);
+}
 export function skipUnless(who: Who): string | false {
   if (who === "root" && !isRoot) return "needs root";
   // scripts/test.sh: root's run is not to test twice what that of an ordinary user tests for itself.
