@@ -46,6 +46,7 @@ void handle_unlist(struct handle *handle) {
   *at = handle->next;
   handle->next = NULL;
   handle->is_listed = false;
+  counts[handle->session]--;
 }
 
 struct handle *handles_unlist(uint16_t session) {
@@ -63,7 +64,6 @@ struct handle *handles_unlist(uint16_t session) {
 
 int handle_end(struct handle *handle) {
   int fd = handle->fd;
-  counts[handle->session]--;
   total--;
   pthread_mutex_destroy(&handle->position);
   free(handle);

@@ -27,7 +27,7 @@ void handles_begin(int limit);
 int handle_begin(uint16_t session, uint32_t number, struct handle **handle);
 // NULL: none that is open or about to be.
 struct handle *handle_find(uint16_t session, uint32_t number);
-// No later request finds it.
+// No later request finds it, and its session may have another one.
 void handle_unlist(struct handle *handle);
 // Those of a session, unlisted, linked by `next`.
 struct handle *handles_unlist(uint16_t session);

@@ -191,18 +191,15 @@ void queue_opened(struct request *request, int fd, bool appends) {
   pthread_mutex_unlock(&lock);
 }
 
-void queue_done(struct request *request) {
-  watcher_close(request->watcher);
-  if (request->header.operation == WORKER_FORGET) cursors_forget(request->header.session);
-  int closing[2] = {-1, -1};
-  pthread_mutex_lock(&lock);
-  running[request->header.session]--;
-  stuck_ended(request);
+// Called with the lock held, which it may let go of meanwhile. `closing`: to be closed without the lock.
+static void release(struct request *request, int closing[2]) {
   for (int each = 0; each < 2; each++) {
     struct handle *handle = request->handles[each];
-    if (handle && !--handle->users && !handle->is_listed) closing[each] = handle_end(handle);
+    closing[each] = handle && !--handle->users && !handle->is_listed ? handle_end(handle) : -1;
+    request->handles[each] = NULL;
   }
   struct handle *forgotten = request->forgotten;
+  request->forgotten = NULL;
   while (forgotten) {
     struct handle *next = forgotten->next;
     if (!--forgotten->users) {
@@ -215,8 +212,30 @@ void queue_done(struct request *request) {
   }
   // Something may have waited for this handle, or for this session's turn.
   if (request_count) pthread_cond_broadcast(&has_work);
-  pthread_mutex_unlock(&lock);
+}
+
+static void close_both(const int closing[2]) {
   for (int each = 0; each < 2; each++)
     if (closing[each] >= 0) close(closing[each]);
+}
+
+void queue_release(struct request *request) {
+  int closing[2];
+  pthread_mutex_lock(&lock);
+  release(request, closing);
+  pthread_mutex_unlock(&lock);
+  close_both(closing);
+}
+
+void queue_done(struct request *request) {
+  watcher_close(request->watcher);
+  if (request->header.operation == WORKER_FORGET) cursors_forget(request->header.session);
+  int closing[2];
+  pthread_mutex_lock(&lock);
+  running[request->header.session]--;
+  stuck_ended(request);
+  release(request, closing);
+  pthread_mutex_unlock(&lock);
+  close_both(closing);
   free(request);
 }

@@ -25,3 +25,5 @@ struct request *queue_take(void);
 void queue_opened(struct request *request, int fd, bool appends);
 // Frees it, and what it was the last to name.
 void queue_done(struct request *request);
+// Gives up the handles that it names, as queue_done() does: what is closed makes room before that is said.
+void queue_release(struct request *request);

@@ -118,6 +118,8 @@ static void answer(struct request *request) {
   out_bytes(&out, &head, sizeof head);
   int error = run(request, &out);
   if (out.is_lost) error = -ENOMEM;
+  uint8_t number = request->header.operation;
+  if (number == WORKER_CLOSE || number == WORKER_FORGET) queue_release(request);
   if (error < 0) {
     head.error = -error;
     head.length = sizeof head - sizeof head.length;
