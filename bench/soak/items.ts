@@ -43,7 +43,7 @@ const shell = (name: string, script: string): Item => ({
 export function items({ c, folder, go }: Programs): readonly Item[] {
   const inC = (item: string, rounds: number, how?: Item["how"]): Item => ({
     name: `C ${item}${how ? `, ${how}` : ""}`,
-    argv: [c, item, "SEED", String(rounds), ...(how ? ["signals"] : [])],
+    argv: [c, item, "SEED", String(rounds)],
     ...(how ? { how } : {}),
   });
   const inNode = (item: string): Item => ({
@@ -54,6 +54,12 @@ export function items({ c, folder, go }: Programs): readonly Item[] {
     name: `Python ${item}`,
     argv: ["python3", `${folder}/work.py`, item, "SEED"],
   });
+  const stopped = ({ name, argv }: Item): Item => ({
+    name: `${name}, stopped`,
+    argv,
+    how: "stopped",
+  });
+  const inGo: Item[] = go === undefined ? [] : [{ name: "Go all", argv: [go, "SEED"] }];
   return [
     inC("tcp", 40),
     inC("udp", 20),
@@ -61,6 +67,7 @@ export function items({ c, folder, go }: Programs): readonly Item[] {
     inC("files", 50),
     inC("threads", 1),
     inC("timer", 3),
+    inC("alarms", 2),
     inC("forks", 1),
     inC("exec", 15),
     inC("thread-exec", 1),
@@ -69,7 +76,10 @@ export function items({ c, folder, go }: Programs): readonly Item[] {
     inC("spin", 1, "killed"),
     ...["web", "echoes", "datagrams", "files", "names", "workers"].map(inNode),
     ...["web", "echoes", "datagrams"].map(inPython),
-    ...(go === undefined ? [] : [{ name: "Go all", argv: [go, "SEED"] }]),
+    stopped(inNode("datagrams")),
+    stopped(inPython("datagrams")),
+    ...inGo,
+    ...inGo.map(stopped),
     shell(
       "pipeline",
       `for i in 1 2 3 4 5 6 7 8 9 10; do

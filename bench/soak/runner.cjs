@@ -6,6 +6,7 @@ const fs = require("node:fs");
 const readline = require("node:readline");
 
 const ITEM_MS = 60_000;
+const MAX_STOPS = 20;
 const [seedText, width, itemsText, serversText] = process.argv.slice(2);
 const items = JSON.parse(itemsText);
 let isOver = false;
@@ -67,7 +68,7 @@ async function run(item, seed) {
     signal(child.pid, "SIGKILL");
   }, ITEM_MS);
   if (item.how === "stopped") {
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < MAX_STOPS && child.exitCode === null && child.signalCode === null; i++) {
       await delay(random(40));
       signal(child.pid, "SIGSTOP");
       await delay(random(40));

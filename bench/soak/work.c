@@ -1,8 +1,7 @@
 /*
  * The soak's work in C. `work ITEM SEED ROUNDS` does one item and verifies its own answers: status 0, or 1 and a line of
  * what was wrong. Whoever is interrupted by signals (SIGCHLD, timers without SA_RESTART) makes its calls again, as signal(7)
- * says. `serve PORT` and `spin` run until they are ended. A fourth
- * argument: others send it signals.
+ * says. `serve PORT` and `spin` run until they are ended.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,7 +27,7 @@
 
 enum { PATIENCE_MS = 30000, THREADS = 100 };
 
-/* Again, when a signal came; without SA_RESTART inpod lets it be seen from calls that natively never say so, too. */
+/* Again, when a signal came: before inpod has taken a call in hand it shows in calls that natively never say so, too. */
 #define AGAIN(call) ({ long result_; do result_ = (call); while (result_ < 0 && errno == EINTR); result_; })
 
 static struct sockaddr_in pod, echo_udp;
@@ -109,19 +109,11 @@ static void read_all(int fd, char *bytes, size_t length) {
   }
 }
 
-/*
- * Where signals are about an answer can get lost in the kernel on a busy machine (docs/how-it-works.md). A datagram can then
- * be lost or come twice, as on any network: it is asked for again, and what is not its own answer is left. A connect that
- * was made is EISCONN.
- */
-static bool is_patient;
-
 /* A connect that a signal interrupts goes on behind the program's back: it asks again, or waits (connect(2), EINTR). */
 static int dial_once(bool waits, bool *interrupted) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (waits ? 0 : SOCK_NONBLOCK), 0);
   if (fd < 0) die("socket");
   if (connect(fd, (struct sockaddr *)&pod, sizeof pod) == 0) return fd;
-  if (is_patient && errno == EISCONN) return fd;
   *interrupted = errno == EINTR;
   if (errno == EINTR && fd % 2) {
     if (AGAIN(connect(fd, (struct sockaddr *)&pod, sizeof pod)) == 0 || errno == EISCONN) return fd;
@@ -137,7 +129,7 @@ static int dial_once(bool waits, bool *interrupted) {
   return fd;
 }
 
-/* In its first instant the signal finds the socket untouched (docs/how-it-works.md). */
+/* Before inpod has it in hand the signal finds the socket untouched (docs/how-it-works.md). */
 static int dial(bool waits) {
   for (;;) {
     bool interrupted = false;
@@ -171,38 +163,7 @@ static void echo(uint32_t *seed, bool waits) {
   close(fd);
 }
 
-static bool answers(int fd, const char *sent, size_t length) {
-  for (;;) {
-    char got[1024];
-    if (!is_ready(fd, POLLIN, 3000)) return false;
-    struct sockaddr_in from;
-    socklen_t from_length = sizeof from;
-    long came = AGAIN(recvfrom(fd, got, sizeof got, MSG_DONTWAIT, (struct sockaddr *)&from, &from_length));
-    if (came < 0 && errno != EAGAIN) die("recvfrom");
-    if (came == (long)length && memcmp(sent, got, length) == 0) return true;
-  }
-}
-
-static void udp_patiently(uint32_t *seed) {
-  int fd = (int)AGAIN(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (fd < 0) die("socket, udp");
-  char sent[512];
-  size_t length = 8 + next(seed) % 500;
-  for (size_t i = 0; i < length; i++) sent[i] = (char)next(seed);
-  for (int i = 0; i < 10; i++) {
-    if (AGAIN(sendto(fd, sent, length, 0, (struct sockaddr *)&echo_udp, sizeof echo_udp)) < 0) die("sendto");
-    if (!answers(fd, sent, length)) continue;
-    close(fd);
-    return;
-  }
-  die("no answer to ten datagrams");
-}
-
 static void udp(uint32_t *seed, bool connected) {
-  if (is_patient) {
-    udp_patiently(seed);
-    return;
-  }
   int fd = (int)AGAIN(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (fd < 0) die("socket, udp");
   if (connected && AGAIN(connect(fd, (struct sockaddr *)&echo_udp, sizeof echo_udp))) die("connect, udp");
@@ -303,6 +264,31 @@ static void timer(uint32_t *seed) {
   for (int i = 0; i < 10; i++) mixed(seed);
   setitimer(ITIMER_REAL, &never, NULL);
   if (signals_seen == 0) die("no timer has come");
+}
+
+/* As timer(), for each of several threads by itself, whatever the others do. */
+static void *alarmed(void *argument) {
+  uint32_t seed = (uint32_t)(uintptr_t)argument;
+  struct sigevent to = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+  to._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+  long us = 300 + next(&seed) % 1500;
+  struct itimerspec every = {{0, us * 1000}, {0, us * 1000}};
+  timer_t alarm;
+  if (timer_create(CLOCK_MONOTONIC, &to, &alarm) || timer_settime(alarm, 0, &every, NULL)) die("timer");
+  for (int i = 0; i < 4; i++) {
+    udp(&seed, i % 2);
+    mixed(&seed);
+  }
+  timer_delete(alarm);
+  return NULL;
+}
+static void alarms(uint32_t *seed) {
+  enum { COUNT = 8 };
+  pthread_t all[COUNT];
+  handle(SIGUSR1);
+  for (int i = 0; i < COUNT; i++)
+    if (pthread_create(&all[i], NULL, alarmed, (void *)(uintptr_t)(next(seed) | 1))) die("pthread_create");
+  for (int i = 0; i < COUNT; i++) pthread_join(all[i], NULL);
 }
 
 /* Children end while the parent is in calls of its own: SIGCHLD interrupts them. */
@@ -411,7 +397,6 @@ int main(int argc, char **argv) {
   const char *item = argv[1];
   uint32_t seed = (uint32_t)strtoul(argv[2], NULL, 10) | 1;
   int rounds = argc > 3 ? atoi(argv[3]) : 1;
-  is_patient = strcmp(item, "timer") == 0 || strcmp(item, "forks") == 0 || argc > 4;
   signal(SIGPIPE, SIG_IGN);
   if (strcmp(item, "serve") == 0) serve(atoi(argv[2]));
   pod = address_of("SOAK_ECHO");
@@ -430,6 +415,7 @@ int main(int argc, char **argv) {
       else if (strcmp(item, "mixed") == 0) mixed(&seed);
       else if (strcmp(item, "threads") == 0) threads(&seed);
       else if (strcmp(item, "timer") == 0) timer(&seed);
+      else if (strcmp(item, "alarms") == 0) alarms(&seed);
       else if (strcmp(item, "forks") == 0) forks(&seed);
       else if (strcmp(item, "thread-exec") == 0) thread_executes(&seed);
       else if (strcmp(item, "spin") == 0) spin(&seed);

@@ -129,10 +129,13 @@ test("a child's memory refused", async () => {
 test("what has another way is a warning or a note, and no problem", async () => {
   const setFlags = { call: "ioctl", errno: "EINVAL", argument: [1, "0x40082104"] } as const;
   const reusePort = { call: "setsockopt", argument: [2, "SO_REUSEPORT"] } as const;
-  const json = await examine(["--machine"], { before: refuse("ptrace", setFlags, reusePort) });
+  const killable = { call: "seccomp", errno: "EINVAL", argument: [1, "0x28"] } as const;
+  const before = refuse("ptrace", setFlags, reusePort, killable);
+  const json = await examine(["--machine"], { before });
   has(json, "machine-connect", "warning", /wait here until the agent has answered/);
   has(json, "machine-ptrace", "warning", /EPERM[\s\S]*work in the pod's directories/);
   has(json, "machine-wake-up", "note", /Linux 6\.6[\s\S]*EINVAL/);
+  has(json, "machine-wait-killable", "note", /Linux 5\.19[\s\S]*EINVAL[\s\S]*datagram/);
   assert.deepEqual([problems(json), json.exitCode], [[], 0]);
 });
 

@@ -113,10 +113,12 @@ for (const [what, calls, says] of SHUT) {
   });
 }
 
-test("what has another way is used by it: no tracing, no wake-up, no connects in progress, none of the newest calls", async () => {
+test("what has another way is used by it: no tracing, no wake-up, interruptible waits, no connects in progress, none of the newest calls", async () => {
   const calls: Refused[] = [
     "ptrace",
     { call: "ioctl", errno: "EINVAL", argument: [1, "0x40082104"] },
+    // SECCOMP_FILTER_FLAG_NEW_LISTENER with SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    { call: "seccomp", errno: "EINVAL", argument: [1, "0x28"] },
     // Simultaneous opens need it: without, connects are not left in progress, but wait for the agent.
     { call: "setsockopt", argument: [2, "SO_REUSEPORT"] },
     { call: "clone3", errno: "ENOSYS" },

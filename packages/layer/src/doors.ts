@@ -19,7 +19,7 @@ export const NEEDED = [
 export type NeededDoor = (typeof NEEDED)[number];
 
 /** What has another way, or is missed in some places only. */
-export const BETTER = ["ptrace", "wake-up"] as const satisfies readonly Door[];
+export const BETTER = ["ptrace", "wake-up", "wait-killable"] as const satisfies readonly Door[];
 export type BetterDoor = (typeof BETTER)[number];
 
 interface Meaning {
@@ -71,6 +71,10 @@ export const MEANING: Readonly<Record<NeededDoor | BetterDoor, Meaning>> = {
   "wake-up": {
     what: "this kernel has no seccomp wake-up on the same processor (Linux 6.6)",
     why: "each watched call may take some microseconds more; nothing else changes",
+  },
+  "wait-killable": {
+    what: "this kernel lets a signal interrupt a call that inpod has in hand (no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19)",
+    why: "a program with many signals can, very rarely, lose a datagram or send it twice, or find what it made itself (EISCONN, EEXIST)",
   },
 };
 

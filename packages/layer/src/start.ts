@@ -21,6 +21,7 @@ import { checkPlatform } from "./platform.ts";
 import { gatherFacts, thisMachine } from "./rules/facts.ts";
 import { bytesToText } from "./rules/match.ts";
 import type { PathFacts } from "./rules/path-rules.ts";
+import { isPutToSleep } from "./sleep.ts";
 
 const MAX_RESOLV_CONF = 64 * 1024;
 
@@ -234,6 +235,7 @@ const groupsOf = ({ hostname, ipv6 }: LayerConfig): FilterGroup[] => [
   ...(["network", "files"] as const),
   ...(ipv6 ? [] : (["noIPv6"] as const)),
   ...(hostname ? (["hostname"] as const) : []),
+  ...(isPutToSleep() ? (["interruptible"] as const) : []),
 ];
 
 /** Undefined: it has gone, or is not ours to look at. */

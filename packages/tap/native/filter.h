@@ -4,6 +4,7 @@
  * inpod by its arguments alone is let through in BPF, because a stop costs some 8 microseconds.
  */
 #pragma once
+#include "filter-groups.h"
 #include "newer-calls.h"
 #include "udp-numbers.h"
 #include <linux/audit.h>
@@ -21,14 +22,6 @@
 #else
 #error "inpod's tap knows x86-64 and arm64"
 #endif
-
-/* What the launcher is asked to trap. Kept in step with FilterGroup in src/launch.ts. */
-enum filter_group {
-  FILTER_NETWORK = 1,
-  FILTER_FILES = 2,
-  FILTER_HOSTNAME = 4,
-  FILTER_NO_IPV6 = 8, /* as on a machine without it, also for programs that are left alone */
-};
 
 enum { FILTER_MAX = 512, FILTER_AT_EMPTY_PATH = 0x1000, FILTER_ENOSYS = 38, FILTER_EAFNOSUPPORT = 97, FILTER_EALREADY = 114 };
 

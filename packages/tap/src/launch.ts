@@ -9,8 +9,8 @@ import { markLimit } from "./mark.ts";
 import { artifacts } from "./native.ts";
 import { type Tap, TapError } from "./tap.ts";
 
-/** Bits, as in filter.h. */
-const FILTER_GROUPS = { network: 1, files: 2, hostname: 4, noIPv6: 8 } as const;
+/** Bits, as in filter-groups.h. "interruptible": calls in hand are taken away by any signal. */
+const FILTER_GROUPS = { network: 1, files: 2, hostname: 4, noIPv6: 8, interruptible: 16 } as const;
 export type FilterGroup = keyof typeof FILTER_GROUPS;
 export const filterMask = (groups: readonly FilterGroup[]): number =>
   groups.reduce((mask, group) => mask | FILTER_GROUPS[group], 0);

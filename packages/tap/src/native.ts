@@ -37,7 +37,7 @@ export interface TapStatistics {
 export type Door =
   | ("seccomp" | "addfd-send" | "proc" | "pidfd_getfd" | "process_vm_readv" | "process_vm_writev")
   | ("openat2" | "memfd_create" | "so-cookie")
-  | ("ptrace" | "wake-up");
+  | ("ptrace" | "wake-up" | "wait-killable");
 
 export interface Native {
   start(onEvent: (event: unknown) => void): number;

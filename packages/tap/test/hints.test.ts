@@ -75,9 +75,13 @@ test("a cold path is hinted once and then looked up; without an answer it is loo
   assert.match((await cat("/app/silent2")).stderr, /No such file/);
   // While the hint is waited for a timer interrupts the call some hundred times, and each restart is the same call.
   const joined = tap.statistics().joined;
-  const created = await run([compile("timer", TIMER), "/app/silent3"], (event) => {
-    if (event.kind === "path") assert.fail(`asked: ${event.path}`);
-  });
+  const created = await run(
+    [compile("timer", TIMER), "/app/silent3"],
+    (event) => {
+      if (event.kind === "path") assert.fail(`asked: ${event.path}`);
+    },
+    { groups: ["files", "interruptible"] },
+  );
   assert.equal(created.stdout, "created, and only once\n", created.stderr);
   assert.ok(tap.statistics().joined > joined + 20, "it was not interrupted");
   server.kill("SIGKILL");

@@ -1,17 +1,32 @@
-/** Programs that a signal takes out of their calls, and what becomes of an answer that comes then. */
+/**
+ * Programs that a signal takes out of their calls, and what becomes of an answer that comes then: where the kernel does that
+ * at any time. Where it does not: uninterrupted.test.ts.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { after, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { decodeAddress, encodeAddress, type TrappedCall } from "../src/index.ts";
-import { compile, letGo, ruleFor, run, start, tap } from "./support.ts";
+import {
+  compile,
+  type Handler,
+  letGo,
+  ruleFor,
+  run as runTree,
+  start as startTree,
+  tap,
+} from "./support.ts";
 
 const PEER = "198.18.0.9";
 const POD = "198.18.0.1";
 const DEADLINE_MS = 20_000;
 
 after(() => tap.unref()); // its threads would keep this process alive
+
+const INTERRUPTIBLE = { groups: ["network" as const, "files" as const, "interruptible" as const] };
+const run = (command: [string], handler: Handler) => runTree(command, handler, INTERRUPTIBLE);
+const start = (command: [string], handler: Handler) => startTree(command, handler, INTERRUPTIBLE);
 
 async function until(isSo: () => boolean, what: string): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS;

@@ -1,7 +1,6 @@
 /* accept: connections that are ours, delivered with the true client's address. */
 #include "tap.h"
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -48,11 +47,6 @@ static int orphan_take(uint64_t cookie) {
 
 static int accept_flags(const struct op *op) { return op->nr == __NR_accept4 ? (int)op->args[3] : 0; }
 
-static bool is_readable(int fd) {
-  struct pollfd ready = {fd, POLLIN, 0};
-  return poll(&ready, 1, 0) > 0;
-}
-
 /* A connection of the listener, or -errno; `peer` is who has made it as the kernel sees it. */
 static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
   socklen_t length = sizeof *peer;
@@ -62,7 +56,7 @@ static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
     return fd;
   }
   /* Of several waiters another may have been faster; a blocking listener must not hold this thread. */
-  if (!op->nonblocking && !is_readable(op->socket)) return -EAGAIN;
+  if (!op->nonblocking && !socket_is_readable(op->socket)) return -EAGAIN;
   fd = accept4(op->socket, (struct sockaddr *)peer, &length, (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC);
   return fd < 0 ? -errno : fd;
 }

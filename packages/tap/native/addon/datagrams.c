@@ -43,6 +43,7 @@ socklen_t datagram_shown(const struct op *op, const struct sockaddr_storage *fro
 void datagram_deliver(void *argument) {
   struct op *op = argument;
   if (op_drop_unawaited(op)) return; /* it stays in the socket's queue */
+  op_settle_to_receive(op);
   size_t room = op->args[2] < MAX_DATAGRAM ? (size_t)op->args[2] : MAX_DATAGRAM;
   uint8_t *buffer = malloc(room + 1);
   struct sockaddr_storage from, shown;

@@ -3,6 +3,7 @@
  * profile or an old kernel shows in what happens, not in what can be read about it. Nothing of it stays.
  */
 #include "surface.h"
+#include "../filter-groups.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -32,7 +33,7 @@ enum { STACK_BYTES = 64 * 1024, TRIAL_MS = 2000 };
 /* Of each door: 0, or -errno. */
 struct trial {
   int ready[2];
-  int seccomp, addfd_send, wake_up;
+  int seccomp, addfd_send, wake_up, wait_killable;
   uint64_t word;
 };
 
@@ -52,7 +53,10 @@ static int try_filter(void *argument) {
   struct sock_fprog program = {1, &allow};
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  int listener = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+  int listener = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, filter_flags(0), &program);
+  trial->wait_killable = result(listener);
+  if (trial->wait_killable == -EINVAL)
+    listener = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, filter_flags(FILTER_INTERRUPTIBLE), &program);
   trial->seccomp = result(listener);
   if (listener >= 0) {
     trial->addfd_send = try_addfd_send(listener);
@@ -116,6 +120,7 @@ static void try_on(napi_env env, napi_value doors, pid_t pid, struct trial *tria
   if (trial->seccomp == 0) {
     put_door(env, doors, "addfd-send", trial->addfd_send);
     put_door(env, doors, "wake-up", trial->wake_up);
+    put_door(env, doors, "wait-killable", trial->wait_killable);
   }
   put_door(env, doors, "proc", try_proc(pid));
   put_door(env, doors, "pidfd_getfd", try_get_fd(pid, trial->ready[0]));

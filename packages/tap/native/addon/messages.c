@@ -92,6 +92,7 @@ void datagram_send(void *argument) {
   }
   /* Sent or lost, never sent twice. */
   kept_acting(op, op->nr == __NR_sendmmsg ? 1 : (int64_t)op->payload_length, 0);
+  op_settle(op);
   ssize_t sent = sendmsg(op->socket, &head, flags);
   int error = sent < 0 ? errno : 0;
   if (!error && op->nr == __NR_sendmmsg) {
@@ -163,6 +164,7 @@ static ssize_t receive_messages(struct op *op, struct message *message, uint8_t 
 void message_deliver(void *argument) {
   struct op *op = argument;
   if (op_drop_unawaited(op)) return; /* it stays in the socket's queue */
+  op_settle_to_receive(op);
   op->tells_again = true;
   struct message *message = malloc(sizeof *message);
   uint8_t *buffer = malloc(MAX_DATAGRAM);

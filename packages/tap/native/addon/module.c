@@ -21,6 +21,7 @@ static napi_value start(napi_env env, napi_callback_info info) {
                                   NULL, call_js, &to_js);
   kept_start();
   op_start_sweeper();
+  interrupt_start();
   wait_start();
   return number(env, connect_prepare());
 }

@@ -13,6 +13,9 @@ enum {
   BUCKETS = 1024,
   SWEEP_MS = 50,
   KEEP_MS = 5000, /* how long the answer of an interrupted call waits for its restart */
+  AT_ONCE_MS = 4, /* what is over sooner is not looked at */
+  UNDECIDED_MS = 200, /* a connect, before it is in progress */
+  PATIENCE_MS = 1000,
 };
 
 static struct op *slots[KEPT_CALLS];
@@ -26,6 +29,14 @@ int64_t now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+enum { ERESTARTSYS = 512 }; /* the kernel's own: it makes the call again, or says EINTR, as the handler wants it */
+
+/* sock_intr_errno() in Linux' sock.h: a call with a timeout of its own is not made again. */
+static int interruption(const struct op *op) {
+  bool has_timeout = op->waiting ? op->deadline_ns != 0 : op->kind == OP_CONNECT && op->default_error == EINPROGRESS;
+  return has_timeout ? EINTR : ERESTARTSYS;
 }
 
 static int notification_send(int listener, struct seccomp_notif_resp answer) {
@@ -148,6 +159,13 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
   return NULL;
 }
 
+static void rename_locked(struct op *op, uint64_t id) {
+  op->id = id;
+  op->since_ns = now_ns();
+  op->is_left = op->was_given = false;
+  kept_rename(op);
+}
+
 /*
  * A signal cancels a notification; when the handler returns, the kernel makes the same call again as a new
  * one. It joins the op that is still in flight (or finished unheard), else an interval timer shorter than
@@ -182,15 +200,13 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
   statistics_count(&statistics.joined);
   if (!op->finished) {
     statistics_count(&statistics.cancelled); /* the notification that it had */
-    op->id = notif->id;
-    kept_rename(op);
+    rename_locked(op, notif->id);
     return true;
   }
   if (op->told) {
     op->finished = false;
     op->claimed = true;
-    op->id = notif->id;
-    kept_rename(op);
+    rename_locked(op, notif->id);
     *again = op;
     return true;
   }
@@ -223,6 +239,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
     op = slots[slot];
     op->held = op->claimed = true;
     op->id = notif->id;
+    op->since_ns = now_ns();
     op->listener = listener;
     op->tid = (pid_t)notif->pid;
     op->tgid = tgid;
@@ -233,7 +250,7 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
     op->socket = op->kept_fd = -1;
     op->next = buckets[bucket_of(op->tid)];
     buckets[bucket_of(op->tid)] = op;
-    if (held_count++ == 0) pthread_cond_signal(&some_held);
+    if (held_count++ == 0) pthread_cond_broadcast(&some_held);
   }
   pthread_mutex_unlock(&mutex);
   if (again) receive_run(op_tell_again, again);
@@ -271,10 +288,11 @@ void op_unclaim_to(struct op *op, int epoll, uint32_t events) {
 }
 
 /*
- * One moment remains in which an answer is lost although the kernel took it: a signal has just ended the wait, and the
- * thread has not run yet (seccomp_do_user_notification in Linux' seccomp.c). Only an answer without a descriptor has it. It
- * is as long as the machine lets the thread wait for a processor, and the restarted call is then a new one. Of most calls
- * that means the same; a connect that was made is EISCONN then. Nothing tells it from the program's own second connect(2).
+ * Before Linux 5.19, and where calls are interruptible, one moment remains in which an answer is lost although the kernel took
+ * it: a signal has just ended the wait, and the thread has not run yet (seccomp_do_user_notification in Linux' seccomp.c).
+ * Only an answer without a descriptor has it. It is as long as the machine lets the thread wait for a processor, and the
+ * restarted call is then a new one. Of most calls that means the same; a connect that was made is EISCONN then. Nothing tells
+ * it from the program's own second connect(2).
  */
 enum how { REPLY, CONTINUE, INJECT, INJECT_OR_KEEP };
 
@@ -329,9 +347,13 @@ int op_inject(struct op *op, int fd, bool cloexec) {
   return result;
 }
 
-int op_give(const struct op *op, int fd) {
-  return notification_give(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), fd, true, 0, 0);
+static int give(struct op *op, int fd, uint32_t flags, int number) {
+  op->was_given = true;
+  return notification_give(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), fd, true, flags, number);
 }
+
+int op_give(struct op *op, int fd) { return give(op, fd, 0, 0); }
+int op_give_at(struct op *op, int fd, int number) { return give(op, fd, SECCOMP_ADDFD_FLAG_SETFD, number); }
 
 void op_drop(struct op *op) {
   pthread_mutex_lock(&mutex);
@@ -388,6 +410,58 @@ void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_e
   op->kind = kind;
   op_set_deadline(op, deadline_ms, default_error);
   emit_op(op);
+}
+
+bool op_let_go(struct op *op) {
+  struct seccomp_notif_resp answer = {.id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), .error = -interruption(op)};
+  /* Not counted: the notification is one that was taken away, as whoever meets the op next will find. */
+  return ioctl(op->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
+}
+
+/* At once where the kernel would; what it would not interrupt, or only on a network file system, after some time. */
+static bool is_interruptible(const struct op *op, int64_t now) {
+  if (op->claimed || op->answering || op->finished || op->is_left || op->was_given) return false;
+  bool is_connect = op->kind == OP_CONNECT && op->type == SOCK_STREAM && op->domain != AF_UNIX && !op->nonblocking;
+  int64_t least_ms = op->waiting || (is_connect && op->socket < 0) ? AT_ONCE_MS : is_connect ? UNDECIDED_MS : PATIENCE_MS;
+  return now - op->since_ns >= least_ms * 1000000;
+}
+
+size_t op_list_interruptible(struct held_call *into, size_t room, int *from) {
+  size_t count = 0;
+  pthread_mutex_lock(&mutex);
+  int64_t now = now_ns();
+  int slot = *from;
+  for (int i = 0, left = held_count; i < KEPT_CALLS && left > 0 && count < room; i++) {
+    slot = (*from + i) % KEPT_CALLS;
+    struct op *op = slots[slot];
+    if (!op || !op->held) continue;
+    left--;
+    if (is_interruptible(op, now))
+      into[count++] = (struct held_call){op_token(op), op->id, op, op->tid, op->tgid};
+  }
+  *from = count < room ? 0 : (slot + 1) % KEPT_CALLS;
+  pthread_mutex_unlock(&mutex);
+  return count;
+}
+
+void op_interrupt(const struct held_call *call) {
+  pthread_mutex_lock(&mutex);
+  struct op *op = call->op; /* slots are never freed */
+  bool is_same = op->held && op_token(op) == call->token && op->id == call->id && is_interruptible(op, now_ns());
+  if (is_same && op_let_go(op)) {
+    op->is_left = true;
+    if (op->waiting) { /* it has done nothing yet */
+      statistics_count(&statistics.cancelled);
+      release_locked(op);
+    }
+  }
+  pthread_mutex_unlock(&mutex);
+}
+
+void op_await_held(void) {
+  pthread_mutex_lock(&mutex);
+  while (held_count == 0) pthread_cond_wait(&some_held, &mutex);
+  pthread_mutex_unlock(&mutex);
 }
 
 static void sweep_one(struct op *op, int64_t now) {

@@ -29,6 +29,11 @@ int socket_option(int fd, int level, int name) {
   return getsockopt(fd, level, name, &value, &length) ? -errno : value;
 }
 
+bool socket_is_readable(int fd) {
+  struct pollfd ready = {fd, POLLIN, 0};
+  return poll(&ready, 1, 0) > 0;
+}
+
 bool socket_is_nonblocking(int fd) { return (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0; }
 
 int socket_identify(struct op *op, int fd) {

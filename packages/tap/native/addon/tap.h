@@ -45,6 +45,9 @@ struct op {
   int default_error;    /* answer at the deadline; 0: continue natively */
   int64_t value;        /* of a finished op, kept for the restarted call */
   int error;
+  int64_t since_ns;     /* when its notification, the last of them, came */
+  bool is_left;         /* we have let the thread go, and it has not come again */
+  bool was_given;       /* a descriptor, while it waited: see thread_is_signalled() */
   bool keep_result;     /* whether it acted, so that a restarted call must get the same answer */
   bool tells_again;     /* what is written for it is kept: the restarted call is told it, too */
   struct told *told;
@@ -95,7 +98,8 @@ int op_inject(struct op *op, int fd, bool cloexec);
 /* The same, but `fd` is always taken: with keep_result the restarted call gets it. */
 int op_inject_or_keep(struct op *op, int fd, bool cloexec);
 /* Installs a copy of `fd` in the process, with CLOEXEC, while the call goes on waiting. Its number or -errno. */
-int op_give(const struct op *op, int fd);
+int op_give(struct op *op, int fd);
+int op_give_at(struct op *op, int fd, int number);
 /* told.c: all that is written into the program's memory as part of a call's answer, last of all before the answer. */
 /*
  * 0 or -errno; 0, too, when nobody waits any more: then nothing is written, because a program that has gone on without the
@@ -113,6 +117,35 @@ void op_drop(struct op *op);
 /* If nobody waits: frees, and true. A restarted call either has joined before, and waits, or is a new one. */
 bool op_drop_unawaited(struct op *op);
 bool op_is_valid(const struct op *op);
+/*
+ * Takes the thread out of its call as a signal would; the op stays, for the call that is made again. Only where
+ * thread_is_signalled(), or when ptrace(2) has interrupted it: else the program would see ERESTARTSYS. False: nobody waited.
+ */
+bool op_let_go(struct op *op);
+
+/* ---- interrupt.c: who waits and is wanted elsewhere ---- */
+
+/* Whether a signal, a stop or a tracer has come for the thread since it waits. */
+bool thread_is_signalled(const struct op *op);
+/* Of a claimed op: whether it is; then it has been let go, and the op is gone. */
+bool op_gives_way(struct op *op);
+/*
+ * Before what cannot be done twice: from here on the answer reaches the thread, whatever signals come (since Linux 5.19).
+ * A wait that follows cannot be let go, so only who has something to receive settles.
+ */
+void op_settle(struct op *op);
+void op_settle_to_receive(struct op *op);
+void interrupt_start(void);
+/* For interrupt.c: those that may be let go, from a place on that is moved; and the deed. */
+struct held_call {
+  uint64_t token, id;
+  struct op *op;
+  pid_t tid, tgid;
+};
+size_t op_list_interruptible(struct held_call *into, size_t room, int *from);
+void op_interrupt(const struct held_call *call);
+/* Returns when some op is held. */
+void op_await_held(void);
 /* Whether a connect of the socket with this cookie is in flight from which a signal has taken the program away. */
 /* Those of this socket that a signal took away, and that were not made again: the kernel would have undone them. */
 void op_give_up_connects(uint64_t cookie);
@@ -251,6 +284,7 @@ int socket_describe(struct op *op, int fd);
 bool socket_is_tcp(const struct op *op);
 bool socket_is_udp(const struct op *op);
 bool socket_is_nonblocking(int fd);
+bool socket_is_readable(int fd);
 /* The option's value, or -errno. */
 int socket_option(int fd, int level, int name);
 /* Copies the call's address into op->address; false: let the kernel say what is wrong with it. */

@@ -73,9 +73,10 @@ static void let_go(struct tracee *tracee) {
   if (!tracee->is_gone) ptrace(PTRACE_DETACH, tracee->tid, 0, 0);
 }
 
-/* The thread waits for the answer of its notification; being interrupted it stops on its way back. */
+/* The thread waits for the answer of its notification; being interrupted, and let go, it stops on its way back. */
 static bool stop(struct tracee *tracee) {
   if (ptrace(PTRACE_INTERRUPT, tracee->tid, 0, 0) != 0) return false;
+  op_let_go(tracee->op); /* else it would wait on, with the interruption before it */
   for (;;) {
     int stopped = next_stop(tracee);
     if (!stopped) return false;

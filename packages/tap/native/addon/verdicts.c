@@ -134,7 +134,7 @@ static void wait_for_verdict(void *argument) {
   struct timespec tick = {0, VERDICT_POLL_MS * 1000000L};
   int64_t until = now_ns() + (int64_t)VERDICT_MS * 1000000;
   while (op_connects_unawaited(op->cookie) && now_ns() < until) {
-    if (op_drop_unawaited(op)) return;
+    if (op_drop_unawaited(op) || op_gives_way(op)) return;
     nanosleep(&tick, NULL);
   }
   struct cookie_entry entry;

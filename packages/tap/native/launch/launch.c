@@ -43,9 +43,13 @@ static int send_listener(int control, int listener) {
 }
 
 /* Without no_new_privs only with CAP_SYS_ADMIN; with it, setuid programs of the tree lose their rights. */
-static int install(const struct sock_fprog *program) {
-  long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+static int install(const struct sock_fprog *program, unsigned groups) {
+  unsigned long flags = filter_flags(groups);
   int fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+  if (fd < 0 && errno == EINVAL) {
+    flags = filter_flags(groups | FILTER_INTERRUPTIBLE);
+    fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+  }
   if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
     fd = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
   return fd < 0 ? -errno : fd;
@@ -95,7 +99,8 @@ int main(int argc, char **argv) {
   environ = variables; /* execvp's PATH is the command's, too */
   close(environment);
   static struct filter filter;
-  filter_build(&filter, (unsigned)strtoul(argv[1], NULL, 10));
+  unsigned groups = (unsigned)strtoul(argv[1], NULL, 10);
+  filter_build(&filter, groups);
   struct sock_fprog program = {.len = filter.length, .filter = filter.code};
 
   /* inpod raised its own limit; the command gets the one it would have had. */
@@ -124,7 +129,7 @@ int main(int argc, char **argv) {
     if (listener < 0) _exit(refuse(control, -listener));
     _exit(send_listener(control, listener) == 0 ? 0 : 1);
   }
-  int listener = install(&program);
+  int listener = install(&program, groups);
   if (write(ready[1], &listener, sizeof listener) != sizeof listener) return CANNOT_TAP;
   int status;
   while (waitpid((pid_t)child, &status, 0) < 0 && errno == EINTR) continue;

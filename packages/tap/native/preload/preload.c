@@ -29,7 +29,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { CANNOT_TAP = 125, ANSWER_SECONDS = 10, LINE = 256, SIGNAL_SET_BYTES = 8, EACCES_ = 13, EINTR_ = 4, EBUSY_ = 16 };
+enum { CANNOT_TAP = 125, ANSWER_SECONDS = 10, LINE = 256, SIGNAL_SET_BYTES = 8, EACCES_ = 13, EINTR_ = 4, EBUSY_ = 16, EINVAL_ = 22 };
 
 /* What was found in the environment. */
 static struct {
@@ -174,8 +174,12 @@ static int install(unsigned groups) {
     unsigned short length;
     struct sock_filter *code;
   } program = {filter.length, filter.code};
-  long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+  long all = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH, flags = all | (long)filter_flags(groups);
   long fd = raw3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (fd == -EINVAL_) {
+    flags = all | (long)filter_flags(groups | FILTER_INTERRUPTIBLE);
+    fd = raw3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  }
   /* Without no_new_privs only with CAP_SYS_ADMIN. */
   if (fd == -EACCES_ && raw5(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
     fd = raw3(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);

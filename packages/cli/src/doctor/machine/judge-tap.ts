@@ -109,7 +109,7 @@ function judgeLacks({
   readonly errno: string;
 }): Finding {
   const { what, why } = MEANING[door];
-  return (door === "wake-up" ? note : warning)(door, `${what} (${errno})`, { why });
+  return (door === "ptrace" ? warning : note)(door, `${what} (${errno})`, { why });
 }
 
 /** https://docs.kernel.org/admin-guide/LSM/Yama.html */
