@@ -72,14 +72,17 @@ describe("filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
     const status = await runInpod(["status", "-t", "pod/web", "-n", namespace]);
     assert.equal(status.code, 0, status.stderr);
     const [titles, ...rows] = status.stdout.trim().split("\n");
-    assert.match(titles ?? "", /^TARGET +WHO +PORT +TAKES +FOR +CONNECTIONS +REQUESTS$/);
+    assert.match(
+      titles ?? "",
+      /^TARGET +WHO +MODE +PORT +TAKES +FOR +CONNECTIONS +REQUESTS +MACHINE$/,
+    );
     assert.match(
       rows[0] ?? "",
-      /^pod\/web\S* +\S.* +3000 +header x-user = ann \(any case\) +\d+s +5 +5$/,
+      /^pod\/web\S* +\S.* +exec +3000 +header x-user = ann \(any case\) +\d+s +5 +5 +\S+$/,
     );
     assert.match(
       rows[1] ?? "",
-      /^pod\/web\S* +\S.* +3000 +header x-user = bob \(any case\) +\d+s +5 +5$/,
+      /^pod\/web\S* +\S.* +exec +3000 +header x-user = bob \(any case\) +\d+s +5 +5 +\S+$/,
     );
     assert.match(rows[2] ?? "", /^pod\/web\S* +\(the pod\) +3000 +what nobody takes +5 +5$/);
     assert.equal(rows.length, 3, status.stdout);

@@ -191,6 +191,20 @@ export const KTCTL: readonly TheirCommand[] = [
     ],
   },
   {
+    // Not a command of ktctl's: who knows its clean types its flags here.
+    tool: "ktctl",
+    words: "verify",
+    answer: { kind: "ours", words: ["verify"] },
+    flags: [
+      ...flags({
+        "--dryRun": idle("this command changes nothing"),
+        "--localOnly": is("--machine"),
+        "--thresholdInMinus V": idle("each agent is asked whether it serves somebody"),
+      }),
+      ...LOOKING,
+    ],
+  },
+  {
     tool: "ktctl",
     words: "birdseye",
     example: "ktctl birdseye --sortBy name",

@@ -7,11 +7,13 @@ const code = (text: string): string => `\`${text.replaceAll("|", "\\|")}\``;
 
 /** Rows of one tool: what its user types, and what here. */
 export function commandTable(tool: Tool): string {
-  const rows = ALL.filter((each) => each.tool === tool).map((command) => [
-    code(command.example ?? command.words),
-    typed(command),
-    note(command).replaceAll("|", "\\|"),
-  ]);
+  const rows = ALL.filter((each) => each.tool === tool && each.example !== undefined).map(
+    (command) => [
+      code(command.example ?? command.words),
+      typed(command),
+      note(command).replaceAll("|", "\\|"),
+    ],
+  );
   return table([[`${tool}`, "inpod", "what differs"], ...rows]);
 }
 
@@ -27,9 +29,10 @@ const note = ({ answer, differs }: TheirCommand): string =>
 
 /** Each flag of a tool's commands that are ours. */
 export function flagTable(tool: Tool): string {
-  const rows = ALL.filter((each) => each.tool === tool && each.answer.kind === "ours").flatMap(
-    ({ words, flags }) =>
-      flags.map((flag) => ({ words, name: spelled(flag), answer: told(flag.answer) })),
+  const rows = ALL.filter(
+    (each) => each.tool === tool && each.answer.kind === "ours" && each.example !== undefined,
+  ).flatMap(({ words, flags }) =>
+    flags.map((flag) => ({ words, name: spelled(flag), answer: told(flag.answer) })),
   );
   // What every command has is told once.
   const merged = new Map<string, { name: string; answer: string; commands: string[] }>();

@@ -84,7 +84,8 @@ export const whoOf = ({ owner, sessionId, isConnected }: SessionStatus): string 
 
 function sessionRows(session: SessionStatus, target: string, nowMs: number): string[][] {
   const { sinceMs, ports, about } = session;
-  const as = about === undefined || about.target === target ? "" : about.target;
+  const pod = (text: string): string => text.replace(/\/container\/.*$/, "");
+  const as = about === undefined || pod(about.target) === pod(target) ? "" : about.target;
   const machine = about?.machine ?? "";
   if (ports.length === 0)
     return [[as, "", about?.detail ?? "no port", sinceWhen(sinceMs, nowMs), "", "", machine]];
