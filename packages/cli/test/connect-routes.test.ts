@@ -197,6 +197,17 @@ test(
     const second = await connect("--include", "198.18.169.0/24").ended;
     assert.equal(second.code, 1, second.stderr);
     assert.match(second.stderr, /another inpod connect \(process \d+\)(.|\n)*--no-dns/);
+    // Ctrl-Z: who is stopped answers nobody, and DNS is what it was.
+    run.signalGroup("SIGTSTP");
+    await until("the file is what it was", async () =>
+      (await laptop.sh("cat /etc/resolv.conf")).startsWith("nameserver 127.0.0.77"),
+    );
+    assert.deepEqual(await laptop.meets("lookup www.example.com"), ["192.0.2.80"]);
+    run.signalGroup("SIGCONT");
+    await until("names are the cluster's again", async () =>
+      (await laptop.sh("cat /etc/resolv.conf")).startsWith("# While inpod connect runs"),
+    );
+    assert.deepEqual(await laptop.meets("lookup greetings"), [greetings]);
     await laptop.sh("printf 'nameserver 127.0.0.99\\n' >/etc/resolv.conf");
     await run.said("another program has written /etc/resolv.conf", "stderr");
     run.signalGroup("SIGINT");

@@ -36,6 +36,9 @@ export interface Routes {
   readonly ready: readonly string[];
   /** Why there are no routes any more. Never after close(). */
   readonly lost: Promise<string>;
+  /** While we are stopped nobody answers for names: this machine's DNS is what it was until resume(). */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
   /** Routes, rules and DNS are what they were when it resolves. */
   close(): Promise<void>;
 }
@@ -77,20 +80,24 @@ export async function startRoutes(options: RoutesOptions): Promise<Routes> {
     else helper.refuse({ source: destination, destination: source });
   };
   let setup: SplitSetup | undefined;
+  const begin = async (): Promise<void> => {
+    if (split === undefined || machine === undefined) return;
+    const parts = { helper, names: split.names, machine, place, say, lookMs: options.lookMs };
+    setup = await setUpDns(parts);
+  };
+  const pause = async (): Promise<void> => {
+    const ended = setup;
+    setup = undefined;
+    await ended?.end();
+  };
   const close = async (): Promise<void> => {
-    await setup?.end();
+    await pause();
     udp.close();
     tcp.close();
     await helper.close();
   };
   try {
-    setup =
-      split && machine
-        ? await setUpDns({
-            ...{ helper, names: split.names, machine, place, say },
-            lookMs: options.lookMs,
-          })
-        : undefined;
+    await begin();
   } catch (error) {
     await close();
     throw error;
@@ -109,6 +116,11 @@ export async function startRoutes(options: RoutesOptions): Promise<Routes> {
         : []),
     ],
     lost,
+    pause,
+    resume: () =>
+      begin().catch((error: unknown) =>
+        say(`no names of the cluster: ${error instanceof Error ? error.message : error}`),
+      ),
     close,
   };
 }

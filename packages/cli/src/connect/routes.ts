@@ -36,6 +36,8 @@ export async function runRoutes(
       return {
         ready: [...(why === undefined ? [] : [why]), ...routes.ready],
         lost: routes.lost.then((how) => `this machine's routes are gone: ${how}`),
+        pause: () => routes.pause(),
+        resume: () => routes.resume(),
         close: () => routes.close(),
       };
     },

@@ -68,6 +68,9 @@ export interface Serving {
   readonly ready: readonly string[];
   /** Why it does not stand any more; the session ends then. */
   readonly lost?: Promise<string>;
+  /** Before this process is stopped (Ctrl-Z), and after it was. */
+  pause?(): Promise<void>;
+  resume?(): Promise<void>;
   /** Ends the local ends, before the session. */
   close?(): void | Promise<void>;
 }
@@ -141,7 +144,7 @@ export async function withService(
         signal.throwIfAborted();
         progress.done();
         if (line !== undefined) log(line);
-        const stopPausing = pauseWhileStopped(incoming);
+        const stopPausing = pauseWhileStopped([incoming, serving]);
         for (const ready of serving.ready) say(ready);
         say("until Ctrl-C");
         const lost = serving.lost ?? new Promise<never>(() => {});
