@@ -60,7 +60,7 @@ void datagram_deliver(void *argument) {
   }
   length = datagram_shown(op, &from, &shown);
   size_t stored = (size_t)got < room ? (size_t)got : room; /* MSG_TRUNC tells the true length */
-  op->keep_result = op->tells_again = true;
+  op->keep_result = true;
   int failed = op_tell(op, op->args[1], buffer, stored);
   if (!failed) failed = op_tell_address(op, op->args[4], op->args[5], &shown, length);
   free(buffer);

@@ -97,7 +97,6 @@ void datagram_send(void *argument) {
   int error = sent < 0 ? errno : 0;
   if (!error && op->nr == __NR_sendmmsg) {
     uint32_t length = (uint32_t)sent;
-    op->tells_again = true;
     error = -op_tell(op, op->args[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
     sent = 1;
   }
@@ -165,7 +164,6 @@ void message_deliver(void *argument) {
   struct op *op = argument;
   if (op_drop_unawaited(op)) return; /* it stays in the socket's queue */
   op_settle_to_receive(op);
-  op->tells_again = true;
   struct message *message = malloc(sizeof *message);
   uint8_t *buffer = malloc(MAX_DATAGRAM);
   ssize_t result = message && buffer ? receive_messages(op, message, buffer) : -ENOMEM;

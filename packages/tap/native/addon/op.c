@@ -163,6 +163,7 @@ static void rename_locked(struct op *op, uint64_t id) {
   op->id = id;
   op->since_ns = now_ns();
   op->is_left = op->was_given = false;
+  op->has_joined = true;
   kept_rename(op);
 }
 
@@ -303,6 +304,11 @@ static int answer(struct op *op, enum how how, int64_t value, int error, int fd,
   uint64_t id = op->id;
   pthread_mutex_unlock(&mutex);
   int result;
+  int failed = op->has_joined ? told_write(op) : 0;
+  if (failed) {
+    value = 0;
+    error = -failed;
+  }
   if (how == REPLY) {
     result = notification_reply(op->listener, id, value, error);
   } else if (how == CONTINUE) {

@@ -49,8 +49,8 @@ struct op {
   bool is_left;         /* we have let the thread go, and it has not come again */
   bool was_given;       /* a descriptor, while it waited: see thread_is_signalled() */
   bool keep_result;     /* whether it acted, so that a restarted call must get the same answer */
-  bool tells_again;     /* what is written for it is kept: the restarted call is told it, too */
-  struct told *told;
+  struct told *told;    /* what was written for it */
+  bool has_joined;      /* the call was made again: what was written before may have been for nobody */
   bool waiting;         /* for its socket to become readable */
   bool watched;         /* registered in epoll */
   /* sockets: a duplicate of the process's own, or -1 */
@@ -112,6 +112,8 @@ int op_tell_address(struct op *op, uint64_t address, uint64_t length_address, co
 /* A claimed op that has finished before: tells all of it to the restarted call, and answers. */
 void op_tell_again(void *op);
 void told_free(struct told *told);
+/* All that is kept, once more. 0 or -errno. */
+int told_write(struct op *op);
 /* Frees without an answer (nobody waits, and nobody can have joined: op_inject() has failed, say). */
 void op_drop(struct op *op);
 /* If nobody waits: frees, and true. A restarted call either has joined before, and waits, or is a new one. */

@@ -34,17 +34,22 @@ static void keep(struct op *op, uint64_t address, const void *from, size_t lengt
 
 int op_tell(struct op *op, uint64_t address, const void *from, size_t length) {
   if (length == 0) return 0;
-  if (op->tells_again) keep(op, address, from, length);
+  keep(op, address, from, length); /* a call that is made again may join this op in the midst of it, and after it */
   return op_is_valid(op) ? memory_write(op->tid, address, from, length) : 0;
+}
+
+int told_write(struct op *op) {
+  int failed = 0;
+  for (struct told *told = op->told; told && !failed && op_is_valid(op); told = told->next)
+    failed = memory_write(op->tid, told->address, told->bytes, told->length);
+  return failed;
 }
 
 /* Both, or the first one, or a part of it. */
 static int tell_both(struct op *op, uint64_t address, const void *from, size_t length, uint64_t second_address,
                      const void *second, size_t second_length) {
-  if (op->tells_again) {
-    keep(op, address, from, length);
-    keep(op, second_address, second, second_length);
-  }
+  keep(op, address, from, length);
+  keep(op, second_address, second, second_length);
   return op_is_valid(op) ? memory_write_both(op->tid, address, from, length, second_address, second, second_length) : 0;
 }
 
@@ -60,8 +65,6 @@ int op_tell_address(struct op *op, uint64_t address, uint64_t length_address, co
 
 void op_tell_again(void *argument) {
   struct op *op = argument;
-  int failed = 0;
-  for (struct told *told = op->told; told && !failed && op_is_valid(op); told = told->next)
-    failed = memory_write(op->tid, told->address, told->bytes, told->length);
+  int failed = told_write(op);
   op_reply(op, failed ? 0 : op->value, failed ? -failed : op->error);
 }

@@ -113,7 +113,6 @@ static void tell_error(void *argument) {
   int32_t room = 0, length = sizeof error;
   int failed = memory_read(op->tid, op->args[4], &room, sizeof room) == sizeof room ? 0 : -EFAULT;
   if (!failed && room < length) length = room < 0 ? 0 : room;
-  op->tells_again = true;
   if (!failed) failed = op_tell(op, op->args[3], &error, (size_t)length);
   if (!failed) failed = op_tell(op, op->args[4], &length, sizeof length);
   kept_acting(op, 0, -failed);
