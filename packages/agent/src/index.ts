@@ -10,6 +10,7 @@ export { AnswerReader } from "./exchange.ts";
 export { Failure } from "./failure.ts";
 export { FileService } from "./files/service.ts";
 export { Worker } from "./files/worker.ts";
+export { OwnPorts } from "./incoming/own-ports.ts";
 export { Ports } from "./incoming/ports.ts";
 export { SharedRules } from "./incoming/shared-rules.ts";
 export type { Holder } from "./incoming/stolen-port.ts";

@@ -1,12 +1,18 @@
 /** Puts the agent's Node half together, on the sockets that enter left to it. */
 import { createServer, Socket } from "node:net";
 import { parseArgs } from "node:util";
-import { PROTOCOL_VERSION, parsePolicy } from "@inpod/protocol";
+import {
+  PROTOCOL_VERSION,
+  parsePolicy,
+  parseRelayPlace,
+  type TargetDescription,
+} from "@inpod/protocol";
 import { acceptTunnel, publicKeyFromRaw, splice, tuneHeapForBulk } from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { FileService } from "./files/service.ts";
 import { Worker } from "./files/worker.ts";
+import { OwnPorts } from "./incoming/own-ports.ts";
 import { Ports } from "./incoming/ports.ts";
 import { SharedRules } from "./incoming/shared-rules.ts";
 import { UdpPorts } from "./incoming/udp-ports.ts";
@@ -18,6 +24,7 @@ import { OwnEnds } from "./mirror/own-ends.ts";
 import { UdpMirror } from "./mirror/udp.ts";
 import { UnixSockets } from "./outgoing/unix.ts";
 import { withoutHidden } from "./policy.ts";
+import { originOf, RelayPod } from "./relay/relay-pod.ts";
 import { Admission } from "./sessions/admission.ts";
 import type { Session } from "./sessions/session.ts";
 import { RESUME_TIMEOUT_MS, Sessions } from "./sessions/sessions.ts";
@@ -42,6 +49,8 @@ const { values } = parseArgs({
     "plain-log": { type: "boolean" },
     metrics: { type: "boolean" },
     "memory-mib": { type: "string" },
+    "own-ports": { type: "boolean" },
+    relay: { type: "string" },
   },
 });
 
@@ -83,7 +92,13 @@ const fileService = new FileService(worker, {
 const unixSockets = new UnixSockets(worker, process);
 const own = new OwnEnds();
 const rules = new SharedRules(enter);
-const ports = new Ports(rules.tcp(), log, own);
+const relayPlace = values.relay === undefined ? undefined : parseRelayPlace(values.relay);
+const ownPorts =
+  relayPlace || values["own-ports"] === true
+    ? new OwnPorts(relayPlace && originOf(relayPlace, process.env))
+    : undefined;
+const ports = new Ports(rules.tcp(), log, own, undefined, ownPorts);
+const relayPod = relayPlace && new RelayPod(relayPlace, ports, log);
 const udp = {
   ports: new UdpPorts(rules.udp(), log),
   mirror: new UdpMirror(enter, { own, log }),
@@ -109,7 +124,10 @@ const metrics = new Metrics();
 const sessions = new Sessions(
   {
     admission,
-    describe: () => enter.describe().then((all) => withoutHidden(all, policy)),
+    describe: () =>
+      enter
+        .describe()
+        .then((all) => withoutHidden(ownPorts === undefined ? all : canListen(all), policy)),
     fileService,
     ports,
     mirror,
@@ -130,9 +148,19 @@ const sessions = new Sessions(
   (why) => {
     log("end", { why });
     // enter removes the rules when we are gone, whatever is still open.
-    process.exit(0);
+    void endRelay(why).then(() => process.exit(0));
   },
 );
+
+async function endRelay(why: string): Promise<void> {
+  await relayPod?.end(why);
+}
+
+/** No rule can be had here, and none is needed. */
+function canListen(all: TargetDescription): TargetDescription {
+  const { incoming: _, ...missing } = all.missing;
+  return { ...all, missing };
+}
 
 target.onGone = () => sessions.targetGone();
 enter.onEvent = (event) => {
@@ -178,6 +206,7 @@ const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => 
 server.maxConnections = MAX_CONNECTIONS;
 // EMFILE and the like: the connection waits in the backlog.
 server.on("error", (error) => log("accept-failed", { errno: errnoOf(error) }));
+await relayPod?.start();
 server.listen({ fd: NODE_FDS.listen });
 if (values.metrics === true) {
   metrics.serve(
@@ -190,6 +219,8 @@ if (values.metrics === true) {
 // enter has removed the rules before it sends this.
 process.once("SIGTERM", () => {
   sessions.close("the agent was told to end");
-  setTimeout(() => process.exit(0), 100);
+  void endRelay("the agent was told to end").then(() =>
+    setTimeout(() => process.exit(0), relayPod === undefined ? 100 : 0),
+  );
 });
 log("ready");

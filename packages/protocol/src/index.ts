@@ -19,6 +19,7 @@ export const AGENT_FEATURES: readonly string[] = [
   "inject-headers",
   "about",
   "leave",
+  "own-ports",
 ];
 
 /**
@@ -45,10 +46,23 @@ export {
   MAX_HELLO,
   ProtocolError,
 } from "./frames.ts";
+export {
+  HELD_ANNOTATION,
+  type HeldNote,
+  type Hold,
+  holdOf,
+  leadsToRelay,
+  ownSelector,
+  renewPatch,
+  restorePatch,
+  type ServiceLike,
+  takePatch,
+} from "./held-service.ts";
 export type * from "./messages.ts";
 export type { MuxHandlers } from "./mux.ts";
 export { Mux } from "./mux.ts";
 export { nearest, nearestFirst, nearestNames } from "./nearest.ts";
+export { parseRelayPlace, type RelayPlace, renderRelayPlace } from "./own-ports.ts";
 export {
   MAX_OWNER,
   parseAgentHello,

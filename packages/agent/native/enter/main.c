@@ -31,6 +31,7 @@ struct supervisor {
   int node_status;
   int signals;
   int64_t deadline; // 0: none
+  int end_timeout_ms;
   int lifeline; // whose EOF ends us; -1: none
   struct life life;
   struct control control;
@@ -126,7 +127,7 @@ static void end_all(struct supervisor *all) {
   rules_give_back(&all->rules);
   if (all->node) {
     kill(all->node, SIGTERM);
-    if (!wait_for(all->node, 1000, NULL)) {
+    if (!wait_for(all->node, all->end_timeout_ms, NULL)) {
       kill(all->node, SIGKILL);
       wait_for(all->node, 1000, NULL);
     }
@@ -252,6 +253,7 @@ int main(int argc, char **argv) {
   }
   report_as(options.log_level, options.plain_log);
   all.deadline = options.deadline_ms ? now_ms() + options.deadline_ms : 0;
+  all.end_timeout_ms = options.end_timeout_ms;
   all.lifeline = options.exit_on_stdin_eof ? STDIN_FILENO : -1;
   uint16_t port = 0;
   const char *path = options.listen_path;

@@ -12,6 +12,7 @@ const char usage[] =
     "usage: inpod-enter --pid PID | --container-id ID [--pod-uid UID] | --targetless\n"
     "         --listen PORT | --listen-path PATH\n"
     "         [--in-pod] [--node-uid UID] [--node-gid GID] [--find-timeout SECONDS] [--deadline SECONDS]\n"
+    "         [--end-timeout SECONDS]\n"
     "         [--allow-shared-network] [--exit-on-stdin-eof] [--metrics ADDRESS:PORT]\n"
     "         [--log-level off|error|warn|info|debug|trace] [--plain-log | --json-log] -- NODE-COMMAND...\n"
     "  --listen PORT            on 127.0.0.1 of this namespace; 0: any free port\n"
@@ -21,6 +22,7 @@ const char usage[] =
     "  --in-pod                 this is a container of the target's pod: there is nothing to join\n"
     "  --find-timeout SECONDS   wait this long for the container (default 10)\n"
     "  --deadline SECONDS       end after this time, whatever happens\n"
+    "  --end-timeout SECONDS    what Node has to put in order at its end may take so long (default 1)\n"
     "  --allow-shared-network   steal although the network namespace is not the target's alone\n"
     "  --exit-on-stdin-eof      end when stdin does: whoever holds its other end may be killed\n"
     "  --metrics ADDRESS:PORT   Node serves its counters there, of this namespace\n";
@@ -90,7 +92,8 @@ static bool parse_switch(const char *name, struct options *options) {
 }
 
 int parse_options(int argc, char **argv, struct options *options, char *what, size_t what_size) {
-  *options = (struct options){.node_uid = -1, .node_gid = -1, .find_timeout_ms = 10000, .log_level = LOG_INFO};
+  *options = (struct options){.node_uid = -1, .node_gid = -1, .find_timeout_ms = 10000,
+                              .end_timeout_ms = 1000, .log_level = LOG_INFO};
   bool has_port = false;
   int at = 1;
   for (; at < argc && strcmp(argv[at], "--"); at++) {
@@ -126,6 +129,9 @@ int parse_options(int argc, char **argv, struct options *options, char *what, si
     } else if (!strcmp(name, "--deadline")) {
       good = parse_number(value, 365 * 86400, &number);
       options->deadline_ms = number * 1000;
+    } else if (!strcmp(name, "--end-timeout")) {
+      good = parse_number(value, 600, &number);
+      options->end_timeout_ms = number * 1000;
     } else if (!strcmp(name, "--metrics")) {
       good = parse_address(value, options);
     } else if (!strcmp(name, "--log-level")) {

@@ -16,6 +16,7 @@ struct options {
   int64_t node_gid; // -1: unchanged, and no rule knows Node by its gid
   int64_t find_timeout_ms;
   int64_t deadline_ms; // from the start; 0: none
+  int64_t end_timeout_ms; // for Node, after it was told to end
   bool allow_shared_network;
   bool in_pod; // we are a container of the target's pod
   bool targetless;

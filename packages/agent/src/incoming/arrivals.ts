@@ -30,6 +30,8 @@ export interface ArrivalParts {
   readonly own: Pick<OwnEnds, "add" | "remove">;
   readonly log: Log;
   readonly canary: Canary;
+  /** To whoever serves the port where it is nobody's; left out: a process in the same network. */
+  readonly toOrigin?: ((port: number) => Promise<Socket>) | undefined;
 }
 
 export class Arrivals {
@@ -42,8 +44,11 @@ export class Arrivals {
   /** A connection that the port's rule has turned here; paused. @param isLooked it is not the canary */
   route(stolen: StolenPort, socket: Socket, isLooked = false): void {
     const { probes, routes } = stolen;
-    // Also one that is suspended: its rule has turned the connection here. Where nobody is left, there is the pod.
-    const claim = stolen.claims.find(({ filter }) => filter === undefined);
+    // Also one that is suspended: its rule has turned the connection here. Where nobody is left, there is the pod. A kept
+    // port gets connections without a rule, and those are for whoever is there.
+    const claim = stolen.claims.find(
+      ({ filter, isActive }) => filter === undefined && (isActive || !stolen.isKept),
+    );
     const isLookedInto = claim?.injectHeaders === true || !routes.isUnfiltered;
     if (!isLooked && this.#parts.canary.isOut(stolen.port)) this.#lookForCanary(stolen, socket);
     else if (claim === undefined || isLookedInto) this.#serve(stolen, socket);
@@ -76,10 +81,11 @@ export class Arrivals {
   /** @param passage undefined: its first bytes tell */
   #serve(stolen: StolenPort, socket: Socket, passage?: Passage<Destination>): void {
     const { port } = stolen;
-    const { rules, own, log } = this.#parts;
+    const { rules, own, log, toOrigin } = this.#parts;
     const client = endpoint(socket.remoteAddress, socket.remotePort);
     const relay = endpoint(socket.localAddress, socket.localPort);
     const toPod = async (): Promise<Socket> => {
+      if (toOrigin !== undefined) return toOrigin(port);
       const local = await addressed(rules, client, relay, port);
       return connectToPod({ rules, own }, client, local);
     };

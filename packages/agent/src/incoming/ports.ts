@@ -12,6 +12,7 @@ import type { OwnEnds } from "../mirror/own-ends.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Canary } from "./canary.ts";
 import { ended } from "./draining.ts";
+import type { OwnPorts } from "./own-ports.ts";
 import { Relay } from "./relay.ts";
 import { reset } from "./reset.ts";
 import {
@@ -43,18 +44,61 @@ export class Ports {
   readonly #arrivals: Arrivals;
   readonly #log: Log;
   readonly #lingerMs: number;
+  readonly #ownPorts: OwnPorts | undefined;
   readonly #ports = new Map<number, StolenPort>();
   /** One change after the other: what they find decides what they do. */
   #changes: Promise<unknown> = Promise.resolve();
   #sweep: NodeJS.Timeout | undefined;
   #hasTable = false;
 
-  /** @param own where connections of ours to the pod are noted */
-  constructor(rules: Rules, log: Log, own: Pick<OwnEnds, "add" | "remove">, lingerMs = LINGER_MS) {
-    this.#rules = rules;
+  /**
+   * @param own where connections of ours to the pod are noted
+   * @param ownPorts we are no target's neighbour: a port is taken by listening on it
+   */
+  constructor(
+    rules: Rules,
+    log: Log,
+    own: Pick<OwnEnds, "add" | "remove">,
+    lingerMs = LINGER_MS,
+    ownPorts?: OwnPorts,
+  ) {
+    this.#rules = ownPorts ?? rules;
     this.#log = log;
-    this.#arrivals = new Arrivals({ rules, own, log, canary: this.canary });
+    const toOrigin = ownPorts && ((port: number) => ownPorts.connect(port));
+    this.#arrivals = new Arrivals({ rules, own, log, canary: this.canary, toOrigin });
     this.#lingerMs = lingerMs;
+    this.#ownPorts = ownPorts;
+  }
+
+  /** Those that are served whoever takes them, from now until the agent's end. @throws listen(2)'s errors */
+  async keep(ports: Iterable<number>): Promise<void> {
+    for (const port of ports) {
+      await this.#change(async () => {
+        const stolen = newStolenPort(port);
+        stolen.isKept = true;
+        stolen.hasRule = true;
+        stolen.relay = await this.#open(stolen);
+        this.#ports.set(port, stolen);
+      });
+    }
+  }
+
+  /** Every connection is asked to end, and until `graceMs` have passed there is time to. */
+  async drainAll(graceMs: number): Promise<void> {
+    const open: Socket[] = [];
+    for (const { draining, relay } of this.#ports.values()) {
+      draining.begin();
+      open.push(...(relay?.connections ?? []));
+    }
+    await ended(open, graceMs);
+  }
+
+  #open(stolen: StolenPort): Promise<Relay> {
+    const handlers = {
+      onConnection: (socket: Socket) => this.#arrivals.route(stolen, socket),
+      onIdle: () => this.#sweepLater(),
+    };
+    return this.#ownPorts ? Relay.openOn(stolen.port, handlers) : Relay.open(handlers);
   }
 
   /**
@@ -136,8 +180,9 @@ export class Ports {
   async end(holder: Holder, isLast: () => boolean): Promise<void> {
     const left = new Set(await this.#giveBack(holder, "session ended"));
     if (isLast()) {
-      for (const { relay } of this.#ports.values())
-        for (const socket of relay?.connections ?? []) left.add(socket);
+      // What a kept port passes on is the Service's, which is given back first.
+      for (const { relay, isKept } of this.#ports.values())
+        for (const socket of (isKept ? undefined : relay?.connections) ?? []) left.add(socket);
     }
     await ended(left, END_GRACE_MS);
   }
@@ -231,10 +276,7 @@ export class Ports {
     const { port } = stolen;
     if (!stolen.hasRule) {
       try {
-        stolen.relay ??= await Relay.open({
-          onConnection: (socket) => this.#arrivals.route(stolen, socket),
-          onIdle: () => this.#sweepLater(),
-        });
+        stolen.relay ??= await this.#open(stolen);
         this.#hasTable = true;
         stolen.draining.stop();
         // Before the rule: the first connection finds whose it is.
@@ -255,7 +297,7 @@ export class Ports {
       reroute(stolen);
     }
     const { holder, filter } = claim;
-    if (claim.flush) void this.#takeOver(stolen, holder);
+    if (claim.flush && this.#ownPorts === undefined) void this.#takeOver(stolen, holder);
     this.#log("steal", {
       port,
       relay: stolen.relay?.port ?? 0,
@@ -285,7 +327,10 @@ export class Ports {
     const claim = claimOf(stolen, holder);
     if (!claim?.isActive) return;
     const isLast = !stolen.claims.some((other) => other !== claim && other.isActive);
-    if (isLast && stolen.hasRule) {
+    if (isLast && stolen.isKept) {
+      stolen.draining.begin();
+      stolen.draining.stop();
+    } else if (isLast && stolen.hasRule) {
       stolen.takingOver?.abort();
       await this.#rules.release(stolen.port);
       ruleGoes(stolen);

@@ -36,6 +36,18 @@ export class Relay {
     }
   }
 
+  /** On this port, which is its own: nothing redirects to it. @throws listen(2)'s errors */
+  static async openOn(port: number, handlers: RelayHandlers): Promise<Relay> {
+    const ipv4 = await listen("0.0.0.0", port);
+    const ipv6 = await listen("::", port).catch((error: unknown) => {
+      const errno = errnoOf(error);
+      if (errno === "EAFNOSUPPORT" || errno === "EADDRNOTAVAIL") return undefined;
+      ipv4.close();
+      throw error;
+    });
+    return new Relay(port, ipv6 === undefined ? [ipv4] : [ipv4, ipv6], handlers);
+  }
+
   /**
    * On the same port of 0.0.0.0 and, where the namespace has IPv6, of [::]: redirected packets go to the
    * address of the interface they came in by, never to 127.0.0.1. The rules refuse whoever was not redirected.

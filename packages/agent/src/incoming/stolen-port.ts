@@ -79,6 +79,8 @@ export interface StolenPort {
   probes: PortProbes | undefined;
   relay: Relay | undefined;
   hasRule: boolean;
+  /** It is served as long as the agent lives, whoever takes it. */
+  isKept: boolean;
   /** Of the rule of now; undefined: connections from before have not been taken over. */
   takingOver: AbortController | undefined;
   readonly tls: TlsEnds;
@@ -93,6 +95,7 @@ export const newStolenPort = (port: number): StolenPort => ({
   probes: undefined,
   relay: undefined,
   hasRule: false,
+  isKept: false,
   takingOver: undefined,
   tls: new TlsEnds(),
   draining: new Draining(),

@@ -1,0 +1,37 @@
+/** Gives a Service its own selector back, where this relay still holds it: nobody else may be there to do it. */
+import { setTimeout as delay } from "node:timers/promises";
+import { holdOf, restorePatch } from "@inpod/protocol";
+import type { ServiceApi } from "./service-api.ts";
+
+/** Somebody else wrote the Service in between, or the API server was not there for a moment. */
+const ATTEMPTS = 8;
+const RETRY_MS = 400;
+
+/** @returns what became of it, for the log; never rejects */
+export async function restore(
+  api: ServiceApi,
+  holder: string,
+  retryMs = RETRY_MS,
+): Promise<{ readonly isFree: boolean; readonly why: string }> {
+  let why = "";
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    try {
+      const { service, status } = await api.get();
+      if (status === 404) return { isFree: true, why: "the Service is gone" };
+      if (service === undefined) why = `HTTP ${status}`;
+      else {
+        const hold = holdOf(service);
+        if (hold.kind !== "held" || hold.note.holder !== holder)
+          return { isFree: true, why: "it is not held by this relay any more" };
+        const answer = await api.patch(restorePatch(service, hold.note));
+        if (answer.service !== undefined) return { isFree: true, why: "given back" };
+        why = `HTTP ${answer.status}`;
+        if (answer.status === 409) continue;
+      }
+    } catch (error) {
+      why = error instanceof Error ? error.message : String(error);
+    }
+    await delay(retryMs);
+  }
+  return { isFree: false, why };
+}
