@@ -20,6 +20,8 @@ export interface AgentOptions {
   readonly signal: AbortSignal;
   /** One line of progress for people: "job/inpod-x created". */
   readonly onProgress: (step: string) => void;
+  /** Something about the agent that the user must know, now or later, in one line. */
+  readonly onNotice?: ((line: string) => void) | undefined;
   /** False: not one that runs already. */
   readonly mayJoin?: boolean;
   /** Not the first: an agent of this session that is beside the pod already, of another use; it is given back then. */
@@ -30,7 +32,7 @@ export interface AgentOptions {
 
 /** Where on the ladder of places an agent runs, and what cannot be had there. */
 export interface AgentRung {
-  readonly kind: "job" | "ephemeral" | "unprivileged-ephemeral" | "targetless";
+  readonly kind: "job" | "ephemeral" | "unprivileged-ephemeral" | "relay" | "targetless";
   /** For people: `an ephemeral container in pod/orders`. */
   readonly words: string;
   /** Known from the cluster's answers, in better words than the agent's own. */
@@ -216,6 +218,23 @@ export interface TargetServices {
   networkPolicies(signal: AbortSignal): Promise<string[]>;
 }
 
+/** A Service that a session publishes. */
+export interface PublishWish {
+  readonly name: string;
+  /** Of the Service, each with the agent's that it leads to. */
+  readonly ports: readonly { readonly port: number; readonly agentPort: number }[];
+  /** Whether it is to have an address outside of the cluster. */
+  readonly isExternal: boolean;
+}
+
+export interface Published {
+  readonly namespace: string;
+  /** Inside the cluster. */
+  readonly address: string;
+  /** Outside: when the cluster has given one. Rejects with the signal's reason. */
+  external(signal: AbortSignal): Promise<string>;
+}
+
 export interface Target {
   /** "pod/orders-7d4f/container/app", "podman/web" or "process/1234". */
   readonly name: string;
@@ -246,6 +265,8 @@ export interface Target {
     sessionId: string,
     onRefused: (why: string) => void,
   ): (reason: AuditReason, note: string) => Promise<void>;
+  /** The Service that leads to the agent of now, from place() on. Undefined where none is published. */
+  readonly published?: () => Published | undefined;
   /** Undefined: there is one pod, or the kind has none that do the same work. */
   readonly replicas?: Replicas;
   /** May be called again when an agent is gone: the next one goes beside what the target is then. */

@@ -1,6 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { hides } from "@inpod/protocol";
-import type { AgentOptions, PlacedAgent, Replicas, Target, TargetPolicy } from "../api.ts";
+import type {
+  AgentOptions,
+  PlacedAgent,
+  PublishWish,
+  Replicas,
+  Target,
+  TargetPolicy,
+} from "../api.ts";
 import type { ClusterPath, PodPath } from "../target-path.ts";
 import { Audit } from "./audit.ts";
 import { type Cluster, type ClusterOptions, openCluster } from "./cluster.ts";
@@ -21,8 +28,10 @@ import { placeBody } from "./place/placed-agent.ts";
 import type { AgentPlacement } from "./place/placement.ts";
 import type { Retry } from "./reach/retry.ts";
 import { sessionPurposes } from "./reach/roles.ts";
+import { Publisher } from "./services/publish.ts";
 import { readFront, readPolicies } from "./services/read-front.ts";
 import { readPorts } from "./services/read-ports.ts";
+import type { RelayChoice } from "./services/relay-place.ts";
 
 export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
   readonly agent: AgentPlacement;
@@ -37,6 +46,8 @@ export interface KubernetesOptions extends ClusterTargetOptions {
   readonly target: PodPath;
   /** Whether the workload's other pods are wanted too, as `replicas`. */
   readonly wantsReplicas?: boolean;
+  /** Whether traffic may come through a relay pod. Undefined: more than traffic is wanted. */
+  readonly relay?: Omit<RelayChoice, "service"> | undefined;
 }
 
 export interface ClusterTarget extends Target {
@@ -58,7 +69,11 @@ export interface KubernetesTarget extends ClusterTarget {
  * @throws UserError for everything that can be wrong with the kubeconfig, the cluster and the target
  */
 export async function openKubernetes(options: KubernetesOptions): Promise<KubernetesTarget> {
-  const session = await openFor(options, options.target.kind);
+  const session = await openFor(
+    options,
+    options.target.kind,
+    options.relay !== undefined && options.relay.when !== "never",
+  );
   const { cluster } = session;
   try {
     const found = await findTarget(cluster, options.target, options.signal);
@@ -101,7 +116,13 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
         },
         audit: auditOf,
       });
+    const relay = options.relay && {
+      ...options.relay,
+      service: options.target.kind === "service" ? options.target.name : undefined,
+    };
     let hasPlaced = false;
+    /** Beside which pod it is then does not matter. */
+    let isRelayed = false;
     return {
       ...(replicas && { replicas }),
       get name() {
@@ -115,7 +136,11 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
       contextName: cluster.contextName,
       probes: () => podProbes(moving.pod.pod),
       services: {
-        front: (ports, signal) => readFront(api, moving.pod.pod, ports, signal),
+        // The Service leads to the relay, and whether that arrives is not the pod's affair.
+        front: async (ports, signal) =>
+          isRelayed
+            ? { kind: "none", why: "it leads to a relay pod" }
+            : readFront(api, moving.pod.pod, ports, signal),
         networkPolicies: (signal) => readPolicies(api, moving.pod.pod, signal),
       },
       ports: (wishes, signal) =>
@@ -135,9 +160,11 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
             target: now,
             placement: options.agent,
             facts: { ...facts, policy: await policyOf(now, signal) },
+            relay,
           };
           const agent = held ?? (await placeOnLadder(parts, agentOptions));
           hasPlaced = true;
+          isRelayed = agent.rung?.kind === "relay";
           moving.settle(now);
           return agent;
         }),
@@ -150,7 +177,9 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
         return { variables: shown, missing: [...missing, ...hidden] };
       },
       tlsSecret: (name, signal) => readTlsSecret(api, pod.namespace, name, signal),
-      follow: (observer, signal) => moving.follow(observer, signal),
+      follow: async (observer, signal) => {
+        if (!isRelayed) await moving.follow(observer, signal);
+      },
       audit: auditOf(pod),
       close: () => cluster.close(),
     };
@@ -175,22 +204,31 @@ const watchOf = (
       )
     : undefined;
 
+export interface TargetlessOptions extends ClusterTargetOptions {
+  /** A Service to lead to the agent. */
+  readonly publishes?: PublishWish | undefined;
+}
+
 /** A session without a target: in a pod of the agent's namespace. Nothing is asked of the cluster before place(). */
-export async function openTargetless(options: ClusterTargetOptions): Promise<ClusterTarget> {
-  const session = await openFor(options, "targetless");
+export async function openTargetless(options: TargetlessOptions): Promise<ClusterTarget> {
+  const session = await openFor(options, options.publishes ? "published" : "targetless");
   const { cluster } = session;
+  const { api } = cluster;
   const namespace = options.agent.namespace ?? cluster.namespace;
+  const publisher = options.publishes && new Publisher({ api, namespace, wish: options.publishes });
   return {
-    name: `a pod of namespace "${namespace}"`,
+    name:
+      options.publishes === undefined
+        ? `a pod of namespace "${namespace}"`
+        : `service/${options.publishes.name} in namespace "${namespace}"`,
     contextName: cluster.contextName,
+    ...(publisher && { published: () => publisher.published }),
     place: (agentOptions) =>
-      session.place(agentOptions, (facts) =>
-        placeBody(
-          cluster.api,
-          jobWithoutTarget(cluster.api, namespace, options.agent, facts),
-          agentOptions,
-        ),
-      ),
+      session.place(agentOptions, async (facts) => {
+        await publisher?.mayPublish(facts, agentOptions.signal);
+        const body = jobWithoutTarget(api, namespace, options.agent, facts, publisher?.role);
+        return placeBody(api, publisher ? publisher.body(body, facts) : body, agentOptions);
+      }),
     close: () => cluster.close(),
   };
 }
@@ -213,7 +251,8 @@ async function openFor(
     signal,
     ...options
   }: ClusterTargetOptions,
-  kind: ClusterPath["kind"],
+  kind: ClusterPath["kind"] | "published",
+  relays = false,
 ): Promise<OpenedCluster> {
   // From then on the terminal is the user's program's.
   let isPlaced = false;
@@ -222,7 +261,7 @@ async function openFor(
     takeTerminal: () => !isPlaced && takeTerminal(),
     retry: () => (isPlaced ? undefined : startupRetry),
     purposes: (namespace) =>
-      sessionPurposes(kind, namespace, agent.namespace, agent.ephemeral, readsCertificates),
+      sessionPurposes(kind, namespace, agent.namespace, agent.ephemeral, readsCertificates, relays),
   });
   // At the same time as the target is looked for: a name that is not told costs nobody a round trip.
   const owner = whoAmI(cluster.api, signal);

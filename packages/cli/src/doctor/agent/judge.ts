@@ -38,6 +38,7 @@ const WORDS: Readonly<Record<AgentOutlook["rungs"][number]["rung"], string>> = {
   job: "a job",
   ephemeral: "an ephemeral container",
   "unprivileged-ephemeral": "an unprivileged ephemeral container",
+  relay: "a relay pod",
   targetless: "a job without a target",
 };
 const STAYS = "its entry stays in the pod's spec until the pod is deleted";

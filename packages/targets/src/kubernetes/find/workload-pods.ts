@@ -1,5 +1,5 @@
 /** Which pods a workload has: by its selector, and by who owns them, since others can have its labels. */
-import type { UserError } from "@inpod/protocol";
+import { ownSelector, type UserError } from "@inpod/protocol";
 import type {
   V1CronJob,
   V1DaemonSet,
@@ -216,7 +216,8 @@ async function service(reader: Reader, name: string): Promise<Found> {
   const workload = await reader.get<V1Service>("service", name);
   const refusal = serviceWithoutPods(what, reader.namespace, workload);
   if (refusal !== undefined) throw refusal;
-  const selector = selectorText({ matchLabels: workload.spec?.selector ?? {} }) ?? "";
+  // While a relay pod has its traffic, its pods are still its pods.
+  const selector = selectorText({ matchLabels: ownSelector(workload) ?? {} }) ?? "";
   const pods = await reader.pods(selector);
   const kin = { selector, has: () => true };
   return { what, pods, kin, none: () => noPodsWithLabels(what, reader.namespace, selector) };

@@ -1,4 +1,5 @@
 /** Which of a namespace's pods belong to which workload, from lists that were asked for once. Pure. */
+import { ownSelector, type ServiceLike } from "@inpod/protocol";
 import type { V1LabelSelector, V1Pod, V1PodTemplateSpec } from "@kubernetes/client-node";
 import type { WorkloadKind } from "../../target-path.ts";
 import type { Metadata, Owner } from "../reach/list.ts";
@@ -66,7 +67,7 @@ export class PodIndex {
         return newest === undefined ? [] : this.#owned(newest.metadata.uid);
       }
       case "service": {
-        const wanted = Object.entries(spec?.selector ?? {}) as [string, string][];
+        const wanted = Object.entries(ownSelector({ metadata, spec } as ServiceLike) ?? {});
         if (wanted.length === 0) return [];
         const pods = this.#byNamespace.get(metadata.namespace ?? "") ?? [];
         return pods.filter((pod) =>

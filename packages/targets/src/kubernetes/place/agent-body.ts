@@ -23,6 +23,8 @@ export interface AgentBody {
   readonly tryAdmission: ((signal: AbortSignal) => Promise<void>) | undefined;
   /** Resolves with what was made, for people. Not to be aborted: what was given up may have been carried out. */
   create(): Promise<string>;
+  /** What is still to be done once it answers, before anybody speaks with it. Resolves with that, for people. @throws UserError */
+  readonly settle?: ((signal: AbortSignal) => Promise<string>) | undefined;
   /** Of its own container. */
   statusOf(pod: V1Pod): V1ContainerStatus | undefined;
   /**

@@ -12,6 +12,7 @@ import {
   agentNamespace,
   agentObjects,
   CONTAINER,
+  type OwnRole,
   targetlessObjects,
 } from "./job-spec.ts";
 import { SESSION_LABEL } from "./labels.ts";
@@ -25,7 +26,7 @@ export function jobBesideTarget(
 ): AgentBody {
   const namespace = agentNamespace(target, agent);
   const where = namespace === target.namespace ? "" : ` in namespace "${namespace}"`;
-  return body(api, agentObjects(target, agent, facts, Date.now()), {
+  return jobBody(api, agentObjects(target, agent, facts, Date.now()), {
     beside: `beside pod/${target.name} in namespace "${target.namespace}"`,
     rung: { kind: "job", words: `a job${where}`, missing: {} },
   });
@@ -36,17 +37,18 @@ export function jobWithoutTarget(
   namespace: string,
   agent: AgentPlacement,
   facts: SessionFacts,
+  role?: OwnRole,
 ): AgentBody {
   const rung: AgentRung = {
     kind: "targetless",
     words: `a pod of namespace "${namespace}", without a target`,
     missing: {},
   };
-  const objects = targetlessObjects(namespace, agent, facts, Date.now());
-  return body(api, objects, { beside: `in namespace "${namespace}"`, rung });
+  const objects = targetlessObjects(namespace, agent, facts, Date.now(), role);
+  return jobBody(api, objects, { beside: `in namespace "${namespace}"`, rung });
 }
 
-function body(
+export function jobBody(
   api: ApiClient,
   { job, pod }: AgentObjects,
   { beside, rung }: { readonly beside: string; readonly rung: AgentRung },

@@ -55,14 +55,27 @@ export function agentObjects(
   });
 }
 
+/** What an agent without a target is for, where that is more than to be there. */
+export interface OwnRole {
+  /** The agent's. */
+  readonly agentOptions: readonly string[];
+  /** More of the pod's spec. */
+  readonly spec?: Partial<V1PodSpec>;
+  /** Names by which Services may know its ports. */
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+  /** How long it may take to put things in order at its end. */
+  readonly endTimeoutS?: number;
+}
+
 /** A pod of the namespace like any other: it passes the Pod Security level `restricted`. */
 export function targetlessObjects(
   namespace: string,
   agent: AgentPlacement,
   facts: SessionFacts,
   nowMs: number,
+  role?: OwnRole,
 ): AgentObjects {
-  const spec = targetlessPodSpec(agent, facts);
+  const spec = targetlessPodSpec(agent, facts, role);
   return objects({ namespace, target: undefined, agent, facts, nowMs, owners: undefined, spec });
 }
 
@@ -182,9 +195,17 @@ function jobSecurity(agent: AgentPlacement): V1SecurityContext {
   };
 }
 
-function targetlessPodSpec(agent: AgentPlacement, facts: SessionFacts): V1PodSpec {
-  const command = agentCommand({ way: ["--targetless"], port: AGENT_PORT }, facts, agent);
-  return {
+function targetlessPodSpec(
+  agent: AgentPlacement,
+  facts: SessionFacts,
+  { agentOptions, spec, ports = [], endTimeoutS }: OwnRole = { agentOptions: [] },
+): V1PodSpec {
+  const way = [
+    "--targetless",
+    ...(endTimeoutS === undefined ? [] : ["--end-timeout", String(endTimeoutS)]),
+  ];
+  const command = agentCommand({ way, port: AGENT_PORT, agentOptions }, facts, agent);
+  const made: V1PodSpec = {
     // The scheduler chooses: what is tainted is no place for a pod that could be anywhere.
     ...(agent.tolerations === undefined ? {} : { tolerations: tolerationsOf(agent) ?? [] }),
     ...(Object.keys(agent.nodeSelector ?? {}).length > 0
@@ -202,7 +223,12 @@ function targetlessPodSpec(agent: AgentPlacement, facts: SessionFacts): V1PodSpe
       seccompProfile: { type: "RuntimeDefault" },
       ...profilesOf(agent),
     }),
+    ...(endTimeoutS === undefined ? {} : { terminationGracePeriodSeconds: endTimeoutS + 2 }),
+    ...spec,
   };
+  if (ports.length > 0)
+    made.containers = made.containers.map((each) => ({ ...each, ports: [...ports] }));
+  return made;
 }
 
 /** JSON leaves out what is undefined. */

@@ -9,6 +9,7 @@ import type { AgentOptions, AgentRung, PlacedAgent } from "../../api.ts";
 import type { TargetPod } from "../find/target-pod.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { ApiError } from "../reach/api-errors.ts";
+import { placeRelay, type RelayChoice } from "../services/relay-place.ts";
 import type { AgentBody } from "./agent-body.ts";
 import type { SessionFacts } from "./agent-command.ts";
 import { ephemeralBody, tryEphemeral } from "./ephemeral-body.ts";
@@ -24,6 +25,8 @@ export interface LadderParts {
   readonly target: TargetPod;
   readonly placement: AgentPlacement;
   readonly facts: SessionFacts;
+  /** Undefined: traffic is not all that is wanted, so that a relay pod is of no use. */
+  readonly relay?: RelayChoice | undefined;
 }
 
 /** @throws UserError of the first rung that was wanted, with what was found out about the others as hints */
@@ -31,7 +34,8 @@ export async function placeOnLadder(
   parts: LadderParts,
   options: AgentOptions,
 ): Promise<PlacedAgent> {
-  const { api, target, placement, facts } = parts;
+  const { api, target, placement, facts, relay } = parts;
+  if (relay?.when === "always") return placeRelay({ ...parts, relay, refusal: undefined }, options);
   if (placement.ephemeral === true) {
     const { body } = await bestEphemeral(parts, options.signal);
     return placeBody(api, body, options);
@@ -47,6 +51,14 @@ export async function placeOnLadder(
     if (!isRungRefused(error, placement)) throw error;
     refusal = error;
   }
+  if (relay !== undefined && relay.when !== "never")
+    return placeRelay({ ...parts, relay, refusal }, options).catch((error: unknown) => {
+      options.signal.throwIfAborted();
+      throw withHints(refusal, [
+        `a relay pod is no way out here: ${withCause(error)}`,
+        ...hintsOf(error),
+      ]);
+    });
   let body: AgentBody;
   try {
     ({ body } = await bestEphemeral(parts, options.signal, refusal));
@@ -155,6 +167,14 @@ const withHints = (error: UserError, hints: readonly string[]): UserError =>
     hints: [...hints, ...error.hints],
     cause: error.cause,
   });
+
+const withCause = (error: unknown): string =>
+  error instanceof UserError && error.cause !== undefined
+    ? `${firstLine(error)} (${firstLine(error.cause)})`
+    : firstLine(error);
+
+const hintsOf = (error: unknown): readonly string[] =>
+  error instanceof UserError ? error.hints : [];
 
 const firstLine = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";

@@ -138,6 +138,8 @@ class AgentInPod implements PlacedAgent {
       this.#firstStream = await Promise.race([this.#firstAnswer(starting.signal), failure.promise]);
       // Somebody may never dial, and an error without a listener ends the process.
       this.#firstStream.on("error", () => {});
+      if (this.#body.settle !== undefined)
+        onProgress(await Promise.race([this.#body.settle(starting.signal), failure.promise]));
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);

@@ -22,6 +22,9 @@ export type Operation =
   | `list ${"pod" | WorkloadKind}`
   | "place job"
   | "place ephemeral"
+  | "place relay"
+  | "publish service"
+  | "recover"
   | "join agent"
   | "read policy"
   | "write events"
@@ -183,6 +186,47 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ...optional("get", "", "pods/log", "tells why an agent ended"),
     ...optional("watch", "", "events", "a quicker start, and the cluster's own words for failures"),
   ],
+  "place relay": [
+    ...always("create delete patch", "batch", "jobs", "the relay pod is a job, made and removed"),
+    ...always(
+      "get patch create",
+      "",
+      "services",
+      "the Service leads to the relay pod and back; another one leads to the pods meanwhile",
+    ),
+    ...optional("watch", "", "services", "tells when somebody else changes the Service"),
+    ...optional(
+      "create",
+      "",
+      "serviceaccounts",
+      "the relay pod gives the Service back by itself; without, agent.relay_pod.unattended is needed",
+    ),
+    ...optional(
+      "create",
+      "rbac.authorization.k8s.io",
+      "roles",
+      "the relay pod gives the Service back by itself; without, agent.relay_pod.unattended is needed",
+    ),
+    ...optional(
+      "create",
+      "rbac.authorization.k8s.io",
+      "rolebindings",
+      "the relay pod gives the Service back by itself; without, agent.relay_pod.unattended is needed",
+    ),
+    ...reachAgent,
+  ],
+  "publish service": [
+    ...always("get create patch delete", "", "services", "the Service is made and removed"),
+    ...optional("watch", "", "services", "sees its external address when it comes"),
+    ...always("create delete", "batch", "jobs", "the agent is a job, made and removed"),
+    ...reachAgent,
+  ],
+  recover: [
+    ...always("list get patch", "", "services", "gives Services their selector back"),
+    ...optional("list delete", "batch", "jobs", "finds and removes the relay pod"),
+    ...optional("list", "", "pods", "sees whether the relay pod still runs"),
+    ...optional("get create", "", "pods/portforward", "asks a relay pod who uses it"),
+  ],
   "join agent": [
     ...optional("list patch", "", "pods", "joins an agent that runs already, by adding its key"),
     ...reachAgent,
@@ -230,6 +274,7 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     "the certificate of feature.network.incoming.tls is there",
   ),
   verify: [
+    ...optional("list", "", "services", "sees which of them lead to a relay pod"),
     ...always("list", "batch", "jobs", "finds agents"),
     ...always("list", "", "pods", "sees whether an agent still runs"),
     ...optional("get create", "", "pods/portforward", "asks an agent that runs who uses it"),
@@ -246,6 +291,7 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ...always("list", "", "pods", "sees whether an agent still runs"),
     ...optional("get create", "", "pods/portforward", "asks an agent that runs who uses it"),
     ...optional("delete", "", "pods", "removes an agent's pod whose job is gone"),
+    ...optional("list get patch", "", "services", "gives back Services of dead relay pods"),
   ],
   examine: [
     ...optional("create", "", "pods", "asks by a dry run whether an agent would be let in"),
@@ -274,16 +320,22 @@ export function rightsFor(operations: Iterable<Operation>): Right[] {
 /**
  * What a session on a target of this kind does; `targetless` finds nothing.
  *
+ * `published` is without a target as well, and has a Service.
+ *
  * @param isEphemeral the user has said yes to a container in the target's pod
  * @param readsCertificates there are some in Secrets of the target's namespace
+ * @param relays traffic may come through a relay pod
  */
 export function sessionPurposes(
-  kind: "pod" | "label" | WorkloadKind | "targetless",
+  kind: "pod" | "label" | WorkloadKind | "targetless" | "published",
   namespace: string,
   agentNamespace: string | undefined,
   isEphemeral = false,
   readsCertificates = false,
+  relays = false,
 ): Purpose[] {
+  if (kind === "published")
+    return [{ operation: "publish service", namespace: agentNamespace ?? namespace }];
   const place: Purpose =
     isEphemeral && kind !== "targetless"
       ? { operation: "place ephemeral", namespace }
@@ -299,6 +351,7 @@ export function sessionPurposes(
             namespace,
           })),
           { operation: "join agent" as const, namespace: agentNamespace ?? namespace },
+          ...(relays ? [{ operation: "place relay" as const, namespace }] : []),
           ...(readsCertificates ? [{ operation: "read certificates" as const, namespace }] : []),
         ]),
   ];

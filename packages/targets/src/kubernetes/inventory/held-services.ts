@@ -1,0 +1,56 @@
+/** Services to which relay pods have given another selector, by the note in their annotation. */
+import { type HeldNote, holdOf } from "@inpod/protocol";
+import type { V1Service } from "@kubernetes/client-node";
+import type { Cluster } from "../cluster.ts";
+import { explain } from "../reach/api-errors.ts";
+import { listAll } from "../reach/list.ts";
+import { giveBack } from "../services/hold.ts";
+
+export interface HeldService {
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined: nobody can read it. */
+  readonly note: HeldNote | undefined;
+  /** Gives it the selector that it had. @returns what came of it, for people. @throws UserError */
+  restore(signal: AbortSignal): Promise<string>;
+}
+
+/** @param namespace undefined: all. @throws UserError FORBIDDEN and those of the API */
+export async function heldServices(
+  { api }: Cluster,
+  namespace: string | undefined,
+  signal: AbortSignal,
+): Promise<HeldService[]> {
+  try {
+    const services = await listAll<V1Service>(
+      api,
+      { group: "", resource: "services", namespace },
+      { signal },
+    );
+    return services.flatMap((service) => {
+      const hold = holdOf(service);
+      if (hold.kind === "free") return [];
+      const note = hold.kind === "held" ? hold.note : undefined;
+      const { name = "", namespace: own = "" } = service.metadata ?? {};
+      const restore = async (restoring: AbortSignal): Promise<string> => {
+        try {
+          const given = await giveBack({ api, namespace: own, name }, note?.holder, restoring);
+          return WORDS[given.kind === "restored" && given.isKept ? "kept" : given.kind];
+        } catch (error) {
+          throw explain(error);
+        }
+      };
+      return [{ namespace: own, name, note, restore }];
+    });
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+const WORDS = {
+  restored: "it leads to its own pods again",
+  kept: "somebody has given it another selector meanwhile, which stays; inpod's note is gone",
+  free: "it has been given back already",
+  gone: "it is not there any more",
+  others: "another session has it now",
+} as const;

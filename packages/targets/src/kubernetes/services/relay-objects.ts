@@ -1,0 +1,176 @@
+/** All that is made for a relay pod, as values. Everything but the Job belongs to the Job, and goes with it. Pure. */
+import { type HeldNote, ownSelector, renderRelayPlace } from "@inpod/protocol";
+import type {
+  RbacV1Subject,
+  V1Job,
+  V1ObjectMeta,
+  V1Pod,
+  V1Role,
+  V1RoleBinding,
+  V1Service,
+  V1ServiceAccount,
+} from "@kubernetes/client-node";
+import type { SessionFacts } from "../place/agent-command.ts";
+import { jobName, targetlessObjects } from "../place/job-spec.ts";
+import { OWNER_ANNOTATION, SESSION_LABEL } from "../place/labels.ts";
+import type { AgentPlacement } from "../place/placement.ts";
+import { portNumbers, type RelayPort } from "./relay-fit.ts";
+
+/** To give the Service back, let the nodes learn of it, and let what is under way end. */
+const END_TIMEOUT_S = 12;
+/** A relay whose node has gone is made anew: without it the Service would lead to nobody. */
+const RETRIES = 3;
+const RBAC = "rbac.authorization.k8s.io";
+
+/** Who may hold a Service: the selector, and where its note says so. */
+export const relaySelector = (sessionId: string): Record<string, string> => ({
+  [SESSION_LABEL]: sessionId,
+});
+
+export interface RelayWish {
+  readonly service: V1Service;
+  readonly ports: readonly RelayPort[];
+  readonly agent: AgentPlacement;
+  readonly facts: SessionFacts;
+  /** Whether the agent gets the right to give the Service back. */
+  readonly restores: boolean;
+  readonly nowMs: number;
+}
+
+export interface RelayObjects {
+  /** Suspended: its pod needs the others, and they need it as their owner. */
+  readonly job: V1Job;
+  readonly pod: V1Pod;
+  readonly origin: V1Service;
+  readonly account: V1ServiceAccount;
+  readonly role: V1Role;
+  readonly binding: V1RoleBinding;
+}
+
+export function relayObjects(wish: RelayWish): RelayObjects {
+  const { service, ports, agent, facts, restores, nowMs } = wish;
+  const { name: of = "", namespace = "" } = service.metadata ?? {};
+  const name = jobName(facts.sessionId);
+  const numbers = portNumbers(ports);
+  const origin = `${name}-origin`;
+  const place = renderRelayPlace({
+    namespace,
+    service: of,
+    holder: facts.sessionId,
+    origin,
+    ports: numbers,
+    restores,
+  });
+  const { job, pod } = targetlessObjects(namespace, agent, facts, nowMs, {
+    agentOptions: ["--relay", place],
+    endTimeoutS: END_TIMEOUT_S,
+    ports: ports.flatMap(({ name: port, podPort }) =>
+      port === undefined ? [] : [{ name: port, containerPort: podPort }],
+    ),
+    spec: {
+      ...(restores ? { serviceAccountName: name, automountServiceAccountToken: true } : {}),
+      // Of the safe ones: every Pod Security level takes it.
+      ...(numbers.some((port) => port < 1024)
+        ? {
+            securityContext: {
+              sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
+            },
+          }
+        : {}),
+    },
+  });
+  const target = `service/${of}`;
+  const labels = { ...job.metadata?.labels };
+  const marks = (meta: V1ObjectMeta = {}): V1ObjectMeta => ({
+    ...meta,
+    annotations: { ...meta.annotations, "inpod.dev/target": target },
+  });
+  const meta = (own: string): V1ObjectMeta => ({
+    name: own,
+    namespace,
+    labels,
+    annotations: {
+      "inpod.dev/target": target,
+      ...(facts.owner === undefined ? {} : { [OWNER_ANNOTATION]: facts.owner }),
+    },
+  });
+  const subject: RbacV1Subject = { kind: "ServiceAccount", name, namespace };
+  const template = job.spec?.template ?? {};
+  return {
+    pod: { ...pod, metadata: marks(pod.metadata) },
+    job: {
+      ...job,
+      metadata: marks(job.metadata),
+      spec: {
+        ...job.spec,
+        suspend: true,
+        backoffLimit: RETRIES,
+        template: { ...template, metadata: marks(template.metadata) },
+      },
+    },
+    origin: {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: meta(origin),
+      spec: {
+        selector: { ...ownSelector(service) },
+        // As the Service's own: pods that are not ready are none of its endpoints either.
+        ...(service.spec?.publishNotReadyAddresses === true
+          ? { publishNotReadyAddresses: true }
+          : {}),
+        ports: numbers.map((port) => ({
+          name: `p${port}`,
+          port,
+          // By name where the Service does, since its pods may have it at different numbers.
+          targetPort: ports.find(({ podPort }) => podPort === port)?.name ?? port,
+        })),
+      },
+    },
+    account: {
+      apiVersion: "v1",
+      kind: "ServiceAccount",
+      metadata: meta(name),
+      automountServiceAccountToken: false,
+    },
+    role: {
+      apiVersion: `${RBAC}/v1`,
+      kind: "Role",
+      metadata: meta(name),
+      rules: [
+        { apiGroups: [""], resources: ["services"], resourceNames: [of], verbs: ["get", "patch"] },
+      ],
+    },
+    binding: {
+      apiVersion: `${RBAC}/v1`,
+      kind: "RoleBinding",
+      metadata: meta(name),
+      roleRef: { apiGroup: RBAC, kind: "Role", name },
+      subjects: [subject],
+    },
+  };
+}
+
+/** @param untilMs by the API server's clock */
+export const noteOf = (service: V1Service, facts: SessionFacts, untilMs: number): HeldNote => ({
+  holder: facts.sessionId,
+  owner: facts.owner ?? "",
+  selector: { ...ownSelector(service) },
+  relay: relaySelector(facts.sessionId),
+  untilMs,
+});
+
+/** As the owner of what goes with it. Without blockOwnerDeletion, which needs a right that users seldom have. */
+export const ownedBy = <T extends { metadata?: V1ObjectMeta }>(object: T, job: V1Job): T => ({
+  ...object,
+  metadata: {
+    ...object.metadata,
+    ownerReferences: [
+      {
+        apiVersion: "batch/v1",
+        kind: "Job",
+        name: job.metadata?.name ?? "",
+        uid: job.metadata?.uid ?? "",
+      },
+    ],
+  },
+});
