@@ -22,6 +22,8 @@ import { type LeaveArguments, leaveSyntax } from "./leave/arguments.ts";
 import { type LsArguments, lsSyntax } from "./ls/arguments.ts";
 import { type MeshArguments, meshSyntax } from "./mesh/arguments.ts";
 import { type MirrorArguments, mirrorSyntax } from "./mirror/arguments.ts";
+import { type PreviewArguments, previewSyntax } from "./preview/arguments.ts";
+import { type RecoverArguments, recoverSyntax } from "./recover/arguments.ts";
 import { type StatusArguments, statusSyntax } from "./status/arguments.ts";
 import { MAIN_EXAMPLES, WHAT } from "./text/help.ts";
 import { type TraceArguments, traceSyntax } from "./trace/arguments.ts";
@@ -47,6 +49,8 @@ export type Arguments =
   | LsArguments
   | MeshArguments
   | MirrorArguments
+  | PreviewArguments
+  | RecoverArguments
   | StatusArguments
   | TraceArguments
   | UpArguments
@@ -77,10 +81,12 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   forwardSyntax,
   connectSyntax,
   upSyntax,
+  previewSyntax,
   lsSyntax,
   statusSyntax,
   leaveSyntax,
   cleanSyntax,
+  recoverSyntax,
   doctorSyntax,
   verifySyntax,
   initSyntax,
@@ -91,7 +97,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
 ];
 
 /** Documented commands that this version does not have. */
-const LATER_COMMANDS = "dump container preview".split(" ");
+const LATER_COMMANDS = "dump container".split(" ");
 
 export interface Surroundings {
   /** What is said of flags that are not needed here; left out: nobody is told. */

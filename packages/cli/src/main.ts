@@ -47,6 +47,10 @@ async function run(parsed: Arguments, io: Io, argv: readonly string[]): Promise<
       return (await import("./completion/run.ts")).runCompletion(parsed, io);
     case "complete":
       return (await import("./completion/run.ts")).runComplete(parsed, visibleCommands(), io);
+    case "preview":
+      return (await import("./preview/run.ts")).runPreview(parsed, io);
+    case "recover":
+      return (await import("./recover/run.ts")).runRecover(parsed, io);
     case "clean":
       return (await import("./clean/run.ts")).runClean(parsed, io);
     case "leave":

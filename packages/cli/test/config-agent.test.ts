@@ -8,6 +8,7 @@ const DEFAULTS = {
   imagePullSecrets: [],
   ephemeral: false,
   allowHostNetwork: false,
+  relayPod: { mode: "auto", isUnattended: false },
   privileged: false,
   disabledCapabilities: [],
   nodeSelector: {},
@@ -44,6 +45,7 @@ test("every key of the agent arrives as a typed value", (t) => {
       namespace: "agents",
       ephemeral: true,
       allow_host_network: true,
+      relay_pod: { mode: "never", unattended: true },
       privileged: true,
       disabled_capabilities: ["SYS_ADMIN", "NET_RAW"],
       tolerations: [
@@ -84,6 +86,7 @@ test("every key of the agent arrives as a typed value", (t) => {
     namespace: "agents",
     ephemeral: true,
     allowHostNetwork: true,
+    relayPod: { mode: "never", isUnattended: true },
     privileged: true,
     disabledCapabilities: ["SYS_ADMIN", "NET_RAW"],
     tolerations: [

@@ -9,6 +9,9 @@ type Written<Key extends keyof AgentSection> = Readonly<NonNullable<AgentSection
 /** A profile as a pod's spec writes it. */
 export type SecurityProfile = Readonly<NonNullable<Written<"security_context">["seccomp_profile"]>>;
 
+/** When a Service's traffic comes through a relay pod; `auto`: where nothing else can take it. */
+export type RelayMode = "auto" | "always" | "never";
+
 export interface AgentConfig {
   /** Undefined: the image that belongs to this version. */
   readonly image?: string;
@@ -21,6 +24,8 @@ export interface AgentConfig {
   readonly ephemeral: boolean;
   /** The user's yes to stealing from a pod that lives in its node's network. */
   readonly allowHostNetwork: boolean;
+  /** Where traffic alone is wanted. */
+  readonly relayPod: { readonly mode: RelayMode; readonly isUnattended: boolean };
   readonly privileged: boolean;
   readonly disabledCapabilities: Written<"disabled_capabilities">;
   /** As a pod's spec has them. Undefined: every taint is tolerated; []: none is. */
@@ -93,6 +98,10 @@ export function agentConfig(
     imagePullSecrets: agent.image_pull_secrets ?? [],
     ephemeral: overrides.ephemeral ?? agent.ephemeral ?? false,
     allowHostNetwork: overrides.allowHostNetwork ?? agent.allow_host_network ?? false,
+    relayPod: {
+      mode: overrides.relayPod ?? agent.relay_pod?.mode ?? "auto",
+      isUnattended: agent.relay_pod?.unattended ?? false,
+    },
     privileged: agent.privileged ?? false,
     disabledCapabilities: agent.disabled_capabilities ?? [],
     nodeSelector: agent.node_selector ?? {},

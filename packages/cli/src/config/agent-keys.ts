@@ -76,6 +76,19 @@ export const agentSection = section({
     flag,
     "yes to an agent that is a container in the pod itself, and stays in the pod's spec",
   ),
+  relay_pod: works(
+    section({
+      mode: works(
+        words(["auto", "always", "never"]),
+        "whether a Service's traffic comes through a relay pod to which its selector leads meanwhile: where nothing else can take it (auto), always or never",
+      ),
+      unattended: works(
+        flag,
+        "yes to a relay pod without the right to give the Service back by itself: after a crash inpod recover does",
+      ),
+    }),
+    "exchange and mesh where no agent may redirect",
+  ),
   allow_host_network: works(
     flag,
     "yes to stealing from a pod in its node's network, and so from the whole node",

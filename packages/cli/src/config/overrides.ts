@@ -1,6 +1,7 @@
 /** What flags and variables say. Both override the file; variables override flags, as mirrord has it. */
 
 import type * as z from "zod";
+import type { RelayMode } from "./agent-config.ts";
 import { type LogLevel, logLevel } from "./agent-keys.ts";
 import { dnsLabel, sessionKey } from "./kubernetes-values.ts";
 import { replicas } from "./network-keys.ts";
@@ -18,6 +19,7 @@ export interface Overrides {
   readonly agentLogLevel?: LogLevel | undefined;
   readonly agentTtlS?: number | undefined;
   readonly ephemeral?: boolean | undefined;
+  readonly relayPod?: RelayMode | undefined;
   readonly key?: string | undefined;
   readonly allowHostNetwork?: boolean | undefined;
   readonly fsMode?: FsMode | undefined;
@@ -91,6 +93,12 @@ const fsMode: Reader<FsMode> = (text) => {
   return wrong("read, write, local, local-with-overrides");
 };
 
+const relayMode: Reader<RelayMode> = (text) => {
+  const mode = text.toLowerCase();
+  if (mode === "auto" || mode === "always" || mode === "never") return ok(mode);
+  return wrong("auto, always, never");
+};
+
 /** By the last part of the variable's name: INPOD_… and MIRRORD_…. */
 const VARIABLES: {
   readonly [Key in keyof Overrides]-?: readonly [
@@ -110,6 +118,7 @@ const VARIABLES: {
   agentLogLevel: ["AGENT_RUST_LOG", checked(logLevel), "agent.log_level"],
   agentTtlS: ["AGENT_TTL", seconds(0), "agent.ttl"],
   ephemeral: ["EPHEMERAL_CONTAINER", flag, "agent.ephemeral"],
+  relayPod: ["RELAY_POD", relayMode, "agent.relay_pod.mode"],
   key: ["KEY", checked(sessionKey), "key"],
   allowHostNetwork: ["ALLOW_HOST_NETWORK", flag, "agent.allow_host_network"],
   fsMode: ["FILE_MODE", fsMode, "feature.fs.mode"],

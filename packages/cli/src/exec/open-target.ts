@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "@inpod/protocol";
-import type { Target, TargetPath } from "@inpod/targets";
+import type { KubernetesOptions, PublishWish, Target, TargetPath } from "@inpod/targets";
 import { openEngine, openKubernetes, openProcess, openTargetless } from "@inpod/targets";
 import { placementOf } from "../agent-placement.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
@@ -18,12 +18,20 @@ export interface OpenedTarget {
   close(): void;
 }
 
+export interface OpenWish {
+  readonly wantsReplicas?: boolean | undefined;
+  /** Whether a relay pod may take a Service's traffic. Undefined: more than traffic is wanted. */
+  readonly relay?: KubernetesOptions["relay"];
+  /** A Service to lead to the agent of a session without a target. */
+  readonly publishes?: PublishWish | undefined;
+}
+
 /** @throws UserError */
 export async function openTarget(
   path: TargetPath,
   config: ResolvedConfig,
   signal: AbortSignal,
-  wantsReplicas = false,
+  { wantsReplicas = false, relay, publishes }: OpenWish = {},
 ): Promise<OpenedTarget> {
   const agent = placementOf(config.agent);
   if (path.kind === "process")
@@ -38,8 +46,8 @@ export async function openTarget(
   const options = { ...clusterOptions(config), startupRetry, agent, readsCertificates, signal };
   const target =
     path.kind === "targetless"
-      ? await openTargetless(options)
-      : await openKubernetes({ ...options, target: path, wantsReplicas });
+      ? await openTargetless({ ...options, publishes })
+      : await openKubernetes({ ...options, target: path, wantsReplicas, relay });
   return { target, contextName: target.contextName, close: () => target.close() };
 }
 

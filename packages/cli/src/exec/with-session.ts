@@ -15,7 +15,7 @@ import { beginSession } from "./begin-session.ts";
 import { Canary, type CanarySession } from "./canary.ts";
 import { Fleet, type FleetParts } from "./fleet/fleet.ts";
 import { tellEvent } from "./follow.ts";
-import { openTarget } from "./open-target.ts";
+import { type OpenWish, openTarget } from "./open-target.ts";
 import { checkPermission, whyNoMirror } from "./permission.ts";
 import { loadCertificates } from "./tls.ts";
 
@@ -40,6 +40,7 @@ export interface SessionWish {
   readonly mode?: string | undefined;
   /** What else others are told of it, in one line without secrets: "-L 5432:db:5432". */
   readonly detail?: string | undefined;
+  readonly open?: Omit<OpenWish, "wantsReplicas">;
 }
 
 export interface PlacedSession {
@@ -65,7 +66,10 @@ export async function withSession<Result>(
   const hasFleet = replicas > 1 || wish.isFleet;
   const key = newSessionKey();
   progress.begin(`finding ${config.target}`);
-  const { target, contextName, close } = await openTarget(path, config, signal, hasFleet);
+  const { target, contextName, close } = await openTarget(path, config, signal, {
+    ...wish.open,
+    wantsReplicas: hasFleet,
+  });
   const { mode = "exec", detail } = wish;
   const named = config.target ?? target.name;
   const about = { mode, target: named, machine: hostname(), detail };
@@ -117,6 +121,7 @@ export async function withSession<Result>(
         sessionId: key.sessionId,
         heldBeside: (id) => fleet?.heldBeside(id),
         confirm,
+        onNotice: (line) => progress.say(`inpod: ${line}`),
       },
       progress,
     );
@@ -158,7 +163,13 @@ export async function withSession<Result>(
           if (event.kind === "resumed") fleet?.reconcile();
         },
       });
-      fleet?.begin(beginning.then(({ session }) => session));
+      fleet?.begin(
+        beginning.then(({ agent: { rung }, session }) => {
+          // What the Service leads to is all pods' traffic.
+          if (rung?.kind === "relay") fleet.standAside();
+          return session;
+        }),
+      );
       const { agent: placed, session } = await beginning;
       current = fleet ?? session;
       audit.started(`${does} ${target.name}`);

@@ -2,7 +2,7 @@
  * The flags that commands of service modes share: where to look and as whom, and what the agent is. A command adds its own
  * to `withServiceFlags(new Command(…))`, and reads these with `readServiceFlags(options)`.
  */
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Overrides } from "../config/overrides.ts";
 import { as, type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
 import { type ExposeWish, readExpose } from "./expose.ts";
@@ -44,11 +44,28 @@ export const withReplicas = (command: Command): Command =>
 /** Of commands that take traffic. */
 export const withTakingFlags = (command: Command): Command =>
   withReplicas(command)
+    .addOption(
+      new Option(
+        "--mode <way>",
+        "selector: through a relay pod, to which the Service's selector leads meanwhile; ephemeral: -e",
+      ).argParser(readMode),
+    )
     .option(
       "--allow-host-network",
       "take it from a pod in its node's network, and so from the node",
     )
     .option("-y, --yes", "in a protected context too, without being asked");
+
+/** As ktctl has it. */
+function readMode(text: string): string {
+  // "auto" is what ktctl's mesh calls its own way, and what happens here without a word.
+  if (text === "selector" || text === "ephemeral" || text === "auto") return text;
+  throw new InvalidArgumentError(
+    text === "scale"
+      ? "inpod never scales a workload: leave --mode out, and the pods go on beside you"
+      : "selector, ephemeral",
+  );
+}
 
 /** `--expose`, of commands whose local end is a port that listens already. */
 export const withExpose = (command: Command): Command =>
@@ -71,7 +88,9 @@ export function readServiceFlags(options: Record<string, unknown>): ServiceArgum
       agentImage: said.agentImage,
       agentStartupTimeoutS: options.agentStartupTimeout as number | undefined,
       agentNamespace: said.agentNamespace,
-      ephemeral: options.ephemeralContainer as true | undefined,
+      ephemeral:
+        options.mode === "ephemeral" ? true : (options.ephemeralContainer as true | undefined),
+      relayPod: options.mode === "selector" ? "always" : undefined,
       key: said.key,
       allowHostNetwork: said.allowHostNetwork,
       replicas: said.replicas,

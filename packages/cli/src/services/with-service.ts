@@ -17,6 +17,7 @@
  */
 import { UserError } from "@inpod/protocol";
 import { tuneHeapForBulk } from "@inpod/session";
+import type { PublishWish } from "@inpod/targets";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { followTarget } from "../exec/follow.ts";
@@ -47,6 +48,8 @@ export interface ServiceWish {
   readonly detail?: string | undefined;
   /** What the command's flags say beyond the configuration. */
   readonly adjust?: (config: ResolvedConfig) => ResolvedConfig;
+  /** A Service that is to lead here, of a session without a target. */
+  readonly publishes?: PublishWish;
 }
 
 export interface ServicePlace extends PlacedSession {
@@ -111,7 +114,8 @@ export async function withService(
   { progress, signal }: Talk,
   use: (place: ServicePlace) => Promise<Serving>,
 ): Promise<void> {
-  const { args, io, target: operand, question, steals, does, adjust = (same) => same } = wish;
+  const { args, io, target: operand, question, steals, does } = wish;
+  const { publishes, adjust = (same) => same } = wish;
   const { flags, isFileWanted, isVerbose, hasSaidYes } = args;
   const { env, directory } = io;
   const all = Number.POSITIVE_INFINITY;
@@ -124,12 +128,13 @@ export async function withService(
   const { replicas } = config;
   await withSession(
     {
-      config: { ...config, target: wished },
+      config: { ...config, target: publishes ? `service/${publishes.name}` : wished },
       target: path,
       ...{ verbose, hasSaidYes, io, steals, replicas, does },
       ...{ mode: args.kind, detail: wish.detail },
       isFleet: true,
       tell: (event) => tellServiceEvent(event, progress),
+      open: { publishes, relay: steals ? relayOf(config) : undefined },
     },
     progress,
     signal,
@@ -157,6 +162,11 @@ export async function withService(
     },
   );
 }
+
+const relayOf = ({ agent: { relayPod } }: ResolvedConfig) => ({
+  when: relayPod.mode,
+  isUnattended: relayPod.isUnattended,
+});
 
 const aborted = (signal: AbortSignal): Promise<undefined> =>
   new Promise((resolve) => {

@@ -8,6 +8,7 @@ import { type JudgedAgent, judgedAgents } from "../clean/agents.ts";
 import { nameOf } from "../clean/run.ts";
 import { openConfiguredCluster } from "../configured-cluster.ts";
 import { type Io, printable } from "../io.ts";
+import { serviceFindings } from "../recover/services.ts";
 import type { CommandResult } from "../result.ts";
 import type { VerifyArguments } from "./arguments.ts";
 import type { Finding } from "./finding.ts";
@@ -27,6 +28,7 @@ export async function runVerify(args: VerifyArguments, io: Io): Promise<CommandR
     try {
       const judged = await judgedAgents(cluster, namespace, signal);
       findings.push(...judged.map(findingOf));
+      findings.push(...(await serviceFindings(cluster, namespace, signal, judged)));
       if (args.save !== undefined || args.since !== undefined)
         inventory = await take(cluster, namespace, judged, signal);
     } finally {

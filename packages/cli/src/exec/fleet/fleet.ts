@@ -48,6 +48,7 @@ export class Fleet implements IncomingSource {
   #isPaused = false;
   #isWanted = false;
   #isOver = false;
+  #isAside = false;
   readonly #stopListening: () => void;
 
   constructor(parts: FleetParts) {
@@ -99,9 +100,14 @@ export class Fleet implements IncomingSource {
     this.reconcile();
   }
 
+  /** The target's own session has the traffic of all pods. */
+  standAside(): void {
+    this.#isAside = true;
+  }
+
   /** After every change of the pods, and when the target has moved to another one of them. */
   reconcile(): void {
-    if (this.#isOver || !this.#isWanted) return;
+    if (this.#isOver || this.#isAside || !this.#isWanted) return;
     const { replicas, limit } = this.#parts;
     const pods = replicas.now();
     const { join, leave } = decide({
@@ -243,7 +249,7 @@ export class Fleet implements IncomingSource {
 
   #tell(): void {
     const { ports } = this.#fan;
-    if (this.#isOver || ports.length === 0) return;
+    if (this.#isOver || this.#isAside || ports.length === 0) return;
     const { replicas, mode, limit } = this.#parts;
     const known = replicas.now();
     const pods = [...new Set(this.#fan.taken.map((id) => this.#nameOf(id)))].filter(Boolean);
