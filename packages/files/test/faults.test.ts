@@ -253,17 +253,42 @@ test("what is changed in the pod is seen", async (t) => {
   const seen = `
 import os, time
 until = time.time() + 5
-def wait(what):
-    while not what():
-        assert time.time() < until
+def wait(what, wanted):
+    while (seen := what()) != wanted:
+        assert time.time() < until, f"{seen!r}, not {wanted!r}"
         time.sleep(0.01)
-wait(lambda: open("log").read() == "1\\n2\\n")
-wait(lambda: os.path.exists("d/new"))
-wait(lambda: os.listdir("d") == ["new"])
+wait(lambda: open("log").read(), "1\\n2\\n")
+wait(lambda: os.path.exists("d/new"), True)
+wait(lambda: os.listdir("d"), ["new"])
 print("seen")
 `;
   assert.equal(await output(pod, "python3", "-c", seen), "seen\n");
   assert.ok(readdirSync(pod.folder).length > 0);
+});
+
+test("where something happened while an answer was under way, nothing of the directory is believed", async (t) => {
+  const root = folder(t);
+  mkdirSync(join(root, "d"));
+  writeFileSync(join(root, "d/old"), "1");
+  const backend = new Backend(root);
+  t.after(() => backend.close());
+  const pod = { server: await serving(t, backend), folder: "/d" };
+  const look = ["sh", "-c", "ls; cat old; test -e new && echo new"];
+  assert.equal((await run(pod, ...look)).stdout, "old\n1");
+  backend.isMute = true;
+  writeFileSync(join(root, "d/new"), "");
+  writeFileSync(join(root, "d/old"), "2");
+  assert.equal((await run(pod, ...look)).stdout, "old\n1", "nobody has been told");
+  backend.tell({ kind: "invalidate", directory: "/d", name: "", what: "changed" });
+  // It is a message to the server, and another one to the kernel.
+  const seen = async (): Promise<string> => (await run(pod, ...look)).stdout;
+  await within(
+    8000,
+    "what is new",
+    (async () => {
+      while ((await seen()) !== "new\nold\n2new\n");
+    })(),
+  );
 });
 
 test("who stands in a directory stays there, whatever is told about its name", async (t) => {

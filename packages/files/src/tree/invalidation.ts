@@ -36,7 +36,10 @@ export class Invalidation {
     } else if (!node) {
       this.#nodes.changed(parent, true);
     }
-    if (!node) return;
+    if (node) this.#fileChanged(node, isSameName);
+  }
+
+  #fileChanged(node: FileNode, isSameName: boolean): void {
     this.#nodes.changed(node);
     if (isSameName) this.#nodes.expireAttributes(node);
     else this.#nodes.expire(node);
@@ -46,10 +49,20 @@ export class Invalidation {
     if (node.lookups > 0) this.#kernel()?.invalidateNode(node.id, node.writers === 0);
   }
 
+  /** The directory itself, or any name in it: something happened while an answer about it was under way. */
   #directoryChanged(node: FileNode): void {
-    this.#nodes.changed(node);
+    const { directory } = node;
+    this.#nodes.changed(node, true);
     this.#nodes.expireAttributes(node);
+    this.#nodes.expireListing(node);
+    directory?.absent.clear();
     this.#kernel()?.invalidateNode(node.id, false);
+    for (const name of directory?.toldAbsent ?? []) this.#kernel()?.expireName(node.id, name);
+    directory?.toldAbsent.clear();
+    for (const child of directory?.children.values() ?? []) {
+      if (child.lookups > 0) this.#kernel()?.expireName(node.id, child.name);
+      this.#fileChanged(child, false);
+    }
   }
 
   #gone(node: FileNode): void {

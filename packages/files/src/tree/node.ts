@@ -13,6 +13,8 @@ export class Directory {
   readonly children = new Map<string, FileNode>();
   /** Names that there are not, and until when that is believed; apart from what a listing says. */
   readonly absent = new Map<string, number>();
+  /** Absent names that the kernel was told under a lease, the last of them last. */
+  readonly toldAbsent = new Set<string>();
   /** 0: none. Else what was learnt under it (the same number) holds until an event says otherwise. */
   lease = 0;
   /** The clock of the last event or own change of which names there are: what was asked before may be older. */
@@ -34,7 +36,18 @@ export class Directory {
   /** Single names that were asked for since `looksSinceMs`. */
   looks = 0;
   looksSinceMs = 0;
+
+  tellAbsent(name: string): void {
+    this.toldAbsent.delete(name);
+    this.toldAbsent.add(name);
+    const [oldest] = this.toldAbsent;
+    if (this.toldAbsent.size > MAX_TOLD_ABSENT && oldest !== undefined)
+      this.toldAbsent.delete(oldest);
+  }
 }
+
+/** Of a directory. Of more than these the kernel believes the older ones for its time (LEASED_MS), whatever happens. */
+const MAX_TOLD_ABSENT = 1000;
 
 export class FileNode {
   /** What the kernel calls it. Never used twice. */

@@ -5,7 +5,7 @@ import { Fetch, isStale } from "./fetch.ts";
 import { Handles } from "./handles.ts";
 import type { FileNode } from "./node.ts";
 import { Nodes } from "./nodes.ts";
-import type { Limits } from "./policy.ts";
+import { type Limits, UNWATCHED_MS } from "./policy.ts";
 import { Prefetch } from "./prefetch.ts";
 import { Pace } from "./read-ahead.ts";
 
@@ -72,6 +72,8 @@ export class World {
   }
 
   absent(parent: FileNode, name: string): Answer {
-    return this.writer.negative(this.nodes.absentValidMs(parent, name));
+    const validMs = this.nodes.absentValidMs(parent, name);
+    if (validMs > UNWATCHED_MS) parent.directory?.tellAbsent(name);
+    return this.writer.negative(validMs);
   }
 }

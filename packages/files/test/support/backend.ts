@@ -10,6 +10,7 @@ import {
   encodeFileFailure,
   type FileAnswers,
   type FileAttributes,
+  type FileEvent,
   type FileRecord,
   type FileRequest,
   MAX_REQUEST,
@@ -60,6 +61,8 @@ export class Backend implements FilesLink {
   readonly hasLeases: boolean;
   /** While set, what is asked waits for it. */
   gate: Promise<void> | undefined;
+  /** What changes is not told. */
+  isMute = false;
   /** While set, no stream can be opened. */
   tunnel: Promise<void> | undefined;
 
@@ -73,6 +76,10 @@ export class Backend implements FilesLink {
     const channel = new Channel(this);
     this.channels.add(channel);
     return channel;
+  }
+
+  tell(event: FileEvent): void {
+    for (const channel of this.channels) channel.say(encodeFileEvent(event));
   }
 
   /** Both streams end, and with them the handles. */
@@ -125,7 +132,7 @@ export class Backend implements FilesLink {
       const text = name?.toString("latin1") ?? "";
       const what = type === "change" ? "changed" : "appeared";
       const event = { kind: "invalidate", directory: path, name: text, what } as const;
-      channel.say(encodeFileEvent(event));
+      if (!this.isMute) channel.say(encodeFileEvent(event));
     });
     watcher.on("error", () => {});
     watcher.unref();

@@ -67,8 +67,10 @@ static void tell(struct watcher *watcher, uint16_t session, const struct inotify
   const char *name = event->len ? event->name : "";
   for (struct watch *watch = watch_of_wd(watcher, event->wd); watch; watch = next_of_wd(watch)) {
     if (!watch->is_leased) continue;
+    // Who knows the directory already is told which name. Who learns of it by the answer that is under way will forget
+    // it again: see watch_answered().
     if (watch->holders) watch->is_dirty = true;
-    else if (event->mask & (IN_CREATE | IN_MOVED_TO)) event_of_name(events, session, watch->path, name, EVENT_APPEARED);
+    if (event->mask & (IN_CREATE | IN_MOVED_TO)) event_of_name(events, session, watch->path, name, EVENT_APPEARED);
     else if (event->mask & LEFT) event_of_name(events, session, watch->path, name, EVENT_DISAPPEARED);
     else event_of_name(events, session, watch->path, name, EVENT_CHANGED);
   }
