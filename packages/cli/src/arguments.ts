@@ -8,6 +8,7 @@ import {
   completeSyntax,
   completionSyntax,
 } from "./completion/arguments.ts";
+import { isPassing } from "./completion/wanted.ts";
 import { type ConnectArguments, connectSyntax } from "./connect/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
 import { type EnvArguments, envSyntax } from "./env/arguments.ts";
@@ -15,7 +16,7 @@ import { type ExchangeArguments, exchangeSyntax } from "./exchange/arguments.ts"
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
 import { type ExplainArguments, explainSyntax } from "./explain/arguments.ts";
 import { alsoUnderstood } from "./familiar/help.ts";
-import { translate } from "./familiar/translate.ts";
+import { type OwnFlags, translate } from "./familiar/translate.ts";
 import { type ForwardArguments, forwardSyntax } from "./forward/arguments.ts";
 import { type InitArguments, initSyntax } from "./init/arguments.ts";
 import { type LeaveArguments, leaveSyntax } from "./leave/arguments.ts";
@@ -114,7 +115,7 @@ export function parseArguments(
   typed: readonly string[],
   { tell = () => {}, isFile }: Surroundings = {},
 ): Arguments {
-  const { argv, lines } = translate(typed, isFile);
+  const { argv, lines } = translate(typed, isFile, ownFlags);
   for (const line of lines) tell(line);
   let result: Arguments | undefined;
   let printed = "";
@@ -172,6 +173,19 @@ export function parseArguments(
 /** As --help has them, for a shell's completion. */
 export const visibleCommands = (): Command[] =>
   SYNTAXES.filter(({ isHidden }) => !isHidden).map((syntax) => syntax.define());
+
+function ownFlags(name: string): OwnFlags | undefined {
+  const command = allCommands().find((each) => each.name() === name);
+  return (
+    command && {
+      isPassing: isPassing(command),
+      takesValue: (flag) =>
+        command.options.some(
+          ({ long, short, required }) => required && (long === flag || short === flag),
+        ),
+    }
+  );
+}
 
 /** The hidden ones, too. */
 export const allCommands = (): Command[] => SYNTAXES.map((syntax) => syntax.define());

@@ -49,7 +49,18 @@ const VERBS: Readonly<Record<string, readonly string[]>> = {
       .map((verb) => `dev ${verb}`),
     ...["sync", "sync-status", "port-forward start", "port-forward end", "port-forward list"],
     ...["ssh reverse", "vpn connect", "vpn disconnect", "vpn reconnect", "vpn status"],
-    ...["cleanup", "check cluster", "profile", "daemon", "kubeconfig", "pvc"],
+    ...[
+      "install",
+      "upgrade",
+      "reset",
+      "describe",
+      "cleanup",
+      "check cluster",
+      "profile",
+      "daemon",
+      "kubeconfig",
+      "pvc",
+    ],
   ],
 };
 
@@ -219,6 +230,14 @@ test("what is ours stays as it is, and a program's words are its own", () => {
     "forward web 8080:80",
   ])
     assert.equal(ours(line), line);
+  const connect = (line: string): readonly string[] => {
+    const parsed = parseArguments(line.split(" "));
+    return parsed.kind === "connect" ? [...parsed.command, parsed.target ?? ""] : [];
+  };
+  assert.deepEqual(connect("connect -t deployment/x docker run --hostname h -n 1 --name y"), [
+    ..."docker run --hostname h -n 1 --name y".split(" "),
+    "deployment/x",
+  ]);
   const told: string[] = [];
   const parsed = parseArguments("clean --thresholdInMinus 15 --dryRun".split(" "), {
     tell: (line) => told.push(line),

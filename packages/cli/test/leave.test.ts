@@ -81,8 +81,12 @@ test("of two sessions one has to be named, or all; and then there is none", asyn
   assert.match(unknown.stderr, /no session that is called web/);
 });
 
-test("a killed session's door is taken away by the next command, another process's number and foreign files are not", async () => {
+test("a stopped session is told of; a killed one's door is taken away by the next command, another process's number and foreign files are not", async () => {
   const run = await sleeper();
+  process.kill(run.pid, "SIGSTOP");
+  const stopped = await leave("--all");
+  assert.equal(stopped.code, 1);
+  assert.match(stopped.stderr, new RegExp(`process ${run.pid} does not answer: is it stopped\\?`));
   run.signalGroup("SIGKILL");
   await run.ended;
   assert.equal(doors().length, 1);

@@ -103,7 +103,7 @@ const flags = (command: Command): Candidate[] => [
 ];
 
 /** Whether its operands are somebody else's command line. Commander has no public name for it. */
-const isPassing = (command: Command): boolean =>
+export const isPassing = (command: Command): boolean =>
   (command as unknown as { _passThroughOptions?: boolean })._passThroughOptions === true;
 
 interface Line {

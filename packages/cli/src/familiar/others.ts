@@ -179,4 +179,8 @@ export const NHCTL: readonly TheirCommand[] = [
   dev("daemon", "there is no daemon", () => ["inpod status"]),
   dev("kubeconfig", "a kubeconfig is named by a flag", () => ["inpod status --kubeconfig FILE"]),
   dev("pvc", "no volume is made", () => ["inpod clean"]),
+  dev("install", "nothing is installed in the cluster", () => ["inpod doctor"]),
+  dev("upgrade", "nothing is installed in the cluster", () => ["inpod doctor"]),
+  dev("reset", "nothing of a workload is changed", () => ["inpod clean"]),
+  dev("describe", "who has what", () => ["inpod status"]),
 ];

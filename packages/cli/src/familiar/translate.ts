@@ -14,20 +14,30 @@ export interface Translated {
   readonly lines: readonly string[];
 }
 
+/** What a command of ours knows of its own words. */
+export interface OwnFlags {
+  /** From its first operand on they are another program's. */
+  readonly isPassing: boolean;
+  takesValue(flag: string): boolean;
+}
+
 /**
+ * @param own of a command of ours by its name; undefined: there is none
  * @param isFile whether a word names a file of this machine: of `-c FILE`, which is a kubeconfig for ktctl
  * @throws UserError USAGE_ELSEWHERE with what to type
  */
 export function translate(
   argv: readonly string[],
   isFile: (path: string) => boolean = () => false,
+  own: (command: string) => OwnFlags | undefined = () => undefined,
 ): Translated {
   const moved = withCommandFirst(argv);
   const commands = matching(moved);
   const [command] = commands;
   if (command === undefined) return { argv, lines: [] };
-  const own = command.words.split(" ").length;
-  const read = readLine(moved.slice(own), commands, isFile);
+  const count = command.words.split(" ").length;
+  const ours = command.answer.kind === "ours" ? own(command.answer.words[0] ?? "") : undefined;
+  const read = readLine(moved.slice(count), commands, isFile, ours);
   const answer = answerFor(command, read.said);
   if (answer.kind === "instead") throw elsewhere(command, answer, read.said);
   const lines: string[] = [];
@@ -77,6 +87,7 @@ function readLine(
   argv: readonly string[],
   commands: readonly TheirCommand[],
   isFile: (path: string) => boolean,
+  own: OwnFlags | undefined,
 ): Line {
   const known = commands.flatMap(({ flags }) => flags);
   const words: (string | Flagged)[] = [];
@@ -90,9 +101,18 @@ function readLine(
     }
     const [name = "", ...rest] = word.startsWith("--") ? word.split("=") : [word];
     const flag = known.find(({ names }) => names.includes(name));
+    if (flag === undefined && own?.isPassing && !word.startsWith("-")) {
+      const said = { operands, flags, program: argv.slice(at) };
+      return { words: [...words, ...argv.slice(at)], said };
+    }
     if (flag === undefined) {
       if (!word.startsWith("-")) operands.push(word);
       words.push(word);
+      const following = argv[at + 1];
+      if (following !== undefined && own?.takesValue(word)) {
+        words.push(following);
+        at++;
+      }
       continue;
     }
     const attached = word.includes("=") && word.startsWith("--") ? rest.join("=") : undefined;
