@@ -10,6 +10,11 @@ export interface Fit {
   readonly mean: number;
   /** What the line rises over all of the samples' time. */
   readonly growth: number;
+  /**
+   * The least of the second half above the least of the first: what is collected now and then goes up and down by itself,
+   * and a line through that rises or falls by chance.
+   */
+  readonly rise: number;
 }
 
 export function fit(points: readonly Point[]): Fit {
@@ -24,5 +29,8 @@ export function fit(points: readonly Point[]): Fit {
   }
   const slope = variance === 0 ? 0 : covariance / variance;
   const span = (points.at(-1)?.at ?? 0) - (points[0]?.at ?? 0);
-  return { slope, mean, growth: slope * span };
+  const half = Math.ceil(count / 2);
+  const least = (some: readonly Point[]): number => Math.min(...some.map(({ value }) => value));
+  const rise = count < 2 ? 0 : least(points.slice(half)) - least(points.slice(0, half));
+  return { slope, mean, growth: slope * span, rise };
 }

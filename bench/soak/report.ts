@@ -63,15 +63,18 @@ function sentences(report: Report): string[] {
   ];
 }
 
+/** What a program said, in a sentence. */
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 300);
+
 const verdict = ({ wrong }: Report): string =>
   wrong.length === 0
     ? "Nothing was wrong: no call lost, nothing left in use at rest, no zombie, no process or rule left at the end."
-    : `**Wrong:** ${wrong.join("; ")}`;
+    : `**Wrong:** ${wrong.map((each) => `\`${oneLine(each).replaceAll("`", "'")}\``).join("; ")}.`;
 
 export function summary(report: Report): string {
   const fits = report.fits.map(
-    ([what, { mean, slope, growth }]) =>
-      `${what}: ${mean.toFixed(1)} MB, ${(slope * 60).toFixed(2)} MB/h, ${growth.toFixed(2)} MB in the run`,
+    ([what, { mean, slope, growth, rise }]) =>
+      `${what}: ${mean.toFixed(1)} MB, ${(slope * 60).toFixed(2)} MB/h, ${growth.toFixed(2)} MB in the run, the least of its halves ${rise.toFixed(2)} MB`,
   );
   const wrong = report.wrong.map((line) => `WRONG: ${line}`);
   return [`seed ${report.seed}`, ...sentences(report), ...fits, ...wrong].join("\n");
@@ -80,8 +83,8 @@ export function summary(report: Report): string {
 function section(report: Report): string {
   const { seed, workMs, fits } = report;
   const rows = fits.map(
-    ([what, { mean, slope, growth }]) =>
-      `| ${what} | ${mean.toFixed(1)} | ${(slope * 60).toFixed(2)} | ${growth.toFixed(2)} |`,
+    ([what, { mean, slope, growth, rise }]) =>
+      `| ${what} | ${mean.toFixed(1)} | ${(slope * 60).toFixed(2)} | ${growth.toFixed(2)} | ${rise.toFixed(2)} |`,
   );
   return `## Soak
 
@@ -93,10 +96,12 @@ ${sentences(report)
   .map((sentence) => `- ${sentence}`)
   .join("\n")}
 
-A line through the samples of memory, without the first third of the run, while caches fill:
+A line through the samples of memory, without the first third of the run, while caches fill, and by how much the least of
+the second half is above the least of the first. (What is not collected yet goes up and down by some ten MB; a leak shows in
+both.)
 
-| what | mean, MB | slope, MB/h | in the run, MB |
-| --- | --- | --- | --- |
+| what | mean, MB | slope, MB/h | in the run, MB | least, MB |
+| --- | --- | --- | --- | --- |
 ${rows.join("\n")}
 `;
 }

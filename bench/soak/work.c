@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -163,26 +164,44 @@ static void echo(uint32_t *seed, bool waits) {
   close(fd);
 }
 
+/* What every datagram of this program begins with. */
+static uint64_t mark;
+
+/*
+ * The port may have been another program's, which was ended before its answer came: UDP brings that to whoever has the port
+ * by then. A datagram of our own that comes again is another matter.
+ */
+static ssize_t receive_own(int fd, char *got, size_t room, struct sockaddr_in *from) {
+  for (;;) {
+    socklen_t length = sizeof *from;
+    *from = echo_udp;
+    ready(fd, POLLIN, "datagram");
+    ssize_t came = AGAIN(recvfrom(fd, got, room, 0, (struct sockaddr *)from, &length));
+    if (came < (ssize_t)sizeof mark || memcmp(got, &mark, sizeof mark) == 0) return came;
+  }
+}
+
 static void udp(uint32_t *seed, bool connected) {
   int fd = (int)AGAIN(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (fd < 0) die("socket, udp");
   if (connected && AGAIN(connect(fd, (struct sockaddr *)&echo_udp, sizeof echo_udp))) die("connect, udp");
   for (int i = 0; i < 4; i++) {
-    char sent[512], got[1024];
+    char sent[600], got[1024];
     size_t length = 8 + next(seed) % 500;
+    length += sizeof mark;
     for (size_t j = 0; j < length; j++) sent[j] = (char)next(seed);
+    memcpy(sent, &mark, sizeof mark);
     const struct sockaddr *to = connected ? NULL : (struct sockaddr *)&echo_udp;
     ssize_t put = AGAIN(sendto(fd, sent, length, 0, to, connected ? 0 : sizeof echo_udp));
     if (put != (ssize_t)length) die("sendto");
-    struct sockaddr_in from = echo_udp;
-    socklen_t from_length = sizeof from;
-    ready(fd, POLLIN, "datagram");
-    ssize_t came = AGAIN(recvfrom(fd, got, sizeof got, 0, (struct sockaddr *)&from, &from_length));
-    if (came != (ssize_t)length || memcmp(sent, got, length)) die("another datagram: %zd of %zu", came, length);
+    struct sockaddr_in from;
+    ssize_t came = receive_own(fd, got, sizeof got, &from);
+    if (came != (ssize_t)length || memcmp(sent, got, length)) die("another datagram, the %d.: %zd of %zu, %s", i, came, length, connected ? "connected" : "not connected");
     if (from.sin_addr.s_addr != echo_udp.sin_addr.s_addr || from.sin_port != echo_udp.sin_port) die("another sender");
   }
-  struct pollfd more = {fd, POLLIN, 0};
-  if (poll(&more, 1, 0) == 1) die("a datagram came twice");
+  char more[1024];
+  while (AGAIN(recv(fd, more, sizeof more, MSG_DONTWAIT)) >= 0)
+    if (memcmp(more, &mark, sizeof mark) == 0) die("a datagram came twice");
   close(fd);
 }
 
@@ -398,6 +417,7 @@ int main(int argc, char **argv) {
   uint32_t seed = (uint32_t)strtoul(argv[2], NULL, 10) | 1;
   int rounds = argc > 3 ? atoi(argv[3]) : 1;
   signal(SIGPIPE, SIG_IGN);
+  if (getrandom(&mark, sizeof mark, 0) != sizeof mark) die("getrandom");
   if (strcmp(item, "serve") == 0) serve(atoi(argv[2]));
   pod = address_of("SOAK_ECHO");
   echo_udp = address_of("SOAK_UDP");
