@@ -165,6 +165,84 @@ test("the pod's connections have the pod's names, and others beside and before t
   assert.equal(ran.stdout, `${expected.join("\n")}\n`, ran.stderr);
 });
 
+/** Threads that accept, each in its way; a client's words are who it is, and what accept says is compared with them. */
+const ACCEPTORS = `import select, socket, sys, threading
+s = socket.socket()
+s.bind(('0.0.0.0', 8080))
+s.listen(200)
+wrong, left, lock = [], [${(2 * CONNECTIONS) / CLIENTS}], threading.Lock()
+if sys.argv[1] == 'nonblocking': s.setblocking(False)
+def take():
+  while True:
+    with lock:
+      if left[0] <= 0: return
+      left[0] -= 1
+    while True:
+      try: c, peer = s.accept()
+      except BlockingIOError: select.select([s], [], [])
+      else: break
+    c.setblocking(True)
+    said = c.makefile().readline().strip()
+    if said != f'{peer[0]}:{peer[1]}' or c.getpeername() != peer: wrong.append((said, peer, c.getpeername()))
+    c.sendall(b'seen')
+    c.close()
+threads = [threading.Thread(target=take) for _ in range(int(sys.argv[2]))]
+for t in threads: t.start()
+for t in threads: t.join()
+print('wrong', wrong)
+`;
+
+for (const [mode, threads] of [
+  ["blocking", 1],
+  ["nonblocking", 1],
+  ["blocking", 4],
+  ["nonblocking", 4],
+] as const) {
+  test(`connections of the pod's and others at once: each has its own peer (${mode}, ${threads} accept)`, async () => {
+    let onListening: (port: number) => void = () => {};
+    const listening = new Promise<number>((resolve) => {
+      onListening = resolve;
+    });
+    let port = 0;
+    const argv = [mode, String(threads)];
+    const { done } = await start(
+      ["python3", script("acceptors.py", ACCEPTORS), ...argv],
+      (event) => {
+        if (event.kind === "bind") {
+          port = tap.bindSocket(event.token, 0);
+          tap.replyBound(event.token, event.address);
+        } else if (event.kind === "listen") {
+          tap.listenSocket(event.token);
+          tap.reply(event.token, 0);
+          onListening(port);
+        } else letGo(event);
+      },
+    );
+    const real = await listening;
+    const own = encodeAddress("198.18.200.2", 8080);
+    let number = 0;
+    const visit = async (isOfPod: boolean): Promise<void> => {
+      const client = encodeAddress("198.18.200.10", ++number);
+      const who = `198.18.200.10:${number}\n`;
+      const socket = isOfPod
+        ? new Socket({ fd: tap.connectToUser(real, false, own, client) })
+        : connect(real, "127.0.0.1");
+      if (!isOfPod) await once(socket, "connect");
+      socket.write(isOfPod ? who : `127.0.0.1:${socket.localPort}\n`);
+      const forget = isOfPod ? tap.nameAt("incoming", socket.localPort ?? 0, real) : () => {};
+      await once(socket, "data");
+      await once(socket.end(), "close");
+      forget();
+    };
+    const visits = Array.from({ length: CLIENTS }, async (_, at) => {
+      for (let i = 0; i < (2 * CONNECTIONS) / CLIENTS / CLIENTS; i++)
+        await visit((at + i) % 2 === 0);
+    });
+    await Promise.all(visits);
+    assert.equal((await done).stdout, "wrong []\n");
+  });
+}
+
 /**
  * One thread opens a path whose page nobody has filled (userfaultfd), so that whoever reads it waits. When somebody does,
  * another thread makes calls that are stopped, too, and fills the page only when they are all answered.

@@ -1,5 +1,5 @@
 /* accept: connections that are ours, delivered with the true client's address. */
-#include "tap.h"
+#include "compat.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +47,8 @@ static int orphan_take(uint64_t cookie) {
 
 static int accept_flags(const struct op *op) { return op->nr == __NR_accept4 ? (int)op->args[3] : 0; }
 
-/* A connection of the listener, or -errno; `peer` is who has made it as the kernel sees it. */
-static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
+/* A connection of the listener, or -errno; `peer` is who has made it as the kernel sees it. -EALREADY: it may be let go. */
+static int next_connection(const struct op *op, struct sockaddr_storage *peer, uint64_t *number) {
   socklen_t length = sizeof *peer;
   int fd = orphan_take(op->cookie);
   if (fd >= 0) {
@@ -56,9 +56,13 @@ static int next_connection(const struct op *op, struct sockaddr_storage *peer) {
     return fd;
   }
   /* Of several waiters another may have been faster; a blocking listener must not hold this thread. */
-  if (!op->nonblocking && !socket_is_readable(op->socket)) return -EAGAIN;
-  fd = accept4(op->socket, (struct sockaddr *)peer, &length, (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC);
-  return fd < 0 ? -errno : fd;
+  if (!socket_is_readable(op->socket)) return -EAGAIN;
+  if ((*number = accepts_begin(op->tid, op->port, !op->compat))) return -EALREADY;
+  int flags = (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC;
+  fd = socket_is_readable(op->socket) ? accept4(op->socket, (struct sockaddr *)peer, &length, flags) : -EAGAIN;
+  if (fd == -1) fd = -errno;
+  accepts_end(op->tid);
+  return fd;
 }
 
 /* Writes the true peer's address where the call wants it. 0 or -errno. */
@@ -66,7 +70,7 @@ static int tell_peer(struct op *op, const struct sockaddr_storage *seen) {
   struct name name;
   struct sockaddr_storage shown;
   if (!op->args[1]) return 0;
-  bool is_named = names_get(NAME_INCOMING, address_port(seen), op->port, &name);
+  bool is_named = names_take(address_port(seen), op->port, &name);
   if (seen->ss_family == AF_UNSPEC && !is_named) return 0; /* it is gone already */
   socklen_t length = address_for_domain(op->domain, is_named ? &name.peer : seen, &shown);
   return op_tell_address(op, op->args[1], op->args[2], &shown, length);
@@ -75,7 +79,13 @@ static int tell_peer(struct op *op, const struct sockaddr_storage *seen) {
 void accept_deliver(void *argument) {
   struct op *op = argument;
   struct sockaddr_storage peer;
-  int fd = next_connection(op, &peer);
+  uint64_t number = 0;
+  int fd = next_connection(op, &peer, &number);
+  if (number) {
+    statistics_count(&statistics.continued);
+    if (op_continue(op) == -ENOENT) accepts_take_back(number);
+    return;
+  }
   if (fd == -EAGAIN && !op->nonblocking) {
     int64_t timeout = op->deadline_ns ? 0 : wait_timeout_ms(op->socket, SO_RCVTIMEO);
     if (timeout) op_set_deadline(op, timeout, EAGAIN);
@@ -97,6 +107,36 @@ void accept_deliver(void *argument) {
     close(fd);
     op_reply(op, 0, -result);
   }
+}
+
+/* A listener of the program's, really at `*port`. */
+static bool is_tracked(int fd, uint16_t *port) {
+  struct cookie_entry entry;
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0 || !cookie_get(cookie, &entry)) return false;
+  *port = entry.port;
+  return entry.bound && !entry.udp;
+}
+
+/* The number by which it may be let go, or 0. 32-bit: what such a thread is at is told by other numbers. */
+static uint64_t let_go(const struct seccomp_notif *notif, int fd, uint16_t port) {
+  pid_t tid = (pid_t)notif->pid;
+  if (!compat_is_native(notif) || op_is_held_of(tid) || __atomic_load_n(&orphans, __ATOMIC_ACQUIRE)) return 0;
+  return socket_is_readable(fd) ? accepts_let_go(tid, port) : 0;
+}
+
+bool accept_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket) {
+  uint16_t port;
+  int fd = process_get_fd(tgid, (int)notif->data.args[0]);
+  bool is_ours = fd >= 0 && is_tracked(fd, &port);
+  uint64_t number = is_ours ? let_go(notif, fd, port) : 0;
+  *socket = fd;
+  if (is_ours && !number) return false;
+  statistics_count(&statistics.continued);
+  if (notification_continue(listener, notif->id) == -ENOENT && number) accepts_take_back(number);
+  if (fd >= 0) close(fd);
+  return true;
 }
 
 /* By the tables alone, and with as few calls as can be: a server's new connections wait for it. */

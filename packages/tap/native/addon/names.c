@@ -8,6 +8,7 @@ enum { PORTS = 65536, COOKIES = 16384, PROBES = 16 };
 struct named {
   struct name name;
   uint16_t other;
+  bool waits; /* of the pod's connections: it has not been accepted, as far as is known */
   uint64_t number; /* of all that were ever set */
   struct named *next;
 };
@@ -15,6 +16,7 @@ static struct named *tables[3][PORTS];
 static uint64_t numbers;
 static size_t named_count;
 static bool has_unix_peers;
+static unsigned waiting[PORTS];
 static pthread_rwlock_t names_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 
 void names_lock(void) { pthread_rwlock_wrlock(&names_rwlock); }
@@ -35,6 +37,8 @@ void names_set_locked(enum name_table table, uint16_t port, uint16_t other, cons
     tables[table][port] = named;
     named_count++;
   }
+  if (table == NAME_INCOMING && !named->waits) waiting[other]++;
+  named->waits = table == NAME_INCOMING;
   named->name = *name;
   named->number = ++numbers;
 }
@@ -54,6 +58,7 @@ void names_forget(enum name_table table, uint16_t port, uint64_t number) {
   if ((found = *link)) {
     *link = found->next;
     named_count--;
+    if (found->waits) waiting[found->other]--;
     free(found);
   }
   names_unlock();
@@ -71,6 +76,23 @@ bool names_have_peer(uint16_t port) {
   bool have = tables[NAME_INCOMING][port] || tables[NAME_UDP][port];
   pthread_rwlock_unlock(&names_rwlock);
   return have;
+}
+
+bool names_wait_at(uint16_t listener) {
+  pthread_rwlock_rdlock(&names_rwlock);
+  bool wait = waiting[listener] > 0;
+  pthread_rwlock_unlock(&names_rwlock);
+  return wait;
+}
+
+bool names_take(uint16_t port, uint16_t listener, struct name *into) {
+  names_lock();
+  struct named *named = named_locked(NAME_INCOMING, port, listener);
+  if (named) *into = named->name;
+  if (named && named->waits) waiting[listener]--;
+  if (named) named->waits = false;
+  names_unlock();
+  return named != NULL;
 }
 
 bool names_get(enum name_table table, uint16_t port, uint16_t other, struct name *into) {

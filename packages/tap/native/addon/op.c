@@ -258,6 +258,14 @@ struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, c
   return op;
 }
 
+bool op_is_held_of(pid_t tid) {
+  pthread_mutex_lock(&mutex);
+  struct op *op = buckets[bucket_of(tid)];
+  while (op && op->tid != tid) op = op->next;
+  pthread_mutex_unlock(&mutex);
+  return op != NULL;
+}
+
 struct op *op_claim(uint64_t token) {
   pthread_mutex_lock(&mutex);
   struct op *op = slots[token % KEPT_CALLS];

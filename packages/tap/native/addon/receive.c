@@ -105,9 +105,26 @@ static bool moves_root(int nr) {
   return nr == __NR_chroot || nr == __NR_pivot_root || nr == __NR_setns;
 }
 
+/* What is most often decided without holding the call. */
+static bool is_begun(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket) {
+  switch (notif->data.nr) {
+    case __NR_getsockname:
+    case __NR_getpeername:
+      return names_begin(listener, notif, tgid, socket);
+#if defined(__NR_accept)
+    case __NR_accept:
+#endif
+    case __NR_accept4:
+      return accept_begin(listener, notif, tgid, socket);
+    default:
+      return false;
+  }
+}
+
 static void dispatch(int listener, const struct seccomp_notif *notif) {
   pid_t tid = (pid_t)notif->pid;
   statistics_count(&statistics.received);
+  accepts_saw(tid);
   bool executes = notif->data.nr == __NR_execve || notif->data.nr == __NR_execveat;
   if (executes && remote_get().fd < 0) {
     process_executes(tid);
@@ -123,9 +140,9 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
     if (call) {
       handled = handle_path(listener, notif, tgid, call);
     } else {
-      bool joined, is_name = notif->data.nr == __NR_getsockname || notif->data.nr == __NR_getpeername;
+      bool joined;
       int socket = -1;
-      if (is_name && names_begin(listener, notif, tgid, &socket)) return;
+      if (is_begun(listener, notif, tgid, &socket)) return;
       struct op *op = op_new(listener, notif, tgid, NULL, NULL, &joined);
       if (socket >= 0 && !op) close(socket);
       if (joined) return;

@@ -83,6 +83,8 @@ int64_t now_ns(void);
  */
 struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, const char *second,
                   bool *joined);
+/* Whether a call of that thread is held, or an answer of one is kept: its next one may be the same again. */
+bool op_is_held_of(pid_t tid);
 uint64_t op_token(const struct op *op);
 /* Makes the op of a token the caller's alone; NULL when it was answered, has expired, or is another's. */
 struct op *op_claim(uint64_t token);
@@ -248,6 +250,10 @@ void names_unlock(void);
  */
 void names_set_locked(enum name_table table, uint16_t port, uint16_t other, const struct name *name);
 bool names_get(enum name_table table, uint16_t port, uint16_t other, struct name *into);
+/* Whether one of the pod's connections may wait to be accepted by a listener at that port. */
+bool names_wait_at(uint16_t listener);
+/* names_get() of a connection that was accepted. */
+bool names_take(uint16_t port, uint16_t listener, struct name *into);
 /* Whether any socket of the program's is connected to one of ours. */
 bool names_have_peers(void);
 /* Whether TCP or UDP sockets of the program's may be connected to one of ours at that port, other than the relay. */
@@ -325,6 +331,21 @@ void accept_deliver(void *op);
 void datagram_deliver(void *op);
 void message_deliver(void *op);
 
+/* ---- native-accepts.c: those that the kernel does ---- */
+
+/* A thread makes a call: what it was let go with is over. */
+void accepts_saw(pid_t tid);
+/*
+ * Of a listener at which a connection waits: whether the kernel may accept it for this thread (the number of that), or 0.
+ * `port`: where it really listens.
+ */
+uint64_t accepts_let_go(pid_t tid, uint16_t port);
+/* The thread was not told, because it waits no more. */
+void accepts_take_back(uint64_t number);
+/* As accepts_let_go(); 0: we accept it, before accepts_end(). May block, if another thread accepts there. */
+uint64_t accepts_begin(pid_t tid, uint16_t port, bool may_go);
+void accepts_end(pid_t tid);
+
 /* ---- datagrams.c, messages.c: UDP ---- */
 
 /* Whether TypeScript is to say where the datagram to op->address goes; describes the socket. */
@@ -391,6 +412,8 @@ bool handle_accept(struct op *op);
  */
 bool names_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket);
 bool handle_names(struct op *op);
+/* The same of accept: it may have been let go, or told that nobody is there. */
+bool accept_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket);
 bool handle_sendto(struct op *op);
 bool handle_recvfrom(struct op *op);
 bool handle_socket(struct op *op);
