@@ -16,7 +16,7 @@ import { Mux, ProtocolError, parseResult } from "@inpod/protocol";
 import type { OutgoingChannel, Tunnel, TunnelHandlers } from "./api.ts";
 import { TunnelFailure } from "./failure.ts";
 import type { AgentCredentials, SessionCredentials } from "./hello.ts";
-import { greetAgent, greetSession, HELLO_TIMEOUT_MS } from "./hello.ts";
+import { AGENT_TIMEOUT_MS, greetAgent, greetSession } from "./hello.ts";
 
 const TICK_MS = 5000;
 const TICKS_PER_PING = 2;
@@ -168,14 +168,15 @@ class Connection implements Tunnel {
   async accepted(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, HELLO_TIMEOUT_MS);
+      timer = setTimeout(resolve, AGENT_TIMEOUT_MS);
     });
     const end = await Promise.race([this.#answeredPing, this.closed, late]);
     clearTimeout(timer);
     if (end) throw new TunnelFailure(this.#goaway?.errno ?? "ECONNRESET", end.why);
     if (this.#mux.rttMs !== undefined) return;
-    this.#end("the agent has not answered within 5 s");
-    throw new TunnelFailure("ETIMEDOUT", "the agent has not answered within 5 s");
+    const why = `the agent has not answered within ${AGENT_TIMEOUT_MS / 1000} s`;
+    this.#end(why);
+    throw new TunnelFailure("ETIMEDOUT", why);
   }
 
   open(header: StreamHeader): OutgoingChannel {

@@ -23,7 +23,10 @@ import {
 } from "@inpod/protocol";
 import { TunnelFailure } from "./failure.ts";
 
-export const HELLO_TIMEOUT_MS = 5000;
+/** Of a session for its agent: a busy node takes seconds for what takes a millisecond elsewhere. */
+export const AGENT_TIMEOUT_MS = 15_000;
+/** Of an agent for whoever has connected: a stranger has a place for as long. */
+const SESSION_TIMEOUT_MS = 10_000;
 const NONCE_BYTES = 32;
 /** DER of an Ed25519 SubjectPublicKeyInfo up to the raw key (RFC 8410). */
 const ED25519_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
@@ -65,7 +68,7 @@ export interface SessionCredentials {
  */
 export async function peekAgent(stream: Duplex): Promise<AgentHello> {
   try {
-    return parseAgentHello(decodeJson((await readFrame(stream)).payload));
+    return parseAgentHello(decodeJson((await readFrame(stream, AGENT_TIMEOUT_MS)).payload));
   } catch (error) {
     if (error instanceof TunnelFailure) throw error;
     throw new TunnelFailure("EPROTO", error instanceof Error ? error.message : String(error));
@@ -80,7 +83,7 @@ export async function greetAgent(
   stream: Duplex,
   { sessionId, privateKey, build, about }: SessionCredentials,
 ): Promise<AgentHello> {
-  const frame = await readFrame(stream);
+  const frame = await readFrame(stream, AGENT_TIMEOUT_MS);
   const agent = parseAgentHello(decodeJson(frame.payload));
   const [oldest, newest] = agent.versions;
   if (PROTOCOL_VERSION < oldest || PROTOCOL_VERSION > newest) {
@@ -131,7 +134,7 @@ export async function greetSession(
     sessions: sessionCount(),
   };
   stream.write(encodeJson(FrameType.hello, 0, agent));
-  const frame = await readFrame(stream);
+  const frame = await readFrame(stream, SESSION_TIMEOUT_MS);
   const hello = parseSessionHello(decodeJson(frame.payload));
   const refuse = (errno: string, detail: string): TunnelFailure => {
     stream.end(encodeJson(FrameType.goaway, 0, { errno, detail }));
@@ -150,12 +153,12 @@ export async function greetSession(
 }
 
 /** One HELLO; what follows it is put back into the stream. */
-function readFrame(stream: Duplex): Promise<{ payload: Uint8Array }> {
+function readFrame(stream: Duplex, timeoutMs: number): Promise<{ payload: Uint8Array }> {
   return new Promise((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
     const timer = setTimeout(
-      () => finish(new TunnelFailure("ETIMEDOUT", "no greeting within 5 s")),
-      HELLO_TIMEOUT_MS,
+      () => finish(new TunnelFailure("ETIMEDOUT", `no greeting within ${timeoutMs / 1000} s`)),
+      timeoutMs,
     );
     const finish = (result: Error | { payload: Uint8Array }): void => {
       clearTimeout(timer);
