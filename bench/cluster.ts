@@ -98,6 +98,18 @@ export class Cluster {
     );
   }
 
+  /** `inpod COMMAND …` in the namespace; in a process group of its own. */
+  inpod(bed: Bed, ...words: readonly string[]): ChildProcess {
+    return bed.own(
+      spawn(process.execPath, [CLI, ...words, "-n", this.namespace], {
+        cwd: bed.folder,
+        env: this.#env,
+        stdio: "pipe",
+        detached: true,
+      }),
+    );
+  }
+
   /** Both pods with the load generator, the target serving. */
   async prepare(bed: Bed): Promise<void> {
     await this.kubectl("create", "namespace", this.namespace);

@@ -19,6 +19,7 @@ import { filtered } from "./rows/filter.ts";
 import { handover, stolen } from "./rows/incoming.ts";
 import { mirrored } from "./rows/mirror.ts";
 import { outgoing } from "./rows/outgoing.ts";
+import { ports } from "./rows/ports.ts";
 import { wholePrograms } from "./rows/programs.ts";
 import { scale } from "./rows/scale.ts";
 import { newConnections } from "./rows/servers.ts";
@@ -42,6 +43,7 @@ const GROUPS: Readonly<Record<string, (bed: Bed) => Promise<Measured>>> = {
   programs: wholePrograms,
   memory,
   cluster: onCluster,
+  ports,
   scale,
   files,
 };

@@ -14,7 +14,7 @@
  *   stat|open|list|append N PATH      so often: microseconds each (open: 4 KiB are read; append: one line)
  *   read N PATH                       the whole file so often: megabytes per second
  *
- * HOST is an IPv4 address.
+ * HOST is an IPv4 address. BENCH_SOCKS=PORT in the environment: by way of a SOCKS5 proxy at that port of 127.0.0.1.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -49,6 +49,8 @@ enum {
 };
 
 static struct sockaddr_in target;
+/* 0: none. */
+static uint16_t socks_port;
 static int64_t deadline_us;
 static int workers_count;
 
@@ -94,11 +96,27 @@ int receive_all(int fd, void *bytes, size_t length) {
   return 0;
 }
 
+/* RFC 1928: no authentication, CONNECT. */
+static int ask_socks(int fd) {
+  unsigned char hello[] = {5, 1, 0}, answer[10], request[10] = {5, 1, 0, 1};
+  memcpy(request + 4, &target.sin_addr, 4);
+  memcpy(request + 8, &target.sin_port, 2);
+  if (send_all(fd, hello, sizeof hello) || receive_all(fd, answer, 2)) return -1;
+  if (send_all(fd, request, sizeof request) || receive_all(fd, answer, sizeof answer)) return -1;
+  if (answer[1]) errno = ECONNREFUSED;
+  return answer[1] ? -1 : 0;
+}
+
 /* As event loops do: non-blocking connect, wait until it is writable, ask for the error. Blocking afterwards. */
 static int dial(void) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, error = 0;
   if (fd < 0) return -1;
-  if (connect(fd, (struct sockaddr *)&target, sizeof target)) {
+  struct sockaddr_in to = target;
+  if (socks_port) {
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(socks_port);
+  }
+  if (connect(fd, (struct sockaddr *)&to, sizeof to)) {
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
     socklen_t length = sizeof error;
     if (errno != EINPROGRESS) error = errno;
@@ -115,7 +133,9 @@ static int dial(void) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  return fd;
+  if (!socks_port || !ask_socks(fd)) return fd;
+  close(fd);
+  return -1;
 }
 
 static int dial_or_die(void) {
@@ -318,6 +338,8 @@ int main(int argc, char **argv) {
   if (!strcmp(argv[1], "down")) port += PORT_SOURCE;
   target.sin_family = AF_INET;
   target.sin_port = htons((uint16_t)port);
+  const char *socks = getenv("BENCH_SOCKS");
+  if (socks) socks_port = (uint16_t)atoi(socks);
   static struct worker workers[MAX_WORKERS];
   workers_count = n;
   int64_t began = now_us();

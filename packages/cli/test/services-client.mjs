@@ -128,9 +128,17 @@ const STEPS = {
     agent.destroy();
     return all;
   },
-  http2: ({ port, path }) =>
-    new Promise((resolve) => {
-      const session = http2.connect(`http://127.0.0.1:${port}`);
+  /** `via`: an authority to which the port is a proxy. */
+  http2: async ({ port, path, via }) => {
+    const socket = await opened(port);
+    if (via !== undefined) {
+      const established = "HTTP/1.1 200 Connection established\r\n\r\n";
+      socket.write(`CONNECT ${via} HTTP/1.1\r\nHost: ${via}\r\n\r\n`);
+      const said = String(await take(socket, established.length));
+      if (said !== established) return { how: said };
+    }
+    return new Promise((resolve) => {
+      const session = http2.connect("http://localhost", { createConnection: () => socket });
       session.on("error", (error) => resolve({ how: error.code }));
       const stream = session.request({ ":path": path });
       let text = "";
@@ -142,7 +150,8 @@ const STEPS = {
         session.close();
         resolve({ how: "answer", text });
       });
-    }),
+    });
+  },
   udp: async ({ port, send, family = "udp4" }) => {
     const { how, said } = await datagrams([Buffer.from(send)], family, port);
     return { how, text: String(said?.[0] ?? "") };

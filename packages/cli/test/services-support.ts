@@ -5,6 +5,9 @@ import { Run, type RunOptions, startCli } from "./exec-support.ts";
 
 const PROGRAM = fileURLToPath(new URL("services-server.mjs", import.meta.url));
 
+/** A file's tests use one server, and a busy machine takes its time for them. */
+const SERVER_MS = 600_000;
+
 /** A developer's server, in the laptop's network; it says what comes. */
 export interface DevServer {
   /** HTTP/1: "I am here" with the request's path and headers; and HTTP/2 without TLS. */
@@ -26,6 +29,7 @@ export async function startServer(
   const argv = [process.execPath, PROGRAM, String(http), String(echo), String(udp)];
   const run = new Run(
     sandbox.inLaptop(argv, { stdio: ["ignore", "pipe", "pipe"], detached: true }),
+    SERVER_MS,
   );
   await run.said("}\n");
   const [line = ""] = run.stdout.split("\n");

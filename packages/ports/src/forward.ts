@@ -1,13 +1,15 @@
 /** A port of this machine that stands for one that the target reaches. */
 import type { Socket } from "node:net";
-import { resetSocket, TunnelFailure } from "@inpod/session";
+import { type Channel, resetSocket, TunnelFailure } from "@inpod/session";
 import { join } from "./join.ts";
 import type { TcpPort, UdpPeer, UdpPort } from "./local-port.ts";
-import { connectTo, type Destination, type Reach } from "./reach.ts";
+import { addressesOf, connectTo, type Destination, type Reach } from "./reach.ts";
 import { TargetFlow } from "./target-flow.ts";
 
 /** Local clients of a UDP port at once; the one that was silent longest loses its flow. */
 const MAX_FLOWS = 1024;
+/** Above the agent's own: its verdict comes first. */
+const CONNECT_MS = 132_000;
 
 export interface ForwardOptions {
   readonly reach: Reach;
@@ -29,18 +31,46 @@ async function connectFor(socket: Socket, options: ForwardOptions): Promise<void
   const onClose = (): void => gone.abort();
   socket.once("close", onClose);
   try {
-    const { channel } = await connectFirst(options, gone.signal);
+    const channel = await channelFor(options, gone.signal);
     socket.off("close", onClose);
     if (socket.destroyed) {
       channel.reset("ECONNRESET");
       return;
     }
-    options.onSuccess?.();
     join(socket, channel);
   } catch (error) {
     if (!gone.signal.aborted) options.onFailure?.(failureOf(error));
     resetSocket(socket);
   }
+}
+
+/**
+ * Where there is one address only, what the local client sends goes with the wish to connect: it has been accepted here
+ * already, so a refusal is a reset in any case.
+ */
+async function channelFor(options: ForwardOptions, signal: AbortSignal): Promise<Channel> {
+  const { reach, to, onFailure, onSuccess } = options;
+  const [only] = to;
+  const addresses = only && to.length === 1 ? await addressesOf(reach, only.host) : [];
+  const [address] = addresses;
+  if (only === undefined || address === undefined || addresses.length > 1) {
+    const { channel } = await connectFirst(options, signal);
+    onSuccess?.();
+    return channel;
+  }
+  const channel = await reach.openTcp(address, only.port);
+  const timer = setTimeout(() => {
+    onFailure?.(new TunnelFailure("ETIMEDOUT", "no answer"));
+    channel.reset("ETIMEDOUT");
+    channel.onReset?.("ETIMEDOUT", "");
+  }, CONNECT_MS);
+  channel.opened
+    .then(
+      () => onSuccess?.(),
+      (error: unknown) => onFailure?.(failureOf(error)),
+    )
+    .finally(() => clearTimeout(timer));
+  return channel;
 }
 
 async function connectFirst({ reach, to }: ForwardOptions, signal: AbortSignal) {

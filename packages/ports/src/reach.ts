@@ -3,7 +3,7 @@ import { isIP, isIPv6 } from "node:net";
 import { type ConnectedChannel, type Session, TunnelFailure } from "@inpod/session";
 
 /** A session's; tests have theirs. */
-export type Reach = Pick<Session, "connectTcp" | "openUdp"> & {
+export type Reach = Pick<Session, "connectTcp" | "openTcp" | "openUdp"> & {
   readonly names: Pick<Session["names"], "lookup">;
   readonly target: Pick<Session["target"], "addresses">;
 };

@@ -125,12 +125,7 @@ export class Session {
    * @throws TunnelError with the errno that connect(2) has in the target
    */
   async connectTcp(host: string, port: number, fromPort?: number): Promise<ConnectedChannel> {
-    const channel = (await this.#link.tunnel()).open({
-      kind: "tcp",
-      host,
-      port,
-      ...(fromPort === undefined ? {} : { fromPort }),
-    });
+    const channel = await this.openTcp(host, port, fromPort);
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -145,6 +140,17 @@ export class Session {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /**
+   * The same, and nobody waits for the target's verdict: what is written goes with the wish, and a connection that comes
+   * to nothing is reset. The caller has the deadline.
+   * @throws TunnelError when there is no tunnel
+   */
+  async openTcp(host: string, port: number, fromPort?: number): Promise<OutgoingChannel> {
+    const header = { kind: "tcp", host, port } as const;
+    const tunnel = await this.#link.tunnel();
+    return tunnel.open(fromPort === undefined ? header : { ...header, fromPort });
   }
 
   /**

@@ -1,0 +1,139 @@
+/** With a cluster: what goes by ports and a proxy instead of a tapped process, beside kubectl's port-forward. */
+import type { ChildProcess } from "node:child_process";
+import { type Bed, HTTP_SERVER, LOAD_HTTP_PORT, LOAD_PORT } from "../bed.ts";
+import { Cluster } from "../cluster.ts";
+import { median, warm } from "../measure.ts";
+import type { Shell } from "../shell.ts";
+import type { Row, Skipped } from "../table.ts";
+import { sampleLoad } from "./outgoing.ts";
+
+const KUBECTL_PORT = 7700;
+const FORWARD_PORT = 7710;
+const PROXY_PORT = 7720;
+const SERVER_PORT = 7730;
+/** Of the load generator's far end, what is forwarded: echo, sink, source and HTTP. */
+const KINDS = [0, 1, 2, 3];
+const READY_TIMEOUT_MS = 60_000;
+const BESIDE = "kubectl port-forward";
+const NOTE =
+  "Ports: forward's and the proxy's local end accepts at once, as kubectl's does; forward sends what comes with the wish " +
+  "to connect, where there is one address. Exchange is the other direction, from a client in the cluster to a port of " +
+  "this machine, for which kubectl has nothing: beside it stands what kubectl carries the usual way.";
+
+export async function ports(bed: Bed): Promise<{ rows: Row[]; skipped: Skipped[] }> {
+  const cluster = await Cluster.find();
+  if (typeof cluster === "string")
+    return { rows: [], skipped: [{ what: "ports and the proxy on a cluster", why: cluster }] };
+  try {
+    await cluster.prepare(bed);
+    return { rows: await measure(bed, cluster), skipped: [] };
+  } finally {
+    await cluster.remove();
+  }
+}
+
+async function measure(bed: Bed, cluster: Cluster): Promise<Row[]> {
+  const pairs = (from: number): string[] =>
+    KINDS.map((kind) => `${from + kind}:${LOAD_PORT + kind}`);
+  const kubectl = cluster.start(bed, "port-forward", "pod/server", ...pairs(KUBECTL_PORT));
+  const forward = cluster.inpod(bed, "forward", "pod/server", ...pairs(FORWARD_PORT));
+  const proxy = cluster.inpod(
+    ...([bed, "connect", "-t", "pod/server", "--port", String(PROXY_PORT)] as const),
+  );
+  await Promise.all([
+    says(kubectl, `Forwarding from 127.0.0.1:${KUBECTL_PORT + 3}`),
+    says(forward, "until Ctrl-C"),
+    says(proxy, "until Ctrl-C"),
+  ]);
+  const shell = bed.shell("plain", bed.start(["sh"]));
+  const { rounds, loadMs } = bed.length;
+  const at = (port: number) => ({ host: "127.0.0.1", port });
+  const rows: Row[] = [];
+  for (const mode of ["up", "down"] as const) {
+    const row = { what: `bulk ${mode}`, mode, connections: 1, unit: "MB/s" };
+    const found = await warm(rounds, {
+      kubectl: () => sampleLoad(shell, bed.load, row, at(KUBECTL_PORT), loadMs),
+      forward: () => sampleLoad(shell, bed.load, row, at(FORWARD_PORT), loadMs),
+      proxy: () =>
+        sampleLoad(
+          shell,
+          `BENCH_SOCKS=${PROXY_PORT} ${bed.load}`,
+          row,
+          { host: cluster.serverAddress, port: LOAD_PORT },
+          loadMs,
+        ),
+    });
+    const shared = { beside: BESIDE, unit: "MB/s", plain: found.kubectl };
+    rows.push(
+      { what: `bulk ${mode}, forward`, ...shared, inpod: found.forward },
+      { what: `bulk ${mode}, connect by proxy`, ...shared, inpod: found.proxy },
+    );
+  }
+  rows.push(...(await requests(bed, cluster, shell)));
+  await shell.end();
+  for (const child of [kubectl, forward, proxy]) await bed.end(child, "SIGTERM");
+  return rows;
+}
+
+/** Kept-alive connections; the pod's loopback, to which both forwards connect, is not what exchange takes. */
+async function requests(bed: Bed, cluster: Cluster, shell: Shell): Promise<Row[]> {
+  const { rounds, loadMs } = bed.length;
+  const argv = [process.execPath, HTTP_SERVER, String(SERVER_PORT), "local"] as const;
+  const server = await bed.server(bed.start(argv));
+  const exchange = cluster.inpod(
+    ...([bed, "exchange", "pod/server", "--expose", `${SERVER_PORT}:${LOAD_HTTP_PORT}`] as const),
+  );
+  await says(exchange, "until Ctrl-C");
+  const client = bed.shell("client", cluster.start(bed, "exec", "-i", "client", "--", "sh"));
+  const rows: Row[] = [];
+  for (const connections of [1, 50]) {
+    const latest = new Map<string, number[]>();
+    const sample = (name: string, from: Shell, load: string, to: string) => async () => {
+      const [rate = Number.NaN, , p99 = Number.NaN] = await from.numbers(
+        `${load} http ${to} ${connections} ${loadMs}`,
+      );
+      latest.set(name, [...(latest.get(name) ?? []), p99]);
+      return rate;
+    };
+    const near = (port: number): string => `127.0.0.1 ${port + 3}`;
+    const pod = `${cluster.serverAddress} ${LOAD_HTTP_PORT}`;
+    const found = await warm(rounds, {
+      kubectl: sample("kubectl", shell, bed.load, near(KUBECTL_PORT)),
+      forward: sample("forward", shell, bed.load, near(FORWARD_PORT)),
+      exchange: sample("exchange", client, cluster.load, pod),
+    });
+    const late = (name: string): number => median(latest.get(name) ?? []);
+    const many = `${connections} connection${connections > 1 ? "s" : ""}`;
+    for (const name of ["forward", "exchange"] as const)
+      rows.push(
+        {
+          ...{ what: `requests, ${many}, ${name}`, beside: BESIDE, unit: "/s", note: NOTE },
+          ...{ plain: found.kubectl, inpod: found[name] },
+        },
+        {
+          ...{ what: `their 99th percentile, ${many}, ${name}`, beside: BESIDE, unit: "µs" },
+          ...{ plain: late("kubectl"), inpod: late(name) },
+        },
+      );
+  }
+  await client.end();
+  for (const child of [exchange, server]) await bed.end(child, "SIGTERM");
+  return rows;
+}
+
+/** It has said it on stdout or stderr. */
+function says(child: ChildProcess, words: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = "";
+    const fail = (why: string): void => reject(new Error(`${why} before "${words}": ${said}`));
+    const timer = setTimeout(() => fail("not within a minute"), READY_TIMEOUT_MS);
+    child.once("close", () => fail("it ended"));
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        said = (said + text).slice(-4000);
+        if (!said.includes(words)) return;
+        clearTimeout(timer);
+        resolve();
+      });
+  });
+}
