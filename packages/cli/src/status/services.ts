@@ -36,7 +36,10 @@ export const holdings = (
       const { facts } = each.agent;
       const [, pod = ""] = /^pod\/([^/]+)/.exec(facts.target ?? "") ?? [];
       // Agents may live in a namespace of their own: their target's is not known then, and its pod's name is enough.
-      const isBeside = service.pods.includes(pod);
+      const isBeside =
+        service.pods.includes(pod) ||
+        // A relay is for the Service itself.
+        (facts.target === `service/${service.name}` && facts.namespace === service.namespace);
       const isNamed = (session: SessionStatus): boolean =>
         facts.namespace === service.namespace &&
         session.about?.target.replace(/\/container\/.*$/, "") === `service/${service.name}`;

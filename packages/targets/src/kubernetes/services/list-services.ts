@@ -28,11 +28,18 @@ export async function listServices(
       listAll<V1Service>(api, { group: "", resource: "services", namespace }, { signal }),
       listAll<V1Pod>(api, { group: "", resource: "pods", namespace }, { signal }),
     ]);
-    return services.map((service) => listed(service, pods));
+    return services.filter((each) => !isOrigin(each)).map((service) => listed(service, pods));
   } catch (error) {
     throw explain(error);
   }
 }
+
+/** By which a relay reaches the pods of a Service that it holds: nobody's but its. */
+const isOrigin = ({ metadata }: V1Service): boolean =>
+  isManaged(metadata) && metadata?.annotations?.["inpod.dev/target"] !== undefined;
+
+const isManaged = (metadata: V1Service["metadata"]): boolean =>
+  metadata?.labels?.["app.kubernetes.io/managed-by"] === "inpod";
 
 function listed({ metadata, spec }: V1Service, pods: readonly V1Pod[]): ListedService {
   const selector = Object.entries(spec?.selector ?? {});
@@ -45,7 +52,7 @@ function listed({ metadata, spec }: V1Service, pods: readonly V1Pod[]): ListedSe
     name: metadata?.name ?? "",
     ports: (spec?.ports ?? []).map(({ port, protocol = "TCP" }) => `${port}/${protocol}`),
     pods: pods.filter(isSelected).map((pod) => pod.metadata?.name ?? ""),
-    isOurs: metadata?.labels?.["app.kubernetes.io/managed-by"] === "inpod",
+    isOurs: isManaged(metadata),
     owner: metadata?.annotations?.["inpod.dev/owner"],
   };
 }
