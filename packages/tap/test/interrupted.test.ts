@@ -4,9 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { after, test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { decodeAddress, encodeAddress, type TrappedCall } from "../src/index.ts";
 import {
   compile,
@@ -21,6 +22,8 @@ import {
 const PEER = "198.18.0.9";
 const POD = "198.18.0.1";
 const DEADLINE_MS = 20_000;
+/** Longer than an answer that nobody asks for again is kept: KEEP_MS in ../native/addon/op.c. */
+const UNHEARD_MS = 5500;
 
 after(() => tap.unref()); // its threads would keep this process alive
 
@@ -276,4 +279,39 @@ int main(void) {
   for (const socket of sockets) socket.write("x");
   assert.equal((await done).stdout, `${said}${clients.join("\n")}\n`);
   for (const socket of sockets) socket.destroy();
+});
+
+test("an answer that comes while the program is stopped waits until it is continued", async () => {
+  const { createSocket } = await import("node:dgram");
+  const peer = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(peer, "listening");
+  let came = 0;
+  peer.on("message", () => {
+    came += 1;
+  });
+  const source = `${TIMER}
+int main(void) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53)};
+  inet_pton(AF_INET, "${PEER}", &to.sin_addr);
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  printf("sent %zd\\n", sendto(fd, "once", 4, 0, (struct sockaddr *)&to, sizeof to));
+}`;
+  const tokens: number[] = [];
+  const { tree, done } = await start([compile("stopped", source)], (event) => {
+    if (event.kind === "sendto") tokens.push(event.token);
+    else letGo(event);
+  });
+  const pid = tree.child.pid ?? 0;
+  await until(() => tokens.length === 1, "it sends");
+  process.kill(pid, "SIGSTOP");
+  const state = (): string => readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.[0] ?? "";
+  await until(() => state() === "T", "it is stopped");
+  const { cancelled } = tap.statistics();
+  for (const token of tokens) tap.replySentTo(token, peer.address().port);
+  await until(() => tap.statistics().cancelled > cancelled && came === 1, "it is sent for nobody");
+  await delay(UNHEARD_MS);
+  process.kill(pid, "SIGCONT");
+  assert.equal((await done).stdout, "sent 4\n");
+  peer.close();
+  assert.deepEqual([came, tokens.length], [1, 1]);
 });

@@ -34,6 +34,11 @@ static bool is_signalled(pid_t tgid, pid_t tid) { return state_of(tgid, tid) == 
 
 bool thread_is_signalled(const struct op *op) { return !op->was_given && is_signalled(op->tgid, op->tid); }
 
+bool thread_is_stopped(const struct op *op) {
+  char state = state_of(op->tgid, op->tid);
+  return state == 'T' || state == 't';
+}
+
 bool op_gives_way(struct op *op) {
   if (!thread_is_signalled(op)) return false;
   op_let_go(op);

@@ -12,6 +12,7 @@
 enum {
   BUCKETS = 1024,
   SWEEP_MS = 50,
+  SLOW_MS = 500, /* a sweep that comes so late says that we did not run */
   KEEP_MS = 5000, /* how long the answer of an interrupted call waits for its restart */
   AT_ONCE_MS = 4, /* what is over sooner is not looked at */
   UNDECIDED_MS = 200, /* a connect, before it is in progress */
@@ -481,7 +482,10 @@ void op_await_held(void) {
 static void sweep_one(struct op *op, int64_t now) {
   if (op->claimed) return;
   if (op->finished) {
-    if (now >= op->deadline_ns) release_locked(op);
+    if (now < op->deadline_ns) return;
+    /* It will make its call again when it is continued. */
+    if (thread_is_stopped(op)) op->deadline_ns = now + (int64_t)KEEP_MS * 1000000;
+    else release_locked(op);
     return;
   }
   /* A wait that a signal has ended: let go of the duplicate at once, it would keep the port bound. */
@@ -500,16 +504,20 @@ static void sweep_one(struct op *op, int64_t now) {
 
 static void *sweeper(void *unused) {
   (void)unused;
-  for (;;) {
+  for (int64_t last = 0;;) {
     pthread_mutex_lock(&mutex);
+    if (held_count == 0) last = 0;
     while (held_count == 0) pthread_cond_wait(&some_held, &mutex);
-    int64_t now = now_ns();
+    int64_t now = now_ns(), lost = last ? now - last - (int64_t)SLOW_MS * 1000000 : 0;
     for (int i = 0, left = held_count; i < KEPT_CALLS && left > 0; i++)
       if (slots[i] && slots[i]->held) {
         left--;
+        /* We were stopped ourselves (Ctrl-Z), or stood still: nobody could answer, or ask again. */
+        if (lost > 0 && slots[i]->deadline_ns && !slots[i]->waiting) slots[i]->deadline_ns += lost;
         sweep_one(slots[i], now);
       }
     pthread_mutex_unlock(&mutex);
+    last = now_ns();
     struct timespec tick = {0, SWEEP_MS * 1000000L};
     nanosleep(&tick, NULL);
   }

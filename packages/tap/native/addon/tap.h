@@ -131,6 +131,7 @@ bool op_let_go(struct op *op);
 
 /* Whether a signal, a stop or a tracer has come for the thread since it waits. */
 bool thread_is_signalled(const struct op *op);
+bool thread_is_stopped(const struct op *op);
 /* Of a claimed op: whether it is; then it has been let go, and the op is gone. */
 bool op_gives_way(struct op *op);
 /*
