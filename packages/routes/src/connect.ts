@@ -1,4 +1,5 @@
 /** The machine in the cluster's network, until close(). */
+import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { UserError } from "@inpod/protocol";
 import { parseResolvConf, resetSocket, type Session } from "@inpod/session";
@@ -18,7 +19,7 @@ const DNS_PORT = 53;
 
 export interface RoutesOptions {
   readonly session: Pick<Session, "connectTcp" | "openUdp">;
-  readonly wish: RoutesWish;
+  readonly wish: Omit<RoutesWish, "hasIPv6">;
   /** The target's /etc/resolv.conf, for its name servers and domains; undefined: no name is resolved by the cluster. */
   readonly resolvConf: string | undefined;
   /** Lines for people. */
@@ -43,6 +44,15 @@ export interface Routes {
   close(): Promise<void>;
 }
 
+/** Of this network namespace, as every path below /proc/sys/net. */
+function hasIPv6(): boolean {
+  try {
+    return readFileSync("/proc/sys/net/ipv6/conf/all/disable_ipv6", "latin1").trim() === "0";
+  } catch {
+    return false; // a kernel without it
+  }
+}
+
 /** Why it cannot be; undefined: it can, as it was tried. */
 export async function routesPossible(): Promise<string | undefined> {
   if (process.platform !== "linux") return "routes are for Linux";
@@ -60,7 +70,10 @@ export async function startRoutes(options: RoutesOptions): Promise<Routes> {
     address,
     why: "this machine's name server",
   }));
-  const plan = planRoutes({ ...wish, never: [...wish.never, ...never] }, await machineFacts());
+  const plan = planRoutes(
+    { ...wish, never: [...wish.never, ...never], hasIPv6: hasIPv6() },
+    await machineFacts(),
+  );
   for (const { subnet, why } of plan.holes) log(`${subnet} stays this machine's: ${why}`);
   const helper = await startHelper(plan.routes);
   const split = machine && splitOf(resolvConf ?? "", machine, plan, session);

@@ -15,8 +15,7 @@ const MAX_QUEUED = 4 << 20;
 export interface Helper {
   /** "inpod0" */
   readonly link: string;
-  /** This machine's end of the link, and the other one, where names are resolved. IPv4 first; IPv6 where it is routed. */
-  readonly outer: readonly string[];
+  /** The link's other end, where names are resolved. IPv4 first; IPv6 where it is routed. */
   readonly inner: readonly string[];
   /** Listening sockets for whatever is sent to the subnets. The caller's from now on. */
   readonly listeners: readonly number[];
@@ -79,17 +78,10 @@ function ready(child: ChildProcess, descriptors: () => readonly number[]): Promi
       clearTimeout(late);
       reject(refused(why));
     });
-    const begin = ([
-      link = "",
-      v4 = "",
-      inner4 = "",
-      v6 = "-",
-      inner6 = "-",
-    ]: readonly string[]) => {
+    const begin = ([link = "", , inner4 = "", , inner6 = "-"]: readonly string[]) => {
       clearTimeout(late);
       helper = {
         link,
-        outer: [v4, v6].filter((each) => each !== "-"),
         inner: [inner4, inner6].filter((each) => each !== "-"),
         listeners: descriptors(),
         gone: closed.then((why) => (isClosing ? new Promise(() => {}) : why)),

@@ -4,6 +4,8 @@ import { resetSocket, type Session, splice } from "@inpod/session";
 
 /** At once; whoever comes then is refused. */
 const MAX_CONNECTIONS = 8192;
+/** Node listens again, with a shorter queue if it is not told. */
+const BACKLOG = 4096;
 
 export interface TcpParts {
   readonly session: Pick<Session, "connectTcp">;
@@ -27,7 +29,7 @@ export class TcpListeners {
       });
       // Of accept(2), as EMFILE: the client waits, or is reset when this ends.
       server.on("error", (error) => parts.log(`a connection was not accepted: ${error.message}`));
-      server.listen({ fd });
+      server.listen({ fd, backlog: BACKLOG });
       return server;
     });
   }

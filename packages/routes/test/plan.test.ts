@@ -68,7 +68,7 @@ const LAPTOP = parseFacts(
     "nonsense",
   ].join("\n"),
 );
-const WISH: RoutesWish = { found: [], include: [], exclude: [], never: [] };
+const WISH: RoutesWish = { found: [], include: [], exclude: [], never: [], hasIPv6: true };
 const services = { cidr: "10.96.0.0/16", what: "services" };
 
 function refusal(wish: Partial<RoutesWish>, facts = LAPTOP): UserError {
@@ -161,4 +161,11 @@ test("loopback and link-local addresses stay the machine's, and what is no subne
   assert.equal(refusal({ include: ["169.254.169.254"] }).code, "ROUTES_NONE");
   assert.equal(refusal({ include: ["web"] }).code, "USAGE_INVALID");
   assert.match(refusal({}).message, /were not found/);
+});
+
+test("where IPv6 is off, the rest of a cluster with both is routed", () => {
+  const found = [services, { cidr: "fd00:1::/108", what: "services" }];
+  const plan = planRoutes({ ...WISH, found, hasIPv6: false }, LAPTOP);
+  assert.deepEqual(plan.routes, ["10.96.0.0/16"]);
+  assert.match(plan.holes[0]?.why ?? "", /IPv6 is off/);
 });

@@ -82,14 +82,15 @@ export async function changeFile(
 ): Promise<void> {
   const { path, directory } = place;
   try {
-    mkdirSync(directory, { mode: 0o700 });
+    mkdirSync(directory, { mode: 0o755 });
   } catch (error) {
     throw isErrno(error, "EEXIST")
       ? heldBy(holder(place))
       : notSplit(`what ${path} is cannot be written down in ${directory}`, error);
   }
   try {
-    put(join(directory, "owner"), Buffer.from(identity("self") ?? ""));
+    // Everybody may see whose it is: verify looks as an ordinary user, too.
+    put(join(directory, "owner"), Buffer.from(identity("self") ?? ""), 0o644);
     const link = linkTarget(path);
     if (link === undefined) put(join(directory, "original"), readFileSync(path));
     else symlinkSync(link, join(directory, "original"));
@@ -122,8 +123,8 @@ const heldBy = (who: Holder): Error =>
 const isErrno = (error: unknown, code: string): boolean =>
   (error as NodeJS.ErrnoException | undefined)?.code === code;
 
-function put(path: string, content: Uint8Array): void {
-  writeFileSync(path, content, { mode: 0o600, flush: true });
+function put(path: string, content: Uint8Array, mode = 0o600): void {
+  writeFileSync(path, content, { mode, flush: true });
 }
 
 function linkTarget(path: string): string | undefined {

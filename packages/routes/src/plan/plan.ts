@@ -17,6 +17,8 @@ export interface RoutesWish {
   /** The user's own; where the machine has a wider route there, these win. */
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  /** Whether this machine has it at all; else nothing of it is routed. */
+  readonly hasIPv6: boolean;
   /** Addresses that are never captured, and why: the API server's, name servers. */
   readonly never: readonly { readonly address: string; readonly why: string }[];
 }
@@ -26,6 +28,8 @@ export interface RoutesPlan {
   /** What of the wished subnets is not captured. */
   readonly holes: readonly { readonly subnet: string; readonly why: string }[];
 }
+
+const ALL_IPV6: Subnet = { family: 6, base: 0n, length: 0 };
 
 interface Hole {
   readonly subnet: Subnet;
@@ -49,6 +53,7 @@ export function planRoutes(wish: RoutesWish, facts: MachineFacts): RoutesPlan {
   const holes: Hole[] = [
     ...excluded.map((subnet) => ({ subnet, why: "--exclude" })),
     ...NEVER_ROUTED.map((subnet) => ({ subnet, why: "every machine has its own" })),
+    ...(wish.hasIPv6 ? [] : [{ subnet: ALL_IPV6, why: "IPv6 is off on this machine" }]),
     // Of what the user has named the machine's own parts are left out; where its routes are wider, the user's count.
     ...own.filter(({ subnet }) => include.some((each) => contains(each, subnet))),
     ...ownHosts(facts, wish.never),
