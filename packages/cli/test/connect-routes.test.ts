@@ -183,6 +183,23 @@ test(
     const { code, stdout } = await verify.ended;
     assert.equal(code, 1);
     assert.match(stdout, /\/etc\/resolv\.conf: .*inpod recover/);
+    // Before any cluster is asked, which without name servers might not be found.
+    assert.equal(
+      await laptop.sh(
+        "cp -a /var/lib/inpod-resolv.conf /var/lib/again; cat /etc/resolv.conf >/var/lib/changed",
+      ),
+      "",
+    );
+    const recover = new Run(laptop.start([process.execPath, CLI, "recover", "--machine"]));
+    assert.equal((await recover.ended).code, 0);
+    assert.equal(recover.stderr, "inpod: /etc/resolv.conf is again what it was\n");
+    assert.match(
+      await laptop.sh("cat /etc/resolv.conf; ls /var/lib"),
+      /^nameserver 127\.0\.0\.77\n(.*\n)*again\nchanged\n$/,
+    );
+    await laptop.sh(
+      "cd /var/lib; cat changed >/etc/resolv.conf; mv again inpod-resolv.conf; rm changed",
+    );
     const next = await connected("--no-dns");
     assert.match(next.stderr, /\/etc\/resolv\.conf is again what it was/);
     await interrupted(next);

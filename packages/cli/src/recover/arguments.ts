@@ -7,6 +7,8 @@ export interface RecoverArguments extends PlaceArguments {
   readonly kind: "recover";
   /** Undefined: every one in the namespace. */
   readonly service: string | undefined;
+  /** This machine only: no cluster is asked. */
+  readonly isMachineOnly: boolean;
   readonly hasSaidYes: boolean;
   readonly output: "text" | "json";
 }
@@ -22,6 +24,7 @@ Without a name: all in the namespace whose session is dead. One whose session li
 Examples:
   inpod recover
   inpod recover orders -n shop
+  inpod recover --machine
   inpod recover orders -n shop --yes    # although somebody uses it`;
 
 export const recoverSyntax: CommandSyntax<RecoverArguments> = {
@@ -33,6 +36,7 @@ export const recoverSyntax: CommandSyntax<RecoverArguments> = {
         .usage("[flags] [SERVICE]")
         .argument("[service]"),
     )
+      .option("--machine", "only what connect by routes has left on this machine")
       .option("-y, --yes", "also of a session that lives: its developer gets no requests any more")
       .addOption(new Option("--force").hideHelp())
       .addOption(new Option("-o, --output <form>").choices(["text", "json"]).default("text"))
@@ -41,6 +45,7 @@ export const recoverSyntax: CommandSyntax<RecoverArguments> = {
     kind: "recover",
     ...readPlaceFlags(options),
     service: service?.replace(/^(service|svc|services)\//, ""),
+    isMachineOnly: options.machine === true,
     hasSaidYes: options.yes === true || options.force === true,
     output: options.output as RecoverArguments["output"],
   }),

@@ -5,12 +5,15 @@ import { openConfiguredCluster } from "../configured-cluster.ts";
 import { type Io, printable } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import type { RecoverArguments } from "./arguments.ts";
+import { recoverThisMachine } from "./machine.ts";
 import { type JudgedService, judgedServices, restoreService } from "./services.ts";
 
 const TIMEOUT_MS = 60_000;
 
 /** @throws UserError SERVICE_HELD, RECOVER_INCOMPLETE, those of the API */
 export async function runRecover(args: RecoverArguments, io: Io): Promise<CommandResult> {
+  if (args.service === undefined) await recoverThisMachine(io);
+  if (args.isMachineOnly) return { code: 0 };
   const { cluster } = await openConfiguredCluster(args, io, (namespace) => [
     { operation: "recover", namespace },
   ]);
