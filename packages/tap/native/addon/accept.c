@@ -57,7 +57,7 @@ static int next_connection(const struct op *op, struct sockaddr_storage *peer, u
   }
   /* Of several waiters another may have been faster; a blocking listener must not hold this thread. */
   if (!socket_is_readable(op->socket)) return -EAGAIN;
-  if ((*number = accepts_begin(op->tid, op->port, !op->compat))) return -EALREADY;
+  if ((*number = accepts_begin(op->tid, op->socket, op->port, !op->compat))) return -EALREADY;
   int flags = (accept_flags(op) & SOCK_NONBLOCK) | SOCK_CLOEXEC;
   fd = socket_is_readable(op->socket) ? accept4(op->socket, (struct sockaddr *)peer, &length, flags) : -EAGAIN;
   if (fd == -1) fd = -errno;
@@ -123,7 +123,7 @@ static bool is_tracked(int fd, uint16_t *port) {
 static uint64_t let_go(const struct seccomp_notif *notif, int fd, uint16_t port) {
   pid_t tid = (pid_t)notif->pid;
   if (!compat_is_native(notif) || op_is_held_of(tid) || __atomic_load_n(&orphans, __ATOMIC_ACQUIRE)) return 0;
-  return socket_is_readable(fd) ? accepts_let_go(tid, port) : 0;
+  return accepts_let_go(tid, fd, port);
 }
 
 bool accept_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket) {

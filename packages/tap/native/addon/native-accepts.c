@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUNNING = 64, WAIT_MS = 100 /* it is over in microseconds, if its thread has a processor */ };
+/* It is over in microseconds, if its thread has a processor. */
+enum { RUNNING = 64, WAIT_MS = 100, LONG_MS = 2, TICK_US = 50 };
 
 static struct running {
   pid_t tid; /* 0: none */
@@ -24,7 +25,7 @@ static struct running {
   uint64_t number;
 } running[RUNNING];
 static int count; /* atomic, for a look without the lock */
-/* Ports at which several accept at once: whether one of them is over would have to be asked too often. */
+/* Ports at which several accept, and one had to wait for long for another: it would again and again. */
 static bool shared[65536];
 static uint64_t numbers;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -92,14 +93,18 @@ void accepts_saw(pid_t tid) {
   pthread_mutex_unlock(&mutex);
 }
 
-static uint64_t let_go_locked(pid_t tid, uint16_t port) {
-  if (shared[port] || at_locked(port, false) || names_wait_at(port)) return 0;
+/*
+ * In this order: when nobody else accepts it is looked whether somebody waits, and who that is not. One of the pod's that comes
+ * later is behind it.
+ */
+static uint64_t let_go_locked(pid_t tid, int fd, uint16_t port) {
+  if (shared[port] || at_locked(port, false) || !socket_is_readable(fd) || names_wait_at(port)) return 0;
   return begin_locked(tid, port, true);
 }
 
-uint64_t accepts_let_go(pid_t tid, uint16_t port) {
+uint64_t accepts_let_go(pid_t tid, int fd, uint16_t port) {
   pthread_mutex_lock(&mutex);
-  uint64_t goes = let_go_locked(tid, port);
+  uint64_t goes = let_go_locked(tid, fd, port);
   pthread_mutex_unlock(&mutex);
   return goes;
 }
@@ -111,25 +116,27 @@ void accepts_take_back(uint64_t number) {
   pthread_mutex_unlock(&mutex);
 }
 
-uint64_t accepts_begin(pid_t tid, uint16_t port, bool may_go) {
-  int64_t until = now_ns() + WAIT_MS * INT64_C(1000000);
-  struct timespec tick = {0, 1000000};
+uint64_t accepts_begin(pid_t tid, int fd, uint16_t port, bool may_go) {
+  int64_t began = now_ns();
+  struct timespec tick = {0, TICK_US * 1000};
   pthread_mutex_lock(&mutex);
   for (;;) {
     struct running *other = at_locked(port, true);
     if (!other) break;
     struct running seen = *other;
     pthread_mutex_unlock(&mutex);
-    bool is_over = is_elsewhere(seen.tid) || now_ns() > until;
+    int64_t waited_ms = (now_ns() - began) / 1000000;
+    bool is_over = is_elsewhere(seen.tid) || waited_ms >= WAIT_MS;
     if (!is_over) {
       receive_may_block();
       nanosleep(&tick, NULL);
     }
     pthread_mutex_lock(&mutex);
-    if (!is_over) shared[port] = true;
-    else if (other->number == seen.number && other->tid) end_locked(other);
+    if (waited_ms >= LONG_MS) shared[port] = true;
+    if (!is_over) continue;
+    if (other->number == seen.number && other->tid) end_locked(other);
   }
-  uint64_t goes = may_go ? let_go_locked(tid, port) : 0;
+  uint64_t goes = may_go ? let_go_locked(tid, fd, port) : 0;
   if (!goes) begin_locked(tid, port, false);
   pthread_mutex_unlock(&mutex);
   return goes;

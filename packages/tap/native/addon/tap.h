@@ -337,14 +337,14 @@ void message_deliver(void *op);
 /* A thread makes a call: what it was let go with is over. */
 void accepts_saw(pid_t tid);
 /*
- * Of a listener at which a connection waits: whether the kernel may accept it for this thread (the number of that), or 0.
- * `port`: where it really listens.
+ * Whether a connection waits at the listener, and the kernel may accept it for this thread: the number of that, or 0.
+ * `fd`: ours of the listener; `port`: where it really listens.
  */
-uint64_t accepts_let_go(pid_t tid, uint16_t port);
+uint64_t accepts_let_go(pid_t tid, int fd, uint16_t port);
 /* The thread was not told, because it waits no more. */
 void accepts_take_back(uint64_t number);
 /* As accepts_let_go(); 0: we accept it, before accepts_end(). May block, if another thread accepts there. */
-uint64_t accepts_begin(pid_t tid, uint16_t port, bool may_go);
+uint64_t accepts_begin(pid_t tid, int fd, uint16_t port, bool may_go);
 void accepts_end(pid_t tid);
 
 /* ---- datagrams.c, messages.c: UDP ---- */
