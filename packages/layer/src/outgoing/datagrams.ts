@@ -20,6 +20,7 @@ const IDLE_MS = 120_000;
 const DNS_PORT = 53;
 /** How often it is looked whose sockets are closed: a resolver has a new one for each name. */
 const SWEEP_MS = 2000;
+const UNSEEN_SWEEPS = 2;
 /** A program that speaks with more peers at once loses the oldest. */
 const MAX_RELAYS = 2048;
 
@@ -35,8 +36,10 @@ interface DatagramRelay {
   channel: Channel | undefined;
   userPort: number;
   timer: NodeJS.Timeout;
-  /** Of performance.now(). */
-  readonly openedAt: number;
+  /** Of performance.now(): opened, or a datagram passed. */
+  usedAt: number;
+  /** Sweeps, one after the other, that have not seen the program's socket. */
+  unseen: number;
   /** Its name in the tap. */
   forget: () => void;
 }
@@ -103,7 +106,8 @@ export class Datagrams {
       channel: undefined,
       userPort: 0,
       timer: setTimeout(() => void this.#close(key), IDLE_MS).unref(),
-      openedAt: performance.now(),
+      usedAt: performance.now(),
+      unseen: 0,
       forget: () => {},
     };
     // Of the peer's family: by it resolvers sort what they have found (RFC 6724).
@@ -119,6 +123,7 @@ export class Datagrams {
     const isAsked = this.#questions?.isNameServer(to) === true;
     socket.on("message", (message, from) => {
       relay.userPort = from.port;
+      relay.usedAt = performance.now();
       relay.timer.refresh();
       if (isAsked && this.#answeredHere(relay, host, message)) return;
       try {
@@ -151,6 +156,7 @@ export class Datagrams {
         this.#names.learn(message);
         this.#trace?.answered(to.address, message);
       }
+      relay.usedAt = performance.now();
       relay.timer.refresh();
       relay.socket.send(message, relay.userPort, host, () => {});
     };
@@ -167,15 +173,20 @@ export class Datagrams {
     this.#sweeping ??= setTimeout(() => void this.#sweep(), SWEEP_MS).unref();
   }
 
-  /** Closes relays of sockets that are closed. A new one's may not be connected, or have sent, yet. */
+  /**
+   * Closes relays of sockets that are closed. A new one's may not be connected, or have sent, yet; and a table that is read in
+   * pieces, while others open and close theirs, can lack a row, so once is not enough.
+   */
   async #sweep(): Promise<void> {
     const until = performance.now() - SWEEP_MS / 2;
     const inUse = await udpPorts();
     for (const [key, opening] of inUse ? [...this.#relays] : []) {
       const relay = await opening.catch(() => undefined);
-      if (!relay || relay.openedAt > until) continue;
+      if (!relay || relay.usedAt > until) continue;
       const { userPort, port } = relay;
-      if (!inUse?.peers.has(port) && !inUse?.bound.has(userPort)) await this.#close(key);
+      const isSeen = inUse?.peers.has(port) || inUse?.bound.has(userPort);
+      relay.unseen = isSeen ? 0 : relay.unseen + 1;
+      if (relay.unseen >= UNSEEN_SWEEPS) await this.#close(key);
     }
     this.#sweeping = undefined;
     if (this.#relays.size > 0) this.#sweepLater();
