@@ -37,6 +37,8 @@ export interface RunOptions {
   readonly through?: readonly string[];
   /** What has not ended by then is killed. Default: a minute. */
   readonly endTimeoutMs?: number;
+  /** Another cli.js than that of dist/. */
+  readonly cli?: string;
 }
 
 /** A program that is running, or has run: what it said, and how it ends. */
@@ -146,10 +148,17 @@ export async function startInpod(
 export function startCli(
   sandbox: Sandbox,
   words: readonly string[],
-  { through = [], cwd, env, stdin, endTimeoutMs }: Omit<RunOptions, "flags" | "config"> = {},
+  {
+    through = [],
+    cwd,
+    env,
+    stdin,
+    endTimeoutMs,
+    cli = CLI,
+  }: Omit<RunOptions, "flags" | "config"> = {},
 ): Run {
   const run = new Run(
-    sandbox.inLaptop([...through, process.execPath, CLI, ...words], {
+    sandbox.inLaptop([...through, process.execPath, cli, ...words], {
       cwd: cwd ?? tmpdir(),
       env: env ?? process.env,
       stdio: [stdin ?? "ignore", "pipe", "pipe"],
