@@ -196,19 +196,19 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ),
     ...optional("watch", "", "services", "tells when somebody else changes the Service"),
     ...optional(
-      "create",
+      "create patch",
       "",
       "serviceaccounts",
       "the relay pod gives the Service back by itself; without, agent.relay_pod.unattended is needed",
     ),
     ...optional(
-      "create",
+      "create patch",
       "rbac.authorization.k8s.io",
       "roles",
       "the relay pod gives the Service back by itself; without, agent.relay_pod.unattended is needed",
     ),
     ...optional(
-      "create",
+      "create patch",
       "rbac.authorization.k8s.io",
       "rolebindings",
       "the relay pod gives the Service back by itself; without, agent.relay_pod.unattended is needed",

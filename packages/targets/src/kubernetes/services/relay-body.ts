@@ -61,6 +61,25 @@ export async function relayBody(parts: RelayParts, signal: AbortSignal): Promise
   const hold = new Hold(place, facts.sessionId, parts.onNotice);
   const body = jobBody(api, objects, { beside: `for service/${name}`, rung });
   const jobs = { group: "batch", resource: "jobs", namespace } as const;
+  /**
+   * A Job that is deleted takes what belongs to it along at once, and its pod has yet to give the Service back: it is their
+   * owner as well, and so they are there until it has ended.
+   */
+  const keepFor = async (pod: V1Pod): Promise<void> => {
+    const owner = { apiVersion: "v1", kind: "Pod", ...named(pod) };
+    const patches = belongings(objects, restores).map(({ group, resource, object }) =>
+      api.request(
+        { verb: "patch", group, resource, namespace, name: object.metadata?.name ?? "" },
+        {
+          body: { metadata: { ownerReferences: [owner] } },
+          contentType: "application/strategic-merge-patch+json",
+        },
+      ),
+    );
+    await Promise.all(patches).catch((error: unknown) => {
+      throw explain(error);
+    });
+  };
   return {
     ...body,
     // As another service account's, since this one's is not there yet.
@@ -88,7 +107,8 @@ export async function relayBody(parts: RelayParts, signal: AbortSignal): Promise
     },
     settle: async (settling) => {
       // Not before it is ready: until then it would be none of the Service's endpoints.
-      await untilReady(api, namespace, body.query, settling);
+      const pod = await untilReady(api, namespace, body.query, settling);
+      await keepFor(pod);
       await hold.take((now) => noteOf(now, facts, api.nowMs() + LEASE_MS), settling);
       return `service/${name} leads to the relay pod`;
     },
@@ -179,15 +199,15 @@ async function untilReady(
   namespace: string,
   query: Readonly<Record<string, string>>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<V1Pod> {
   const watching = new AbortController();
   const both = AbortSignal.any([signal, watching.signal]);
   try {
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise<V1Pod>((resolve, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       followPod(api, namespace, query, both, {
         onPod: (pod) => {
-          if (isReady(pod)) resolve();
+          if (isReady(pod)) resolve(pod);
         },
         onDeleted: () => {},
       }).catch(reject);
@@ -196,6 +216,8 @@ async function untilReady(
     watching.abort();
   }
 }
+
+const named = ({ metadata }: V1Pod) => ({ name: metadata?.name ?? "", uid: metadata?.uid ?? "" });
 
 const isReady = ({ status }: V1Pod): boolean =>
   status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") ?? false;
