@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/run-tests.sh
 
 # Whose tests must pass without any right.
-ordinary_folders="packages/tap packages/files packages/layer packages/session packages/agent packages/cli sandbox conformance"
+ordinary_folders="packages/tap packages/files packages/layer packages/session packages/ports packages/routes packages/agent packages/cli sandbox conformance"
 ordinary_id=12345
 run_seconds=800
 # Files at once. Many wait most of the time: one more than processors.
