@@ -11,6 +11,7 @@ import {
 import { isPassing } from "./completion/wanted.ts";
 import { type ConnectArguments, connectSyntax } from "./connect/arguments.ts";
 import { type DoctorArguments, doctorSyntax } from "./doctor/arguments.ts";
+import { type DumpArguments, dumpSyntax } from "./dump/arguments.ts";
 import { type EnvArguments, envSyntax } from "./env/arguments.ts";
 import { type ExchangeArguments, exchangeSyntax } from "./exchange/arguments.ts";
 import { type ExecArguments, execSyntax } from "./exec/arguments.ts";
@@ -41,6 +42,7 @@ export type Arguments =
   | CompletionArguments
   | ConnectArguments
   | DoctorArguments
+  | DumpArguments
   | EnvArguments
   | ExchangeArguments
   | ExplainArguments
@@ -79,6 +81,7 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   exchangeSyntax,
   meshSyntax,
   mirrorSyntax,
+  dumpSyntax,
   forwardSyntax,
   connectSyntax,
   upSyntax,
@@ -96,9 +99,6 @@ const SYNTAXES: readonly CommandSyntax<Exclude<Arguments, { kind: "print" }>>[] 
   completeSyntax,
   upPartSyntax,
 ];
-
-/** Documented commands that this version does not have. */
-const LATER_COMMANDS = "dump container".split(" ");
 
 export interface Surroundings {
   /** What is said of flags that are not needed here; left out: nobody is told. */
@@ -219,9 +219,7 @@ const noCommandOfOurs = (): UserError =>
   });
 
 function unknownCommand(name: string, known: readonly string[]): UserError {
-  if (LATER_COMMANDS.includes(name))
-    return new UserError("USAGE_NOT_YET", `inpod ${name} is not supported yet`);
-  const meant = nearest(name, [...known, ...LATER_COMMANDS]);
+  const meant = nearest(name, known);
   return new UserError("USAGE_INVALID", `inpod has no command "${name}"`, {
     hints: [
       meant === undefined

@@ -1,6 +1,8 @@
 /** Where the CLI talks: stderr for talk, stdout for results. An argument, so that tests can listen. */
 export interface Sink {
-  write(text: string | Uint8Array): unknown;
+  /** @param taken called when whoever reads it has room for more, or with an error */
+  write(text: string | Uint8Array, taken?: (error?: Error | null) => void): unknown;
+  on?(event: "error", listener: (error: Error) => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

@@ -37,6 +37,8 @@ async function run(parsed: Arguments, io: Io, argv: readonly string[]): Promise<
       return (await import("./mesh/run.ts")).runMesh(parsed, io);
     case "mirror":
       return (await import("./mirror/run.ts")).runMirror(parsed, io);
+    case "dump":
+      return (await import("./dump/run.ts")).runDump(parsed, io);
     case "explain":
       return (await import("./explain/run.ts")).runExplain(parsed, io);
     case "trace":

@@ -156,10 +156,3 @@ test("flags about the agent and the session's key are judged as in a file", () =
       allowed,
     );
 });
-
-test("documented commands of later versions are refused by name", () => {
-  assert.match(
-    refusal(() => parseArguments(["dump", "-t", "pod/a"])),
-    /inpod dump is not supported yet/,
-  );
-});

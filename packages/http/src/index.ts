@@ -9,6 +9,7 @@
  * - `Splitter`: one client's HTTP/1 connection, each request to its destination.
  * - `RequestCopier`: the same of copies, where only the client's bytes are seen and nobody is answered.
  * - `Http2Splitter`: the same of HTTP/2, each stream to its destination.
+ * - `ConnectionReader`: what requests a client makes, for somebody who only looks on.
  * - *filter*: which requests somebody wants; `Routes`: who gets one if several want some. Both ask for a method,
  *   a target and headers only, of any version.
  *
@@ -62,4 +63,6 @@ export { FrameCutter } from "./http2/frame-cutter.ts";
 export { RequestFrames } from "./http2/request-frames.ts";
 export { Http2Splitter, type Http2SplitterOptions } from "./http2/splitter.ts";
 export { HTTP2_PREFACE } from "./preface.ts";
+export { ConnectionReader } from "./reading/connection-reader.ts";
+export type { ReadEvent, RequestEnd, SeenRequest } from "./reading/events.ts";
 export { type ClientHello, HelloReader, type HelloReading } from "./tls/client-hello.ts";

@@ -253,6 +253,8 @@ export interface Target {
   readonly services?: TargetServices;
   /** In the order of the wishes. Undefined where ports have numbers only. @throws UserError TARGET_PORT_UNKNOWN, those of the API */
   ports?(wishes: readonly PortWish[], signal: AbortSignal): Promise<readonly TargetPort[]>;
+  /** All that the Service, or the pod's containers, name; SCTP left out. Undefined as above. */
+  declaredPorts?(signal: AbortSignal): Promise<readonly PortWish[]>;
   /** Undefined: a kind of target that has none. */
   readonly policy?: TargetPolicy;
   /**

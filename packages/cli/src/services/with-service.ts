@@ -71,6 +71,8 @@ export interface Serving {
   readonly ready: readonly string[];
   /** Why it does not stand any more; the session ends then. */
   readonly lost?: Promise<string>;
+  /** Nobody wants it any more: the session ends as by Ctrl-C. */
+  readonly over?: Promise<void>;
   /** Before this process is stopped (Ctrl-Z), and after it was. */
   pause?(): Promise<void>;
   resume?(): Promise<void>;
@@ -153,7 +155,9 @@ export async function withService(
         for (const ready of serving.ready) say(ready);
         say("until Ctrl-C");
         const lost = serving.lost ?? new Promise<never>(() => {});
-        const why = await Promise.race([aborted(signal), session.lost, lost]).finally(stopPausing);
+        const over = serving.over?.then(() => undefined) ?? lost;
+        const all = [aborted(signal), session.lost, lost, over];
+        const why = await Promise.race(all).finally(stopPausing);
         if (why !== undefined) throw sessionLost(why);
       } finally {
         following.abort();

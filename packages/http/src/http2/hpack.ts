@@ -107,8 +107,14 @@ export interface Decoded {
 
 export class HpackDecoder {
   readonly #table = new Table();
+  readonly #mostTableBytes: number;
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
+
+  /** @param mostTableBytes what the other end was allowed, or what it may have been by somebody whom we do not see */
+  constructor(mostTableBytes = TABLE_BYTES) {
+    this.#mostTableBytes = mostTableBytes;
+  }
 
   /**
    * @param limitBytes of all fields, counted as SETTINGS_MAX_HEADER_LIST_SIZE does
@@ -124,7 +130,8 @@ export class HpackDecoder {
       const first = block[this.#at] as number;
       if ((first & 0xe0) === 0x20) {
         const size = this.#integer(0x1f);
-        if (!mayResize || size > TABLE_BYTES) throw new HpackError("a table size out of place");
+        if (!mayResize || size > this.#mostTableBytes)
+          throw new HpackError("a table size out of place");
         this.#table.resize(size);
         continue;
       }

@@ -30,7 +30,7 @@ import type { Retry } from "./reach/retry.ts";
 import { sessionPurposes } from "./reach/roles.ts";
 import { Publisher } from "./services/publish.ts";
 import { readFront, readPolicies } from "./services/read-front.ts";
-import { readPorts } from "./services/read-ports.ts";
+import { readDeclaredPorts, readPorts } from "./services/read-ports.ts";
 import type { RelayChoice } from "./services/relay-place.ts";
 
 export interface ClusterTargetOptions extends Omit<ClusterOptions, "retry"> {
@@ -143,6 +143,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
             : readFront(api, moving.pod.pod, ports, signal),
         networkPolicies: (signal) => readPolicies(api, moving.pod.pod, signal),
       },
+      declaredPorts: (signal) => readDeclaredPorts(cluster, options.target, signal, moving.pod.pod),
       ports: (wishes, signal) =>
         readPorts(cluster, options.target, wishes, signal, {
           own: () => moving.pod.pod,

@@ -74,6 +74,20 @@ export function portOfPods(
   };
 }
 
+/** Each once, as wishes; SCTP left out. */
+export function allDeclared(
+  ports: readonly { readonly port: number; readonly protocol?: string | undefined }[],
+): readonly PortWish[] {
+  const all = new Map<string, PortWish>();
+  for (const { port, protocol = "TCP" } of ports) {
+    if (protocol !== "TCP" && protocol !== "UDP") continue;
+    all.set(`${protocol} ${port}`, {
+      ...{ port, otherwise: port, protocol: protocol === "UDP" ? "udp" : "tcp" },
+    });
+  }
+  return [...all.values()];
+}
+
 function chosen(
   what: string,
   all: readonly V1ServicePort[],

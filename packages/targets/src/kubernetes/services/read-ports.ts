@@ -5,7 +5,7 @@ import type { PodPath } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
 import { wordsOf } from "../find/moving-target.ts";
 import { Reader } from "../find/reader.ts";
-import { portOfPods, portOfService } from "./exposed-ports.ts";
+import { allDeclared, portOfPods, portOfService } from "./exposed-ports.ts";
 
 /** The target's pods as they are known, whenever they are asked for. */
 export interface KnownPods {
@@ -21,10 +21,7 @@ export async function readPorts(
   signal: AbortSignal,
   known: KnownPods,
 ): Promise<readonly TargetPort[]> {
-  const service =
-    path.kind === "service"
-      ? await new Reader(cluster, signal).get<V1Service>("service", path.name)
-      : undefined;
+  const service = await serviceOf(cluster, path, signal);
   return wishes.map((wish) => {
     const meant =
       service === undefined
@@ -46,3 +43,29 @@ export async function readPorts(
     };
   });
 }
+
+/** What a Service or, of other targets, the pod's containers name. @throws those of the API */
+export async function readDeclaredPorts(
+  cluster: Cluster,
+  path: PodPath,
+  signal: AbortSignal,
+  own: V1Pod,
+): Promise<readonly PortWish[]> {
+  const service = await serviceOf(cluster, path, signal);
+  return allDeclared(
+    service
+      ? (service.spec?.ports ?? [])
+      : (own.spec?.containers ?? []).flatMap(({ ports = [] }) =>
+          ports.map(({ containerPort: port, protocol }) => ({ port, protocol })),
+        ),
+  );
+}
+
+const serviceOf = async (
+  cluster: Cluster,
+  path: PodPath,
+  signal: AbortSignal,
+): Promise<V1Service | undefined> =>
+  path.kind === "service"
+    ? new Reader(cluster, signal).get<V1Service>("service", path.name)
+    : undefined;
