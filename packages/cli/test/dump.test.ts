@@ -1,4 +1,4 @@
-/** inpod dump beside the sandbox's pod: what clients send is printed, the pod answers. With Node alone. */
+/** inpod dump beside the sandbox's pod: what clients send is printed, the pod answers. */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -29,15 +29,9 @@ after(async () => {
 afterEach(endRuns);
 
 const { httpPort, echoPort, udpPort } = NETWORK.pod;
-/** Any addon that is loaded is the end of it. */
-const ALONE = `process.dlopen = () => { throw new Error("a .node file was loaded"); };`;
-const env = {
-  ...process.env,
-  NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(ALONE)}`,
-};
 
 async function started(...words: readonly string[]): Promise<Run> {
-  const run = startMode(sandbox, "dump", words, { env });
+  const run = startMode(sandbox, "dump", words);
   await run.said("until Ctrl-C", "stderr");
   return run;
 }
@@ -338,7 +332,7 @@ test("it ends with code 0 when who reads it has gone, waits for one that is slow
   await slow.said("/slow0 HTTP/1.1");
   await interrupted(slow);
 
-  const none = startMode(sandbox, "dump", [], { env });
+  const none = startMode(sandbox, "dump", []);
   const { code, stderr } = await none.ended;
   assert.equal(code, 3);
   assert.match(stderr, /which ports of .* are meant\? It names none\n.*-p 8080/);

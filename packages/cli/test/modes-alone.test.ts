@@ -16,6 +16,7 @@ const MODES: Readonly<Record<string, string>> = {
   exchange: "exchange/run.ts",
   mesh: "mesh/run.ts",
   mirror: "mirror/run.ts",
+  dump: "dump/run.ts",
   forward: "forward/run.ts",
 };
 /** What the target `process/PID` needs of the agent's machine, which here is this one. */
@@ -44,27 +45,28 @@ after(async () => {
 });
 afterEach(endRuns);
 
-test("exchange, mesh and mirror run without any .node file, launcher, preload library, tap and file server", async () => {
+test("exchange, mesh, mirror and dump run without any .node file, launcher, preload library, tap and file server", async () => {
   const { httpPort } = NETWORK.pod;
   assert.deepEqual(
     readdirSync(folder).filter((name) => /\.(node|so)$|launch|keeper|jobs|mount|^files/.test(name)),
     [],
   );
-  for (const mode of ["exchange", "mesh", "mirror"]) {
+  const answersItself = new Set(["mirror", "dump"]);
+  for (const mode of ["exchange", "mesh", "mirror", "dump"]) {
     const run = startMode(
       sandbox,
       mode,
       [
-        "--expose",
-        `${server.http}:${httpPort}`,
+        ...(mode === "dump" ? ["-p", `${httpPort}`] : ["--expose", `${server.http}:${httpPort}`]),
         ...(mode === "mesh" ? ["--version-mark", "me"] : []),
       ],
       { cli: join(folder, "cli.js") },
     );
     await run.said("until Ctrl-C", "stderr");
     const { body } = await sandbox.request({ path: `/${mode}`, headers: { version: "me" } });
-    await server.run.said(`request GET /${mode}`);
-    assert.match(body, mode === "mirror" ? /^I am the pod/ : /^I am here/);
+    if (mode === "dump") await run.said("GET /dump HTTP/1.1");
+    else await server.run.said(`request GET /${mode}`);
+    assert.match(body, answersItself.has(mode) ? /^I am the pod/ : /^I am here/);
     run.signalGroup("SIGINT");
     assert.equal((await run.ended).code, 0, run.stderr);
   }

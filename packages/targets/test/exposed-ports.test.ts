@@ -4,6 +4,7 @@ import { UserError } from "@inpod/protocol";
 import type { V1ContainerPort, V1Pod, V1Service, V1ServicePort } from "@kubernetes/client-node";
 import type { PortWish } from "../src/index.ts";
 import {
+  allDeclared,
   type MeantPort,
   portOfPods,
   portOfService,
@@ -131,5 +132,19 @@ test("of a workload the ports are the pods' own, by number or by name", () => {
   assert.match(
     refusal(() => portOfPods("deployment/web", own, wish("grpc"))),
     /no container of deployment\/web has a port named "grpc"\ntheir ports are: 8080 \(http\)/,
+  );
+});
+
+test("what a Service or a pod names is each port once, and SCTP is none that can be brought here", () => {
+  const ports = [{ port: 53, protocol: "UDP" }, { port: 53 }, { port: 53, protocol: "TCP" }];
+  assert.deepEqual(
+    allDeclared([...ports, { port: 9, protocol: "SCTP" }]).map(({ port, protocol }) => [
+      port,
+      protocol,
+    ]),
+    [
+      [53, "udp"],
+      [53, "tcp"],
+    ],
   );
 });
