@@ -20,6 +20,32 @@ afterEach(endRuns);
 
 const { httpPort, echoPort, udpPort } = NETWORK.pod;
 
+/** In the client: what comes back of each of many connections whose client says all that it has to say at once, and its count. */
+async function answersOf(
+  port: number,
+  words: string,
+  count: number,
+): Promise<Record<string, number>> {
+  const script = `
+    const { connect } = require("node:net"), answers = {};
+    const one = () => new Promise((done) => {
+      let answer = "";
+      connect({ host: "${sandbox.podAddress}", port: ${port}, allowHalfOpen: true }, function () { this.end(${JSON.stringify(words)}); })
+        .setEncoding("latin1").on("data", (text) => (answer += text))
+        .on("end", () => done(answer.split("\\r\\n")[0])).on("error", (error) => done(error.code));
+    });
+    (async () => {
+      for (let i = 0; i < ${count}; i++) { const answer = await one(); answers[answer] = (answers[answer] ?? 0) + 1; }
+      console.log(JSON.stringify(answers));
+    })()`;
+  const client = sandbox.inClient([process.execPath, "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  for await (const bytes of client.stdout ?? []) text += bytes;
+  return JSON.parse(text) as Record<string, number>;
+}
+
 async function interrupted(run: Run): Promise<void> {
   run.signalGroup("SIGINT");
   const { code, stdout } = await run.ended;
@@ -47,6 +73,8 @@ test("HTTP, raw TCP and UDP of the target come to ports of this machine until Ct
   await half.send("hello");
   await half.end();
   assert.equal(await half.receive(), "hello");
+  // An end may come before the connection to this machine's port stands.
+  assert.deepEqual(await answersOf(echoPort, "whole", 200), { whole: 200 });
   await server.run.said("end\nclose false");
   const cut = await sandbox.connect({ port: echoPort });
   await cut.send("world");
@@ -99,6 +127,9 @@ test("where nobody listens the client gets an error at once in its own protocol,
     assert.match(body, words);
     assert.equal(headers.connection, "close");
   }
+  assert.deepEqual(await answersOf(httpPort, "GET / HTTP/1.0\r\n\r\n", 20), {
+    "HTTP/1.1 502 Bad Gateway": 20,
+  });
   const large = await sandbox.request({ method: "POST", body: "y".repeat(3 * 1024 * 1024) });
   assert.equal(large.status, 502);
   const { headers, body } = await http2Request(sandbox, { "content-type": "text/plain" });

@@ -1,7 +1,8 @@
 /** Nobody listens here: a client of HTTP is told so in its own words, any other one gets a reset. Both at once. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createServer2, type Http2Server } from "node:http2";
-import { Detector } from "@inpod/http";
+import type { Duplex } from "node:stream";
+import { type Detection, Detector } from "@inpod/http";
 import { type Channel, duplexOf } from "@inpod/session";
 
 /** A client that has said nothing waits for the server's first word: then it is no HTTP. */
@@ -22,8 +23,8 @@ export class Nobody {
     this.#text = text;
   }
 
-  /** @param early what the client has said so far; its handlers are the channel's own until this returns */
-  meet(channel: Channel, early: readonly Uint8Array[], hasEnded: boolean): void {
+  /** @param channel nobody has read of it */
+  meet(channel: Channel): void {
     const detector = new Detector();
     const held: Uint8Array[] = [];
     let isOver = false;
@@ -33,38 +34,36 @@ export class Nobody {
       channel.reset("ECONNREFUSED");
     };
     const timer = setTimeout(reset, SILENCE_MS);
-    const take = (bytes: Uint8Array): void => {
-      if (isOver) return;
-      held.push(bytes);
-      const { kind } = detector.push(bytes);
-      if (kind === "undecided") return;
-      if (kind !== "http1" && kind !== "http2") {
-        reset();
-        return;
-      }
-      isOver = true;
-      clearTimeout(timer);
-      this.#serve(kind, channel, held);
-    };
-    channel.onData = take;
-    channel.onEnd = reset;
     channel.onReset = () => {
       isOver = true;
       clearTimeout(timer);
     };
-    for (const bytes of early) {
-      if (isOver) channel.onData?.(bytes);
-      else take(bytes);
-    }
-    if (hasEnded) channel.onEnd?.();
+    let kind: Detection["kind"] = "undecided";
+    const decide = (): void => {
+      if (isOver || kind === "undecided") return;
+      if (kind === "http1" || kind === "http2") {
+        isOver = true;
+        clearTimeout(timer);
+        this.#serve(kind, duplexOf(channel, held));
+      } else reset();
+    };
+    let isHeld = true;
+    channel.onData = (bytes) => {
+      if (isOver) return;
+      held.push(bytes);
+      kind = detector.push(bytes).kind;
+      if (!isHeld) decide();
+    };
+    // What the channel had held is all there now, and its end may be next.
+    isHeld = false;
+    decide();
+    if (!isOver) channel.onEnd = reset;
   }
 
-  #serve(kind: "http1" | "http2", channel: Channel, held: readonly Uint8Array[]): void {
-    const stream = duplexOf(channel);
+  #serve(kind: "http1" | "http2", stream: Duplex): void {
     stream.on("error", () => {});
     const server = kind === "http1" ? this.#server1() : this.#server2();
     server.emit("connection", stream);
-    for (const bytes of held) channel.onData?.(bytes);
   }
 
   #server1(): Server {
@@ -72,6 +71,8 @@ export class Nobody {
     const server = createServer((request, response) => this.#answer(request, response));
     // Who asks first whether to send a body is answered before it does.
     server.on("checkContinue", (_, response: ServerResponse) => this.#end(response));
+    // A client may end its direction with its request (RFC 9112, section 9.6). lib/_http_server.js, Node 0.6 to 26.
+    Object.assign(server, { httpAllowHalfOpen: true });
     this.#http1 = server;
     return server;
   }

@@ -62,14 +62,16 @@ export class ExposedPort {
     return false;
   }
 
+  /** What comes before the local end stands waits in the channel: the sender's credit is the limit. */
   #connect(channel: Channel, needsAnswers: boolean): void {
-    const early = new Early(channel);
+    let isOver = false;
+    let stop: () => void = () => {};
     const dial = ([host, ...others]: readonly string[]): void => {
       if (host === undefined) {
         this.#ends.delete(end);
         this.#options.onNobody?.();
         if (this.#options.way === "mirror") channel.reset("ECONNREFUSED");
-        else this.#nobody.meet(channel, early.held, early.hasEnded);
+        else this.#nobody.meet(channel);
         return;
       }
       const socket = connect({
@@ -79,36 +81,36 @@ export class ExposedPort {
         allowHalfOpen: true,
       });
       const failed = (): void => {
-        if (!early.isOver) dial(others);
+        if (!isOver) dial(others);
       };
       socket.once("error", failed);
       socket.once("connect", () => {
         socket.off("error", failed);
         this.#options.onSomebody?.();
-        this.#join(socket, channel, needsAnswers, early);
+        this.#join(socket, channel, needsAnswers);
         socket.once("close", () => this.#ends.delete(end));
       });
       stop = () => resetSocket(socket);
     };
-    let stop: () => void = () => {};
     const end = (): void => {
+      isOver = true;
       this.#ends.delete(end);
       channel.reset("ECONNRESET");
       stop();
     };
-    early.onReset = () => {
+    channel.onReset = () => {
+      isOver = true;
       this.#ends.delete(end);
       stop();
     };
     this.#ends.add(end);
-    dial(LOOPBACK);
+    if (!isOver) dial(LOOPBACK);
   }
 
-  #join(socket: Socket, channel: Channel, needsAnswers: boolean, early: Early): void {
+  #join(socket: Socket, channel: Channel, needsAnswers: boolean): void {
     const { way, isFiltered = false } = this.#options;
     if (way === "mirror" && !needsAnswers) copyTo(socket, channel, isFiltered);
     else splice(socket, channel);
-    early.replay(channel);
   }
 }
 
@@ -121,27 +123,3 @@ const answers = (host: string, port: number): Promise<boolean> =>
       resolve(true);
     });
   });
-
-/** What comes before the local end stands. The sender's credit is the limit. */
-class Early {
-  readonly held: Uint8Array[] = [];
-  hasEnded = false;
-  isOver = false;
-  onReset: () => void = () => {};
-
-  constructor(channel: Channel) {
-    channel.onData = (bytes) => this.held.push(bytes);
-    channel.onEnd = () => {
-      this.hasEnded = true;
-    };
-    channel.onReset = () => {
-      this.isOver = true;
-      this.onReset();
-    };
-  }
-
-  replay(channel: Channel): void {
-    for (const bytes of this.held) channel.onData?.(bytes);
-    if (this.hasEnded) channel.onEnd?.();
-  }
-}

@@ -2,8 +2,11 @@
 import { Duplex } from "node:stream";
 import type { Channel } from "./api.ts";
 
-/** Closed with the channel, which it resets if one direction has not ended. */
-export function duplexOf(channel: Channel): Duplex {
+/**
+ * Closed with the channel, which it resets if one direction has not ended.
+ * @param early what has been read of the channel, and is still to be consumed
+ */
+export function duplexOf(channel: Channel, early: readonly Uint8Array[] = []): Duplex {
   let owed = 0;
   let waiting: (() => void) | undefined;
   let isOver = false;
@@ -27,11 +30,13 @@ export function duplexOf(channel: Channel): Duplex {
       done(error);
     },
   });
-  channel.onData = (bytes) => {
+  const take = (bytes: Uint8Array): void => {
     if (isOver) return;
     if (duplex.push(bytes)) channel.consumed(bytes.length);
     else owed += bytes.length;
   };
+  for (const bytes of early) take(bytes);
+  channel.onData = take;
   channel.onEnd = () => duplex.push(null);
   channel.onReset = () => {
     isOver = true;
