@@ -87,6 +87,11 @@ async function joinRunning(
   try {
     return await placeBody(api, joinedBody(api, pod, target, facts, rung), options);
   } catch (error) {
+    options.signal.throwIfAborted();
+    if (hasEnded(error)) {
+      options.onProgress("the agent that ran there has ended meanwhile");
+      return undefined;
+    }
     if (!cannotJoin(error)) throw error;
     options.onProgress(
       "an agent of somebody else runs there; without the right to patch pods this session gets one of its own",
@@ -94,6 +99,10 @@ async function joinRunning(
     return undefined;
   }
 }
+
+/** Its last session was over, and so was its time. */
+const hasEnded = (error: unknown): boolean =>
+  error instanceof UserError && /^AGENT_(ENDED|GONE)$/.test(error.code);
 
 const question = (refusal: UserError, { rung }: AgentBody, lacks: string): string =>
   `${refusal.message}\n${rung.words}${lacks} is possible; its entry stays in the pod's spec until the pod is deleted. Use it?`;
