@@ -112,11 +112,12 @@ test("Ctrl-C, Ctrl-\\\\, the window's size and fg reach each process once; Ctrl-
 
 test("a closed terminal ends all, and nothing is left", async () => {
   for (const command of [
-    inpod(["sh", "-c", "cat & cat; wait"], ["--steal"]),
-    `exec ${inpod(["cat"])}`,
+    inpod(["sh", "-c", "cat & echo rea''dy; cat; wait"], ["--steal"]),
+    `exec ${inpod(["sh", "-c", "echo rea''dy; exec cat"])}`,
   ]) {
     const terminal = Terminal.open(sandbox, SHELL);
-    terminal.type(`${command}\n`);
+    // What is typed before is not shown by the terminal: the shell reads that itself.
+    await terminal.answers(`${command}\n`, /\nready/);
     await terminal.answers("echoed\n", /echoed[\s\S]*echoed/);
     terminal.hangUp();
     await terminal.run.ended;

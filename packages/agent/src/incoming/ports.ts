@@ -83,7 +83,7 @@ export class Ports {
     }
   }
 
-  /** Every connection is asked to end, and until `graceMs` have passed there is time to. */
+  /** Every connection is asked to end, and until `graceMs` have passed there is time to. Then there are no ports any more. */
   async drainAll(graceMs: number): Promise<void> {
     const open: Socket[] = [];
     for (const { draining, relay } of this.#ports.values()) {
@@ -91,6 +91,7 @@ export class Ports {
       open.push(...(relay?.connections ?? []));
     }
     await ended(open, graceMs);
+    for (const { relay } of this.#ports.values()) relay?.close();
   }
 
   #open(stolen: StolenPort): Promise<Relay> {

@@ -167,6 +167,20 @@ export const machineCases: readonly Case[] = [
     /Linux 6\.6/,
   ),
   at(
+    "Linux 5.15",
+    {
+      ...debian,
+      tap: {
+        kind: "works",
+        canConnectLater: true,
+        lacks: [{ door: "wait-killable", errno: "EINVAL" }],
+      },
+    },
+    "machine-wait-killable",
+    "note",
+    /Linux 5\.19/,
+  ),
+  at(
     "a machine without the addon",
     { ...debian, tap: { kind: "not-loaded", why: "Cannot find module 'tap.node'" } },
     "machine-tap-missing",
