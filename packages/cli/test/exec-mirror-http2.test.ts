@@ -174,7 +174,8 @@ test("streams of one connection go to those whose filter they match, with repeat
 test("a cancelled stream is cancelled, the others go on, and after GOAWAY of the program there is another connection", async () => {
   const run = await start("cancel", { path_filter: { prefix: "/" } });
   const asking = startClient(`
-    const open = session.request({ ":path": "/cancelled", ":method": "POST" });
+    // close() ends the body before it resets, unless trailers are to follow.
+    const open = session.request({ ":path": "/cancelled", ":method": "POST" }, { waitForTrailers: true });
     open.on("error", () => undefined);
     open.write("some");
     const whole = session.request({ ":path": "/unanswered", ":method": "GET" });
