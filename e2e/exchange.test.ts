@@ -1,0 +1,143 @@
+/** `inpod exchange`: all of a Service's traffic comes to ports of this machine; nothing of the Service is changed. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { type Running, runInpod, startInpod } from "./support/inpod.ts";
+import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { useNamespace } from "./support/namespace.ts";
+import {
+  type Asked,
+  ask,
+  briefly,
+  type DevServer,
+  makeService,
+  often,
+  startDevServer,
+  untilPodsAnswer,
+  written,
+} from "./support/service-modes.ts";
+import { service } from "./support/workloads.ts";
+
+describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
+  const namespace = useNamespace("inpod-exchange");
+  let server: DevServer;
+  let found: string[] = [];
+  let before_ = "";
+  const running: Running[] = [];
+
+  before(async () => {
+    await makeService(namespace);
+    server = await startDevServer();
+    await untilPodsAnswer(namespace);
+    found = await inventory(namespace);
+    before_ = await written(namespace);
+  });
+  after(() => server?.stop());
+  afterEach(async () => {
+    for (const { child, done } of running.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+      process.kill(-child.pid, "SIGKILL");
+      await done;
+    }
+  });
+
+  const exchange = (...words: string[]): Running => {
+    const run = startInpod(["exchange", ...words, "-n", namespace, ...briefly]);
+    running.push(run);
+    return run;
+  };
+  const everything = (): string => `${server.http}:http,${server.echo}:81,${server.http}:h2`;
+  const wishes: readonly Asked[] = [...often(["http"]), ["raw"], ["raw"], ["http2"], ["http2"]];
+  const allHere = [
+    ...often(["http"]).map(() => "200 I am here: /"),
+    ...["hello", "hello", "200 I am here: /", "200 I am here: /"],
+  ];
+  const untilAsBefore = async (): Promise<void> => {
+    await waitFor(
+      "the namespace to be as before",
+      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
+      // An agent waits a minute for a session that may come back.
+      150_000,
+    );
+    await untilPodsAnswer(namespace);
+    assert.equal(await written(namespace), before_);
+  };
+
+  test("HTTP/1, raw TCP and HTTP/2 through the Service come here from every pod, whatever numbers its ports have there", async () => {
+    const run = exchange("web", "--expose", everything());
+    await run.says(/until Ctrl-C/);
+    assert.match(
+      run.output(),
+      /what is sent to port 80 \(http\) of service\/web comes to 127\.0\.0\.1/,
+    );
+    assert.deepEqual(await ask(namespace, ...wishes), allHere);
+    // What the cluster has written down is the same while it lasts.
+    assert.equal(await written(namespace), before_);
+    await kubectl("delete", "pod", "web-2", "-n", namespace);
+    await run.says(/pod web-2 is gone/);
+    await makeService(namespace);
+    await run.says(/pod web-2 joined/);
+    await waitFor("the new pod's traffic to come here", async () =>
+      (await ask(namespace, ...wishes)).join() === allHere.join() ? true : undefined,
+    );
+    run.interrupt();
+    const { code, stdout } = await run.done;
+    assert.equal(code, 0);
+    assert.equal(stdout, "");
+    found = await inventory(namespace).then((all) => all.filter((name) => !/inpod-/.test(name)));
+    before_ = await written(namespace);
+    await untilAsBefore();
+  });
+
+  test("after kill -9 the pods answer at once and nothing is left", async () => {
+    const run = exchange("web", "--expose", everything());
+    await run.says(/until Ctrl-C/);
+    assert.deepEqual(await ask(namespace, ["http"]), ["200 I am here: /"]);
+    process.kill(-(run.child.pid ?? 0), "SIGKILL");
+    await run.done;
+    await untilPodsAnswer(namespace);
+    await untilAsBefore();
+  });
+
+  test("a Service that has no pods of its own, or a port that it does not have, is refused with what it has", async () => {
+    const selector = { app: "nobody" };
+    await apply(
+      service(namespace, "empty", { selector }),
+      service(namespace, "alias", { type: "ExternalName", externalName: "db.example.com" }),
+      service(namespace, "headless", {
+        clusterIP: "None",
+        selector: { app: "web" },
+        ports: [{ name: "http", port: 80, targetPort: 3000 }],
+      }),
+    );
+    const refusal = async (...words: string[]) => {
+      const { code, stderr } = await runInpod(["exchange", ...words, "-n", namespace]);
+      return { code, stderr };
+    };
+    const [empty, alias, noPort, which, missing] = await Promise.all([
+      refusal("empty", "--expose", "8080:80"),
+      refusal("alias", "--expose", "8080:80"),
+      refusal("web", "--expose", "8080:3000"),
+      refusal("web", "--expose", "8080"),
+      refusal("nowhere", "--expose", "8080"),
+    ]);
+    for (const { code, stderr } of [empty, alias, noPort, which, missing])
+      assert.equal(code, 3, stderr);
+    assert.match(empty.stderr, /service\/empty: no pod has these labels/);
+    assert.match(alias.stderr, /it is another name for "db\.example\.com" \(ExternalName\)/);
+    assert.match(
+      noPort.stderr,
+      /service\/web has no port 3000.*80 \(http\), 81 \(raw\), 82 \(h2\)/s,
+    );
+    assert.match(which.stderr, /which port of service\/web is meant\?/);
+    assert.match(missing.stderr, /no service "nowhere"|service\/nowhere/);
+
+    const run = exchange("headless", "--expose", `${server.http}:80`, "--replicas", "1");
+    await run.says(/until Ctrl-C/);
+    assert.match(
+      run.output(),
+      /service\/headless is headless: its clients reach port 3000 of the pods/,
+    );
+    run.interrupt();
+    await run.done;
+  });
+});

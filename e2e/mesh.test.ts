@@ -1,0 +1,136 @@
+/** `inpod mesh` and `inpod mirror`: marked requests come to their developer, all others are answered by the pods. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, test } from "node:test";
+import { type Running, runInpod, startInpod } from "./support/inpod.ts";
+import { inventory, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
+import { useNamespace } from "./support/namespace.ts";
+import {
+  type Asked,
+  ask,
+  briefly,
+  type DevServer,
+  makeService,
+  often,
+  startDevServer,
+  untilPodsAnswer,
+  written,
+} from "./support/service-modes.ts";
+
+describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
+  const namespace = useNamespace("inpod-mesh");
+  let alice: DevServer;
+  let bob: DevServer;
+  let found: string[] = [];
+  let unchanged = "";
+  const running: Running[] = [];
+
+  before(async () => {
+    await makeService(namespace);
+    [alice, bob] = await Promise.all([startDevServer(), startDevServer()]);
+    await untilPodsAnswer(namespace);
+    found = await inventory(namespace);
+    unchanged = await written(namespace);
+  });
+  after(() => Promise.all([alice?.stop(), bob?.stop()]));
+  afterEach(async () => {
+    for (const { child, done } of running.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+      process.kill(-child.pid, "SIGKILL");
+      await done;
+    }
+  });
+
+  const mesh = (server: DevServer, mark: string): Running => {
+    const ports = `${server.http}:http,${server.http}:82,${server.echo}:81`;
+    const run = startInpod([
+      ...["mesh", "web", "--expose", ports, "--version-mark", mark, "-n", namespace],
+      ...briefly,
+    ]);
+    running.push(run);
+    return run;
+  };
+  const marked = (version: string): Asked[] => [
+    ...often(["http", { version }]),
+    ["http2", { version }],
+  ];
+  const comesTo = (version: string): string[] =>
+    marked(version).map(() => `200 I am here: / ${version}`);
+  const comesToPods = [...often(["http"]).map(() => "200 pod"), "200 pod"];
+  const untilAsBefore = async (): Promise<void> => {
+    await waitFor(
+      "the namespace to be as before",
+      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
+      // An agent waits a minute for a session that may come back.
+      150_000,
+    );
+    await untilPodsAnswer(namespace);
+    assert.equal(await written(namespace), unchanged);
+  };
+
+  test("two developers have one Service at once, each by a mark; others and what is not HTTP go to the pods", async () => {
+    const one = mesh(alice, "alice");
+    await one.says(/until Ctrl-C/);
+    assert.match(
+      one.output(),
+      new RegExp(`curl -H 'VERSION: alice' http://web\\.${namespace}:80/`),
+    );
+    await untilAgentIsKnown(namespace, "app.kubernetes.io/managed-by=inpod");
+    const two = mesh(bob, "bob");
+    await two.says(/until Ctrl-C/);
+    const [toAlice, toBob, toPods, raw] = await Promise.all([
+      ask(namespace, ...marked("alice")),
+      ask(namespace, ...marked("bob")),
+      ask(namespace, ...marked("carol")),
+      ask(namespace, ["raw"]),
+    ]);
+    assert.deepEqual(toAlice, comesTo("alice"));
+    assert.deepEqual(toBob, comesTo("bob"));
+    assert.deepEqual(toPods, comesToPods);
+    assert.deepEqual(raw, ["pod:hello"]);
+    assert.equal(await written(namespace), unchanged);
+
+    const third = await runInpod([
+      ...["mesh", "web", "--expose", `${bob.http}:80`],
+      ...["--version-mark", "alice", "-n", namespace],
+    ]);
+    assert.equal(third.code, 3, third.stderr);
+    assert.match(third.stderr, /requests with VERSION: alice to port 80 \(http\) of service\/web/);
+    assert.match(third.stderr, /because: .* by /);
+    assert.match(third.stderr, /take a mark of your own: --version-mark NAME/);
+
+    one.interrupt();
+    assert.equal((await one.done).code, 0);
+    assert.deepEqual(await ask(namespace, ...marked("alice")), comesToPods);
+    assert.deepEqual(await ask(namespace, ...marked("bob")), comesTo("bob"));
+    process.kill(-(two.child.pid ?? 0), "SIGKILL");
+    await two.done;
+    await waitFor("the pods to answer what was bob's", async () => {
+      const answers = await ask(namespace, ...marked("bob"));
+      return answers.join() === comesToPods.join() ? true : undefined;
+    });
+    await untilAsBefore();
+  });
+
+  test("copies come here from every pod while the pods answer", async () => {
+    const run = startInpod([
+      ...["mirror", "web", "--expose", `${alice.http}:80,${alice.echo}:81`, "-n", namespace],
+      ...briefly,
+    ]);
+    running.push(run);
+    await run.says(/until Ctrl-C/);
+    await run.says(/copying ports 3000, 3001 from 2 pods|copying ports 4000, 4001 from 2 pods/);
+    const before = alice.output().length;
+    assert.deepEqual(await ask(namespace, ...often(["http"]), ["raw"]), [
+      ...often(["http"]).map(() => "200 pod"),
+      "pod:hello",
+    ]);
+    await waitFor("all copies", async () => {
+      const copies = alice.output().slice(before);
+      const count = copies.split("request GET /\n").length - 1;
+      return count === often(["http"]).length && copies.includes("data hello") ? true : undefined;
+    });
+    run.interrupt();
+    assert.equal((await run.done).code, 0);
+    await untilAsBefore();
+  });
+});
