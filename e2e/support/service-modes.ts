@@ -108,8 +108,15 @@ export async function makeService(namespace: string): Promise<void> {
 }
 
 /** What a client in the cluster hears through the Service's own address. */
-export async function ask(namespace: string, ...wishes: readonly Asked[]): Promise<string[]> {
-  const get = ["get", "service", "web", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"];
+export const ask = (namespace: string, ...wishes: readonly Asked[]): Promise<string[]> =>
+  askService(namespace, "web", ...wishes);
+
+export async function askService(
+  namespace: string,
+  name: string,
+  ...wishes: readonly Asked[]
+): Promise<string[]> {
+  const get = ["get", "service", name, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"];
   const script = [process.execPath, "-e", ASK, await kubectl(...get), JSON.stringify(wishes)];
   return JSON.parse(await kubectl("exec", "client", "-n", namespace, "--", ...script)) as string[];
 }

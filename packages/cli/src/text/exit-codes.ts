@@ -7,7 +7,7 @@ const BY_CODE: readonly (readonly [codes: RegExp, exitCode: number, what: string
   [/^COMMAND_/, 126, "the command cannot be executed"],
   [/^LAUNCH_/, 125, "the command could not be started under the tap"],
   [/^(USAGE|CONFIG|TARGET_(INVALID|NOT_YET|MISSING)$)/, 2, "wrong usage or configuration"],
-  [/^(TARGET|CONTAINER|POD_NOT|PROCESS)_/, 3, "the target is not there or not usable"],
+  [/^(TARGET|CONTAINER|POD_NOT|PROCESS|SERVICE)_/, 3, "the target is not there or not usable"],
   [/^(AGENT|IMAGE|NODE|PROTOCOL|TUNNEL|SESSION)_/, 5, "the agent did not start or was lost"],
   [/^(MACHINE_|ENGINE_|TAP_|NOT_LINUX|KERNEL_|PIDFD_)/, 6, "something is missing on this machine"],
   [
