@@ -107,9 +107,7 @@ export const KTCTL: readonly TheirCommand[] = [
         "--mode V": {
           kind: "values",
           by: {
-            selector: idle(
-              "traffic is taken in the pods; by the Service's selector where that cannot be done",
-            ),
+            selector: is("--mode selector", () => ["--mode", "selector"]),
             scale: idle("no workload is scaled: traffic is taken in its pods"),
             ephemeral: is("--ephemeral-container", () => ["--ephemeral-container"]),
           },
