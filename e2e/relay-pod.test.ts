@@ -94,12 +94,15 @@ describe("a relay pod", { skip: noCluster, timeout: 300_000 }, () => {
     return JSON.stringify(all);
   }
   /** HTTP/1, HTTP/2 with prior knowledge, and TCP to a port that nobody exposes. */
-  const ask = (): Promise<string> =>
+  const ask = (version = "0"): Promise<string> =>
     kubectl(
       ...["exec", "client", "-n", namespace, "--", process.execPath, "-e", RELAY_CLIENT, "web"],
+      version,
     );
-  const until = (words: RegExp): Promise<unknown> =>
-    waitFor(`answers like ${words}`, async () => (words.test(await ask()) ? true : undefined));
+  const until = (words: RegExp, version?: string): Promise<unknown> =>
+    waitFor(`answers like ${words}`, async () =>
+      words.test(await ask(version)) ? true : undefined,
+    );
   const asBefore = (limitMs?: number): Promise<unknown> =>
     waitFor(
       "the namespace and its Service to be as before",
@@ -142,6 +145,31 @@ describe("a relay pod", { skip: noCluster, timeout: 300_000 }, () => {
     isOver.now = true;
     await asking;
     assert.equal(failed, "");
+    await asBefore();
+  });
+
+  test("marked requests come to each of two developers through one relay pod, all others go on to the pods", async () => {
+    const mesh = async (mark: string): Promise<Running> => {
+      const ports = ["--expose", `${local}:80`, "--version-mark", mark];
+      const inpod = startInpod(["mesh", "web", "-n", namespace, "-i", AGENT_IMAGE, ...ports]);
+      running.push(inpod);
+      await inpod.says(/until Ctrl-C/);
+      return inpod;
+    };
+    const alice = await mesh("alice");
+    await until(/^local local pod$/, "alice");
+    assert.equal(await ask(), "pod pod pod");
+    const bob = await mesh("bob");
+    await until(/^local local pod$/, "bob");
+    assert.equal(await ask("alice"), "local local pod");
+    assert.equal(await ask("carol"), "pod pod pod");
+    alice.interrupt();
+    assert.equal((await alice.done).code, 0);
+    assert.equal(await ask("alice"), "pod pod pod");
+    assert.equal(await ask("bob"), "local local pod");
+    bob.interrupt();
+    assert.equal((await bob.done).code, 0);
+    assert.equal(await ask("bob"), "pod pod pod");
     await asBefore();
   });
 

@@ -13,18 +13,18 @@ net.createServer((socket) => socket.once("data", (first) => {
 }).on("error", () => {})).listen(3000);
 net.createServer((socket) => socket.on("error", () => {}).end("pod")).listen(3001);`;
 
-/** Prints the three answers. Its argument is the Service. */
+/** Prints the three answers. Its arguments are the Service and, of HTTP, the version that is asked for. */
 export const RELAY_CLIENT = `
 const http = require("http"), http2 = require("http2"), net = require("net");
-const name = process.argv[1];
-const one = () => new Promise((resolve) => http.get({ host: name, port: 80, agent: false, timeout: 10000 }, (answer) => {
+const [name, version = "0"] = process.argv.slice(1);
+const one = () => new Promise((resolve) => http.get({ host: name, port: 80, agent: false, timeout: 10000, headers: { version } }, (answer) => {
   let text = "";
   answer.on("data", (chunk) => { text += chunk; }).on("end", () => resolve(text));
 }).on("error", (error) => resolve(error.code)));
 const two = () => new Promise((resolve) => {
   const session = http2.connect("http://" + name + ":80");
   session.on("error", (error) => resolve(error.code));
-  const request = session.request({ ":path": "/" });
+  const request = session.request({ ":path": "/", version });
   let text = "";
   request.on("data", (chunk) => { text += chunk; }).on("error", (error) => resolve(error.code));
   request.on("end", () => { session.close(); resolve(text); });
