@@ -1,6 +1,9 @@
 /** With a cluster: what goes by ports and a proxy instead of a tapped process, beside kubectl's port-forward. */
-import type { ChildProcess } from "node:child_process";
-import { type Bed, HTTP_SERVER, LOAD_HTTP_PORT, LOAD_PORT } from "../bed.ts";
+import { type ChildProcess, spawn } from "node:child_process";
+import { connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { Laptop } from "../../packages/cli/test/routes-laptop.ts";
+import { type Bed, CLI, HTTP_SERVER, LOAD_HTTP_PORT, LOAD_PORT } from "../bed.ts";
 import { Cluster } from "../cluster.ts";
 import { median, warm } from "../measure.ts";
 import type { Shell } from "../shell.ts";
@@ -18,7 +21,10 @@ const BESIDE = "kubectl port-forward";
 const NOTE =
   "Ports: forward's and the proxy's local end accepts at once, as kubectl's does; forward sends what comes with the wish " +
   "to connect, where there is one address. Exchange is the other direction, from a client in the cluster to a port of " +
-  "this machine, for which kubectl has nothing: beside it stands what kubectl carries the usual way.";
+  "this machine, for which kubectl has nothing: beside it stands what kubectl carries the usual way. Routes are measured on " +
+  "a laptop made of namespaces, whose way to the API server has one more relay in Node.";
+/** Where the API server is, for the laptop. */
+const LAPTOP_API_PORT = 6443;
 
 export async function ports(bed: Bed): Promise<{ rows: Row[]; skipped: Skipped[] }> {
   const cluster = await Cluster.find();
@@ -46,7 +52,9 @@ async function measure(bed: Bed, cluster: Cluster): Promise<Row[]> {
     says(proxy, "until Ctrl-C"),
   ]);
   const shell = bed.shell("plain", bed.start(["sh"]));
+  const routed = process.getuid?.() === 0 ? await routes(bed, cluster) : undefined;
   const { rounds, loadMs } = bed.length;
+  const pod = { host: cluster.serverAddress, port: LOAD_PORT };
   const at = (port: number) => ({ host: "127.0.0.1", port });
   const rows: Row[] = [];
   for (const mode of ["up", "down"] as const) {
@@ -54,25 +62,71 @@ async function measure(bed: Bed, cluster: Cluster): Promise<Row[]> {
     const found = await warm(rounds, {
       kubectl: () => sampleLoad(shell, bed.load, row, at(KUBECTL_PORT), loadMs),
       forward: () => sampleLoad(shell, bed.load, row, at(FORWARD_PORT), loadMs),
-      proxy: () =>
-        sampleLoad(
-          shell,
-          `BENCH_SOCKS=${PROXY_PORT} ${bed.load}`,
-          row,
-          { host: cluster.serverAddress, port: LOAD_PORT },
-          loadMs,
-        ),
+      proxy: () => sampleLoad(shell, `BENCH_SOCKS=${PROXY_PORT} ${bed.load}`, row, pod, loadMs),
     });
     const shared = { beside: BESIDE, unit: "MB/s", plain: found.kubectl };
     rows.push(
       { what: `bulk ${mode}, forward`, ...shared, inpod: found.forward },
       { what: `bulk ${mode}, connect by proxy`, ...shared, inpod: found.proxy },
     );
+    if (routed !== undefined) {
+      const { kubectl, routes } = await warm(rounds, {
+        kubectl: () => sampleLoad(shell, bed.load, row, at(KUBECTL_PORT), loadMs),
+        routes: () => sampleLoad(routed.shell, bed.load, row, pod, loadMs),
+      });
+      rows.push({
+        ...{ what: `bulk ${mode}, connect by route`, beside: BESIDE, unit: "MB/s" },
+        ...{ plain: kubectl, inpod: routes },
+      });
+    }
   }
+  await routed?.end();
   rows.push(...(await requests(bed, cluster, shell)));
   await shell.end();
   for (const child of [kubectl, forward, proxy]) await bed.end(child, "SIGTERM");
   return rows;
+}
+
+/** A machine in the cluster's network by routes: a laptop of its own, so that nothing of this machine is changed. */
+async function routes(bed: Bed, cluster: Cluster): Promise<{ shell: Shell; end(): Promise<void> }> {
+  const way = await wayTo(cluster.server, join(bed.folder, "way"));
+  const laptop = await Laptop.start({
+    way: join(bed.folder, "way"),
+    network: ([program = "", ...args]) =>
+      bed.own(spawn("unshare", ["--net", program, ...args], { stdio: ["ignore", "pipe", "pipe"] })),
+  });
+  const { kubeconfig, namespace } = cluster.through(bed, LAPTOP_API_PORT);
+  const [enter = "", ...rest] = laptop.enter;
+  const words = ["connect", "--mode", "routes", "-n", namespace, "--kubeconfig", kubeconfig];
+  const connected = bed.own(
+    spawn(enter, [...rest, process.execPath, CLI, ...words], {
+      cwd: bed.folder,
+      stdio: "pipe",
+      detached: true,
+    }),
+  );
+  await says(connected, "until Ctrl-C");
+  const shell = bed.shell("laptop", bed.start([enter, ...rest, "sh"]));
+  const end = async (): Promise<void> => {
+    await shell.end();
+    await bed.end(connected, "SIGTERM");
+    await laptop.stop();
+    way.close();
+  };
+  return { shell, end };
+}
+
+async function wayTo(url: string, path: string): Promise<Server> {
+  const { hostname: host, port } = new URL(url);
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    const far = connect({ host, port: Number(port), allowHalfOpen: true, noDelay: true });
+    for (const [from, to] of [[near, far] as const, [far, near] as const]) {
+      from.on("error", () => to.destroy());
+      from.pipe(to);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return server;
 }
 
 /** Kept-alive connections; the pod's loopback, to which both forwards connect, is not what exchange takes. */
