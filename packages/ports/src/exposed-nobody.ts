@@ -8,7 +8,7 @@ import { type Channel, duplexOf } from "@inpod/session";
 /** A client that has said nothing waits for the server's first word: then it is no HTTP. */
 const SILENCE_MS = 100;
 /** Of a request's body, before it is answered: who answers earlier makes some clients fail without reading the answer. */
-const MAX_BODY = 1024 * 1024;
+const MAX_BODY = 64 * 1024 * 1024;
 /** gRPC's UNAVAILABLE. */
 const UNAVAILABLE = "14";
 
