@@ -2,16 +2,20 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import {
+  type AsItWas,
   type Asked,
+  asItIs,
   ask,
   briefly,
   type DevServer,
+  killLeft,
   makeService,
   often,
   startDevServer,
+  untilAsItWas,
   untilPodsAnswer,
   written,
 } from "./support/service-modes.ts";
@@ -20,25 +24,17 @@ import { service } from "./support/workloads.ts";
 describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
   const namespace = useNamespace("inpod-exchange");
   let server: DevServer;
-  let found: string[] = [];
-  let before_ = "";
+  let before_: AsItWas;
   const running: Running[] = [];
 
   before(async () => {
     await makeService(namespace);
     server = await startDevServer();
     await untilPodsAnswer(namespace);
-    found = await inventory(namespace);
-    before_ = await written(namespace);
+    before_ = await asItIs(namespace);
   });
   after(() => server?.stop());
-  afterEach(async () => {
-    for (const { child, done } of running.splice(0)) {
-      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-      process.kill(-child.pid, "SIGKILL");
-      await done;
-    }
-  });
+  afterEach(() => killLeft(running));
 
   const exchange = (...words: string[]): Running => {
     const run = startInpod(["exchange", ...words, "-n", namespace, ...briefly]);
@@ -51,16 +47,7 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     ...often(["http"]).map(() => "200 I am here: /"),
     ...["hello", "hello", "200 I am here: /", "200 I am here: /"],
   ];
-  const untilAsBefore = async (): Promise<void> => {
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      // An agent waits a minute for a session that may come back.
-      150_000,
-    );
-    await untilPodsAnswer(namespace);
-    assert.equal(await written(namespace), before_);
-  };
+  const untilAsBefore = (): Promise<void> => untilAsItWas(namespace, before_);
 
   test("HTTP/1, raw TCP and HTTP/2 through the Service come here from every pod, whatever numbers its ports have there", async () => {
     const run = exchange("web", "--expose", everything());
@@ -71,7 +58,7 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     );
     assert.deepEqual(await ask(namespace, ...wishes), allHere);
     // What the cluster has written down is the same while it lasts.
-    assert.equal(await written(namespace), before_);
+    assert.equal(await written(namespace), before_.text);
     await kubectl("delete", "pod", "web-2", "-n", namespace);
     await run.says(/pod web-2 is gone/);
     await makeService(namespace);
@@ -83,8 +70,9 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     const { code, stdout } = await run.done;
     assert.equal(code, 0);
     assert.equal(stdout, "");
-    found = await inventory(namespace).then((all) => all.filter((name) => !/inpod-/.test(name)));
-    before_ = await written(namespace);
+    // Another pod of that name is there now.
+    const now = await asItIs(namespace);
+    before_ = { ...now, names: now.names.filter((name) => !/inpod-/.test(name)) };
     await untilAsBefore();
   });
 

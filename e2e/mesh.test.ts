@@ -2,16 +2,20 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
+import { noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import {
+  type AsItWas,
   type Asked,
+  asItIs,
   ask,
   briefly,
   type DevServer,
+  killLeft,
   makeService,
   often,
   startDevServer,
+  untilAsItWas,
   untilPodsAnswer,
   written,
 } from "./support/service-modes.ts";
@@ -20,25 +24,17 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
   const namespace = useNamespace("inpod-mesh");
   let alice: DevServer;
   let bob: DevServer;
-  let found: string[] = [];
-  let unchanged = "";
+  let before_: AsItWas;
   const running: Running[] = [];
 
   before(async () => {
     await makeService(namespace);
     [alice, bob] = await Promise.all([startDevServer(), startDevServer()]);
     await untilPodsAnswer(namespace);
-    found = await inventory(namespace);
-    unchanged = await written(namespace);
+    before_ = await asItIs(namespace);
   });
   after(() => Promise.all([alice?.stop(), bob?.stop()]));
-  afterEach(async () => {
-    for (const { child, done } of running.splice(0)) {
-      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-      process.kill(-child.pid, "SIGKILL");
-      await done;
-    }
-  });
+  afterEach(() => killLeft(running));
 
   const mesh = (server: DevServer, mark: string): Running => {
     const ports = `${server.http}:http,${server.http}:82,${server.echo}:81`;
@@ -56,16 +52,7 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
   const comesTo = (version: string): string[] =>
     marked(version).map(() => `200 I am here: / ${version}`);
   const comesToPods = [...often(["http"]).map(() => "200 pod"), "200 pod"];
-  const untilAsBefore = async (): Promise<void> => {
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      // An agent waits a minute for a session that may come back.
-      150_000,
-    );
-    await untilPodsAnswer(namespace);
-    assert.equal(await written(namespace), unchanged);
-  };
+  const untilAsBefore = (): Promise<void> => untilAsItWas(namespace, before_);
 
   test("two developers have one Service at once, each by a mark; others and what is not HTTP go to the pods", async () => {
     const one = mesh(alice, "alice");
@@ -87,7 +74,7 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
     assert.deepEqual(toBob, comesTo("bob"));
     assert.deepEqual(toPods, comesToPods);
     assert.deepEqual(raw, ["pod:hello"]);
-    assert.equal(await written(namespace), unchanged);
+    assert.equal(await written(namespace), before_.text);
 
     const third = await runInpod([
       ...["mesh", "web", "--expose", `${bob.http}:80`],

@@ -5,17 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import {
+  type AsItWas,
+  asItIs,
   askService,
   briefly,
   type DevServer,
+  killLeft,
   makeService,
   often,
   startDevServer,
+  untilAsItWas,
   untilPodsAnswer,
-  written,
 } from "./support/service-modes.ts";
 import { userWith } from "./support/users.ts";
 
@@ -25,8 +28,7 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
   /** Of who may only look. */
   let kubeconfig: string;
   let server: DevServer;
-  let found: string[] = [];
-  let unchanged = "";
+  let before_: AsItWas;
   const running: Running[] = [];
 
   before(async () => {
@@ -37,20 +39,13 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
     kubeconfig = await userWith(folder, namespace, "watcher", [
       { apiGroups: [""], resources: ["pods", "services"], verbs: ["get", "list", "watch"] },
     ]);
-    found = await inventory(namespace);
-    unchanged = await written(namespace);
+    before_ = await asItIs(namespace);
   });
   after(async () => {
     await server?.stop();
     await rm(folder, { recursive: true, force: true });
   });
-  afterEach(async () => {
-    for (const { child, done } of running.splice(0)) {
-      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
-      process.kill(-child.pid, "SIGKILL");
-      await done;
-    }
-  });
+  afterEach(() => killLeft(running));
 
   const preview = async (...flags: string[]): Promise<Running> => {
     const ports = `${server.http}:80,${server.echo}:81,${server.http}:82`;
@@ -78,16 +73,7 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
       ];
       return answers.join() === wanted.join() ? true : undefined;
     });
-  const untilAsBefore = async (): Promise<void> => {
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      // An agent waits a minute for a session that may come back.
-      150_000,
-    );
-    await untilPodsAnswer(namespace);
-    assert.equal(await written(namespace), unchanged);
-  };
+  const untilAsBefore = (): Promise<void> => untilAsItWas(namespace, before_);
 
   test("HTTP/1, raw TCP and HTTP/2 of a client on the other node come here; when its pod is lost, too; and it goes with Ctrl-C", async () => {
     const run = await preview("--external");

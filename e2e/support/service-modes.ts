@@ -1,4 +1,5 @@
 /** A Service of two pods that number its ports differently, a client on the other node, and a developer's server here. */
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,7 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { imageOfFiles } from "./images.ts";
-import { apply, kubectl, waitFor } from "./kubectl.ts";
+import type { Running } from "./inpod.ts";
+import { apply, inventory, kubectl, waitFor } from "./kubectl.ts";
 import { NODE_IMAGE } from "./pods.ts";
 import { pod, service } from "./workloads.ts";
 
@@ -166,4 +168,36 @@ export async function startDevServer(): Promise<DevServer> {
       await ended;
     },
   };
+}
+
+/** Kills those that a test has left, with all their processes. */
+export async function killLeft(running: Running[]): Promise<void> {
+  for (const { child, done } of running.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+    process.kill(-child.pid, "SIGKILL");
+    await done;
+  }
+}
+
+export interface AsItWas {
+  /** Names of what is in the namespace. */
+  readonly names: readonly string[];
+  readonly text: string;
+}
+
+export const asItIs = async (namespace: string): Promise<AsItWas> => ({
+  names: await inventory(namespace),
+  text: await written(namespace),
+});
+
+/** Nothing is in the namespace that was not there, its pods answer, and what is written down is the same. */
+export async function untilAsItWas(namespace: string, { names, text }: AsItWas): Promise<void> {
+  await waitFor(
+    "the namespace to be as before",
+    async () => ((await inventory(namespace)).join() === names.join() ? true : undefined),
+    // An agent waits a minute for a session that may come back.
+    150_000,
+  );
+  await untilPodsAnswer(namespace);
+  assert.equal(await written(namespace), text);
 }
