@@ -55,3 +55,22 @@ export function readPlaceFlags(options: Record<string, unknown>): PlaceArguments
     },
   };
 }
+
+/** What the agent is, and where. */
+export const withAgentFlags = (command: Command): Command =>
+  command
+    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
+    .option(
+      "--agent-startup-timeout <seconds>",
+      "how long the agent may take to start",
+      as("agentStartupTimeoutS"),
+    )
+    .option(
+      "-a, --agent-namespace <name>",
+      "the agent's, where not the target's",
+      as("agentNamespace"),
+    )
+    .option(
+      "-e, --ephemeral-container",
+      "the agent may be a container in the pod itself (it stays in the pod's spec)",
+    );

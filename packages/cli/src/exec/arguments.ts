@@ -3,7 +3,14 @@ import { UserError } from "@inpod/protocol";
 import { Command } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
 import type { Overrides } from "../config/overrides.ts";
-import { as, hidden, type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
+import {
+  as,
+  hidden,
+  type PlaceArguments,
+  readPlaceFlags,
+  withAgentFlags,
+  withPlaceFlags,
+} from "../flags.ts";
 import { EXEC_EXAMPLES, EXEC_WHAT } from "../text/help.ts";
 
 /** What a session is, as flags say it. */
@@ -50,37 +57,24 @@ export const execSyntax: CommandSyntax<ExecArguments> = {
 
 /** Every flag that `exec` has: each says a value of the configuration. */
 export const withSessionFlags = (command: Command): Command =>
-  withPlaceFlags(
-    command.option(
-      "-t, --target <target>",
-      "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE, targetless or process/PID",
-      as("target"),
-    ),
+  withAgentFlags(
+    withPlaceFlags(
+      command.option(
+        "-t, --target <target>",
+        "whose place: KIND/NAME[/container/NAME], label/KEY=VALUE, targetless or process/PID",
+        as("target"),
+      ),
+    )
+      .option(
+        "--steal",
+        "the command answers the pod's clients (else it gets copies of what they send)",
+      )
+      .option(
+        "--replicas <number>",
+        'from how many ready pods of a workload the traffic comes, or "all" (default: 5)',
+        as("replicas"),
+      ),
   )
-    .option(
-      "--steal",
-      "the command answers the pod's clients (else it gets copies of what they send)",
-    )
-    .option(
-      "--replicas <number>",
-      'from how many ready pods of a workload the traffic comes, or "all" (default: 5)',
-      as("replicas"),
-    )
-    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
-    .option(
-      "--agent-startup-timeout <seconds>",
-      "how long the agent may take to start",
-      as("agentStartupTimeoutS"),
-    )
-    .option(
-      "-a, --agent-namespace <name>",
-      "the agent's, where not the target's",
-      as("agentNamespace"),
-    )
-    .option(
-      "-e, --ephemeral-container",
-      "the agent may be a container in the pod itself (it stays in the pod's spec)",
-    )
     .option(
       "--allow-host-network",
       "steal from a pod in its node's network, and so from the whole node",

@@ -4,7 +4,13 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Overrides } from "../config/overrides.ts";
-import { as, type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
+import {
+  as,
+  type PlaceArguments,
+  readPlaceFlags,
+  withAgentFlags,
+  withPlaceFlags,
+} from "../flags.ts";
 import { type ExposeWish, readExpose } from "./expose.ts";
 
 export interface ServiceArguments extends PlaceArguments {
@@ -13,22 +19,7 @@ export interface ServiceArguments extends PlaceArguments {
 }
 
 export const withServiceFlags = (command: Command): Command =>
-  withPlaceFlags(command)
-    .option("-i, --agent-image <image>", "image of the agent", as("agentImage"))
-    .option(
-      "--agent-startup-timeout <seconds>",
-      "how long the agent may take to start",
-      as("agentStartupTimeoutS"),
-    )
-    .option(
-      "-a, --agent-namespace <name>",
-      "the agent's, where not the target's",
-      as("agentNamespace"),
-    )
-    .option(
-      "-e, --ephemeral-container",
-      "the agent may be a container in the pod itself (it stays in the pod's spec)",
-    )
+  withAgentFlags(withPlaceFlags(command))
     .option("-k, --key <key>", "name of the session, in labels and templates", as("key"))
     .option("-v, --verbose", "tell each decision and its reason");
 

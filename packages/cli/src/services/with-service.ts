@@ -5,11 +5,11 @@
  *
  *     runService({ args, io, target, question, steals, does }, async (place) => {
  *       await place.incoming.steal(80, exposed.onConnection);  // or session.connectTcp(), mirror(), …
- *       return { ready: "what is sent to … arrives at …", close: () => exposed.close() };
+ *       return { ready: ["what is sent to … arrives at …"], close: () => exposed.close() };
  *     });
  *
- * and gets progress, signals, the agent, the pods of a workload, following restarts and rollouts, and the end. Several
- * sessions in one process (`up`) have one progress and one signal between them and call `withService()` themselves.
+ * and gets progress, signals, the agent, the pods of a workload, following restarts and rollouts, and the end. `up` starts a
+ * process for each session.
  *
  * How it ends: SIGINT, SIGTERM and SIGHUP end a session that stands cleanly and with code 0, since they are the only way to
  * end it; one that is not ready yet ends by the signal, as `exec` does. A session that is lost throws SESSION_LOST, code 5.
@@ -80,7 +80,7 @@ export interface Serving {
   close?(): void | Promise<void>;
 }
 
-export interface Talk {
+interface Talk {
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
@@ -111,7 +111,7 @@ const isReason = (error: unknown, { reason }: AbortSignal): boolean => error ===
  * Lasts until `signal` is aborted.
  * @throws UserError SESSION_LOST among others; the signal's reason, when it came before the session stood
  */
-export async function withService(
+async function withService(
   wish: ServiceWish,
   { progress, signal }: Talk,
   use: (place: ServicePlace) => Promise<Serving>,
