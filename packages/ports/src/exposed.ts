@@ -4,8 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 
-import { type Channel, type OnConnection, resetSocket, splice } from "@inpod/session";
-import { copyTo } from "./exposed-copy.ts";
+import { type Channel, copyTo, type OnConnection, resetSocket, splice } from "@inpod/session";
 import { Nobody } from "./exposed-nobody.ts";
 import { Datagrams } from "./exposed-udp.ts";
 

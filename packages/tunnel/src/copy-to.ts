@@ -1,6 +1,7 @@
 /** A mirrored connection: what comes through the channel goes to the local end, what that answers goes nowhere. */
 import type { Socket } from "node:net";
-import { type Channel, resetSocket } from "@inpod/tunnel";
+import type { Channel } from "./api.ts";
+import { resetSocket } from "./reset.ts";
 
 /**
  * @param isOfRequests the connection carries some requests of one: when the local end closes its direction the next one

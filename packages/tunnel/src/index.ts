@@ -12,6 +12,7 @@ export type {
   TunnelHandlers,
 } from "./api.ts";
 export { acceptTunnel, connectTunnel } from "./connection.ts";
+export { copyTo } from "./copy-to.ts";
 export { duplexOf } from "./duplex.ts";
 export { TunnelFailure } from "./failure.ts";
 export { tuneHeapForBulk } from "./heap.ts";

@@ -3,11 +3,10 @@ import { isIPv6, Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Channel, FilterSpec, IncomingSource, OnConnection, Stolen } from "@inpod/session";
-import { describeFilter, splice } from "@inpod/session";
+import { copyTo, describeFilter, splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
-import { feed } from "./feed.ts";
 import { type ListeningPorts, listeningPorts } from "./listening-ports.ts";
 import { podPort, takePort, tellNotTaken, untilTaken, whyElsewhere } from "./take.ts";
 import { deliverTls } from "./tls-delivery.ts";
@@ -291,7 +290,7 @@ export class Listeners {
       socket.on("close", this.#tap.nameAt("incoming", ours, listener.real));
     const { mode, tlsDelivery } = this.#config;
     if (mode === "mirror" && header.needsAnswers !== true)
-      feed(socket, channel, this.#filterOf(port) !== undefined);
+      copyTo(socket, channel, this.#filterOf(port) !== undefined);
     else if (header.tls === undefined || tlsDelivery?.protocol === "tcp") splice(socket, channel);
     else deliverTls(socket, channel, header.tls, tlsDelivery, (why) => this.#noTls(port, why));
   }
