@@ -1,53 +1,30 @@
 /** `inpod exchange`: all of a Service's traffic comes to ports of this machine; nothing of the Service is changed. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
-import { type Running, runInpod, startInpod } from "./support/inpod.ts";
+import { describe, test } from "node:test";
+import { type Running, runInpod } from "./support/inpod.ts";
 import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
-import { useNamespace } from "./support/namespace.ts";
 import {
-  type AsItWas,
   type Asked,
-  asItIs,
   ask,
-  briefly,
-  type DevServer,
-  killLeft,
   makeService,
   often,
-  startDevServer,
-  untilAsItWas,
   untilPodsAnswer,
-  written,
+  useDevServer,
+  useService,
 } from "./support/service-modes.ts";
 import { service } from "./support/workloads.ts";
 
 describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
-  const namespace = useNamespace("inpod-exchange");
-  let server: DevServer;
-  let before_: AsItWas;
-  const running: Running[] = [];
-
-  before(async () => {
-    await makeService(namespace);
-    server = await startDevServer();
-    await untilPodsAnswer(namespace);
-    before_ = await asItIs(namespace);
-  });
-  after(() => server?.stop());
-  afterEach(() => killLeft(running));
-
-  const exchange = (...words: string[]): Running => {
-    const run = startInpod(["exchange", ...words, "-n", namespace, ...briefly]);
-    running.push(run);
-    return run;
-  };
+  const scene = useService("inpod-exchange");
+  const { namespace } = scene;
+  const server = useDevServer();
+  const exchange = (...words: string[]): Running => scene.start("exchange", ...words);
   const everything = (): string => `${server.http}:http,${server.echo}:81,${server.http}:h2`;
   const wishes: readonly Asked[] = [...often(["http"]), ["raw"], ["raw"], ["http2"], ["http2"]];
   const allHere = [
     ...often(["http"]).map(() => "200 I am here: /"),
     ...["hello", "hello", "200 I am here: /", "200 I am here: /"],
   ];
-  const untilAsBefore = (): Promise<void> => untilAsItWas(namespace, before_);
 
   test("HTTP/1, raw TCP and HTTP/2 through the Service come here from every pod, whatever numbers its ports have there", async () => {
     const run = exchange("web", "--expose", everything());
@@ -58,7 +35,7 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     );
     assert.deepEqual(await ask(namespace, ...wishes), allHere);
     // What the cluster has written down is the same while it lasts.
-    assert.equal(await written(namespace), before_.text);
+    await scene.assertWrittenAsBefore();
     await kubectl("delete", "pod", "web-2", "-n", namespace);
     await run.says(/pod web-2 is gone/);
     await makeService(namespace);
@@ -71,9 +48,8 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     assert.equal(code, 0);
     assert.equal(stdout, "");
     // Another pod of that name is there now.
-    const now = await asItIs(namespace);
-    before_ = { ...now, names: now.names.filter((name) => !/inpod-/.test(name)) };
-    await untilAsBefore();
+    await scene.remember();
+    await scene.untilAsBefore();
   });
 
   test("after kill -9 the pods answer at once and nothing is left", async () => {
@@ -83,7 +59,7 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     process.kill(-(run.child.pid ?? 0), "SIGKILL");
     await run.done;
     await untilPodsAnswer(namespace);
-    await untilAsBefore();
+    await scene.untilAsBefore();
   });
 
   test("a Service that has no pods of its own, or a port that it does not have, is refused with what it has", async () => {

@@ -1,49 +1,26 @@
 /** `inpod mesh` and `inpod mirror`: marked requests come to their developer, all others are answered by the pods. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, test } from "node:test";
-import { type Running, runInpod, startInpod } from "./support/inpod.ts";
+import { describe, test } from "node:test";
+import { type Running, runInpod } from "./support/inpod.ts";
 import { noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
-import { useNamespace } from "./support/namespace.ts";
 import {
-  type AsItWas,
   type Asked,
-  asItIs,
   ask,
-  briefly,
   type DevServer,
-  killLeft,
-  makeService,
   often,
-  startDevServer,
-  untilAsItWas,
-  untilPodsAnswer,
-  written,
+  useDevServer,
+  useService,
 } from "./support/service-modes.ts";
 
 describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
-  const namespace = useNamespace("inpod-mesh");
-  let alice: DevServer;
-  let bob: DevServer;
-  let before_: AsItWas;
-  const running: Running[] = [];
-
-  before(async () => {
-    await makeService(namespace);
-    [alice, bob] = await Promise.all([startDevServer(), startDevServer()]);
-    await untilPodsAnswer(namespace);
-    before_ = await asItIs(namespace);
-  });
-  after(() => Promise.all([alice?.stop(), bob?.stop()]));
-  afterEach(() => killLeft(running));
+  const scene = useService("inpod-mesh");
+  const { namespace } = scene;
+  const alice = useDevServer();
+  const bob = useDevServer();
 
   const mesh = (server: DevServer, mark: string): Running => {
     const ports = `${server.http}:http,${server.http}:82,${server.echo}:81`;
-    const run = startInpod([
-      ...["mesh", "web", "--expose", ports, "--version-mark", mark, "-n", namespace],
-      ...briefly,
-    ]);
-    running.push(run);
-    return run;
+    return scene.start("mesh", "web", "--expose", ports, "--version-mark", mark);
   };
   const marked = (version: string): Asked[] => [
     ...often(["http", { version }]),
@@ -52,7 +29,6 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
   const comesTo = (version: string): string[] =>
     marked(version).map(() => `200 I am here: / ${version}`);
   const comesToPods = [...often(["http"]).map(() => "200 pod"), "200 pod"];
-  const untilAsBefore = (): Promise<void> => untilAsItWas(namespace, before_);
 
   test("two developers have one Service at once, each by a mark; others and what is not HTTP go to the pods", async () => {
     const one = mesh(alice, "alice");
@@ -74,7 +50,7 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
     assert.deepEqual(toBob, comesTo("bob"));
     assert.deepEqual(toPods, comesToPods);
     assert.deepEqual(raw, ["pod:hello"]);
-    assert.equal(await written(namespace), before_.text);
+    await scene.assertWrittenAsBefore();
 
     const third = await runInpod([
       ...["mesh", "web", "--expose", `${bob.http}:80`],
@@ -95,15 +71,11 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
       const answers = await ask(namespace, ...marked("bob"));
       return answers.join() === comesToPods.join() ? true : undefined;
     });
-    await untilAsBefore();
+    await scene.untilAsBefore();
   });
 
   test("copies come here from every pod while the pods answer", async () => {
-    const run = startInpod([
-      ...["mirror", "web", "--expose", `${alice.http}:80,${alice.echo}:81`, "-n", namespace],
-      ...briefly,
-    ]);
-    running.push(run);
+    const run = scene.start("mirror", "web", "--expose", `${alice.http}:80,${alice.echo}:81`);
     await run.says(/until Ctrl-C/);
     await run.says(/copying ports 3000, 3001 from 2 pods|copying ports 4000, 4001 from 2 pods/);
     const before = alice.output().length;
@@ -118,6 +90,6 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
     });
     run.interrupt();
     assert.equal((await run.done).code, 0);
-    await untilAsBefore();
+    await scene.untilAsBefore();
   });
 });

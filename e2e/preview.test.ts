@@ -1,59 +1,30 @@
 /** `inpod preview`: a new Service whose requests ports of this machine answer, and nothing of it afterwards. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
-import { type Running, runInpod, startInpod } from "./support/inpod.ts";
+import { after, describe, test } from "node:test";
+import { type Running, runInpod } from "./support/inpod.ts";
 import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
-import { useNamespace } from "./support/namespace.ts";
-import {
-  type AsItWas,
-  asItIs,
-  askService,
-  briefly,
-  type DevServer,
-  killLeft,
-  makeService,
-  often,
-  startDevServer,
-  untilAsItWas,
-  untilPodsAnswer,
-} from "./support/service-modes.ts";
+import { askService, often, useDevServer, useService } from "./support/service-modes.ts";
 import { userWith } from "./support/users.ts";
 
 describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
-  const namespace = useNamespace("inpod-preview");
-  let folder: string;
+  const folder = mkdtempSync(join(tmpdir(), "inpod-preview-"));
   /** Of who may only look. */
-  let kubeconfig: string;
-  let server: DevServer;
-  let before_: AsItWas;
-  const running: Running[] = [];
-
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "inpod-preview-"));
-    await makeService(namespace);
-    server = await startDevServer();
-    await untilPodsAnswer(namespace);
+  let kubeconfig = "";
+  const scene = useService("inpod-preview", async (namespace) => {
     kubeconfig = await userWith(folder, namespace, "watcher", [
       { apiGroups: [""], resources: ["pods", "services"], verbs: ["get", "list", "watch"] },
     ]);
-    before_ = await asItIs(namespace);
   });
-  after(async () => {
-    await server?.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
-  afterEach(() => killLeft(running));
+  const { namespace } = scene;
+  const server = useDevServer();
+  after(() => rmSync(folder, { recursive: true, force: true }));
 
   const preview = async (...flags: string[]): Promise<Running> => {
     const ports = `${server.http}:80,${server.echo}:81,${server.http}:82`;
-    const run = startInpod([
-      ...["preview", "web-v2", "--expose", ports, "-n", namespace],
-      ...[...briefly, ...flags],
-    ]);
-    running.push(run);
+    const run = scene.start("preview", "web-v2", "--expose", ports, ...flags);
     await run.says(/until Ctrl-C/);
     return run;
   };
@@ -73,7 +44,6 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
       ];
       return answers.join() === wanted.join() ? true : undefined;
     });
-  const untilAsBefore = (): Promise<void> => untilAsItWas(namespace, before_);
 
   test("HTTP/1, raw TCP and HTTP/2 of a client on the other node come here; when its pod is lost, too; and it goes with Ctrl-C", async () => {
     const run = await preview("--external");
@@ -90,7 +60,7 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
     const { code, stdout } = await run.done;
     assert.equal(code, 0);
     assert.equal(stdout, "");
-    await untilAsBefore();
+    await scene.untilAsBefore();
   });
 
   test("after kill -9 the Service goes with its agent", async () => {
@@ -98,7 +68,7 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
     await untilHere();
     process.kill(-(run.child.pid ?? 0), "SIGKILL");
     await run.done;
-    await untilAsBefore();
+    await scene.untilAsBefore();
   });
 
   test("a name that is there is refused with whose it is, and who may not make Services with the right to ask for", async () => {
@@ -115,6 +85,6 @@ describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
     assert.notEqual(forbidden.code, 0);
     assert.match(forbidden.stderr, /kind: Role/);
     assert.match(forbidden.stderr, /services|jobs/);
-    await untilAsBefore();
+    await scene.untilAsBefore();
   });
 });

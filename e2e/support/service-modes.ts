@@ -5,10 +5,12 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, afterEach, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { imageOfFiles } from "./images.ts";
-import type { Running } from "./inpod.ts";
+import { type Running, startInpod } from "./inpod.ts";
 import { apply, inventory, kubectl, waitFor } from "./kubectl.ts";
+import { useNamespace } from "./namespace.ts";
 import { NODE_IMAGE } from "./pods.ts";
 import { pod, service } from "./workloads.ts";
 
@@ -17,7 +19,7 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 const settings = join(folder, "inpod.json");
 writeFileSync(settings, JSON.stringify({ agent: { idle_timeout: 2 } }));
 /** Flags with which an agent ends soon after its last session. */
-export const briefly: readonly string[] = ["-f", settings];
+const briefly: readonly string[] = ["-f", settings];
 
 const DEV_SERVER = fileURLToPath(
   new URL("../../packages/cli/test/services-server.mjs", import.meta.url),
@@ -65,7 +67,7 @@ const ways = {
 
 export type Asked = readonly [way: "http" | "http2" | "raw", headers?: Record<string, string>];
 
-/** Once for a file: the pods and the Service "web" in its namespace, and "client". */
+/** Two pods, the Service "web" of them, and "client": those of them that are not there. */
 export async function makeService(namespace: string): Promise<void> {
   await imageOfFiles(NODE_IMAGE, [process.execPath]);
   const nodes = (await kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")).split(
@@ -135,69 +137,118 @@ export const untilPodsAnswer = (namespace: string): Promise<unknown> =>
   });
 
 /** Services, endpoints and pods' specs, as they are written down: each change of one would change its version. */
-export const written = async (namespace: string): Promise<string> =>
+const written = async (namespace: string): Promise<string> =>
   (await kubectl("get", "services,endpoints,endpointslices", "-n", namespace, "-o", "yaml")) +
   (await kubectl("get", "pods", "-l", "app", "-n", namespace, "-o", "jsonpath={.items[*].spec}"));
 
-export interface DevServer {
-  readonly http: number;
-  readonly echo: number;
+/** A developer's server on this machine, which says what comes. */
+export class DevServer {
+  http = 0;
+  echo = 0;
+  #child: ChildProcess | undefined;
+  #said = "";
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [DEV_SERVER, "0", "0", "0"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    this.#child = child;
+    const line = await new Promise<string>((resolve) => {
+      child.stdout.on("data", (chunk) => {
+        this.#said += String(chunk);
+        const [first = "", more] = this.#said.split("\n");
+        if (more !== undefined) resolve(first);
+      });
+    });
+    const { http, echo } = JSON.parse(line) as { http: number; echo: number };
+    this.http = http;
+    this.echo = echo;
+  }
+
   /** All that it has said of what came. */
-  output(): string;
-  stop(): Promise<void>;
+  output(): string {
+    return this.#said;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child === undefined) return;
+    const ended = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await ended;
+  }
 }
 
-export async function startDevServer(): Promise<DevServer> {
-  const child: ChildProcess = spawn(process.execPath, [DEV_SERVER, "0", "0", "0"], {
-    stdio: ["ignore", "pipe", "inherit"],
+/** One for a file's tests. */
+export function useDevServer(): DevServer {
+  const server = new DevServer();
+  before(() => server.start());
+  after(() => server.stop());
+  return server;
+}
+
+export interface ServiceScene {
+  readonly namespace: string;
+  /** inpod in this namespace, with an agent that ends soon after its last session. What a test leaves of it is killed. */
+  start(...words: readonly string[]): Running;
+  /** What the cluster has written down is what it was before. */
+  assertWrittenAsBefore(): Promise<void>;
+  /** Nothing is in the namespace that was not there before, its pods answer, and what is written down is the same. */
+  untilAsBefore(): Promise<void>;
+  /** From now on "before" is how it is now, but for what inpod has made. */
+  remember(): Promise<void>;
+}
+
+/**
+ * For a file's tests: the Service "web" and a client in a namespace of their own.
+ * @param more what else is in the namespace before inpod comes
+ */
+export function useService(
+  prefix: string,
+  more: (namespace: string) => Promise<void> = async () => {},
+): ServiceScene {
+  const namespace = useNamespace(prefix);
+  const running: Running[] = [];
+  let names: readonly string[] = [];
+  let text = "";
+  const remember = async (): Promise<void> => {
+    names = (await inventory(namespace)).filter((name) => !name.includes("inpod-"));
+    text = await written(namespace);
+  };
+  const assertWrittenAsBefore = async (): Promise<void> =>
+    assert.equal(await written(namespace), text);
+  before(async () => {
+    await makeService(namespace);
+    await untilPodsAnswer(namespace);
+    await more(namespace);
+    await remember();
   });
-  let said = "";
-  const ports = await new Promise<{ http: number; echo: number }>((resolve) => {
-    child.stdout?.on("data", (chunk) => {
-      said += String(chunk);
-      const [line, more] = said.split("\n");
-      if (more !== undefined) resolve(JSON.parse(line ?? "") as { http: number; echo: number });
-    });
-  });
+  afterEach(() => killLeft(running));
   return {
-    ...ports,
-    output: () => said,
-    stop: async () => {
-      const ended = once(child, "exit");
-      child.kill("SIGKILL");
-      await ended;
+    namespace,
+    start: (...words) => {
+      const run = startInpod([...words, "-n", namespace, ...briefly]);
+      running.push(run);
+      return run;
+    },
+    remember,
+    assertWrittenAsBefore,
+    untilAsBefore: async () => {
+      await waitFor(
+        "the namespace to be as before",
+        async () => ((await inventory(namespace)).join() === names.join() ? true : undefined),
+        // An agent waits a minute for a session that may come back.
+        150_000,
+      );
+      await untilPodsAnswer(namespace);
+      await assertWrittenAsBefore();
     },
   };
 }
 
-/** Kills those that a test has left, with all their processes. */
-export async function killLeft(running: Running[]): Promise<void> {
+async function killLeft(running: Running[]): Promise<void> {
   for (const { child, done } of running.splice(0)) {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
     process.kill(-child.pid, "SIGKILL");
     await done;
   }
-}
-
-export interface AsItWas {
-  /** Names of what is in the namespace. */
-  readonly names: readonly string[];
-  readonly text: string;
-}
-
-export const asItIs = async (namespace: string): Promise<AsItWas> => ({
-  names: await inventory(namespace),
-  text: await written(namespace),
-});
-
-/** Nothing is in the namespace that was not there, its pods answer, and what is written down is the same. */
-export async function untilAsItWas(namespace: string, { names, text }: AsItWas): Promise<void> {
-  await waitFor(
-    "the namespace to be as before",
-    async () => ((await inventory(namespace)).join() === names.join() ? true : undefined),
-    // An agent waits a minute for a session that may come back.
-    150_000,
-  );
-  await untilPodsAnswer(namespace);
-  assert.equal(await written(namespace), text);
 }
