@@ -74,7 +74,7 @@ const log = createLog({
 /** Node itself takes most of the memory there is: what is left is shared by the tunnel and files. */
 const memoryMib = values["memory-mib"] === undefined ? undefined : Number(values["memory-mib"]);
 const filesBudgetBytes = memoryMib === undefined ? undefined : (memoryMib / 8) * 1024 * 1024;
-const windowBudgetBytes = filesBudgetBytes;
+const bufferBudgetBytes = filesBudgetBytes;
 tuneHeapForBulk({ mayGrow: memoryMib === undefined });
 
 const publicKey = values["public-key"] ?? "";
@@ -178,7 +178,7 @@ async function accept(socket: Socket): Promise<void> {
   const tunnel = await acceptTunnel(socket, {
     authorize: ({ sessionId }, isSignedBy) => admission.admits(sessionId, isSignedBy),
     build: BUILD,
-    windowBudgetBytes,
+    bufferBudgetBytes,
     sessionCount: () => sessions.count,
     handlers: ({ sessionId, about }) => {
       session = sessions.find(sessionId);

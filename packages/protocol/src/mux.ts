@@ -45,8 +45,8 @@ export interface MuxOptions {
   readonly handlers: MuxHandlers;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
-  /** Less than the usual, where somebody else pays for the memory. */
-  readonly windowBudgetBytes?: number | undefined;
+  /** Bytes that may wait here in each direction; less than the usual where somebody else pays for the memory. */
+  readonly bufferBudgetBytes?: number | undefined;
 }
 
 /** Bytes of one stream before the next gets its turn. */
@@ -57,6 +57,13 @@ const MAX_STREAMS = 4096;
  * 64 MiB wait here to be consumed. Promised credit cannot be taken back, so it is limited when it is promised.
  */
 const WINDOW_BUDGET = 64 * 1024 * 1024 - MAX_STREAMS * BASE_WINDOW;
+/** Bytes of all streams that wait for the link or for credit, before each stream may have no more than the least. */
+const SEND_BUDGET = 16 * 1024 * 1024;
+/** Bytes: what one stream may queue before its write() asks to stop, with much room left and with none. */
+const MAX_QUEUE = 256 * 1024;
+const MIN_QUEUE = 16 * 1024;
+/** What part of the room that is left one stream may queue. */
+const QUEUE_SHARE = 1 / 16;
 /** Bytes of control frames that wait for the link: beyond, the peer asks faster than it listens. */
 const MAX_QUEUED_CONTROL = 16 * 1024 * 1024;
 /** A header is glued to a payload up to this size; else it is a write of its own (writev). */
@@ -80,6 +87,9 @@ export class Mux {
   #isFlushWanted = false;
   #isOverrun = false;
   #granted = 0;
+  /** Of all streams. */
+  #queuedBytes = 0;
+  readonly #sendBudgetBytes: number;
   /** Set by the edge while the link takes no more. */
   isCongested = false;
   /** The last answer to a PING. It holds the time that the PING waited behind data. */
@@ -96,12 +106,13 @@ export class Mux {
   #payloadBytes = 0;
   #dataLeft = 0;
 
-  constructor({ side, handlers, now, windowBudgetBytes = WINDOW_BUDGET }: MuxOptions) {
+  constructor({ side, handlers, now, bufferBudgetBytes = WINDOW_BUDGET }: MuxOptions) {
     this.#isAgent = side === "agent";
     this.#nextId = this.#isAgent ? 2 : 1;
     this.#handlers = handlers;
     this.now = now;
-    this.#windowBudgetBytes = Math.min(windowBudgetBytes, WINDOW_BUDGET);
+    this.#windowBudgetBytes = Math.min(bufferBudgetBytes, WINDOW_BUDGET);
+    this.#sendBudgetBytes = Math.min(bufferBudgetBytes, SEND_BUDGET);
   }
 
   /** The edge batches differently for few and for many. */
@@ -175,6 +186,20 @@ export class Mux {
     if (!this.#isOverrun) this.#wantFlush();
   }
 
+  /** @param bytes queued by a stream, or fewer by so many */
+  countQueued(bytes: number): void {
+    this.#queuedBytes += bytes;
+  }
+
+  /**
+   * Bytes that a stream may queue now before it is asked to stop. What is queued waits for the reader at the other end:
+   * hundreds of streams that nobody reads would each keep as much as the one that is read.
+   */
+  get queueLimit(): number {
+    const room = (this.#sendBudgetBytes - this.#queuedBytes) * QUEUE_SHARE;
+    return Math.min(MAX_QUEUE, Math.max(MIN_QUEUE, room));
+  }
+
   streamReady(stream: MuxStream): void {
     if (stream.isReady || (stream.queuedBytes > 0 && stream.sendCredit === 0)) return;
     stream.isReady = true;
@@ -219,6 +244,7 @@ export class Mux {
     if (bytes > 0) {
       stream.queuedBytes -= bytes;
       stream.sendCredit -= bytes;
+      this.#queuedBytes -= bytes;
       takeBytes(stream, bytes, chunks);
     } else if (stream.isEnding && !stream.isEnded && stream.queuedBytes === 0) {
       stream.isEnded = true;

@@ -3,8 +3,6 @@
 import type { StreamHeader, StreamOpened } from "./messages.ts";
 import type { Mux } from "./mux.ts";
 
-/** Bytes: what a stream may queue before write() asks to stop. */
-const WRITE_HIGH_WATER = 256 * 1024;
 /**
  * Bytes that may be sent on every new stream before any CREDIT has come. Part of the protocol, and small: each end
  * answers for it 4096 times. The receiver widens it at once, as its budget allows.
@@ -130,8 +128,9 @@ export class MuxStream {
     if (this.isDead || this.isEnding || bytes.length === 0) return true;
     this.queue.push(bytes);
     this.queuedBytes += bytes.length;
+    this.#mux.countQueued(bytes.length);
     this.#mux.streamReady(this);
-    this.#needsDrain = this.queuedBytes >= WRITE_HIGH_WATER;
+    this.#needsDrain = this.queuedBytes >= this.#mux.queueLimit;
     return !this.#needsDrain;
   }
 
@@ -196,7 +195,7 @@ export class MuxStream {
 
   /** Called by Mux after it has taken bytes off the queue. True: tell onDrain. */
   drained(): boolean {
-    if (!this.#needsDrain || this.queuedBytes >= WRITE_HIGH_WATER) return false;
+    if (!this.#needsDrain || this.queuedBytes >= this.#mux.queueLimit) return false;
     this.#needsDrain = false;
     return true;
   }
@@ -206,6 +205,7 @@ export class MuxStream {
     if (this.isDead) return;
     this.isDead = true;
     this.queue.length = 0;
+    this.#mux.countQueued(-this.queuedBytes);
     this.queuedBytes = 0;
     this.#mux.forget(this);
   }

@@ -27,7 +27,7 @@ interface End {
 function end(
   side: "session" | "agent",
   now: () => number = () => 0,
-  windowBudgetBytes?: number,
+  bufferBudgetBytes?: number,
 ): End {
   const streams: MuxStream[] = [];
   const log: string[] = [];
@@ -40,8 +40,14 @@ function end(
     onGoaway: (why) => log.push(`goaway ${why.detail}`),
     onOverrun: () => log.push("overrun"),
   };
-  return { mux: new Mux({ side, handlers, now, windowBudgetBytes }), streams, log };
+  return { mux: new Mux({ side, handlers, now, bufferBudgetBytes }), streams, log };
 }
+
+const NOBODY = {
+  side: "agent",
+  now: () => 0,
+  handlers: { wantsFlush: () => {} } as MuxHandlers,
+} as const;
 
 /** Carries everything both ends have to say, cut at random places, until they are quiet. */
 function settle(a: End, b: End, cut: (rest: number) => number = (rest) => rest): void {
@@ -309,8 +315,8 @@ test("no bytes make the core throw anything but a ProtocolError, or keep more th
 });
 
 test("an end with little memory promises little, and takes in no more than it promised", () => {
-  const held = (windowBudgetBytes?: number): number => {
-    const [session, agent] = [end("session"), end("agent", undefined, windowBudgetBytes)];
+  const held = (bufferBudgetBytes?: number): number => {
+    const [session, agent] = [end("session"), end("agent", undefined, bufferBudgetBytes)];
     const stalled = Array.from({ length: 100 }, () => session.mux.open(TCP));
     settle(session, agent);
     for (const stream of agent.streams) stream.accept(OPENED);
@@ -344,6 +350,45 @@ test("streams that nobody reads leave room for others, and their windows have a 
   };
   settle(session, agent);
   assert.deepEqual(concat(parts), sent);
+});
+
+test("hundreds of streams that nobody reads queue little together, and leave room for one that is read", () => {
+  const CHUNK = 64 * 1024; // what a socket reads at once
+  const queued = (bufferBudgetBytes?: number): number => {
+    const [session, agent] = [end("session"), end("agent", undefined, bufferBudgetBytes)];
+    const opened = Array.from({ length: 301 }, () => session.mux.open(TCP));
+    settle(session, agent);
+    const pour = (stream: MuxStream): void => {
+      while (stream.write(new Uint8Array(CHUNK)));
+    };
+    for (const stream of agent.streams) {
+      stream.accept(OPENED);
+      stream.onDrain = () => pour(stream);
+      pour(stream);
+    }
+    settle(session, agent);
+    const read = opened.at(-1);
+    assert.ok(read);
+    let bytes = 0;
+    read.onData = (part) => {
+      bytes += part.length;
+      // As a reader that takes its time: it ends while its sender still pours.
+      if (bytes < 4 * 1024 * 1024) read.consumed(part.length);
+    };
+    settle(session, agent);
+    assert.ok(bytes >= 4 * 1024 * 1024, `${bytes} bytes are read`);
+    const sum = agent.streams.reduce((total, stream) => total + stream.queuedBytes, 0);
+    for (const stream of opened) stream.reset("ECANCELED");
+    settle(session, agent);
+    assert.equal(agent.mux.queueLimit, new Mux({ ...NOBODY, bufferBudgetBytes }).queueLimit);
+    return sum;
+  };
+  const floor = 301 * CHUNK;
+  for (const [sum, budget] of [
+    [queued(), 16 * 1024 * 1024],
+    [queued(2 * 1024 * 1024), 2 * 1024 * 1024],
+  ] as const)
+    assert.ok(sum <= budget + floor, `${sum} bytes are queued with a budget of ${budget}`);
 });
 
 test("what ended streams held is free for new ones", () => {

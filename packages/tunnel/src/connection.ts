@@ -62,13 +62,13 @@ export async function acceptTunnel(
   options: AgentCredentials & {
     readonly handlers: (hello: SessionHello) => TunnelHandlers;
     /** Of what waits here to be read; undefined: the usual. */
-    readonly windowBudgetBytes?: number | undefined;
+    readonly bufferBudgetBytes?: number | undefined;
   },
 ): Promise<Tunnel> {
   try {
     const hello = await greetSession(stream, options);
-    const { windowBudgetBytes } = options;
-    return new Connection("agent", stream, hello, options.handlers(hello), windowBudgetBytes);
+    const { bufferBudgetBytes } = options;
+    return new Connection("agent", stream, hello, options.handlers(hello), bufferBudgetBytes);
   } catch (error) {
     // What was written to tell the peer why still goes out; a peer that does not listen does not hold us.
     if (!stream.writableEnded) stream.destroy();
@@ -116,7 +116,7 @@ class Connection implements Tunnel {
     stream: Duplex,
     peer: AgentHello | SessionHello,
     handlers: TunnelHandlers,
-    windowBudgetBytes?: number,
+    bufferBudgetBytes?: number,
   ) {
     this.peer = peer;
     this.#stream = stream;
@@ -129,7 +129,7 @@ class Connection implements Tunnel {
     });
     this.#mux = new Mux({
       side,
-      windowBudgetBytes,
+      bufferBudgetBytes,
       now: () => performance.now(),
       handlers: {
         wantsFlush: () => this.#schedule(),
