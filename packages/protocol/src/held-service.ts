@@ -13,6 +13,7 @@ export interface ServiceLike {
     | {
         readonly resourceVersion?: string | undefined;
         readonly annotations?: Readonly<Record<string, string>> | undefined;
+        readonly managedFields?: readonly { readonly manager?: string | undefined }[] | undefined;
       }
     | undefined;
   readonly spec?:
@@ -24,7 +25,7 @@ type Selector = Readonly<Record<string, string>>;
 
 /** What the annotation says. Foreign text: whoever may write the Service may have written it. */
 export interface HeldNote {
-  /** Of the agent that is the relay: by this its pods and Job are found, and it is the value of the selector. */
+  /** Of the agent that is the relay: by this its pods and Job are found. */
   readonly holder: string;
   /** Whose it is, as the cluster knows him; for people. */
   readonly owner: string;
@@ -100,31 +101,29 @@ export const leadsToRelay = ({ spec }: ServiceLike, { relay }: HeldNote): boolea
   sameSelector(spec?.selector ?? {}, relay);
 
 type Patch = Readonly<Record<string, unknown>>;
+type SelectorPatch = Readonly<Record<string, string | null>>;
 
 const patch = (
   service: ServiceLike,
   annotation: string | null,
-  selector?: { readonly from: Selector; readonly to: Selector },
+  selector?: SelectorPatch,
 ): Patch => ({
   metadata: {
     resourceVersion: service.metadata?.resourceVersion,
     annotations: { [HELD_ANNOTATION]: annotation },
   },
-  ...(selector === undefined
-    ? {}
-    : {
-        spec: {
-          selector: {
-            ...Object.fromEntries(Object.keys(selector.from).map((key) => [key, null])),
-            ...selector.to,
-          },
-        },
-      }),
+  ...(selector === undefined ? {} : { spec: { selector } }),
 });
+
+const without = (keys: readonly string[]): SelectorPatch =>
+  Object.fromEntries(keys.map((key) => [key, null]));
 
 /** From a free Service: note and selector at once. */
 export const takePatch = (service: ServiceLike, note: HeldNote): Patch =>
-  patch(service, render(note), { from: service.spec?.selector ?? {}, to: note.relay });
+  patch(service, render(note), {
+    ...without(Object.keys(service.spec?.selector ?? {})),
+    ...note.relay,
+  });
 
 /** Its holder is still there. */
 export const renewPatch = (service: ServiceLike, note: HeldNote): Patch =>
@@ -132,13 +131,40 @@ export const renewPatch = (service: ServiceLike, note: HeldNote): Patch =>
 
 /**
  * The Service as it was. Where somebody else has given it another selector meanwhile, that one stays and only the note
- * goes.
+ * goes; of one in which somebody's words stand beside the relay's (a patch, a manifest applied over it), the relay's go.
  */
-export const restorePatch = (service: ServiceLike, note: HeldNote): Patch =>
-  patch(
-    service,
-    null,
-    leadsToRelay(service, note)
-      ? { from: service.spec?.selector ?? {}, to: note.selector }
-      : undefined,
+export function restorePatch(service: ServiceLike, note: HeldNote): Patch {
+  const { selector, relay } = note;
+  const now = service.spec?.selector ?? {};
+  const ours = relayKeys(now, note);
+  if (ours.length === 0) return patch(service, null);
+  // What somebody has taken out of it stays out.
+  const back = Object.entries(selector).filter(
+    ([key]) => ours.includes(key) || !(key in now || key in relay),
   );
+  return patch(service, null, { ...without(ours), ...Object.fromEntries(back) });
+}
+
+const relayKeys = (now: Selector, { selector, relay }: HeldNote): string[] =>
+  Object.keys(relay).filter((key) => now[key] === relay[key] && relay[key] !== selector[key]);
+
+/** Whether some of its selector is the relay's; with anything else beside it the Service leads to nobody. */
+export const namesRelay = ({ spec }: ServiceLike, note: HeldNote): boolean =>
+  relayKeys(spec?.selector ?? {}, note).length > 0;
+
+/** By this name the API server writes down whose a field is. */
+export const FIELD_MANAGER = "inpod";
+
+/**
+ * After a Service was given back: else its selector would be inpod's for ever, and a server-side apply of another one
+ * refused. Undefined: there is nothing of inpod's.
+ */
+export function disownPatch({ metadata }: ServiceLike): Patch | undefined {
+  const { managedFields = [], resourceVersion } = metadata ?? {};
+  const others = managedFields.filter(({ manager }) => manager !== FIELD_MANAGER);
+  if (others.length === managedFields.length) return undefined;
+  // An empty list would change nothing; this one is "nobody's".
+  return {
+    metadata: { resourceVersion, managedFields: others.length === 0 ? [{}] : others },
+  };
+}

@@ -47,11 +47,14 @@ export {
   ProtocolError,
 } from "./frames.ts";
 export {
+  disownPatch,
+  FIELD_MANAGER,
   HELD_ANNOTATION,
   type HeldNote,
   type Hold,
   holdOf,
   leadsToRelay,
+  namesRelay,
   ownSelector,
   renewPatch,
   restorePatch,

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  disownPatch,
   HELD_ANNOTATION,
   type HeldNote,
   holdOf,
   leadsToRelay,
+  namesRelay,
   ownSelector,
   parseRelayPlace,
   renderRelayPlace,
@@ -36,13 +38,13 @@ const NOTE: HeldNote = {
   holder: "k3x",
   owner: "ada",
   selector: { app: "web", tier: "front" },
-  relay: { "inpod.dev/session": "k3x" },
+  relay: { app: "inpod-k3x", tier: "inpod-k3x" },
   untilMs: 1000,
 };
 
 test("a Service that is taken has the relay's selector only, and a note of its own one", () => {
   const taken = patched(SERVICE, takePatch(SERVICE, NOTE));
-  assert.deepEqual(taken.spec?.selector, { "inpod.dev/session": "k3x" });
+  assert.deepEqual(taken.spec?.selector, NOTE.relay);
   assert.deepEqual(holdOf(taken), { kind: "held", note: NOTE });
   assert.equal(leadsToRelay(taken, NOTE), true);
   assert.deepEqual(ownSelector(taken), NOTE.selector);
@@ -60,11 +62,45 @@ test("a Service that is given back is as it was, other annotations included", ()
 
 test("a selector that somebody else wrote meanwhile stays, and only the note goes", () => {
   const taken = patched(SERVICE, takePatch(SERVICE, NOTE));
-  const others = patched(taken, { spec: { selector: { app: "other" } } });
+  const others = patched(taken, { spec: { selector: { app: "other", tier: null } } });
   assert.equal(leadsToRelay(others, NOTE), false);
+  assert.equal(namesRelay(others, NOTE), false);
   const given = patched(others, restorePatch(others, NOTE));
   assert.deepEqual(given.spec?.selector, others.spec?.selector);
   assert.equal(given.metadata?.annotations?.[HELD_ANNOTATION], undefined);
+});
+
+test("of a selector in which somebody's words stand beside the relay's, the relay's go", () => {
+  const otherKey = { ...NOTE, relay: { "inpod.dev/session": "k3x" } };
+  const after = (note: HeldNote, selector: Record<string, string | null>) => {
+    const taken = patched(SERVICE, takePatch(SERVICE, note));
+    const mixed = patched(taken, { spec: { selector } });
+    assert.equal(leadsToRelay(mixed, note), false);
+    return patched(mixed, restorePatch(mixed, note)).spec?.selector;
+  };
+  // A manifest that is applied over it by its keys.
+  assert.deepEqual(after(NOTE, { ...NOTE.selector }), NOTE.selector);
+  assert.deepEqual(after(otherKey, { ...NOTE.selector }), NOTE.selector);
+  assert.deepEqual(after(otherKey, { app: "web2" }), { app: "web2", tier: "front" });
+  // One key more, one less, one with another value.
+  assert.deepEqual(after(NOTE, { version: "2" }), { ...NOTE.selector, version: "2" });
+  assert.deepEqual(after(NOTE, { tier: null }), { app: "web" });
+  assert.deepEqual(after(NOTE, { app: "web2" }), { app: "web2", tier: "front" });
+});
+
+test("what the API server has written down as inpod's is nobody's afterwards, and all else stays whose it is", () => {
+  const of = (...managers: string[]): ServiceLike => ({
+    metadata: { resourceVersion: "7", managedFields: managers.map((manager) => ({ manager })) },
+  });
+  const after = (service: ServiceLike) =>
+    patched(service, disownPatch(service)).metadata?.managedFields;
+  assert.deepEqual(after(of("kubectl", "inpod", "helm")), [
+    { manager: "kubectl" },
+    { manager: "helm" },
+  ]);
+  assert.deepEqual(after(of("inpod")), [{}]);
+  assert.equal(disownPatch(of("kubectl")), undefined);
+  assert.equal(disownPatch(SERVICE), undefined);
 });
 
 test("a lease goes on without a change of the selector", () => {

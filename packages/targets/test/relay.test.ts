@@ -143,14 +143,38 @@ test("the selector that is written down is the Service's own, also where another
       },
     },
   };
-  assert.deepEqual(noteOf(noted, FACTS, 5), {
+  const objects = objectsOf(noted);
+  assert.deepEqual(noteOf(noted, objects.selector, FACTS, 5), {
     holder: "k3x",
     owner: "ada",
     selector: { app: "web" },
-    relay: { "inpod.dev/session": "k3x" },
+    relay: { app: "inpod-k3x" },
     untilMs: 5,
   });
-  assert.deepEqual(objectsOf(noted).origin.spec?.selector, { app: "web" });
+  assert.deepEqual(objects.origin.spec?.selector, { app: "web" });
+});
+
+test("a Service leads to its relay by its own keys: a manifest that is applied over them leaves nothing of the relay's", () => {
+  const selectorOf = (selector: Record<string, string>) => {
+    const { selector: leads, job } = objectsOf(service({ selector }));
+    const labels = job.spec?.template.metadata?.labels ?? {};
+    for (const [key, value] of Object.entries(leads)) assert.equal(labels[key], value, key);
+    assert.equal(labels["app.kubernetes.io/managed-by"], "inpod");
+    assert.equal(labels["inpod.dev/session"], "k3x");
+    return leads;
+  };
+  assert.deepEqual(selectorOf({ app: "web", tier: "front" }), {
+    app: "inpod-k3x",
+    tier: "inpod-k3x",
+  });
+  // Labels that the relay's pod must have otherwise, and those of Jobs, which nobody may choose.
+  assert.deepEqual(
+    selectorOf({ app: "web", "app.kubernetes.io/managed-by": "Helm", "job-name": "web-1" }),
+    { app: "inpod-k3x" },
+  );
+  assert.deepEqual(selectorOf({ "batch.kubernetes.io/job-name": "web-1" }), {
+    "inpod.dev/session": "k3x",
+  });
 });
 
 test("a published Service leads to the session's own agent, at ports that it may listen on", () => {

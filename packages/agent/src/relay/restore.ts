@@ -1,6 +1,6 @@
 /** Gives a Service its own selector back, where this relay still holds it: nobody else may be there to do it. */
 import { setTimeout as delay } from "node:timers/promises";
-import { holdOf, restorePatch } from "@inpod/protocol";
+import { disownPatch, holdOf, restorePatch } from "@inpod/protocol";
 import type { ServiceApi } from "./service-api.ts";
 
 /** Somebody else wrote the Service in between, or the API server was not there for a moment. */
@@ -24,7 +24,11 @@ export async function restore(
         if (hold.kind !== "held" || hold.note.holder !== holder)
           return { isFree: true, why: "it is not held by this relay any more" };
         const answer = await api.patch(restorePatch(service, hold.note));
-        if (answer.service !== undefined) return { isFree: true, why: "given back" };
+        if (answer.service !== undefined) {
+          const disowned = disownPatch(answer.service);
+          if (disowned !== undefined) await api.patch(disowned).catch(() => undefined);
+          return { isFree: true, why: "given back" };
+        }
         why = `HTTP ${answer.status}`;
         if (answer.status === 409) continue;
       }

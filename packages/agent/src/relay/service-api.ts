@@ -1,7 +1,7 @@
 /** The two requests that a relay's agent may make of the API server: to read one Service, and to patch it. */
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
-import type { ServiceLike } from "@inpod/protocol";
+import { FIELD_MANAGER, type ServiceLike } from "@inpod/protocol";
 
 /** Where the kubelet puts a service account. */
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -30,7 +30,8 @@ export function serviceApi(
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services/${encodeURIComponent(service)}`;
   return {
     get: () => ask(env, "GET", path),
-    patch: (patch) => ask(env, "PATCH", path, JSON.stringify(patch)),
+    patch: (patch) =>
+      ask(env, "PATCH", `${path}?fieldManager=${FIELD_MANAGER}`, JSON.stringify(patch)),
   };
 }
 

@@ -1,9 +1,12 @@
 /** Takes a Service's selector for a relay pod, says again that it is held, and gives it back. */
 import { setTimeout as delay } from "node:timers/promises";
 import {
+  disownPatch,
+  FIELD_MANAGER,
   type HeldNote,
   holdOf,
   leadsToRelay,
+  namesRelay,
   renewPatch,
   restorePatch,
   takePatch,
@@ -55,7 +58,7 @@ async function change<T>(
     try {
       await place.api.request(
         { verb: "patch", ...call(place) },
-        { body: wanted.patch, signal, query: { fieldManager: "inpod" } },
+        { body: wanted.patch, signal, query: { fieldManager: FIELD_MANAGER } },
       );
       return wanted.result;
     } catch (error) {
@@ -92,24 +95,34 @@ export async function giveBack(
   signal?: AbortSignal,
 ): Promise<Given> {
   try {
-    return await change<Given>(place, signal, (service) => {
+    const given = await change<Given>(place, signal, (service) => {
       const hold = holdOf(service);
       if (hold.kind === "free") return { result: { kind: "free" } };
       if (hold.kind === "unreadable") throw unreadable(place, hold.why);
       const { note } = hold;
       if (holder !== undefined && note.holder !== holder)
         return { result: { kind: "others", note } };
-      const isKept = !leadsToRelay(service, note);
+      const isKept = !namesRelay(service, note);
       return { patch: restorePatch(service, note), result: { kind: "restored", note, isKept } };
     });
+    if (given.kind === "restored") await disown(place, signal);
+    return given;
   } catch (error) {
     if (isNotFound(error)) return { kind: "gone" };
     throw error;
   }
 }
 
+/** The Service is as it was without this, but for who may apply what to it. */
+const disown = (place: ServicePlace, signal: AbortSignal | undefined): Promise<void> =>
+  change<void>(place, signal, (service) => {
+    const patch = holdOf(service).kind === "free" ? disownPatch(service) : undefined;
+    return patch === undefined ? { result: undefined } : { patch, result: undefined };
+  }).catch(() => {});
+
 /**
- * While a session has the Service: its lease goes on, and what others do to it is told.
+ * While a session has the Service: its lease goes on, and what others do to it is told. Whoever gives it another selector
+ * means it: no session works against a controller, and what is left of the relay in it goes.
  *
  * @param onNotice a line for people. Never rejects
  */
@@ -119,37 +132,39 @@ export async function followHold(
   signal: AbortSignal,
   onNotice: (line: string) => void,
 ): Promise<void> {
+  const lost = new AbortController();
+  const both = AbortSignal.any([signal, lost.signal]);
   const renewing = (async () => {
     for (;;) {
-      await delay(RENEW_MS, undefined, { signal });
-      await renew(place, holder, signal).catch(() => {});
+      await delay(RENEW_MS, undefined, { signal: both });
+      await renew(place, holder, both).catch(() => {});
     }
   })();
   renewing.catch(() => {});
   const what = `service/${place.name}`;
-  let isOurs = true;
-  while (!signal.aborted) {
+  while (!both.aborted) {
     try {
       const events = place.api.watch<V1Service>(
         { verb: "watch", group: "", resource: "services", namespace: place.namespace },
         { fieldSelector: `metadata.name=${place.name}` },
-        signal,
+        both,
       );
       for await (const { type, object } of events) {
         if (type === "DELETED") onNotice(`${what} was deleted`);
         if (type !== "ADDED" && type !== "MODIFIED") continue;
         const hold = holdOf(object);
-        const isNow =
-          hold.kind === "held" && hold.note.holder === holder && leadsToRelay(object, hold.note);
-        if (isOurs && !isNow) onNotice(lostWords(what, object, holder));
-        if (!isOurs && isNow) onNotice(`${what} leads to the relay pod again`);
-        isOurs = isNow;
+        const isOurs = hold.kind === "held" && hold.note.holder === holder;
+        if (isOurs && leadsToRelay(object, hold.note)) continue;
+        if (isOurs) await giveBack(place, holder, signal).catch(() => {});
+        onNotice(lostWords(what, object, holder));
+        lost.abort();
+        break;
       }
     } catch (error) {
       // Without the right to watch it is not seen what others do.
       if (isForbidden(error)) return;
     }
-    await delay(1000, undefined, { signal }).catch(() => {});
+    await delay(1000, undefined, { signal: both }).catch(() => {});
   }
 }
 
@@ -166,7 +181,7 @@ const writerOf = ({ metadata }: V1Service): string | undefined =>
   [...(metadata?.managedFields ?? [])]
     .filter(
       ({ manager, fieldsV1 }) =>
-        manager !== "inpod" && "f:selector" in Object(Object(fieldsV1)["f:spec"]),
+        manager !== FIELD_MANAGER && "f:selector" in Object(Object(fieldsV1)["f:spec"]),
     )
     .sort((a, b) => Number(new Date(b.time ?? 0)) - Number(new Date(a.time ?? 0)))[0]?.manager;
 
@@ -175,7 +190,7 @@ function lostWords(what: string, service: V1Service, holder: string): string {
   if (hold.kind === "held" && hold.note.holder !== holder)
     return `${what} is held by ${hold.note.owner || "somebody else"} now: its requests do not come here any more`;
   const writer = writerOf(service);
-  return `${what} has another selector again${writer === undefined ? "" : `, written by "${writer}"`}: its requests go to the pods. A controller that keeps it as it is in git does so again and again: have it leave the Service alone while this session runs, and start anew`;
+  return `${what} has another selector again${writer === undefined ? "" : `, written by "${writer}"`}: its requests go to the pods. If a controller keeps it as it is in git, have it leave the Service alone, and start this session anew`;
 }
 
 export const held = ({ name, namespace }: ServicePlace, { owner, holder }: HeldNote): UserError =>

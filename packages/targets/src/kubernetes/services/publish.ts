@@ -9,7 +9,7 @@ import type { OwnRole } from "../place/job-spec.ts";
 import { OWNER_ANNOTATION, SESSION_LABEL } from "../place/labels.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { ApiError, explain, isNotFound } from "../reach/api-errors.ts";
-import { ownedBy, relaySelector } from "./relay-objects.ts";
+import { agentSelector, ownedBy } from "./relay-objects.ts";
 
 const POLL_MS = 1000;
 /** Whose Service it is, whichever agent of the session it leads to. */
@@ -43,7 +43,7 @@ export const publishedService = (
   },
   spec: {
     ...(isExternal ? { type: "LoadBalancer" } : {}),
-    selector: relaySelector(facts.sessionId),
+    selector: agentSelector(facts.sessionId),
     ports: ports.map(({ port, agentPort }) => ({
       name: `p${port}`,
       port,

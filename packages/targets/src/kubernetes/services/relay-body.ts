@@ -109,7 +109,10 @@ export async function relayBody(parts: RelayParts, signal: AbortSignal): Promise
       // Not before it is ready: until then it would be none of the Service's endpoints.
       const pod = await untilReady(api, namespace, body.query, settling);
       await keepFor(pod);
-      await hold.take((now) => noteOf(now, facts, api.nowMs() + LEASE_MS), settling);
+      await hold.take(
+        (now) => noteOf(now, objects.selector, facts, api.nowMs() + LEASE_MS),
+        settling,
+      );
       return `service/${name} leads to the relay pod`;
     },
     remove: async (removing, others) => {
@@ -129,6 +132,7 @@ export class Hold {
   readonly #holder: string;
   readonly #onNotice: (line: string) => void;
   readonly #following = new AbortController();
+  #wasOurs = false;
 
   constructor(place: ServicePlace, holder: string, onNotice: (line: string) => void) {
     this.#place = place;
@@ -146,6 +150,7 @@ export class Hold {
   }
 
   follow(): void {
+    this.#wasOurs = true;
     void followHold(this.#place, this.#holder, this.#following.signal, this.#onNotice).catch(
       () => {},
     );
@@ -162,8 +167,9 @@ export class Hold {
       if (!(error instanceof UserError)) throw explain(error);
       throw error;
     }
-    // Connections that were on their way are still passed on.
-    if (given.kind === "restored") await delay(SETTLE_MS, undefined, { signal });
+    // Connections that were on their way are still passed on; somebody else may have given it back just now.
+    if (this.#wasOurs && (given.kind === "restored" || given.kind === "free"))
+      await delay(SETTLE_MS, undefined, { signal });
     return true;
   }
 }

@@ -12,7 +12,7 @@ import type {
 } from "@kubernetes/client-node";
 import type { SessionFacts } from "../place/agent-command.ts";
 import { jobName, targetlessObjects } from "../place/job-spec.ts";
-import { OWNER_ANNOTATION, SESSION_LABEL } from "../place/labels.ts";
+import { labelsOf, OWNER_ANNOTATION, podLabels, SESSION_LABEL } from "../place/labels.ts";
 import type { AgentPlacement } from "../place/placement.ts";
 import { portNumbers, type RelayPort } from "./relay-fit.ts";
 
@@ -22,10 +22,40 @@ const END_TIMEOUT_S = 12;
 const RETRIES = 3;
 const RBAC = "rbac.authorization.k8s.io";
 
-/** Who may hold a Service: the selector, and where its note says so. */
-export const relaySelector = (sessionId: string): Record<string, string> => ({
+/** The agent of one session, as long as only that session has it in its labels. */
+export const agentSelector = (sessionId: string): Record<string, string> => ({
   [SESSION_LABEL]: sessionId,
 });
+
+/** The controller of Jobs writes them itself, and refuses other values. */
+const OF_JOBS: readonly string[] = ["job-name", "controller-uid"].flatMap((key) => [
+  key,
+  `batch.kubernetes.io/${key}`,
+]);
+
+/**
+ * What the Service's selector is while a relay has it: its own keys with other values. Who applies the Service's manifest
+ * again (`kubectl apply`, Argo CD) writes those keys and leaves all others where they are: beside a key of inpod's own the
+ * result would select nothing at all.
+ *
+ * @param taken labels that the relay's pod has otherwise
+ */
+export function relaySelector(
+  own: Readonly<Record<string, string>>,
+  sessionId: string,
+  taken: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const keys = Object.keys(own).filter((key) => !(key in taken || OF_JOBS.includes(key)));
+  if (keys.length === 0) return agentSelector(sessionId);
+  return Object.fromEntries(keys.map((key) => [key, jobName(sessionId)]));
+}
+
+/** How the Service leads to the relay's pod, and all labels of that. */
+export function relayMarks(service: V1Service, agent: AgentPlacement, facts: SessionFacts) {
+  const taken = podLabels({ ...agent, labels: {} }, labelsOf(facts, undefined));
+  const selector = relaySelector(ownSelector(service) ?? {}, facts.sessionId, taken);
+  return { selector, labels: { ...agent.labels, ...taken, ...selector } };
+}
 
 export interface RelayWish {
   readonly service: V1Service;
@@ -45,6 +75,8 @@ export interface RelayObjects {
   readonly account: V1ServiceAccount;
   readonly role: V1Role;
   readonly binding: V1RoleBinding;
+  /** By which the Service leads to the pod. */
+  readonly selector: Readonly<Record<string, string>>;
 }
 
 export function relayObjects(wish: RelayWish): RelayObjects {
@@ -81,6 +113,7 @@ export function relayObjects(wish: RelayWish): RelayObjects {
   });
   const target = `service/${of}`;
   const labels = { ...job.metadata?.labels };
+  const { selector, labels: ofRelay } = relayMarks(service, agent, facts);
   const marks = (meta: V1ObjectMeta = {}): V1ObjectMeta => ({
     ...meta,
     annotations: { ...meta.annotations, "inpod.dev/target": target },
@@ -96,8 +129,10 @@ export function relayObjects(wish: RelayWish): RelayObjects {
   });
   const subject: RbacV1Subject = { kind: "ServiceAccount", name, namespace };
   const template = job.spec?.template ?? {};
+  const ofPod = (from?: V1ObjectMeta): V1ObjectMeta => ({ ...marks(from), labels: ofRelay });
   return {
-    pod: { ...pod, metadata: marks(pod.metadata) },
+    selector,
+    pod: { ...pod, metadata: ofPod(pod.metadata) },
     job: {
       ...job,
       metadata: marks(job.metadata),
@@ -105,7 +140,7 @@ export function relayObjects(wish: RelayWish): RelayObjects {
         ...job.spec,
         suspend: true,
         backoffLimit: RETRIES,
-        template: { ...template, metadata: marks(template.metadata) },
+        template: { ...template, metadata: ofPod(template.metadata) },
       },
     },
     origin: {
@@ -150,12 +185,20 @@ export function relayObjects(wish: RelayWish): RelayObjects {
   };
 }
 
-/** @param untilMs by the API server's clock */
-export const noteOf = (service: V1Service, facts: SessionFacts, untilMs: number): HeldNote => ({
+/**
+ * @param relay the selector of its objects
+ * @param untilMs by the API server's clock
+ */
+export const noteOf = (
+  service: V1Service,
+  relay: HeldNote["relay"],
+  facts: SessionFacts,
+  untilMs: number,
+): HeldNote => ({
   holder: facts.sessionId,
   owner: facts.owner ?? "",
   selector: { ...ownSelector(service) },
-  relay: relaySelector(facts.sessionId),
+  relay,
   untilMs,
 });
 

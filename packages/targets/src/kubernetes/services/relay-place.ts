@@ -16,6 +16,7 @@ import { listAll } from "../reach/list.ts";
 import { held, readService } from "./hold.ts";
 import { Hold, relayBody } from "./relay-body.ts";
 import { portNumbers, relayFit } from "./relay-fit.ts";
+import { relayMarks } from "./relay-objects.ts";
 
 export interface RelayChoice {
   /** `auto`: where nothing else can take traffic. */
@@ -80,7 +81,11 @@ export async function placeRelay(
   onNotice(
     `${what} leads to a relay pod now (port${ports.includes(",") ? "s" : ""} ${ports} of its pods), which passes on to the pods what is not yours: the pods see the relay's address as their client's`,
   );
-  for (const policy of await policiesAround(parts, facts.sessionId, signal))
+  for (const policy of await policiesAround(
+    parts,
+    relayMarks(service, placement, facts).labels,
+    signal,
+  ))
     onNotice(
       `NetworkPolicy "${policy}" holds the relay pod, which has none of the pods' labels: clients that it does not let in get no answer while this session runs`,
     );
@@ -183,7 +188,7 @@ async function joinRelay(
 /** Names; none where they may not be listed. */
 async function policiesAround(
   { api, target: { namespace } }: RelayPlaceParts,
-  sessionId: string,
+  labels: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<string[]> {
   try {
@@ -192,7 +197,6 @@ async function policiesAround(
       { group: "networking.k8s.io", resource: "networkpolicies", namespace },
       { signal },
     );
-    const labels = { "app.kubernetes.io/managed-by": "inpod", [SESSION_LABEL]: sessionId };
     return policiesOf(all, labels)
       .filter(({ limitsIncoming }) => limitsIncoming)
       .map(({ name }) => name);
