@@ -146,6 +146,11 @@ const sessions = new Sessions(
     resumeTimeoutMs: milliseconds("resume-timeout-ms"),
   },
   (why) => {
+    if (relayPlace?.restores === false) {
+      // The Service leads here until somebody gives it back, and he ends us then; so does the deadline.
+      log("goes-on", { why });
+      return;
+    }
     log("end", { why });
     // enter removes the rules when we are gone, whatever is still open.
     void endRelay(why).then(() => process.exit(0));
