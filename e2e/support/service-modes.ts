@@ -245,7 +245,8 @@ export function useService(
   };
 }
 
-async function killLeft(running: Running[]): Promise<void> {
+/** Those that a test has left, with all their processes. */
+export async function killLeft(running: Running[]): Promise<void> {
   for (const { child, done } of running.splice(0)) {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
     process.kill(-child.pid, "SIGKILL");
