@@ -159,8 +159,9 @@ describe("inpod ls", { skip: noCluster, timeout: 180_000 }, () => {
       }
       for (const user of config.users) user.user = {};
     });
-    const complete = async (...words: string[]) => {
-      const line = ["exec", "-n", namespace, ...words];
+    const complete = (...words: string[]) => completeOf("exec", ...words);
+    const completeOf = async (command: string, ...words: string[]) => {
+      const line = [command, "-n", namespace, ...words];
       const { code, stdout, stderr } = await runInpod(["__complete", "fish", "--", ...line], {
         env: { KUBECONFIG: kubeconfig, XDG_RUNTIME_DIR: folder },
       });
@@ -183,6 +184,14 @@ describe("inpod ls", { skip: noCluster, timeout: 180_000 }, () => {
     assert.deepEqual(await complete("-t", "label/app=me"), ["label/app=meshed"]);
     assert.deepEqual(await complete("-t", "label/app=db,app=m"), ["label/app=db,app=meshed"]);
     assert.ok((await complete("-n", namespace.slice(0, 9))).includes(namespace));
+    const services = ["bare", "web"];
+    assert.deepEqual(await completeOf("recover", ""), services);
+    for (const command of ["exchange", "mesh"]) {
+      const offered = await completeOf(command, "");
+      assert.deepEqual(offered.slice(0, services.length + 1), [...services, "pod/"]);
+      assert.ok(offered.includes("deployment/"));
+    }
+    assert.deepEqual(await completeOf("exchange", "deployment/o"), ["deployment/orders"]);
   });
 
   test("it works with Node alone: without the tap, the layer, and Linux", () => {

@@ -89,6 +89,23 @@ test("operands are kinds for ls and shells for completion", () => {
   assert.deepEqual(words("init", "-o", ""), ["files"]);
 });
 
+test("service modes are offered Services and targets, recover Services, leave sessions; then flags", () => {
+  for (const command of ["exchange", "intercept", "mesh", "mirror", "wiretap", "dump", "forward"])
+    assert.equal(
+      lookup(command, "-n", "shop", "or"),
+      'services-and-targets "or" behind "", --target-namespace shop',
+    );
+  assert.equal(
+    lookup("recover", "-n", "shop", ""),
+    'services "" behind "", --target-namespace shop',
+  );
+  assert.equal(lookup("leave", ""), 'sessions "" behind "", ');
+  assert.equal(lookup("leave", "orders", "d"), 'sessions "d" behind "", ');
+  assert.ok(words("exchange", "orders", "").includes("--expose"));
+  assert.ok(words("preview", "").includes("--expose"), "its name is to be a new one");
+  assert.ok(words("forward", "orders", "").includes("--target"));
+});
+
 test("bash's line is split as bash splits it, and candidates go on where bash broke the word", () => {
   assert.deepEqual(splitLine("inpod exec -t pod/o"), ["inpod", "exec", "-t", "pod/o"]);
   assert.deepEqual(splitLine("inpod exec "), ["inpod", "exec", ""]);
@@ -101,16 +118,25 @@ test("bash's line is split as bash splits it, and candidates go on where bash br
 const cli = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 const node = process.execPath;
 
-test("at a Tab nothing goes wrong aloud: no cluster, no kubeconfig, nonsense", () => {
+test("at a Tab nothing goes wrong aloud: no cluster, no kubeconfig, nonsense", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "inpod-completion-"));
+  t.after(() => rmSync(folder, { recursive: true }));
   for (const line of [
     ["exec", "--kubeconfig", "/no/such", "-t", "pod/"],
+    ["recover", "--kubeconfig", "/no/such", ""],
+    ["leave", ""],
     ["exec", "-f", "/no/such", "-n", ""],
     ["nonsense", ""],
     [],
   ]) {
     const { status, stderr, stdout } = spawnSync(node, [cli, "__complete", "zsh", "--", ...line], {
       encoding: "utf8",
-      env: { PATH: process.env.PATH, HOME: "/nonexistent", KUBECONFIG: "/no/such" },
+      env: {
+        PATH: process.env.PATH,
+        HOME: "/nonexistent",
+        XDG_RUNTIME_DIR: folder,
+        KUBECONFIG: "/no/such",
+      },
       timeout: 30_000,
     });
     assert.deepEqual([status, stderr], [0, ""], line.join(" "));

@@ -14,6 +14,7 @@ import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { clusterOptions } from "../configured-cluster.ts";
 import type { Io } from "../io.ts";
+import { visitAll } from "../running/visit.ts";
 import { cached } from "./cache.ts";
 import type { Wanted } from "./wanted.ts";
 
@@ -25,8 +26,9 @@ export async function lookUp(
   { lookup, value, said }: Wanted & { kind: "lookup" },
   { env, directory }: Io,
 ): Promise<readonly string[]> {
-  if (lookup === "targets" && !value.includes("/"))
-    return [...[...KINDS, "label", "process"].map((kind) => `${kind}/`), "targetless"];
+  if (lookup === "sessions") return sessions(env);
+  const kinds = [...KINDS, "label", "process"].map((kind) => `${kind}/`);
+  if (lookup === "targets" && !value.includes("/")) return [...kinds, "targetless"];
   const config = configOf(said, env, directory);
   const { kubeconfig, context, namespace } = config;
   if (lookup === "contexts") return contextNames(kubeconfig);
@@ -43,7 +45,18 @@ export async function lookUp(
       }
     });
   if (lookup === "namespaces") return ask("namespaces", namespaceNames);
-  return targets(value, ask);
+  if (lookup === "targets" || value.includes("/")) return targets(value, ask);
+  const services = ask("service", (cluster, signal) => targetNames(cluster, "service", signal));
+  if (lookup === "services") return services;
+  // The kinds are there also where Services may not be listed.
+  return [...(await services.catch(() => [])), ...kinds];
+}
+
+/** By what they can be ended. */
+async function sessions(env: NodeJS.ProcessEnv): Promise<readonly string[]> {
+  const { visits } = await visitAll(env);
+  for (const visit of visits) visit.close();
+  return [...new Set(visits.flatMap(({ session }) => [session.target, session.sessionId]))];
 }
 
 type Ask = (

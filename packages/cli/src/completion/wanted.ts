@@ -7,8 +7,17 @@ export interface Candidate {
   readonly about?: string;
 }
 
-/** What only the cluster or the kubeconfig knows. */
-export type Lookup = "targets" | "namespaces" | "contexts";
+/**
+ * What only the cluster, the kubeconfig or other sessions know. `services-and-targets`: a bare name is a Service;
+ * `sessions`: of this user on this machine.
+ */
+export type Lookup =
+  | "targets"
+  | "services-and-targets"
+  | "services"
+  | "sessions"
+  | "namespaces"
+  | "contexts";
 
 export type Wanted =
   | { readonly kind: "words"; readonly candidates: readonly Candidate[] }
@@ -45,6 +54,16 @@ const VALUES: Readonly<Record<string, ValueKind>> = {
   "--agent-log-level": ["off", "error", "warn", "info", "debug", "trace"],
 };
 const OPERANDS: Readonly<Record<string, readonly string[]>> = { ls: LS_KINDS };
+/** Of the first operand, and of each where there may be several. A name that is to be new (preview) is nobody's to offer. */
+const LOOKUPS: Readonly<Record<string, Lookup>> = {
+  exchange: "services-and-targets",
+  mesh: "services-and-targets",
+  mirror: "services-and-targets",
+  dump: "services-and-targets",
+  forward: "services-and-targets",
+  recover: "services",
+  leave: "sessions",
+};
 
 /** @param words behind `inpod`; the last is to be completed, and may be empty */
 export function wanted(words: readonly string[], commands: readonly Command[]): Wanted {
@@ -69,6 +88,9 @@ export function wanted(words: readonly string[], commands: readonly Command[]): 
   if (isForeign && current !== "") return { kind: "command" };
   const next = command.registeredArguments[line.others];
   if (next?.name() === "file") return { kind: "files" };
+  const lookup = LOOKUPS[command.name()];
+  if (lookup !== undefined && (line.others === 0 || lookup === "sessions"))
+    return { kind: "lookup", lookup, before: "", value: current, said: line.said };
   const operands = [
     ...(OPERANDS[command.name()] ?? []),
     ...command.registeredArguments.flatMap((argument) =>
@@ -118,6 +140,7 @@ interface Line {
 function readLine(command: Command, words: readonly string[]): Line {
   const said = new Map<string, string>();
   let awaiting: Option | undefined;
+  let others = 0;
   for (const [at, word] of words.entries()) {
     if (awaiting !== undefined && !(awaiting.optional && word.startsWith("-"))) {
       said.set(awaiting.long ?? "", word);
@@ -129,6 +152,7 @@ function readLine(command: Command, words: readonly string[]): Line {
       return { said, awaiting, isOther: isPassing(command), others: words.length - at - 1 };
     if (!word.startsWith("-")) {
       if (isPassing(command)) return { said, awaiting, isOther: true, others: words.length - at };
+      others++;
       continue;
     }
     const [name = "", ...rest] = word.startsWith("--") ? word.split("=") : [word.slice(0, 2)];
@@ -138,7 +162,6 @@ function readLine(command: Command, words: readonly string[]): Line {
     if (attached !== "" || word.includes("=")) said.set(option.long ?? "", attached);
     else awaiting = option;
   }
-  const others = words.filter((word) => !word.startsWith("-")).length;
   return { said, awaiting, isOther: false, others };
 }
 
