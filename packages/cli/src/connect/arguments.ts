@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { UserError } from "@inpod/protocol";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
-import { as, hidden } from "../flags.ts";
+import { as } from "../flags.ts";
 import {
   readServiceFlags,
   type ServiceArguments,
@@ -85,17 +85,12 @@ export const connectSyntax: CommandSyntax<ConnectArguments> = {
             new Option("--format <format>", "print the variables by which programs use it").choices(
               PROXY_FORMATS,
             ),
-          )
-          .addOption(hidden("--proxy-port <number>").argParser(readPort))
-          .addOption(hidden("--proxyPort <number>").argParser(readPort))
-          .addOption(hidden("--proxy-addr <address>").argParser(readAddress))
-          .addOption(hidden("--proxyAddr <address>").argParser(readAddress)),
+          ),
       ),
     ).addHelpText("after", EXAMPLES),
   read: (options, command) => {
     const mode = options.mode as ConnectMode | undefined;
-    const port = (options.port ?? options.proxyPort) as number | undefined;
-    const address = (options.address ?? options.proxyAddr) as string | undefined;
+    const { port, address } = options as { port?: number; address?: string };
     const format = options.format as ProxyFormat | undefined;
     const routes = readRouteFlags(options);
     const ofRoutes = routeFlagSaid(routes);

@@ -1,18 +1,15 @@
 /** The cluster's network by a proxy on this machine's loopback: Node alone, and no right is needed. */
 import { type Destination, serveProxy, TcpPort } from "@inpod/ports";
-import type { TunnelFailure } from "@inpod/session";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import { portInUse } from "../services/port-in-use.ts";
-import { failureLine } from "../services/tell-failures.ts";
-import { runService, type ServicePlace } from "../services/with-service.ts";
+import { TellFailures } from "../services/tell-failures.ts";
+import { runService } from "../services/with-service.ts";
 import type { ConnectArguments } from "./arguments.ts";
 import { proxyVariables, renderVariables } from "./variables.ts";
 
 /** IANA's for SOCKS. */
 const USUAL_PORT = 1080;
-/** Peers whose failures are remembered as told. */
-const MAX_TOLD = 256;
 
 /** @param why of the mode, for who did not choose it. @throws UserError */
 export async function runProxy(
@@ -32,11 +29,14 @@ export async function runProxy(
       },
       async (place) => {
         if (why !== undefined) place.log(why);
-        const telling = new Telling(place);
+        const telling = new TellFailures(place.say);
         const proxy = serveProxy(port, {
           reach: place.session,
-          onFailure: (to, error) => telling.failed(to, error),
-          onConnected: (to) => telling.connected(to),
+          onFailure: (to, error) => telling.failed(nameOf(to), error),
+          onConnected: (to) => {
+            const name = nameOf(to);
+            if (!telling.succeeded(name)) place.log(`connected to ${name}`);
+          },
           onRefused: (what) => place.log(`the proxy has refused ${what}`),
         });
         const at = { host: address ?? "127.0.0.1", port: port.port };
@@ -69,32 +69,6 @@ function readyLines({ host, port }: Destination, wished: string): string[] {
     `for programs of a shell: export ALL_PROXY=socks5h://${at} http_proxy=http://${at} https_proxy=http://${at}`,
     `for one request: curl -x socks5h://${at} http://SERVICE.NAMESPACE/`,
   ];
-}
-
-/** Each peer's failures are told once for a reason, until it answers. */
-class Telling {
-  readonly #place: Pick<ServicePlace, "say" | "log">;
-  readonly #told = new Map<string, string>();
-
-  constructor(place: Pick<ServicePlace, "say" | "log">) {
-    this.#place = place;
-  }
-
-  failed(to: Destination, error: TunnelFailure): void {
-    const name = nameOf(to);
-    if (this.#told.get(name) === error.errno || error.errno === "ECONNRESET") return;
-    this.#told.delete(name);
-    this.#told.set(name, error.errno);
-    const [oldest] = this.#told.keys();
-    if (this.#told.size > MAX_TOLD && oldest !== undefined) this.#told.delete(oldest);
-    this.#place.say(failureLine(name, error));
-  }
-
-  connected(to: Destination): void {
-    const name = nameOf(to);
-    if (this.#told.delete(name)) this.#place.say(`${name} answers now`);
-    else this.#place.log(`connected to ${name}`);
-  }
 }
 
 const nameOf = ({ host, port }: Destination): string =>

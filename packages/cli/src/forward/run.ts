@@ -2,6 +2,7 @@
 import { type Destination, forwardTcp, forwardUdp, TcpPort, UdpPort } from "@inpod/ports";
 import type { TargetDescription } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
+import type { TunnelFailure } from "@inpod/session";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
@@ -94,12 +95,12 @@ function forward(place: ServicePlace, bound: readonly Bound[]): Serving {
   for (const each of bound) {
     const { wish, port } = each;
     const name = nameOf(wish, place);
-    const telling = new TellFailures((line) => place.say(`${wish.text}: ${line}`), name);
+    const telling = new TellFailures((line) => place.say(`${wish.text}: ${line}`));
     const options = {
       reach: place.session,
       to: destinations(wish, place.session.target),
-      onFailure: telling.failed,
-      onSuccess: telling.succeeded,
+      onFailure: (error: TunnelFailure) => telling.failed(name, error),
+      onSuccess: () => void telling.succeeded(name),
     };
     if (each.kind === "tcp") forwardTcp(each.port, options);
     else closes.push(forwardUdp(each.port, options).close);

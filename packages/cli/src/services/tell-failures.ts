@@ -1,33 +1,40 @@
-/** Connections that come to nothing: the first is told, and when it is another reason, or over. */
+/** Connections that come to nothing: told once for each peer and reason, and when the peer answers again. */
 import type { TunnelFailure } from "@inpod/session";
 
-/** Of a lost tunnel the session tells by itself, once for all. */
+/** Of a lost tunnel the session tells by itself, once for all; a connection's own end is nobody's failure. */
 const TOLD_BY_SESSION = new Set(["ECONNRESET", "ECANCELED"]);
+/** Peers that are remembered; of those that were told longest ago it is told again. */
+const MAX_PEERS = 256;
 
 export class TellFailures {
   readonly #say: (line: string) => void;
-  readonly #name: string;
-  #last: string | undefined;
+  /** By the peer's name: the reason that was told last. */
+  readonly #told = new Map<string, string>();
 
-  constructor(say: (line: string) => void, name: string) {
+  constructor(say: (line: string) => void) {
     this.#say = say;
-    this.#name = name;
   }
 
-  readonly failed = (error: TunnelFailure): void => {
-    if (error.errno === this.#last || TOLD_BY_SESSION.has(error.errno)) return;
-    this.#last = error.errno;
-    this.#say(failureLine(this.#name, error));
-  };
+  failed(name: string, error: TunnelFailure): void {
+    const { errno } = error;
+    if (this.#told.get(name) === errno || TOLD_BY_SESSION.has(errno)) return;
+    // The map's order is that of the telling.
+    this.#told.delete(name);
+    this.#told.set(name, errno);
+    const [oldest] = this.#told.keys();
+    if (this.#told.size > MAX_PEERS && oldest !== undefined) this.#told.delete(oldest);
+    this.#say(failureLine(name, error));
+  }
 
-  readonly succeeded = (): void => {
-    if (this.#last === undefined) return;
-    this.#last = undefined;
-    this.#say(`${this.#name} answers now`);
-  };
+  /** @returns whether that was told */
+  succeeded(name: string): boolean {
+    const isNews = this.#told.delete(name);
+    if (isNews) this.#say(`${name} answers now`);
+    return isNews;
+  }
 }
 
-export function failureLine(name: string, { errno, message }: TunnelFailure): string {
+function failureLine(name: string, { errno, message }: TunnelFailure): string {
   switch (errno) {
     case "ENOENT":
     case "EAGAIN":
