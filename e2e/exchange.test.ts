@@ -72,11 +72,25 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
         selector: { app: "web" },
         ports: [{ name: "http", port: 80, targetPort: 3000 }],
       }),
+      service(namespace, "dns", {
+        selector: { app: "web" },
+        ports: [{ name: "dns", port: 53, protocol: "UDP" }],
+      }),
+      service(namespace, "unnamed", {
+        selector: { app: "web" },
+        ports: [{ port: 80, targetPort: "nobodys" }],
+      }),
     );
-    const refusal = async (...words: string[]) => {
-      const { code, stderr } = await runInpod(["exchange", ...words, "-n", namespace]);
+    // An agent of this image would never start: what is refused is refused before.
+    const early = async (...words: string[]) => {
+      const { code, stderr } = await runInpod([
+        ...[...words, "-n", namespace],
+        ...["--agent-image", "nobodys/image:1"],
+      ]);
+      assert.doesNotMatch(stderr, /starting an agent/);
       return { code, stderr };
     };
+    const refusal = (...words: string[]) => early("exchange", ...words);
     const [empty, alias, noPort, which, missing] = await Promise.all([
       refusal("empty", "--expose", "8080:80"),
       refusal("alias", "--expose", "8080:80"),
@@ -94,6 +108,36 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     );
     assert.match(which.stderr, /which port of service\/web is meant\?/);
     assert.match(missing.stderr, /no service "nowhere"|service\/nowhere/);
+    const [udp, twice, nowhere, dumped, remote, forwarded] = await Promise.all([
+      early("mesh", "dns", "--expose", "5353:53"),
+      early("mirror", "web", "--expose", "8080:80,9090:http"),
+      early("exchange", "unnamed", "--expose", "8080:80"),
+      early("dump", "web", "-p", "8080"),
+      early("forward", "-t", "service/web", "-R", "3000:8080"),
+      early("forward", "web", "0:3000"),
+    ]);
+    assert.match(
+      udp.stderr,
+      /that is UDP port 53 \(dns\) of service\/dns, and datagrams have no mark/,
+    );
+    assert.match(twice.stderr, /--expose 8080:80 and 9090:http are the same port/);
+    assert.match(
+      nowhere.stderr,
+      /port 80 of service\/unnamed leads nowhere: no pod has a port of that/,
+    );
+    const ports = /its ports are: 80 \(http\), 81 \(raw\), 82 \(h2\)/;
+    assert.match(dumped.stderr, ports);
+    assert.match(dumped.stderr, /-p PORT/);
+    assert.match(remote.stderr, ports);
+    assert.match(remote.stderr, /-R PORT:LOCAL/);
+    assert.match(
+      forwarded.stderr,
+      /service\/web has no port 3000: connections to web:3000 would all/,
+    );
+    assert.match(forwarded.stderr, ports);
+    for (const { code, stderr } of [nowhere, dumped, remote, forwarded])
+      assert.equal(code, 3, stderr);
+    for (const { code, stderr } of [udp, twice]) assert.equal(code, 2, stderr);
 
     const run = exchange("headless", "--expose", `${server.http}:80`, "--replicas", "1");
     await run.says(/until Ctrl-C/);

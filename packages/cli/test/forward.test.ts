@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { NAMES, NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
 import { endRuns, Inventory, type Run, startCli } from "./exec-support.ts";
+import { distWithOlderAgent } from "./own-dist.ts";
 import { type DevServer, startServer, useSteps } from "./services-support.ts";
 
 let sandbox: Sandbox;
@@ -183,6 +186,25 @@ test("when the agent is killed new connections and datagrams go by the next one"
     { do: "udp", port: echo, send: "after" },
   );
   assert.deepEqual([http?.status, udp?.text], [200, "after"]);
+  await interrupted(run);
+});
+
+test("an agent that is too old for UDP ports is named as the reason, with what to do; its other ways stay", async (t) => {
+  const folder = distWithOlderAgent("udp-ports");
+  t.after(() => rmSync(folder, { recursive: true }));
+  const cli = join(folder, "cli.js");
+  const older = (...words: string[]): Run =>
+    startCli(sandbox, ["forward", "-t", `process/${sandbox.pid}`, ...words], { cli });
+  const refused = await older("-R", `${pod.udpPort}:${server.udp}/udp`).ended;
+  assert.equal(refused.code, 3, refused.stderr);
+  assert.match(refused.stderr, /error: UDP port \d+ of process\/\d+ cannot be taken\n/);
+  assert.match(refused.stderr, /because: .*this agent is too old for UDP ports\n/);
+  assert.match(refused.stderr, /hint: its image is of an older inpod.*--agent-image/);
+  await inventory.assertAsBefore();
+  const run = older("-L", `0:${services.greetings}:${services.udpEchoPort}/udp`);
+  const [echo] = await ready(run);
+  const [step] = await useSteps(sandbox, { do: "udp", port: echo, send: "ping" });
+  assert.equal(step?.text, "ping");
   await interrupted(run);
 });
 

@@ -1,13 +1,13 @@
 /** Service modes need Node and nothing else of this machine: what only `exec` needs is taken away. */
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
 import { build } from "esbuild";
-import { CLI, endRuns, Inventory, startCli } from "./exec-support.ts";
+import { endRuns, Inventory, startCli } from "./exec-support.ts";
+import { copyOfDist } from "./own-dist.ts";
 import { type DevServer, startMode, startServer, useSteps } from "./services-support.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -25,9 +25,6 @@ const MODES: Readonly<Record<string, string>> = {
   leave: "leave/run.ts",
   up: "up/run.ts",
 };
-/** What the target `process/PID` needs of the agent's machine, which here is this one. */
-const OF_THE_AGENT = /^(agent|inpod-enter$)/;
-const OF_NODE = /^cli(-[A-Z0-9]+)?\.js$/;
 /** Packages that only Linux has, or that load a `.node` file. */
 const LINUX = /^packages\/(layer|tap|files|routes)\//;
 
@@ -36,10 +33,7 @@ let inventory: Inventory;
 let server: DevServer;
 let folder: string;
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), "inpod-alone-"));
-  for (const name of readdirSync(dirname(CLI)))
-    if (OF_NODE.test(name) || OF_THE_AGENT.test(name))
-      cpSync(join(dirname(CLI), name), join(folder, name), { recursive: true });
+  folder = copyOfDist();
   sandbox = await startSandbox();
   inventory = await Inventory.of(sandbox);
   server = await startServer(sandbox);

@@ -210,6 +210,14 @@ export interface TargetPort {
   at(id: string): number | undefined;
 }
 
+/** What the target is to connect to. */
+export interface Endpoint {
+  /** A name or an IP literal. */
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: "tcp" | "udp";
+}
+
 /** As things are now; each throws when the cluster does not let us know. */
 export interface TargetServices {
   /** @param ports of the target, in the order in which they count */
@@ -255,6 +263,11 @@ export interface Target {
   ports?(wishes: readonly PortWish[], signal: AbortSignal): Promise<readonly TargetPort[]>;
   /** All that the Service, or the pod's containers, name; SCTP left out. Undefined as above. */
   declaredPorts?(signal: AbortSignal): Promise<readonly PortWish[]>;
+  /**
+   * Whether a Service that the target knows by this name has such a port; what is not known is not refused. Undefined where
+   * there are none. @throws UserError TARGET_PORT_UNKNOWN
+   */
+  checkService?(to: Endpoint, signal: AbortSignal): Promise<void>;
   /** Undefined: a kind of target that has none. */
   readonly policy?: TargetPolicy;
   /**

@@ -135,6 +135,20 @@ test("of a workload the ports are the pods' own, by number or by name", () => {
   );
 });
 
+test("a port that no container declares may be served all the same, and the user is told", () => {
+  const own = pod({ name: "http", containerPort: 8080 }, { containerPort: 53, protocol: "UDP" });
+  assert.equal(
+    portOfPods("deployment/web", own, wish(7000)).note,
+    "no container of deployment/web declares port 7000; declared are 8080 (http)",
+  );
+  assert.match(
+    portOfPods("deployment/web", own, wish(7000, 1, "udp")).note ?? "",
+    /declared are 53\/udp$/,
+  );
+  assert.equal(portOfPods("deployment/web", own, wish(8080)).note, undefined);
+  assert.equal(portOfPods("deployment/web", pod(), wish(7000)).note, undefined);
+});
+
 test("what a Service or a pod names is each port once, and SCTP is none that can be brought here", () => {
   const ports = [{ port: 53, protocol: "UDP" }, { port: 53 }, { port: 53, protocol: "TCP" }];
   assert.deepEqual(

@@ -27,7 +27,7 @@ export async function runProxy(
         steals: false,
         does: "connects a machine to the network of",
       },
-      async (place) => {
+      async () => async (place) => {
         if (why !== undefined) place.log(why);
         const telling = new TellFailures(place.say);
         const proxy = serveProxy(port, {

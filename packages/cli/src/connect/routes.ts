@@ -26,7 +26,7 @@ export async function runRoutes(
       steals: false,
       does: "connects a machine to the network of",
     },
-    async (place) => {
+    async () => async (place) => {
       const { session, say, log } = place;
       const { include, exclude, dns } = args.routes;
       const { found, never } = await ofCluster(args, io, place);

@@ -2,6 +2,8 @@
 import { UserError } from "@inpod/protocol";
 import { type OnConnection, TunnelFailure } from "@inpod/session";
 import type { PortWish, Target, TargetPort } from "@inpod/targets";
+import { inWordsOf, numberOf } from "../services/meant-ports.ts";
+import { notTaken } from "../services/not-taken.ts";
 import type { ServicePlace } from "../services/with-service.ts";
 
 export interface DumpPort {
@@ -38,12 +40,18 @@ function parseOne(text: string): DumpPort {
 export const portsText = (ports: readonly DumpPort[]): string =>
   ports.length === 0 ? "" : `-p ${ports.map(({ text }) => text).join(",")}`;
 
+export interface DumpedPort {
+  readonly meant: TargetPort;
+  /** What it is asked for as. */
+  readonly port: number;
+}
+
 /** Each port of the pods once. @throws UserError TARGET_PORT_UNKNOWN */
-export async function meantPorts(
+export async function dumpedPorts(
   target: Target,
   ports: readonly DumpPort[],
   signal: AbortSignal,
-): Promise<readonly TargetPort[]> {
+): Promise<readonly DumpedPort[]> {
   const said = ports.map(
     ({ port, protocol }): PortWish => ({
       ...{ port, protocol, otherwise: typeof port === "number" ? port : 0 },
@@ -55,13 +63,15 @@ export async function meantPorts(
     target.ports === undefined
       ? wishes.map((wish) => ownPort(target, wish))
       : await target.ports(wishes, signal).catch((error: unknown) => {
-          throw ownWords(error);
+          throw inWordsOf(error, "say it by number or name: -p PORT");
         });
   const seen = new Set<string>();
-  return all.filter(({ protocol, own, name }) => {
-    const key = `${protocol} ${own() ?? name}`;
-    return !seen.has(key) && seen.add(key);
-  });
+  return all
+    .map((meant) => ({ meant, port: numberOf(meant, target) }))
+    .filter(({ meant: { protocol }, port }) => {
+      const key = `${protocol} ${port}`;
+      return !seen.has(key) && seen.add(key);
+    });
 }
 
 function ownPort({ name: of }: Target, { port, protocol = "tcp" }: PortWish): TargetPort {
@@ -73,13 +83,6 @@ function ownPort({ name: of }: Target, { port, protocol = "tcp" }: PortWish): Ta
   return { protocol, name, servicePort: undefined, own: () => port, at: () => port };
 }
 
-/** What those say who bring a port here is of no use to who looks at it. */
-function ownWords(error: unknown): unknown {
-  if (!(error instanceof UserError)) return error;
-  const hints = error.hints.filter((hint) => !hint.includes("--expose"));
-  return new UserError(error.code, error.message, { hints, cause: error.cause });
-}
-
 const whichPort = ({ name }: Target): UserError =>
   new UserError("TARGET_PORT_UNKNOWN", `which ports of ${name} are meant? It names none`, {
     hints: ["say them: -p 8080, -p 8080,9090, -p 53/udp"],
@@ -87,27 +90,14 @@ const whichPort = ({ name }: Target): UserError =>
 
 /** Copies of it come until the session ends. @throws UserError TARGET_PORT_* */
 export async function watchPort(
-  { incoming, target }: ServicePlace,
-  meant: TargetPort,
+  { incoming }: ServicePlace,
+  { meant, port }: DumpedPort,
   onConnection: OnConnection,
 ): Promise<void> {
   const { protocol, name } = meant;
-  const first = target.replicas
-    ?.now()
-    .map(({ id }) => meant.at(id))
-    .find((number) => number !== undefined);
-  const port = meant.own() ?? first;
-  if (port === undefined)
-    throw new UserError("TARGET_PORT_UNKNOWN", `${name} leads nowhere: no pod has such a port`, {
-      hints: ["its targetPort is a name, which a container's port must have"],
-    });
   try {
     await incoming.mirror(port, onConnection, { protocol, portAt: (id) => meant.at(id) });
   } catch (error) {
-    if (!(error instanceof TunnelFailure)) throw error;
-    throw new UserError("TARGET_PORT_NOT_TAKEN", `${name} cannot be mirrored`, {
-      cause: error,
-      hints: ["what an agent may do there: inpod doctor"],
-    });
+    throw error instanceof TunnelFailure ? notTaken(name, "mirror", error) : error;
   }
 }

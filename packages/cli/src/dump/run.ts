@@ -11,7 +11,7 @@ import type { DumpArguments } from "./arguments.ts";
 import { toFile } from "./file.ts";
 import { formOf } from "./form.ts";
 import { Output, toStdout } from "./output.ts";
-import { meantPorts, portsText, watchPort } from "./ports.ts";
+import { type DumpedPort, dumpedPorts, portsText, watchPort } from "./ports.ts";
 
 /** @throws UserError */
 export function runDump(args: DumpArguments, io: Io): Promise<CommandResult> {
@@ -27,16 +27,21 @@ export function runDump(args: DumpArguments, io: Io): Promise<CommandResult> {
     adjust: (config: Parameters<typeof withoutFilter>[0]) =>
       mark === undefined ? withoutFilter(config) : withMark(config, mark),
   };
-  return runService(wish, async (place) => {
-    const why = whyNoMirror(place.target.policy);
+  return runService(wish, async (target, signal) => {
+    const why = whyNoMirror(target.policy);
     if (why !== undefined) throw new UserError("POLICY_NO_MIRROR", why);
-    return dump(args, io, place);
+    const ports = await dumpedPorts(target, args.ports, signal);
+    return (place) => dump(args, io, place, ports);
   });
 }
 
-async function dump(args: DumpArguments, io: Io, place: ServicePlace): Promise<Serving> {
+async function dump(
+  args: DumpArguments,
+  io: Io,
+  place: ServicePlace,
+  ports: readonly DumpedPort[],
+): Promise<Serving> {
   const { output: format, file, maxBodyBytes, mark } = args;
-  const ports = await meantPorts(place.target, args.ports, place.signal);
   const form = formOf(format, args);
   const failed = (error: Error): void => output.failed(error);
   const output: Output = new Output(file === undefined ? toStdout(io, failed) : toFile(file, form));
@@ -68,8 +73,8 @@ async function dump(args: DumpArguments, io: Io, place: ServicePlace): Promise<S
   }
   const what = mark === undefined ? "what is sent" : `requests with ${markWords(mark)}`;
   const where = file === undefined ? "is printed" : `is written to ${file}`;
-  const notes = ports.flatMap(({ note }) => note ?? []);
-  const ready = ports.map(({ name }) => `${what} to ${name} ${where}`);
+  const notes = ports.flatMap(({ meant }) => meant.note ?? []);
+  const ready = ports.map(({ meant: { name } }) => `${what} to ${name} ${where}`);
   return { ready: [...notes, ...ready], close, over: output.over, lost: output.lost };
 }
 

@@ -4,6 +4,7 @@ import type { CommandResult } from "../result.ts";
 import { exposeText } from "../services/expose.ts";
 import { expose } from "../services/exposed-ports.ts";
 import { withoutFilter } from "../services/incoming.ts";
+import { meantPorts } from "../services/meant-ports.ts";
 import { runService } from "../services/with-service.ts";
 import type { ExchangeArguments } from "./arguments.ts";
 
@@ -20,5 +21,8 @@ export const runExchange = (args: ExchangeArguments, io: Io): Promise<CommandRes
       detail: exposeText(args.expose),
       adjust: withoutFilter,
     },
-    (place) => expose(place, args.expose, { way: "steal" }),
+    async (target, signal) => {
+      const ports = await meantPorts(target, args.expose, signal);
+      return (place) => expose(place, ports, { way: "steal" });
+    },
   );

@@ -41,6 +41,8 @@ export interface SessionWish {
   /** What else others are told of it, in one line without secrets: "-L 5432:db:5432". */
   readonly detail?: string | undefined;
   readonly open?: Omit<OpenWish, "wantsReplicas">;
+  /** Called with the target that was found, before anybody is asked and anything is made: what it throws is the end. */
+  readonly look?: (target: Target, signal: AbortSignal) => Promise<void>;
 }
 
 export interface PlacedSession {
@@ -80,6 +82,7 @@ export async function withSession<Result>(
       if (verbose) progress.say(`inpod: target ${target.why}`);
       else progress.detail(target.why);
     }
+    await wish.look?.(target, signal);
     const confirm = createAsk(io, signal);
     const hasFilter = config.layer.incoming.httpFilter !== undefined;
     await checkPermission({

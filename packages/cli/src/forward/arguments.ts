@@ -9,7 +9,7 @@ import {
   withServiceFlags,
   withTakingFlags,
 } from "../services/arguments.ts";
-import type { ExposeWish } from "../services/expose.ts";
+import { type ExposeWish, eachOnce } from "../services/expose.ts";
 import { type LocalForward, readLocal, readOperands, readRemote } from "./spec.ts";
 
 export interface ForwardArguments extends ServiceArguments {
@@ -75,6 +75,7 @@ export const forwardSyntax: CommandSyntax<ForwardArguments> = {
     const all = [...locals, ...((options.L ?? []) as readonly LocalForward[])];
     const remotes = (options.R ?? []) as readonly ExposeWish[];
     if (all.length === 0 && remotes.length === 0) throw nothing();
+    eachOnce("-R", remotes);
     const twice = all.find(
       (each, at) =>
         each.localPort !== 0 &&

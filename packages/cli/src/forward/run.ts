@@ -3,11 +3,13 @@ import { type Destination, forwardTcp, forwardUdp, TcpPort, UdpPort } from "@inp
 import type { TargetDescription } from "@inpod/protocol";
 import { UserError } from "@inpod/protocol";
 import type { TunnelFailure } from "@inpod/session";
+import type { Target } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import { expose } from "../services/exposed-ports.ts";
 import { withoutFilter } from "../services/incoming.ts";
+import { meantPorts } from "../services/meant-ports.ts";
 import { portInUse } from "../services/port-in-use.ts";
 import { TellFailures } from "../services/tell-failures.ts";
 import { runService, type ServicePlace, type Serving } from "../services/with-service.ts";
@@ -37,24 +39,40 @@ export async function runForward(args: ForwardArguments, io: Io): Promise<Comman
         ].join(" "),
         adjust: (config) => withTarget(args, takes ? withoutFilter(config) : config),
       },
-      async (place) => {
-        // Taking may fail: nothing of it is to stand then.
-        const taken: Serving =
-          args.remotes.length === 0
-            ? { ready: [] }
-            : await expose(place, args.remotes, { way: "steal" });
-        const forwarded = forward(place, bound);
-        return {
-          ready: [...forwarded.ready, ...taken.ready],
-          close: async () => {
-            await Promise.all([forwarded.close?.(), taken.close?.()]);
-          },
+      async (target, signal) => {
+        const [ports] = await Promise.all([
+          meantPorts(target, args.remotes, signal, { flag: "-R" }),
+          checkServices(target, args.locals, signal),
+        ]);
+        return async (place) => {
+          // Taking may fail: nothing of it is to stand then.
+          const taken = await expose(place, ports, { way: "steal" });
+          const forwarded = forward(place, bound);
+          return {
+            ready: [...forwarded.ready, ...taken.ready],
+            close: async () => {
+              await Promise.all([forwarded.close?.(), taken.close?.()]);
+            },
+          };
         };
       },
     );
   } finally {
     for (const { port } of bound) port.close();
   }
+}
+
+/** What is a Service's name and has no such port would be connections that all fail. @throws UserError TARGET_PORT_UNKNOWN */
+async function checkServices(
+  target: Target,
+  wishes: readonly LocalForward[],
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.all(
+    wishes.map(async ({ host, port, protocol }) => {
+      if (host !== undefined) await target.checkService?.({ host, port, protocol }, signal);
+    }),
+  );
 }
 
 /** Without one everything leaves from a pod of our own. */

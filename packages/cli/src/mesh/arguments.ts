@@ -1,5 +1,4 @@
 /** The words of `inpod mesh`. */
-import { UserError } from "@inpod/protocol";
 import { Command } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
 import {
@@ -13,6 +12,7 @@ import {
 import { type ExposeWish, neededExpose } from "../services/expose.ts";
 import { type Header, type Mark, readVersionMark } from "../services/mark.ts";
 import { readMarkFlags, withMarkFlags } from "../services/mark-flags.ts";
+import { noRequests } from "../services/meant-ports.ts";
 
 export interface MeshArguments extends ServiceArguments {
   readonly kind: "mesh";
@@ -64,7 +64,7 @@ export const meshSyntax: CommandSyntax<MeshArguments> = {
   read: (options, [target]) => {
     const expose = neededExpose("mesh", readExposeFlag(options));
     const udp = expose.find(({ protocol }) => protocol === "udp");
-    if (udp !== undefined) throw noRequests(udp.text);
+    if (udp !== undefined) throw noRequests("--expose", udp);
     const version = options.versionMark as Header | undefined;
     const said = readMarkFlags(options);
     const headers = [...(version === undefined ? [] : [version]), ...(said?.headers ?? [])];
@@ -78,8 +78,3 @@ export const meshSyntax: CommandSyntax<MeshArguments> = {
     };
   },
 };
-
-const noRequests = (text: string): UserError =>
-  new UserError("USAGE_INVALID", `--expose ${text}: datagrams have no mark`, {
-    hints: ["all of a UDP port: inpod exchange"],
-  });

@@ -7,6 +7,7 @@ import { developerName } from "../services/developer.ts";
 import { exposeText } from "../services/expose.ts";
 import { expose } from "../services/exposed-ports.ts";
 import { curlLine, defaultMark, type Mark, markWords, withMark } from "../services/mark.ts";
+import { meantPorts } from "../services/meant-ports.ts";
 import { runService } from "../services/with-service.ts";
 import type { MeshArguments } from "./arguments.ts";
 
@@ -24,16 +25,19 @@ export function runMesh(args: MeshArguments, io: Io): Promise<CommandResult> {
     detail: exposeText(args.expose),
     adjust: (config: Parameters<typeof withMark>[0]) => withMark(config, mark),
   };
-  return runService(wish, async (place) => {
-    const { httpFilter } = place.config.layer.incoming;
-    const serving = await expose(place, args.expose, {
-      way: "steal",
-      filter: httpFilter?.filter,
-      marked: markWords(mark),
-      held: (port, cause) => heldBy(mark, port, cause),
-    });
-    const [{ address = "" } = {}] = serving.ports;
-    return { ...serving, ready: [...serving.ready, ...advice(mark, address)] };
+  return runService(wish, async (target, signal) => {
+    const ports = await meantPorts(target, args.expose, signal, { isMarked: true });
+    return async (place) => {
+      const { httpFilter } = place.config.layer.incoming;
+      const serving = await expose(place, ports, {
+        way: "steal",
+        filter: httpFilter?.filter,
+        marked: markWords(mark),
+        held: (port, cause) => heldBy(mark, port, cause),
+      });
+      const [{ address = "" } = {}] = serving.ports;
+      return { ...serving, ready: [...serving.ready, ...advice(mark, address)] };
+    };
   });
 }
 

@@ -12,6 +12,7 @@ import {
 import { type ExposeWish, neededExpose } from "../services/expose.ts";
 import type { Mark } from "../services/mark.ts";
 import { readMarkFlags, withMarkFlags } from "../services/mark-flags.ts";
+import { noRequests } from "../services/meant-ports.ts";
 
 export interface MirrorArguments extends ServiceArguments {
   readonly kind: "mirror";
@@ -53,11 +54,11 @@ export const mirrorSyntax: CommandSyntax<MirrorArguments> = {
         ),
       ),
     ).addHelpText("after", EXAMPLES),
-  read: (options, [target]) => ({
-    kind: "mirror",
-    ...readServiceFlags(options),
-    target,
-    expose: neededExpose("mirror", readExposeFlag(options)),
-    mark: readMarkFlags(options),
-  }),
+  read: (options, [target]) => {
+    const expose = neededExpose("mirror", readExposeFlag(options));
+    const mark = readMarkFlags(options);
+    const udp = expose.find(({ protocol }) => protocol === "udp");
+    if (mark !== undefined && udp !== undefined) throw noRequests("--expose", udp);
+    return { kind: "mirror", ...readServiceFlags(options), target, expose, mark };
+  },
 };

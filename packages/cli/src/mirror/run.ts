@@ -7,6 +7,7 @@ import { exposeText } from "../services/expose.ts";
 import { expose } from "../services/exposed-ports.ts";
 import { withoutFilter } from "../services/incoming.ts";
 import { markWords, withMark } from "../services/mark.ts";
+import { meantPorts } from "../services/meant-ports.ts";
 import { runService } from "../services/with-service.ts";
 import type { MirrorArguments } from "./arguments.ts";
 
@@ -24,13 +25,15 @@ export function runMirror(args: MirrorArguments, io: Io): Promise<CommandResult>
     adjust: (config: Parameters<typeof withoutFilter>[0]) =>
       mark === undefined ? withoutFilter(config) : withMark(config, mark),
   };
-  return runService(wish, (place) => {
-    const why = whyNoMirror(place.target.policy);
+  return runService(wish, async (target, signal) => {
+    const why = whyNoMirror(target.policy);
     if (why !== undefined) throw new UserError("POLICY_NO_MIRROR", why);
-    return expose(place, args.expose, {
-      way: "mirror",
-      filter: place.config.layer.incoming.httpFilter?.filter,
-      marked: mark && markWords(mark),
-    });
+    const ports = await meantPorts(target, args.expose, signal, { isMarked: mark !== undefined });
+    return (place) =>
+      expose(place, ports, {
+        way: "mirror",
+        filter: place.config.layer.incoming.httpFilter?.filter,
+        marked: mark && markWords(mark),
+      });
   });
 }

@@ -21,7 +21,7 @@ export const runPreview = (args: PreviewArguments, io: Io): Promise<CommandResul
       publishes: { name: args.name, ports: args.ports, isExternal: args.isExternal },
       adjust: withoutFilter,
     },
-    (place) => serve(place, args),
+    async () => (place) => serve(place, args),
   );
 
 async function serve(

@@ -53,11 +53,35 @@ const invalid = (text: string): UserError =>
 
 /** @param expose undefined: the flag was not given. @throws UserError USAGE_INVALID */
 export function neededExpose(command: string, expose: readonly ExposeWish[] | undefined) {
-  if (expose !== undefined && expose.length > 0) return expose;
+  if (expose !== undefined && expose.length > 0) return eachOnce("--expose", expose);
   throw new UserError("USAGE_INVALID", `inpod ${command} needs a port of this machine: --expose`, {
     hints: EXAMPLES,
   });
 }
+
+/** By what was said of them; whether two words mean the same is known when the target is. @throws UserError USAGE_INVALID */
+export function eachOnce(flag: string, wishes: readonly ExposeWish[]): readonly ExposeWish[] {
+  for (const [index, wish] of wishes.entries()) {
+    const { local, remote, protocol = "tcp" } = wish;
+    const first = wishes.find(
+      (each) =>
+        each.remote === remote &&
+        (each.protocol ?? "tcp") === protocol &&
+        (remote !== undefined || each.local === local),
+    );
+    if (first !== wishes[index]) throw saidTwice(flag, first, wish);
+  }
+  return wishes;
+}
+
+export const saidTwice = (
+  flag: string,
+  first: ExposeWish | undefined,
+  second: ExposeWish,
+): UserError =>
+  new UserError("USAGE_INVALID", `${flag} ${first?.text} and ${second.text} are the same port`, {
+    hints: ["each port comes to one of yours: leave one of them out"],
+  });
 
 /** As others are told of it. */
 export const exposeText = (all: readonly ExposeWish[]): string =>

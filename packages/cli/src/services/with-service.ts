@@ -3,9 +3,12 @@
  *
  * A command (`exchange/run.ts`, and so `mesh`, `mirror`, `forward`, `dump`, `preview`) calls
  *
- *     runService({ args, io, target, question, steals, does }, async (place) => {
- *       await place.incoming.steal(80, exposed.onConnection);  // or session.connectTcp(), mirror(), …
- *       return { ready: ["what is sent to … arrives at …"], close: () => exposed.close() };
+ *     runService({ args, io, target, question, steals, does }, async (target, signal) => {
+ *       const ports = await meantPorts(target, wishes, signal);  // what can be refused is refused here, without an agent
+ *       return async (place) => {
+ *         await place.incoming.steal(80, exposed.onConnection);  // or session.connectTcp(), mirror(), …
+ *         return { ready: ["what is sent to … arrives at …"], close: () => exposed.close() };
+ *       };
  *     });
  *
  * and gets progress, signals, the agent, the pods of a workload, following restarts and rollouts, and the end. `up` starts a
@@ -17,7 +20,7 @@
  */
 import { UserError } from "@inpod/protocol";
 import { tuneHeapForBulk } from "@inpod/session";
-import type { PublishWish } from "@inpod/targets";
+import type { PublishWish, Target } from "@inpod/targets";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { followTarget } from "../exec/follow.ts";
@@ -65,6 +68,12 @@ export interface ServicePlace extends PlacedSession {
   log(line: string): void;
 }
 
+/** The command's own part. It is given the target that was found, and before there is an agent; then the session. */
+export type Service = (
+  target: Target,
+  signal: AbortSignal,
+) => Promise<(place: ServicePlace) => Promise<Serving>>;
+
 /** What stands now, until the session ends. */
 export interface Serving {
   /** Lines for people: what goes where. */
@@ -86,15 +95,12 @@ interface Talk {
 }
 
 /** @throws UserError */
-export async function runService(
-  wish: ServiceWish,
-  use: (place: ServicePlace) => Promise<Serving>,
-): Promise<CommandResult> {
+export async function runService(wish: ServiceWish, service: Service): Promise<CommandResult> {
   tuneHeapForBulk({ mayGrow: true });
   const progress = createProgress(wish.io);
   const signals = new Signals();
   try {
-    await withService(wish, { progress, signal: signals.signal }, use);
+    await withService(wish, { progress, signal: signals.signal }, service);
     return { code: 0 };
   } catch (error) {
     progress.failed();
@@ -114,7 +120,7 @@ const isReason = (error: unknown, { reason }: AbortSignal): boolean => error ===
 async function withService(
   wish: ServiceWish,
   { progress, signal }: Talk,
-  use: (place: ServicePlace) => Promise<Serving>,
+  service: Service,
 ): Promise<void> {
   const { args, io, target: operand, question, steals, does } = wish;
   const { publishes, adjust = (same) => same } = wish;
@@ -128,6 +134,7 @@ async function withService(
   for (const { path, why } of config.ignoredKeys) log(`"${path}" has no effect: ${why}`);
   const { text: wished, path } = serviceTarget(operand, config.target, question);
   const { replicas } = config;
+  let serve: Awaited<ReturnType<Service>>;
   await withSession(
     {
       config: { ...config, target: publishes ? `service/${publishes.name}` : wished },
@@ -137,6 +144,9 @@ async function withService(
       isFleet: true,
       tell: (event) => tellServiceEvent(event, progress),
       open: { publishes, relay: steals ? relayOf(config) : undefined },
+      look: async (target, looking) => {
+        serve = await service(target, looking);
+      },
     },
     progress,
     signal,
@@ -147,7 +157,7 @@ async function withService(
       const line = rungLine(rung, session.target.missing);
       let serving: Serving | undefined;
       try {
-        serving = await use({ ...placed, config, wished, env, signal, say, log });
+        serving = await serve({ ...placed, config, wished, env, signal, say, log });
         signal.throwIfAborted();
         progress.done();
         if (line !== undefined) log(line);

@@ -28,6 +28,7 @@ import { placeBody } from "./place/placed-agent.ts";
 import type { AgentPlacement } from "./place/placement.ts";
 import type { Retry } from "./reach/retry.ts";
 import { sessionPurposes } from "./reach/roles.ts";
+import { checkService } from "./services/check-service.ts";
 import { Publisher } from "./services/publish.ts";
 import { readFront, readPolicies } from "./services/read-front.ts";
 import { readDeclaredPorts, readPorts } from "./services/read-ports.ts";
@@ -149,6 +150,7 @@ export async function openKubernetes(options: KubernetesOptions): Promise<Kubern
           own: () => moving.pod.pod,
           pods: () => watch?.pods() ?? [],
         }),
+      checkService: (to, signal) => checkService(api, pod.namespace, moving.pod.pod, to, signal),
       place: (agentOptions) =>
         session.place(agentOptions, async (facts) => {
           // A later one goes beside the container of then, and another pod may have another policy.
@@ -223,6 +225,7 @@ export async function openTargetless(options: TargetlessOptions): Promise<Cluste
         ? `a pod of namespace "${namespace}"`
         : `service/${options.publishes.name} in namespace "${namespace}"`,
     contextName: cluster.contextName,
+    checkService: (to, signal) => checkService(api, namespace, undefined, to, signal),
     ...(publisher && { published: () => publisher.published }),
     place: (agentOptions) =>
       session.place(agentOptions, async (facts) => {

@@ -25,6 +25,7 @@ const TABLES: Readonly<Record<string, readonly Row[]>> = {
     row("the same on a deployment", "find deployment", "place job"),
     row("the same with `-e`", "find pod", "place ephemeral"),
     row("`exec -t targetless`", "place job"),
+    row("`inpod forward` without a target", "place job", "see ports"),
     row(
       "`exchange` and `mesh` through a relay pod (docs/relay-pod.md), on a Service",
       "find service",

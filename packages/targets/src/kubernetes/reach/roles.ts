@@ -29,6 +29,7 @@ export type Operation =
   | "read policy"
   | "write events"
   | "see services"
+  | "see ports"
   | "read variables"
   | "read certificates"
   | "clean"
@@ -253,6 +254,12 @@ export const RIGHTS: Readonly<Record<Operation, readonly Right[]>> = {
     ),
     ...optional("list", "networking.k8s.io", "networkpolicies", "tells which of them hold the pod"),
   ],
+  "see ports": optional(
+    "get",
+    "",
+    "services",
+    "`forward` refuses a port that a Service does not have before anything is made",
+  ),
   "read variables": [
     ...optional(
       "get",
@@ -344,12 +351,14 @@ export function sessionPurposes(
     ...(kind === "targetless" ? [] : [{ operation: `find ${kind}` as const, namespace }]),
     place,
     ...(kind === "targetless"
-      ? []
+      ? [{ operation: "see ports" as const, namespace }]
       : [
-          ...(["read policy", "write events", "see services"] as const).map((operation) => ({
-            operation,
-            namespace,
-          })),
+          ...(["read policy", "write events", "see services", "see ports"] as const).map(
+            (operation) => ({
+              operation,
+              namespace,
+            }),
+          ),
           { operation: "join agent" as const, namespace: agentNamespace ?? namespace },
           ...(relays ? [{ operation: "place relay" as const, namespace }] : []),
           ...(readsCertificates ? [{ operation: "read certificates" as const, namespace }] : []),

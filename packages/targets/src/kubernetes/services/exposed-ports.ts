@@ -3,7 +3,7 @@
  * there is one only. Pure.
  */
 import { UserError } from "@inpod/protocol";
-import type { V1Pod, V1Service, V1ServicePort } from "@kubernetes/client-node";
+import type { V1ContainerPort, V1Pod, V1Service, V1ServicePort } from "@kubernetes/client-node";
 import type { PortWish } from "../../api.ts";
 import { nameOf, portNamed, targetPortOf } from "./pod-port.ts";
 
@@ -69,7 +69,10 @@ export function portOfPods(
     protocol,
     name: name(number),
     servicePort: undefined,
-    note: undefined,
+    note:
+      declared.length === 0 || declared.includes(number)
+        ? undefined
+        : undeclared(what, number, own, kubernetes),
     in: () => number,
   };
 }
@@ -129,7 +132,7 @@ function unknown(
   const behind = all.find(({ targetPort }) => targetPort === wanted);
   const meant = behind && `did you mean ${behind.port}? It leads to ${wanted} of the pods`;
   const ports =
-    all.length === 0 ? "it has no ports" : `its ports are: ${all.map(words).join(", ")}`;
+    all.length === 0 ? "it has no ports" : `its ports are: ${all.map(portWords).join(", ")}`;
   return new UserError(
     "TARGET_PORT_UNKNOWN",
     wanted === undefined
@@ -149,19 +152,28 @@ function unknown(
 }
 
 /** "80 (http)", "53/udp (dns)" */
-const words = (port: V1ServicePort): string =>
+export const portWords = (port: Pick<V1ServicePort, "port" | "protocol" | "name">): string =>
   `${port.port}${(port.protocol ?? "TCP") === "TCP" ? "" : `/${port.protocol?.toLowerCase()}`}${named(port)}`;
-const named = ({ name }: V1ServicePort): string =>
+const named = ({ name }: Pick<V1ServicePort, "name">): string =>
   name === undefined || name === "" ? "" : ` (${name})`;
 
 const sctp = (what: string, port: V1ServicePort): UserError =>
-  new UserError("TARGET_PORT_UNKNOWN", `port ${words(port)} of ${what} is of SCTP`, {
+  new UserError("TARGET_PORT_UNKNOWN", `port ${portWords(port)} of ${what} is of SCTP`, {
     hints: ["only TCP and UDP can be brought here"],
   });
 
+/** A container need not declare what it listens on, so this is no reason to refuse it. */
+const undeclared = (what: string, number: number, pod: V1Pod, protocol: string): string =>
+  `no container of ${what} declares port ${number}; declared are ${containerPorts(pod)
+    .filter((each) => (each.protocol ?? "TCP") === protocol)
+    .map(({ containerPort: port, ...each }) => portWords({ port, ...each }))
+    .join(", ")}`;
+
+const containerPorts = ({ spec }: V1Pod): V1ContainerPort[] =>
+  (spec?.containers ?? []).flatMap(({ ports = [] }) => ports);
+
 function noSuchName(what: string, name: string, pod: V1Pod, protocol: string): UserError {
-  const all = (pod.spec?.containers ?? []).flatMap(({ ports = [] }) => ports);
-  const named = all.filter((each) => each.name !== undefined);
+  const named = containerPorts(pod).filter((each) => each.name !== undefined);
   const kind = protocol === "UDP" ? "UDP port" : "port";
   return new UserError(
     "TARGET_PORT_UNKNOWN",
@@ -176,10 +188,9 @@ function noSuchName(what: string, name: string, pod: V1Pod, protocol: string): U
   );
 }
 
-const declaredPorts = ({ spec }: V1Pod, protocol: string): number[] => [
+const declaredPorts = (pod: V1Pod, protocol: string): number[] => [
   ...new Set(
-    (spec?.containers ?? [])
-      .flatMap(({ ports = [] }) => ports)
+    containerPorts(pod)
       .filter((each) => (each.protocol ?? "TCP") === protocol)
       .map(({ containerPort }) => containerPort),
   ),
