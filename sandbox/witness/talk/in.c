@@ -165,21 +165,11 @@ static void inherited(void) {
 	waitpid(child, NULL, 0);
 	unsetenv("LISTEN_FDS");
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-	char control[CMSG_SPACE(sizeof fd)] = {0};
-	struct iovec part = {"x", 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-	*head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(head), &fd, sizeof fd);
-	TELL("pass", sendmsg(pair[0], &message, 0));
+	pass(pair[0], fd);
 	close(fd);
 	child = fork();
 	if (child == 0) {
-		char byte;
-		part.iov_base = &byte;
-		TELL("take", recvmsg(pair[1], &message, 0));
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-		serve_one(fd, 8110);
+		serve_one(take(pair[1]), 8110);
 		exit(0);
 	}
 	waitpid(child, NULL, 0);

@@ -150,23 +150,14 @@ static void low(void) {
 	tell_flags(41);
 	ask_plainly("at 41", 41);
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-	char control[CMSG_SPACE(sizeof fd)] = {0};
-	struct iovec part = {"x", 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-	*head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(head), &fd, sizeof fd);
-	TELL("pass", sendmsg(pair[0], &message, 0));
-	char byte;
-	part.iov_base = &byte;
-	TELL("take", recvmsg(pair[1], &message, 0));
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+	pass(pair[0], fd);
+	fd = take(pair[1]);
 	ask_plainly("passed", fd);
 	ask("passed, and copied high", dup2(fd, 1000));
 	TELL("connect", connect_to(fd, setting("PEER"), 7104));
 	TELL("send", send(fd, "x", 1, 0));
-	part = (struct iovec){(char[64]){0}, 64};
-	message = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+	struct iovec part = {(char[64]){0}, 64};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	TELL("recvmsg of a connected one", recvmsg(fd, &message, 0) > 0 ? 0 : -1);
 }
 

@@ -127,6 +127,29 @@ static inline void tell_error(int fd) {
 	printf("SO_ERROR: %s\n", error ? strerrorname_np(error) : "0");
 }
 
+/* A descriptor, over SCM_RIGHTS. */
+static inline void pass(int through, int fd) {
+	char control[CMSG_SPACE(sizeof fd)] = {0};
+	struct iovec part = {"x", 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	*head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(head), &fd, sizeof fd);
+	TELL("pass", sendmsg(through, &message, 0));
+}
+
+/* -1: none has come. */
+static inline int take(int through) {
+	int fd = -1;
+	char byte, control[CMSG_SPACE(sizeof fd)] = {0};
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	TELL("take", recvmsg(through, &message, 0));
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	if (head) memcpy(&fd, CMSG_DATA(head), sizeof fd);
+	return fd;
+}
+
 static inline void tell_poll(int fd, short events, int ms) {
 	struct pollfd waiting = {fd, events, 0};
 	int ready = poll(&waiting, 1, ms);
