@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
 import { endRuns, Inventory, Run, startInpod, until } from "./exec-support.ts";
+import { childrenOf, commandOf, descendants } from "./processes.ts";
 
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -59,32 +60,6 @@ async function localAnswers(): Promise<boolean> {
     return false;
   }
 }
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").join(" ");
-  } catch {
-    return "";
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        return (
-          Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "latin1"))?.[1]) === pid
-        );
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-}
-
-const descendants = (pid: number): number[] =>
-  childrenOf(pid).flatMap((child) => [child, ...descendants(child)]);
 
 test("when the CLI is killed the tree and the agent end and the pod answers again", async () => {
   const { run, program } = await stealing();

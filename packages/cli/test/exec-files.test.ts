@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { type Sandbox, startSandbox } from "@inpod/sandbox";
 import { endRuns, type Run, runInpod, startInpod, until } from "./exec-support.ts";
+import { commandOf, descendants } from "./processes.ts";
 import { MOUNTING, refusing } from "./refusing.ts";
 
 let sandbox: Sandbox;
@@ -42,32 +43,6 @@ const inPod = (script: string): Promise<string> =>
     child.once("error", reject);
     child.once("close", () => resolve(text));
   });
-
-function commandOf(pid: number): string {
-  try {
-    const state = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "")[0];
-    return state === "Z"
-      ? ""
-      : readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").join(" ");
-  } catch {
-    return "";
-  }
-}
-
-function descendants(pid: number): number[] {
-  const children = readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
-        return Number(/\) \S (\d+)/.exec(stat)?.[1]) === pid;
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-  return children.flatMap((child) => [child, ...descendants(child)]);
-}
 
 const fileServers = (run: Run): number[] =>
   descendants(run.pid).filter((pid) => /\/files\.js /.test(commandOf(pid)));

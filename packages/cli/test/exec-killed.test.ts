@@ -16,6 +16,7 @@ import {
   startInpod,
   until,
 } from "./exec-support.ts";
+import { childrenOf, commandOf } from "./processes.ts";
 
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -109,6 +110,26 @@ test("when the program or a process of it is killed that is how it ended, and no
   process.kill(main as number, "SIGKILL");
   const { signal, stderr } = await run.ended;
   assert.equal(signal, "SIGKILL", stderr);
+  await inventory.assertAsBefore("sleep 6");
+});
+
+test("when the keeper and inpod-jobs are killed the session goes on, and there is a keeper for when inpod is killed", async () => {
+  const looks = `echo ready; while read -r line; do cat ${sandbox.files.greeting}; echo "$line"; done; sleep 66`;
+  const run = await startInpod(sandbox, ["sh", "-c", looks], { stdin: "pipe" });
+  await run.said("ready\n");
+  const helpers = (name: string): number[] =>
+    childrenOf(run.pid).filter((pid) => commandOf(pid).includes(`/${name} `));
+  const killed = ["inpod-keeper", "inpod-jobs"].flatMap(helpers);
+  assert.ok(killed.length >= 2, `${killed}`);
+  for (const pid of killed) process.kill(pid, "SIGKILL");
+  await until("another keeper is there", () =>
+    helpers("inpod-keeper").some((pid) => !killed.includes(pid)),
+  );
+  run.child.stdin?.write("after\n");
+  await run.said("greetings from the pod's file\nafter\n");
+  // What ends the tree is the new one.
+  process.kill(run.pid, "SIGKILL");
+  await run.ended;
   await inventory.assertAsBefore("sleep 6");
 });
 
