@@ -13,6 +13,15 @@ export type Tool =
   | { readonly kind: "ready"; readonly argv: readonly string[]; readonly version: string }
   | { readonly kind: "missing"; readonly why: string };
 
+/** The first, where all of them are there. */
+export async function beside(
+  tool: Promise<Tool>,
+  ...others: readonly Promise<Tool>[]
+): Promise<Tool> {
+  const [first, ...rest] = await Promise.all([tool, ...others]);
+  return rest.find(({ kind }) => kind === "missing") ?? first;
+}
+
 const CACHE = fileURLToPath(new URL("../.cache/conformance", import.meta.url));
 const INSTALL_TIMEOUT_MS = 300_000;
 const VERSION_TIMEOUT_MS = 20_000;

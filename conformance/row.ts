@@ -24,9 +24,13 @@ export type Prepared =
   /** `why`: what is not there, and how to have it. */
   | { readonly kind: "missing"; readonly why: string };
 
-export interface Program {
+export interface Program extends Played {
   /** Of the runtime, for the table. */
   readonly version: string;
+}
+
+/** What is done with a program. */
+export interface Played {
   /** A line of sh, run in the place's folder. */
   start(place: Place): string | Promise<string>;
   /** The pod's ports that it takes beside the place's own. */
@@ -36,6 +40,28 @@ export interface Program {
   /** Default: `askServer`. */
   ask?(place: Place): Promise<readonly Answer[]>;
 }
+
+export interface Tooled {
+  readonly name: string;
+  readonly without?: Without;
+  tool(): Promise<Tool>;
+  /** @param argv the tool */
+  program(argv: readonly string[]): Played;
+}
+
+/** A row of a tool that may be missing. */
+export const row = ({ name, without = {}, tool, program }: Tooled): Row => ({
+  name,
+  without,
+  prepare: async () => {
+    const found = await tool();
+    if (found.kind === "missing") return found;
+    return { kind: "ready", program: { ...program(found.argv), version: found.version } };
+  },
+});
+
+/** Why many have nothing in its column. */
+export const NO_RESOLVER: Without = { "own resolver": "names are libc's business" };
 
 const { greetings, refusedPort } = NETWORK.services;
 /** The name that is asked for, as the pod's applications write it. */
@@ -87,26 +113,22 @@ export const simple = ({
   env = {},
   workers = 1,
   right = {},
-}: Simple): Row => ({
-  name,
-  without,
-  prepare: async () => {
-    const found = await tool();
-    if (found.kind === "missing") return found;
-    const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-    return {
-      kind: "ready",
-      program: {
-        version: found.version,
-        start: ({ port }) => quoted([...["env", ...settings], ...found.argv, String(port)]),
+}: Simple): Row =>
+  row({
+    name,
+    without,
+    tool,
+    program: (argv) => {
+      const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+      return {
+        start: ({ port }) => quoted([...["env", ...settings], ...argv, String(port)]),
         ask: async (place) => {
           const answers = await place.askServer({ workers });
           return answers.map((answer) => ({ ...answer, right: { ...right, ...answer.right } }));
         },
-      },
-    };
-  },
-});
+      };
+    },
+  });
 
 /** The same with more arguments. */
 export const followedBy = (tool: Tool, ...argv: readonly string[]): Tool =>

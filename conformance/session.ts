@@ -23,8 +23,10 @@ import { musl } from "./rows/compiled.ts";
 const REFERENCE_PORT = 4000;
 /** Of the next program: none has the port of an earlier one, whose neighbour may have left children behind. */
 let nextPort = REFERENCE_PORT + 1;
-const START_TIMEOUT_MS = 40_000;
-const ANSWER_TIMEOUT_MS = 30_000;
+/** Deadlines, for a busy machine: nothing here is about speed. */
+const START_TIMEOUT_MS = 120_000;
+const ANSWER_TIMEOUT_MS = 60_000;
+const SESSION_TIMEOUT_MS = 600_000;
 const AT_ONCE = 6;
 /** Requests are handed to whichever worker is free: all have answered after some rounds. */
 const MOST_ROUNDS = 8;
@@ -47,6 +49,8 @@ export interface Place {
   readonly sandbox: Sandbox;
   /** Resolves when the program has ended. What it wrote. */
   output(): Promise<string>;
+  /** What the program has written to its stdout, from the first time that it has written this. */
+  writes(what: string): Promise<string>;
   /** Resolves when inpod has said that the program has its ports of the pod. */
   listens(): Promise<void>;
   /** Several requests at once, each on a connection of its own. */
@@ -147,6 +151,7 @@ export class Session {
         flags: ["--steal"],
         config,
         cwd: folder,
+        endTimeoutMs: SESSION_TIMEOUT_MS,
       });
     }
     return session;
@@ -182,10 +187,9 @@ export class Session {
   /** @throws where something of the session is left */
   async end(): Promise<void> {
     try {
-      if (this.#run === undefined) return;
-      this.#run.signalGroup("SIGTERM");
-      await this.#run.ended;
-      await this.#inventory.assertAsBefore(this.#folder);
+      this.#run?.signalGroup("SIGTERM");
+      await this.#run?.ended;
+      if (this.#run !== undefined) await this.#inventory.assertAsBefore(this.#folder);
     } finally {
       for (const child of this.#beside) child.kill("SIGKILL");
       await rm(this.#folder, { recursive: true, force: true });
@@ -206,6 +210,17 @@ export class Session {
         await until(`${row.name} has ended`, isOver, ANSWER_TIMEOUT_MS);
         return readFile(join(folder, "out"), "utf8");
       },
+      writes: async (what) => {
+        let text = "";
+        const isWritten = async (): Promise<boolean> => {
+          // Its shell may not have opened it yet.
+          text = await readFile(join(folder, "out"), "utf8").catch(() => "");
+          return text.includes(what) || isOver();
+        };
+        await until(`the program writes ${what}`, isWritten, START_TIMEOUT_MS);
+        if (!text.includes(what)) throw new Error(`it has ended before it wrote ${what}`);
+        return text.slice(text.indexOf(what));
+      },
       listens: () => this.#listens(row, port),
       askServer: (options = {}) => this.#askServer(port, options),
     };
@@ -215,8 +230,14 @@ export class Session {
     const child = this.#sandbox.inClient(argv, { stdio: ["ignore", "pipe", "inherit"] });
     this.#beside.push(child);
     if (child.stdout === null) throw new Error("no stdout");
+    const lines = createInterface(child.stdout);
     const signal = AbortSignal.timeout(START_TIMEOUT_MS);
-    const [line] = await once(createInterface(child.stdout), "line", { signal });
+    // Its end is that of its output.
+    const [line] = await Promise.race([
+      once(lines, "line", { signal }),
+      once(lines, "close").then(() => []),
+    ]);
+    if (line === undefined) throw new Error(`${argv.join(" ")}: it has ended and written nothing`);
     return line as string;
   }
 

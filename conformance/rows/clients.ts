@@ -3,8 +3,8 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NETWORK } from "@inpod/sandbox";
 import { type Answer, readFacts, type Without } from "../contract.ts";
-import { versionOf } from "../install.ts";
-import { type Prepared, program, QUESTION, type Row } from "../row.ts";
+import { installed } from "../install.ts";
+import { NO_RESOLVER, program, QUESTION, row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 
@@ -12,7 +12,7 @@ const { name, refusedPort, unreachable } = QUESTION;
 export const CLIENT: Without = {
   incoming: "it is a client",
   peer: "it is a client",
-  "own resolver": "names are libc's business",
+  ...NO_RESOLVER,
 };
 const FAILING: Readonly<Record<string, readonly [host: string, port: number]>> = {
   refused: [name, refusedPort],
@@ -35,46 +35,36 @@ export async function words({ folder }: Place): Promise<string> {
 }
 
 const CURL = "curl -sS --max-time 20";
-export const curl: Row = {
+export const curl = row({
   name: "curl",
   without: {
     ...CLIENT,
     environment: "it looks at proxies only",
     hostname: "it does not ask for it",
   },
-  prepare: async (): Promise<Prepared> => {
-    const version = await versionOf(["curl", "--version"]);
-    if (version === undefined) return { kind: "missing", why: "curl is not installed" };
-    return {
-      kind: "ready",
-      program: {
-        version,
-        start: () => `
-          echo "out $(${CURL} http://${name}/)"
-          ${CURL} -o /dev/null -w 'to %{remote_ip}:%{remote_port}\\nfrom %{local_ip}\\ndns %{remote_ip}\\n' http://${name}/
-          echo "file $(${CURL} file://${QUESTION.file})"
-          ${failing((host, port) => `${CURL} -v http://${host}:${port}/`)}`,
-        ask: async (place) => {
-          const text = await place.output();
-          return [{ text: text + (await words(place)), right: {} }];
-        },
-      },
-    };
-  },
-};
+  tool: () => installed(["curl"]),
+  program: () => ({
+    start: () => `
+      echo "out $(${CURL} http://${name}/)"
+      ${CURL} -o /dev/null -w 'to %{remote_ip}:%{remote_port}\\nfrom %{local_ip}\\ndns %{remote_ip}\\n' http://${name}/
+      echo "file $(${CURL} file://${QUESTION.file})"
+      ${failing((host, port) => `${CURL} -v http://${host}:${port}/`)}`,
+    ask: async (place) => {
+      const text = await place.output();
+      return [{ text: text + (await words(place)), right: {} }];
+    },
+  }),
+});
 
 /** The neighbour's repository holds it, and then what was pushed. */
 const WORD = "from the neighbour's repository";
 /** Not as a build tool, which it is by default and which is left alone. */
-export const git: Row = {
+export const git = row({
   name: "git over HTTP, with `skip_build_tools: false`",
   without: CLIENT,
-  prepare: async (): Promise<Prepared> => {
-    const version = await versionOf(["git", "--version"]);
-    if (version === undefined) return { kind: "missing", why: "git is not installed" };
-    return { kind: "ready", program: { version, start: startGit, ask: askGit } };
-  },
-};
+  tool: () => installed(["git"]),
+  program: () => ({ start: startGit, ask: askGit }),
+});
 
 async function startGit({ port, folder, startBeside }: Place): Promise<string> {
   const served = join(folder, "served");

@@ -1,6 +1,6 @@
 /** Programs of C, Go and Rust: what they call is what their own binary brings along. */
 import type { Recipe } from "@inpod/sandbox";
-import { compiledBy, program, type Row, simple } from "../row.ts";
+import { compiledBy, NO_RESOLVER, program, type Row, simple } from "../row.ts";
 
 const compiled = (built: string): readonly string[] => [`${built}/program`];
 const c = (compiler: string, ...flags: readonly string[]): Recipe => ({
@@ -22,7 +22,6 @@ const rust: Recipe = {
   run: compiled,
 };
 
-const NO_RESOLVER = { "own resolver": "names are libc's business" };
 const GO_VERSION = ["go", "version"];
 // musl's loader says its version, and fails: it wants a program to load.
 const MUSL_VERSION = ["sh", "-c", "/lib/ld-musl-*.so.1 2>&1 || true"];

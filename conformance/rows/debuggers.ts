@@ -5,11 +5,20 @@
 import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ClientError, NETWORK, type Recipe } from "@inpod/sandbox";
-import { Run, until } from "../../packages/cli/test/exec-support.ts";
+import { Run } from "../../packages/cli/test/exec-support.ts";
 import type { Answer } from "../contract.ts";
 import { Adapter } from "../dap.ts";
 import { fromGo, type Tool } from "../install.ts";
-import { compiledBy, type Group, program, quoted, type Row } from "../row.ts";
+import {
+  compiledBy,
+  type Group,
+  NO_RESOLVER,
+  type Played,
+  program,
+  quoted,
+  type Row,
+  row,
+} from "../row.ts";
 import type { Place } from "../session.ts";
 import { pythonModule } from "./web.ts";
 
@@ -23,16 +32,6 @@ interface Debugger {
   leave(): Promise<void>;
   /** Whatever happened. */
   end(): void;
-}
-
-interface Debugged {
-  readonly name: string;
-  readonly without?: Row["without"];
-  tool(): Promise<Tool>;
-  start(argv: readonly string[], place: Place): string | Promise<string>;
-  readonly listensWhenAsked?: boolean;
-  /** Resolves with a breakpoint where the program answers, and the program running. */
-  attach(argv: readonly string[], place: Place): Promise<Debugger>;
 }
 
 /** Of the debugger: beside those of the programs. */
@@ -65,22 +64,10 @@ async function askHeld(place: Place, attached: Debugger): Promise<readonly Answe
   }
 }
 
-const row = ({ name, without = {}, tool, start, listensWhenAsked, attach }: Debugged): Row => ({
-  name,
-  without,
-  prepare: async () => {
-    const found = await tool();
-    if (found.kind === "missing") return found;
-    return {
-      kind: "ready",
-      program: {
-        version: found.version,
-        start: (place) => start(found.argv, place),
-        ...(listensWhenAsked === undefined ? {} : { listensWhenAsked }),
-        ask: async (place) => askHeld(place, await attach(found.argv, place)),
-      },
-    };
-  },
+/** @param attach resolves with a breakpoint where the program answers, and the program running */
+const debugged = (attach: (place: Place) => Promise<Debugger>, played: Played): Played => ({
+  ...played,
+  ask: async (place) => askHeld(place, await attach(place)),
 });
 
 /** Outside the session, as the developer starts it. */
@@ -90,24 +77,11 @@ const inLaptop = ({ sandbox, folder }: Place, argv: readonly string[]): Run =>
     TIMEOUT_MS,
   );
 const type = (to: Run, line: string): void => void to.child.stdin?.write(`${line}\n`);
-/** What the program has written to its stdout, from the first line that has this. */
-async function saidFrom({ folder }: Place, what: string): Promise<string> {
-  const path = join(folder, "out");
-  let text = "";
-  const isSaid = async (): Promise<boolean> => {
-    // Its shell may not have opened it yet.
-    text = await readFile(path, "utf8").catch(() => "");
-    return text.includes(what);
-  };
-  await until(`the program says ${what}`, isSaid, TIMEOUT_MS);
-  return text.slice(text.indexOf(what));
-}
-
 /** A program that says its process id first. */
 const withPid = (argv: readonly string[]): string =>
   quoted(["sh", "-c", 'echo "pid $$"; exec "$@"', "sh", ...argv]);
 async function pidOf(place: Place): Promise<string> {
-  return /^pid (\d+)\n/.exec(await saidFrom(place, "pid "))?.[1] ?? "";
+  return /^pid (\d+)\n/.exec(await place.writes("pid "))?.[1] ?? "";
 }
 
 // As dlv debug compiles, so that it finds all in Go's cache.
@@ -163,39 +137,45 @@ const headless = (place: Place): readonly string[] => [
   `--listen=${everywhere(place)}`,
   "--accept-multiclient",
 ];
-async function connectDlv([path = ""]: readonly string[], place: Place): Promise<Debugger> {
-  await saidFrom(place, "API server listening at");
-  return inDlv(inLaptop(place, [path, "connect", ON_PIPES, `127.0.0.1:${debuggerPort(place)}`]), [
-    [/\[p\/q\]/, "q"],
-  ]);
+async function connectDlv(argv: readonly string[], place: Place): Promise<Debugger> {
+  await place.writes("API server listening at");
+  const words = ["connect", ON_PIPES, `127.0.0.1:${debuggerPort(place)}`];
+  return inDlv(inLaptop(place, [...argv, ...words]), [[/\[p\/q\]/, "q"]]);
 }
 
 const goRows: readonly Row[] = [
   row({
     name: "Go under dlv exec",
     tool: dlv,
-    start: async (argv, place) =>
-      quoted([...argv, "exec", ...headless(place), await facts(), "--", String(place.port)]),
-    listensWhenAsked: true,
-    attach: connectDlv,
+    program: (argv) =>
+      debugged((place) => connectDlv(argv, place), {
+        start: async (place) =>
+          quoted([...argv, "exec", ...headless(place), await facts(), "--", String(place.port)]),
+        listensWhenAsked: true,
+      }),
   }),
   row({
     name: "Go under dlv debug",
     tool: dlv,
-    start: async (argv, place) => {
-      await copyFile(program("facts.go"), join(place.folder, "facts.go"));
-      const command = [...argv, "debug", ...headless(place), "facts.go", "--", String(place.port)];
-      return quoted(["env", "CGO_ENABLED=0", ...command]);
-    },
-    listensWhenAsked: true,
-    attach: connectDlv,
+    program: (argv) =>
+      debugged((place) => connectDlv(argv, place), {
+        start: async (place) => {
+          await copyFile(program("facts.go"), join(place.folder, "facts.go"));
+          const words = ["debug", ...headless(place), "facts.go", "--", String(place.port)];
+          return quoted(["env", "CGO_ENABLED=0", ...argv, ...words]);
+        },
+        listensWhenAsked: true,
+      }),
   }),
   row({
     name: "Go with dlv attach",
     tool: dlv,
-    start: async (_, { port }) => withPid([await facts(), String(port)]),
-    attach: async ([path = ""], place) =>
-      inDlv(inLaptop(place, [path, "attach", ON_PIPES, await pidOf(place)]), STOPPED),
+    program: (argv) =>
+      debugged(
+        async (place) =>
+          inDlv(inLaptop(place, [...argv, "attach", ON_PIPES, await pidOf(place)]), STOPPED),
+        { start: async ({ port }) => withPid([await facts(), String(port)]) },
+      ),
   }),
 ];
 
@@ -206,7 +186,8 @@ const debugpy = (): Promise<Tool> => pythonModule("debugpy");
 /** The environment and the interpreter, without the module. */
 const interpreter = (argv: readonly string[]): readonly string[] => argv.slice(0, -2);
 
-async function inAdapter(adapter: Adapter): Promise<Debugger> {
+async function connectDebugpy(place: Place): Promise<Debugger> {
+  const adapter = new Adapter(place.sandbox, debuggerPort(place));
   const lines = (await readFile(SOURCE, "utf8")).split("\n");
   const line = lines.findIndex((each) => each.includes(LINE)) + 1;
   const breakAt = (breakpoints: readonly object[]): Promise<unknown> =>
@@ -229,27 +210,31 @@ async function inAdapter(adapter: Adapter): Promise<Debugger> {
   };
 }
 
-const NO_RESOLVER = { "own resolver": "names are libc's business" };
 const pythonRows: readonly Row[] = [
   row({
     name: "Python under debugpy",
     without: NO_RESOLVER,
     tool: debugpy,
-    start: (argv, place) =>
-      quoted([...argv, "--listen", everywhere(place), SERVER, String(place.port)]),
-    attach: (_, place) => inAdapter(new Adapter(place.sandbox, debuggerPort(place))),
+    program: (argv) =>
+      debugged(connectDebugpy, {
+        start: (place) =>
+          quoted([...argv, "--listen", everywhere(place), SERVER, String(place.port)]),
+      }),
   }),
   row({
     name: "Python with debugpy by its process id",
     without: NO_RESOLVER,
     tool: debugpy,
-    start: (argv, { port }) => withPid([...interpreter(argv), SERVER, String(port)]),
-    attach: async (argv, place) => {
-      const words = ["--listen", everywhere(place), "--pid", await pidOf(place)];
-      const { code, stdout, stderr } = await inLaptop(place, [...argv, ...words]).ended;
-      if (code !== 0) throw new Error(`debugpy does not attach: ${stdout}${stderr}`);
-      return inAdapter(new Adapter(place.sandbox, debuggerPort(place)));
-    },
+    program: (argv) =>
+      debugged(
+        async (place) => {
+          const words = ["--listen", everywhere(place), "--pid", await pidOf(place)];
+          const { code, stdout, stderr } = await inLaptop(place, [...argv, ...words]).ended;
+          if (code !== 0) throw new Error(`debugpy does not attach: ${stdout}${stderr}`);
+          return connectDebugpy(place);
+        },
+        { start: ({ port }) => withPid([...interpreter(argv), SERVER, String(port)]) },
+      ),
   }),
 ];
 

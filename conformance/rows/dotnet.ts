@@ -5,7 +5,7 @@
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fromPyPI, fromSystem, type Tool } from "../install.ts";
-import { compiledBy, type Group, program, simple } from "../row.ts";
+import { compiledBy, type Group, NO_RESOLVER, program, simple } from "../row.ts";
 
 const ASSEMBLIES = [
   ...[
@@ -52,7 +52,7 @@ export const dotnetGroup: Group = {
     simple({
       name: ".NET",
       tool: dotnet,
-      without: { "own resolver": "names are libc's business" },
+      without: NO_RESOLVER,
     }),
   ],
 };

@@ -3,8 +3,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NAMES, NETWORK } from "@inpod/sandbox";
 import type { Answer } from "../contract.ts";
-import { versionOf } from "../install.ts";
-import { type Prepared, QUESTION, type Row } from "../row.ts";
+import { installed } from "../install.ts";
+import { QUESTION, row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 
@@ -75,23 +75,16 @@ unknown ${unknown}
 
 const readLog = ({ folder }: Place): Promise<string> => readFile(join(folder, "err"), "utf8");
 
-export const nginx: Row = {
+export const nginx = row({
   name: "nginx",
   without: { environment: "its configuration has no word for a variable of the environment" },
-  prepare: async (): Promise<Prepared> => {
-    const version = await versionOf(["nginx", "-v"]);
-    if (version === undefined) return { kind: "missing", why: "nginx is not installed" };
-    return {
-      kind: "ready",
-      program: {
-        version,
-        start: async ({ port, folder }) => {
-          const text = configuration(port, process.getuid?.() === 0);
-          await writeFile(join(folder, "nginx.conf"), text);
-          return 'nginx -p "$PWD" -c nginx.conf -e stderr';
-        },
-        ask,
-      },
-    };
-  },
-};
+  tool: () => installed(["nginx"], ["nginx", "-v"]),
+  program: () => ({
+    start: async ({ port, folder }) => {
+      const text = configuration(port, process.getuid?.() === 0);
+      await writeFile(join(folder, "nginx.conf"), text);
+      return 'nginx -p "$PWD" -c nginx.conf -e stderr';
+    },
+    ask,
+  }),
+});

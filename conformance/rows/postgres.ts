@@ -1,13 +1,14 @@
 /** PostgreSQL in the pod's place, asked by SQL what it observes; and its client. */
 import { execFile } from "node:child_process";
 import { appendFile, chown, readdir } from "node:fs/promises";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { NETWORK } from "@inpod/sandbox";
 import { until } from "../../packages/cli/test/exec-support.ts";
 import type { Answer } from "../contract.ts";
-import { fromSystem, type Tool } from "../install.ts";
-import { type Group, QUESTION, quoted } from "../row.ts";
+import { beside, fromSystem, type Tool } from "../install.ts";
+import { type Group, NO_RESOLVER, QUESTION, quoted, row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 import { CLIENT, failing, words } from "./clients.ts";
@@ -22,7 +23,16 @@ const NOBODY = 65534;
 const FIND = `for found in /usr/lib/postgresql/*/bin; do PATH="$found:$PATH"; done
 command -v "$1" >/dev/null || exit 127; exec "$@"`;
 const of = (program: string): readonly string[] => ["sh", "-c", FIND, "find", program];
-const server = (): Promise<Tool> => fromSystem(["postgresql"], of("postgres"));
+const server = async (): Promise<Tool> => {
+  const found = await fromSystem(["postgresql"], of("postgres"));
+  if (found.kind === "missing" || process.getuid?.() === 0) return found;
+  try {
+    userInfo();
+    return found;
+  } catch {
+    return { kind: "missing", why: "initdb refuses a user that is not in /etc/passwd" };
+  }
+};
 const client = (): Promise<Tool> => fromSystem(["postgresql-client"], of("psql"));
 
 const asNobody = (argv: readonly string[]): readonly string[] =>
@@ -50,7 +60,9 @@ async function makeServer(folder: string, port: number): Promise<readonly string
 
 /** A server where "neighbour" leads. */
 async function startNeighbour({ port, folder, startBeside }: Place): Promise<void> {
-  const argv = await makeServer(folder, port);
+  const server = await makeServer(folder, port);
+  // There an ordinary user is root in a user namespace, and PostgreSQL minds that.
+  const argv = process.getuid?.() === 0 ? server : ["unshare", "--user", "--map-user=1", ...server];
   const ready = `cd /; ${quoted(argv)} 2>&1 | grep --line-buffered "ready to accept"`;
   await startBeside(["sh", "-c", ready]);
 }
@@ -152,37 +164,31 @@ SQL
     ${failing((host, port) => `${to(host, port)} -c 'select 1'`)}`;
 }
 
-const NO_RESOLVER = { "own resolver": "names are libc's business" };
-
 export const postgresGroup: Group = {
   rows: [
-    {
+    row({
       name: "PostgreSQL",
       without: NO_RESOLVER,
-      prepare: async () => {
-        const found = await server();
-        if (found.kind === "missing") return found;
-        const start = async (place: Place): Promise<string> => {
+      tool: server,
+      program: () => ({
+        start: async (place) => {
           await startNeighbour(place);
           return `cd /; exec ${quoted(await makeServer(place.folder, place.port))}`;
-        };
-        return { kind: "ready", program: { version: found.version, start, ask } };
-      },
-    },
-    {
+        },
+        ask,
+      }),
+    }),
+    row({
       name: "psql",
       without: { ...CLIENT, hostname: "it does not ask for it" },
-      prepare: async () => {
-        const [found, beside] = [await client(), await server()];
-        if (found.kind === "missing") return found;
-        if (beside.kind === "missing") return beside;
-        const start = (place: Place): Promise<string> => startClient(found.argv, place);
-        const askClient = async (place: Place): Promise<readonly Answer[]> => {
+      tool: () => beside(client(), server()),
+      program: (argv) => ({
+        start: (place) => startClient(argv, place),
+        ask: async (place) => {
           const text = `${await place.output()}\n${await words(place)}`;
           return [{ text, right: neighbour(place.sandbox.podAddress) }];
-        };
-        return { kind: "ready", program: { version: found.version, start, ask: askClient } };
-      },
-    },
+        },
+      }),
+    }),
   ],
 };

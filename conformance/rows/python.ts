@@ -1,12 +1,12 @@
 /** Python's standard library. */
 import { installed } from "../install.ts";
-import { followedBy, program, type Row, simple } from "../row.ts";
+import { followedBy, NO_RESOLVER, program, type Row, simple } from "../row.ts";
 
 const row = (name: string, file: string): Row =>
   simple({
     name,
     tool: async () => followedBy(await installed(["python3"]), program(file)),
-    without: { "own resolver": "names are libc's business" },
+    without: NO_RESOLVER,
   });
 
 export const pythonRows: readonly Row[] = [

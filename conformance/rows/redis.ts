@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { NETWORK, type Sandbox } from "@inpod/sandbox";
 import { Run, until } from "../../packages/cli/test/exec-support.ts";
 import type { Answer } from "../contract.ts";
-import { fromSystem, type Tool } from "../install.ts";
-import { type Group, QUESTION, quoted, type Row } from "../row.ts";
+import { beside, fromSystem, type Tool } from "../install.ts";
+import { type Group, NO_RESOLVER, QUESTION, quoted, row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { wordIn } from "../words.ts";
 import { CLIENT, failing, words } from "./clients.ts";
@@ -134,41 +134,27 @@ async function askClient(place: Place): Promise<readonly Answer[]> {
 
 const NOT_ASKED = "it does not ask for it";
 
-const redisServer: Row = {
+const redisServer = row({
   name: "Redis",
-  without: {
-    "own resolver": "names are libc's business",
-    environment: NOT_ASKED,
-    hostname: NOT_ASKED,
-  },
-  prepare: async () => {
-    const [found, tools] = [await server(), await client()];
-    if (found.kind === "missing") return found;
-    if (tools.kind === "missing") return tools;
-    return { kind: "ready", program: { version: found.version, start, ask } };
-  },
-};
+  without: { ...NO_RESOLVER, environment: NOT_ASKED, hostname: NOT_ASKED },
+  tool: () => beside(server(), client()),
+  program: () => ({ start, ask }),
+});
 
-const redisClient: Row = {
+const redisClient = row({
   name: "redis-cli",
   without: { ...CLIENT, environment: NOT_ASKED, file: NOT_ASKED, hostname: NOT_ASKED },
-  prepare: async () => {
-    const [found, beside] = [await client(), await server()];
-    if (found.kind === "missing") return found;
-    if (beside.kind === "missing") return beside;
-    const program = {
-      version: found.version,
-      start: async (place: Place) => {
-        await startNeighbour(place);
-        return `
-          redis-cli -h neighbour -p ${place.port} get greeting
-          redis-cli -h neighbour -p ${place.port} client info
-          ${failing((host, port) => `redis-cli -h ${host} -p ${port} ping`)}`;
-      },
-      ask: askClient,
-    };
-    return { kind: "ready", program };
-  },
-};
+  tool: () => beside(client(), server()),
+  program: () => ({
+    start: async (place) => {
+      await startNeighbour(place);
+      return `
+        redis-cli -h neighbour -p ${place.port} get greeting
+        redis-cli -h neighbour -p ${place.port} client info
+        ${failing((host, port) => `redis-cli -h ${host} -p ${port} ping`)}`;
+    },
+    ask: askClient,
+  }),
+});
 
 export const redisGroup: Group = { rows: [redisServer, redisClient] };

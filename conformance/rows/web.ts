@@ -3,40 +3,12 @@ import { appendFile, copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NETWORK } from "@inpod/sandbox";
 import { type Answer, readFacts } from "../contract.ts";
-import { fromPyPI, fromSystem, installed, type Tool } from "../install.ts";
-import { type Group, type Prepared, program, quoted, type Row } from "../row.ts";
+import { beside, fromPyPI, fromSystem, installed, type Tool } from "../install.ts";
+import { type Group, NO_RESOLVER, program, quoted, type Row, row } from "../row.ts";
 import type { Place } from "../session.ts";
 import { TEMPORARY } from "./nginx.ts";
 
-const NO_RESOLVER = { "own resolver": "names are libc's business" };
-
 const RELOAD_TIMEOUT_MS = 60_000;
-
-interface Server {
-  readonly name: string;
-  readonly without?: Row["without"];
-  tool(): Promise<Tool>;
-  start(argv: readonly string[], place: Place): string | Promise<string>;
-  ask?(place: Place): Promise<readonly Answer[]>;
-  readonly workers?: number;
-}
-
-const row = ({ name, without = {}, tool, start, ask, workers = 1 }: Server): Row => ({
-  name,
-  without,
-  prepare: async (): Promise<Prepared> => {
-    const found = await tool();
-    if (found.kind === "missing") return found;
-    return {
-      kind: "ready",
-      program: {
-        version: found.version,
-        start: (place) => start(found.argv, place),
-        ask: ask ?? ((place) => place.askServer({ workers })),
-      },
-    };
-  },
-});
 
 /** A module of PyPI that is run with -m. */
 export async function pythonModule(module: string): Promise<Tool> {
@@ -74,26 +46,30 @@ export const pythonWeb: Group = {
       name: "Python, gunicorn with two workers",
       without: NO_RESOLVER,
       tool: () => pythonModule("gunicorn"),
-      start: (argv, { port }) =>
-        quoted([
-          ...argv,
-          ...["--chdir", join(program("wsgi.py"), ".."), "--workers", "2"],
-          ...["--no-control-socket", "--bind", `0.0.0.0:${port}`, "wsgi:application"],
-        ]),
-      workers: 2,
+      program: (argv) => ({
+        start: ({ port }) =>
+          quoted([
+            ...argv,
+            ...["--chdir", join(program("wsgi.py"), ".."), "--workers", "2"],
+            ...["--no-control-socket", "--bind", `0.0.0.0:${port}`, "wsgi:application"],
+          ]),
+        ask: ({ askServer }) => askServer({ workers: 2 }),
+      }),
     }),
     row({
       name: "Python, uvicorn --reload",
       without: NO_RESOLVER,
       tool: () => pythonModule("uvicorn"),
-      start: async (argv, { port, folder }) => {
-        for (const file of ["asgi.py", "facts.py"]) {
-          await copyFile(program(file), join(folder, file));
-        }
-        const flags = ["--reload", "--host", "0.0.0.0", "--port", String(port)];
-        return quoted([...argv, ...flags, "asgi:application"]);
-      },
-      ask: (place) => askReloaded(place, "asgi.py", "# changed\n"),
+      program: (argv) => ({
+        start: async ({ port, folder }) => {
+          for (const file of ["asgi.py", "facts.py"]) {
+            await copyFile(program(file), join(folder, file));
+          }
+          const flags = ["--reload", "--host", "0.0.0.0", "--port", String(port)];
+          return quoted([...argv, ...flags, "asgi:application"]);
+        },
+        ask: (place) => askReloaded(place, "asgi.py", "# changed\n"),
+      }),
     }),
   ],
 };
@@ -103,12 +79,14 @@ const pumaWith = (name: string, workers: number): Row =>
   row({
     name,
     tool: puma,
-    start: (argv, { port }) =>
-      quoted([
-        ...[...argv, "--workers", String(workers === 1 ? 0 : workers), "--threads", "2:2"],
-        ...["--bind", `tcp://0.0.0.0:${port}`, program("config.ru")],
-      ]),
-    workers,
+    program: (argv) => ({
+      start: ({ port }) =>
+        quoted([
+          ...[...argv, "--workers", String(workers === 1 ? 0 : workers), "--threads", "2:2"],
+          ...["--bind", `tcp://0.0.0.0:${port}`, program("config.ru")],
+        ]),
+      ask: ({ askServer }) => askServer({ workers }),
+    }),
   });
 
 export const ruby: Group = {
@@ -119,10 +97,11 @@ const php = (): Promise<Tool> => fromSystem(["php-cli"], ["php"]);
 // Debian has its version in its name. It begins a session of its own, also in the foreground: nobody else ends it.
 const FPM = `found=$(ls /usr/sbin/php-fpm* 2>/dev/null | tail -n 1); [ -n "$found" ] || exit 127
 "$found" "$@" & trap "kill $!" TERM; wait $!`;
-const fpm = async (): Promise<Tool> => {
-  const nginx = await fromSystem(["nginx-light"], ["nginx"], ["nginx", "-v"]);
-  return nginx.kind === "missing" ? nginx : fromSystem(["php-fpm"], ["sh", "-c", FPM, "php-fpm"]);
-};
+const fpm = (): Promise<Tool> =>
+  beside(
+    fromSystem(["php-fpm"], ["sh", "-c", FPM, "php-fpm"]),
+    fromSystem(["nginx-light"], ["nginx"], ["nginx", "-v"]),
+  );
 
 /** Who connects to php-fpm is asked by itself: it answers nobody but the client's address. */
 const fpmConfiguration = (port: number): string => `
@@ -140,7 +119,8 @@ clear_env = no
 `;
 
 const fastCgi = (place: Place): string => `
-${process.getuid?.() === 0 ? "user root;" : ""}
+# It is root there, if only in a user namespace.
+user root;
 daemon off;
 pid nginx.pid;
 error_log stderr notice;
@@ -168,7 +148,8 @@ async function askFpm(place: Place): Promise<readonly Answer[]> {
   await writeFile(join(folder, "nginx.conf"), fastCgi(place));
   // It has its port before its first line.
   const nginx = quoted(["nginx", "-p", folder, "-c", "nginx.conf", "-e", "stderr"]);
-  await startBeside(["sh", "-c", `exec ${nginx} 2>&1`]);
+  const line = await startBeside(["sh", "-c", `exec ${nginx} 2>&1`]);
+  if (line.includes("[emerg]")) throw new Error(line);
   return askServer({ workers: 2, host: NETWORK.client.address });
 }
 
@@ -177,16 +158,20 @@ export const phpGroup: Group = {
     row({
       name: "PHP, its own server",
       tool: php,
-      start: (argv, { port }) => quoted([...argv, "-S", `0.0.0.0:${port}`, program("facts.php")]),
+      program: (argv) => ({
+        start: ({ port }) => quoted([...argv, "-S", `0.0.0.0:${port}`, program("facts.php")]),
+      }),
     }),
     row({
       name: "PHP, php-fpm behind nginx",
       tool: fpm,
-      start: async (argv, { port, folder }) => {
-        await writeFile(join(folder, "fpm.conf"), fpmConfiguration(port));
-        return quoted([...argv, "-n", "-F", "-y", join(folder, "fpm.conf")]);
-      },
-      ask: askFpm,
+      program: (argv) => ({
+        start: async ({ port, folder }) => {
+          await writeFile(join(folder, "fpm.conf"), fpmConfiguration(port));
+          return quoted([...argv, "-n", "-F", "-y", join(folder, "fpm.conf")]);
+        },
+        ask: askFpm,
+      }),
     }),
   ],
 };
