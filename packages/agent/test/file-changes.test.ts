@@ -212,6 +212,33 @@ for (const who of ["root", "user"] as Who[]) {
     await assert.rejects(files.set("/mnt/link", { mask: uid, uid: 4242 }), /EPERM|EINVAL/);
   });
 
+  test(
+    `${who}: links and directories keep the times that they were given, whoever looks at them or around them`,
+    options,
+    async (t) => {
+      const { files, pod } = await start(t);
+      const { atime, mtime } = SET_ATTRIBUTES;
+      const times = { atimeNs: 1_000_000_000n, mtimeNs: 2_000_000_000n };
+      await files.ask("symlink", { target: "nowhere", path: "/mnt/link" });
+      assert.equal(await files.content("/mnt/link"), "nowhere", "it has no time of its own yet");
+      await files.ask("mkdir", { path: "/mnt/dir", mode: 0o755 });
+      for (const path of ["/mnt/link", "/mnt/dir"])
+        await files.set(path, { mask: atime | mtime, ...times });
+      assert.equal(await files.content("/mnt/link"), undefined);
+      const limits = { maxEntries: 100, maxBytes: 0, inlineLimit: 4096 };
+      for (const contents of [false, true]) {
+        await files.ask("list", { path: "/mnt", cookie: 0n, ...limits, contents });
+        await files.ask("tree", { path: "/mnt", ...limits, contents });
+      }
+      for (const path of ["/mnt/no", "/mnt/dir/no"])
+        await files.ask("chain", { path, inlineLimit: 0, maxBytes: 0, listing: true });
+      assert.equal(pod("stat", "-c", "%X %Y", "/mnt/link", "/mnt/dir"), "1 2\n1 2");
+      // A program reads it.
+      assert.equal((await files.ask("readlink", { path: "/mnt/link" })).target, "nowhere");
+      assert.notEqual(pod("stat", "-c", "%X", "/mnt/link"), "1");
+    },
+  );
+
   test(`${who}: holes, copies, extended attributes and syncs`, options, async (t) => {
     const { files } = await start(t, { setup: "mount -t tmpfs none /mnt;" });
     const handle = await files.open("/mnt/sparse", readWrite | create);

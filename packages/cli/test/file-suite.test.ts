@@ -70,7 +70,11 @@ test("pjdfstest: POSIX, case by case", { skip: suiteMissing("pjdfstest") }, asyn
     `[features]\nposix_fallocate = {}\nutimensat = {}\nutime_now = {}\n[settings]\nnaptime = 0.01\n[dummy_auth]\nentries = [${users.join(", ")}]\n`,
   );
   const argv = [suiteProgram("pjdfstest"), "-c", settings, "-p", "/app/suite"];
-  const { stdout, stderr } = await runInpod(sandbox, argv, { config, cwd: folder });
+  const { stdout, stderr } = await runInpod(sandbox, argv, {
+    config,
+    cwd: folder,
+    endTimeoutMs: 150_000,
+  });
   const { passed, failed } = readSuiteResult(stdout);
   const unexpected = [...failed].filter((name) => !LEFT_OUT.some(({ cases }) => cases.test(name)));
   assert.deepEqual(unexpected, [], `${stdout.slice(-6000)}\n${stderr}`);

@@ -81,7 +81,10 @@ const listing = { maxEntries: u32, maxBytes: u32, inlineLimit: u32 };
 const handle = u32;
 
 const SHAPES = {
-  /** lstat, with the content of a regular file of at most `inlineLimit` bytes, or a link's target. */
+  /**
+   * lstat, with the content of a regular file of at most `inlineLimit` bytes, or a link's target. Here and in listings
+   * without the target where reading it would take away an access time that the link was given.
+   */
   look: { number: 1, body: { path, inlineLimit: u32 } },
   /**
    * Every component on the way of any absolute path, links followed as the kernel would. `listing`: and the names of

@@ -95,7 +95,8 @@ int below_reopen(int path_fd, int flags) {
 }
 
 int below_directory(int path_fd) {
-  int fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
+  if (fd < 0 && errno == EPERM) fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   return fd >= 0 ? fd : -errno;
 }
 

@@ -16,7 +16,8 @@ int below_root(void);
 
 // Opens what an O_PATH descriptor stands for, whatever has been put in its place meanwhile.
 int below_reopen(int path_fd, int flags);
-// The same, to list a directory. ENOTDIR for what is none.
+// The same, to list a directory, perhaps before any program does: its access time stays, where that can be had (it is the
+// target's). ENOTDIR for what is none.
 int below_directory(int path_fd);
 
 // Whether the kernel says where something is mounted (Linux 5.8): only then can be told what a watch does not see.

@@ -8,9 +8,16 @@
 
 static const uint32_t NOT_SENT = UINT32_MAX;
 
-static void out_target(struct out *out, int dir_fd, const char *name) {
+// A link has no O_NOATIME: the kernel notes that it was read, if that is news (relatime). Of one that nobody has read, and
+// given no time of its own, that changes little, and most are such; another's time is its own until a program reads it.
+static bool keeps_time(const struct worker_stat *link) {
+  bool is_noted = link->atime_ns <= link->mtime_ns || link->atime_ns <= link->ctime_ns;
+  return !is_noted || link->atime_ns == link->mtime_ns;
+}
+
+static void out_target(struct out *out, int dir_fd, const char *name, const struct worker_stat *stat) {
   char target[PATH_ROOM];
-  ssize_t length = readlinkat(dir_fd, name, target, sizeof target);
+  ssize_t length = keeps_time(stat) ? readlinkat(dir_fd, name, target, sizeof target) : 0;
   // One that fills the room may be longer; none that is is a path.
   if (length <= 0 || length >= (ssize_t)sizeof target) {
     out_u32(out, NOT_SENT);
@@ -41,7 +48,7 @@ void out_file(struct out *out, int path_fd, const struct worker_stat *stat, uint
   size_t stat_at = out->length;
   out_bytes(out, stat, sizeof *stat);
   if (S_ISLNK(stat->mode)) {
-    out_target(out, path_fd, "");
+    out_target(out, path_fd, "", stat);
     return;
   }
   int fd = -1;
@@ -69,6 +76,6 @@ void out_file(struct out *out, int path_fd, const struct worker_stat *stat, uint
 
 void out_name(struct out *out, int dir_fd, const char *name, const struct worker_stat *stat) {
   out_bytes(out, stat, sizeof *stat);
-  if (S_ISLNK(stat->mode)) out_target(out, dir_fd, name);
+  if (S_ISLNK(stat->mode)) out_target(out, dir_fd, name, stat);
   else out_u32(out, NOT_SENT);
 }
