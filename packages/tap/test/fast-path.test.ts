@@ -1,5 +1,6 @@
 /** What the tables decide: no event reaches TypeScript for it, and one call that hangs keeps no other from its answer. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, Socket } from "node:net";
 import { after, test } from "node:test";
@@ -242,6 +243,38 @@ for (const [mode, threads] of [
     assert.equal((await done).stdout, "wrong []\n");
   });
 }
+
+const FLAGS = `import ctypes, errno, socket
+libc = ctypes.CDLL(None, use_errno=True)
+s = socket.socket()
+s.bind(('0.0.0.0', 0))
+s.listen(5)
+s.setblocking(False)
+c = socket.create_connection(('127.0.0.1', s.getsockname()[1]))
+room = ctypes.create_string_buffer(128)
+for flags in [1, 0, 0]:
+  fd = libc.accept4(s.fileno(), room, ctypes.byref(ctypes.c_int(128)), flags)
+  print('accepted' if fd >= 0 else errno.errorcode[ctypes.get_errno()])
+`;
+
+test("accept4 of flags that there are not is EINVAL, and of no connection EAGAIN", async () => {
+  const ran = await run(["python3", script("flags.py", FLAGS)], (event) => {
+    if (event.kind === "bind") {
+      const port = tap.bindSocket(event.token, 0);
+      tap.replyBound(event.token, encodeAddress("0.0.0.0", port));
+    } else if (event.kind === "listen") {
+      assert.equal(tap.listenSocket(event.token), 0);
+      tap.reply(event.token, 0);
+    } else letGo(event);
+  });
+  assert.equal(ran.stdout, "EINVAL\naccepted\nEAGAIN\n", ran.stderr);
+});
+
+test("who is tapped is not slowed as one that is confined", async () => {
+  const argv = ["grep", "Speculation", "/proc/self/status"] as const;
+  const ran = await run(argv);
+  assert.equal(ran.stdout, execFileSync(argv[0], argv.slice(1), { encoding: "utf8" }));
+});
 
 /**
  * One thread opens a path whose page nobody has filled (userfaultfd), so that whoever reads it waits. When somebody does,

@@ -119,27 +119,38 @@ static bool is_tracked(int fd, uint16_t *port) {
   return entry.bound && !entry.udp;
 }
 
-/* The number by which it may be let go, or 0. 32-bit: what such a thread is at is told by other numbers. */
-static uint64_t let_go(const struct seccomp_notif *notif, int fd, uint16_t port) {
-  pid_t tid = (pid_t)notif->pid;
-  if (!compat_is_native(notif) || op_is_held_of(tid) || __atomic_load_n(&orphans, __ATOMIC_ACQUIRE)) return 0;
-  return accepts_let_go(tid, fd, port);
+/* The kernel refuses it before it looks at anything else. */
+static bool has_unknown_flags(const struct seccomp_notif *notif) {
+  return notif->data.nr == __NR_accept4 && ((int)notif->data.args[3] & ~(SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
+/* Nothing is left of an earlier call, by a signal, that this one is to have. */
+static bool is_new(pid_t tid) { return !op_is_held_of(tid) && !__atomic_load_n(&orphans, __ATOMIC_ACQUIRE); }
+
+/*
+ * By the tables alone, and with as few calls as can be: a server's new connections wait for it. So does whoever accepts until
+ * there is none, of whose calls every other one finds none.
+ */
 bool accept_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket) {
   uint16_t port;
+  pid_t tid = (pid_t)notif->pid;
   int fd = process_get_fd(tgid, (int)notif->data.args[0]);
-  bool is_ours = fd >= 0 && is_tracked(fd, &port);
-  uint64_t number = is_ours ? let_go(notif, fd, port) : 0;
+  bool is_ours = fd >= 0 && !has_unknown_flags(notif) && is_tracked(fd, &port), is_at_once = is_ours && is_new(tid);
+  /* 32-bit: what such a thread is at is told by other numbers. */
+  uint64_t number = is_at_once && compat_is_native(notif) ? accepts_let_go(tid, fd, port) : 0;
+  bool finds_none = is_at_once && !number && !socket_is_readable(fd) && socket_is_nonblocking(fd);
   *socket = fd;
-  if (is_ours && !number) return false;
-  statistics_count(&statistics.continued);
-  if (notification_continue(listener, notif->id) == -ENOENT && number) accepts_take_back(number);
+  if (is_ours && !number && !finds_none) return false;
+  if (finds_none) {
+    notification_reply(listener, notif->id, 0, EAGAIN);
+  } else {
+    statistics_count(&statistics.continued);
+    if (notification_continue(listener, notif->id) == -ENOENT && number) accepts_take_back(number);
+  }
   if (fd >= 0) close(fd);
   return true;
 }
 
-/* By the tables alone, and with as few calls as can be: a server's new connections wait for it. */
 bool handle_accept(struct op *op) {
   struct cookie_entry entry;
   if (socket_identify(op, (int)op->args[0]) != 0) return false;
