@@ -19,7 +19,11 @@ enum filter_group {
  * Of a call that inpod has received the kernel, left to itself, drops the answer when a signal comes in the same instant: what
  * was done for it was done for nobody, and is done again. So only what ends the thread takes it out of its call, and for
  * signals, stops and debuggers inpod lets it go itself (addon/interrupt.c). EINVAL, before 5.19: the filter goes without.
+ *
+ * Who is tapped is not confined, so it does not pay for a confined program's mitigations (before 5.16, or by the kernel's command
+ * line: no speculative stores, and the branch predictors emptied at each change of processes, of which each stop has two).
  */
 static inline unsigned long filter_flags(unsigned groups) {
-  return SECCOMP_FILTER_FLAG_NEW_LISTENER | (groups & FILTER_INTERRUPTIBLE ? 0 : SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+  return SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW |
+         (groups & FILTER_INTERRUPTIBLE ? 0 : SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 }
