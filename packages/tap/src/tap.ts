@@ -1,4 +1,5 @@
 /** Trapped calls in, answers out. Decides nothing but by the tables it is given. */
+import { setTimeout } from "node:timers/promises";
 import { getSystemErrorName } from "node:util";
 import type { PathOperation, SocketCall, TapEvent, Visitor } from "./events.ts";
 import type { Door, Native, TapStatistics } from "./native.ts";
@@ -31,6 +32,16 @@ const FORGET_MS = 1000;
 /** The call was answered meanwhile, or is over. */
 const ESRCH = 3;
 const EOPNOTSUPP = 95;
+const EBUSY = 16;
+
+/** C says EBUSY for a second at most. */
+async function connectSoon(connect: () => number): Promise<number> {
+  for (;;) {
+    await setTimeout(1);
+    const fd = connect();
+    if (fd !== -EBUSY) return fd;
+  }
+}
 
 /** One tap in a process: its threads and tables are the process's own. */
 export class Tap {
@@ -342,9 +353,19 @@ export class Tap {
     this.#native.refuseDatagram(tgid, fd, cookie, relayPort, isIPv6, isIPv6Only);
   }
 
-  /** A connection to the program's listener in the name of `peer`: a file descriptor, or a negative errno. */
-  connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number {
-    return this.#native.connectToUser(port, isIPv6, local, peer);
+  /**
+   * A connection to the program's listener in the name of `peer`: a file descriptor, or a negative errno. At once, but
+   * where the kernel may be about to accept for the program, which would not tell that name: a second at most.
+   */
+  connectToUser(
+    port: number,
+    isIPv6: boolean,
+    local: Buffer,
+    peer: Buffer,
+  ): number | Promise<number> {
+    const connect = (): number => this.#native.connectToUser(port, isIPv6, local, peer);
+    const fd = connect();
+    return fd === -EBUSY ? connectSoon(connect) : fd;
   }
 
   statistics(): TapStatistics {

@@ -154,7 +154,7 @@ test("the pod's connections have the pod's names, and others beside and before t
   const expected: string[] = [];
   for (const client of [undefined, "198.18.200.10", undefined, "198.18.200.11"]) {
     const socket = client
-      ? new Socket({ fd: tap.connectToUser(real, false, own, encodeAddress(client, 40000)) })
+      ? new Socket({ fd: await tap.connectToUser(real, false, own, encodeAddress(client, 40000)) })
       : connect(real, "127.0.0.1");
     t.after(() => socket.destroy());
     await once(socket, "data");
@@ -167,19 +167,25 @@ test("the pod's connections have the pod's names, and others beside and before t
 });
 
 /** Threads that accept, each in its way; a client's words are who it is, and what accept says is compared with them. */
-const ACCEPTORS = `import select, socket, sys, threading
+const ACCEPTORS = `import ctypes, select, socket, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
 s = socket.socket()
 s.bind(('0.0.0.0', 8080))
 s.listen(200)
 wrong, left, lock = [], [${(2 * CONNECTIONS) / CLIENTS}], threading.Lock()
 if sys.argv[1] == 'nonblocking': s.setblocking(False)
-def take():
+def accept_unnamed():
+  fd = libc.accept(s.fileno(), None, None)
+  if fd < 0: raise BlockingIOError()
+  c = socket.socket(fileno=fd)
+  return c, c.getpeername()
+def take(accept):
   while True:
     with lock:
       if left[0] <= 0: return
       left[0] -= 1
     while True:
-      try: c, peer = s.accept()
+      try: c, peer = accept()
       except BlockingIOError: select.select([s], [], [])
       else: break
     c.setblocking(True)
@@ -187,25 +193,29 @@ def take():
     if said != f'{peer[0]}:{peer[1]}' or c.getpeername() != peer: wrong.append((said, peer, c.getpeername()))
     c.sendall(b'seen')
     c.close()
-threads = [threading.Thread(target=take) for _ in range(int(sys.argv[2]))]
+ways = [s.accept] * int(sys.argv[2]) + [accept_unnamed] * int(sys.argv[3])
+threads = [threading.Thread(target=take, args=[way]) for way in ways]
 for t in threads: t.start()
 for t in threads: t.join()
 print('wrong', wrong)
 `;
 
-for (const [mode, threads] of [
-  ["blocking", 1],
-  ["nonblocking", 1],
-  ["blocking", 4],
-  ["nonblocking", 4],
+for (const [mode, threads, unnamed] of [
+  ["blocking", 1, 0],
+  ["nonblocking", 1, 0],
+  ["blocking", 4, 0],
+  ["nonblocking", 4, 0],
+  ["blocking", 2, 2],
+  ["nonblocking", 2, 2],
 ] as const) {
-  test(`connections of the pod's and others at once: each has its own peer (${mode}, ${threads} accept)`, async () => {
+  const acceptors = `${threads} accept, ${unnamed} without a name`;
+  test(`connections of the pod's and others at once: each has its own peer (${mode}, ${acceptors})`, async () => {
     let onListening: (port: number) => void = () => {};
     const listening = new Promise<number>((resolve) => {
       onListening = resolve;
     });
     let port = 0;
-    const argv = [mode, String(threads)];
+    const argv = [mode, String(threads), String(unnamed)];
     const { done } = await start(
       ["python3", script("acceptors.py", ACCEPTORS), ...argv],
       (event) => {
@@ -226,7 +236,7 @@ for (const [mode, threads] of [
       const client = encodeAddress("198.18.200.10", ++number);
       const who = `198.18.200.10:${number}\n`;
       const socket = isOfPod
-        ? new Socket({ fd: tap.connectToUser(real, false, own, client) })
+        ? new Socket({ fd: await tap.connectToUser(real, false, own, client) })
         : connect(real, "127.0.0.1");
       if (!isOfPod) await once(socket, "connect");
       socket.write(isOfPod ? who : `127.0.0.1:${socket.localPort}\n`);

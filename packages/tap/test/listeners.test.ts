@@ -28,8 +28,8 @@ test("a listener is elsewhere and does not know it; accept tells the true client
     } else if (event.kind === "listen") {
       assert.equal(tap.listenSocket(event.token), 0);
       tap.reply(event.token, 0);
-      setTimeout(() => {
-        const fd = tap.connectToUser(
+      setTimeout(async () => {
+        const fd = await tap.connectToUser(
           port,
           false,
           encodeAddress(POD, 8080),

@@ -7,6 +7,7 @@ import { copyTo, describeFilter, splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
+import { holdChannel } from "./held-channel.ts";
 import { type ListeningPorts, listeningPorts } from "./listening-ports.ts";
 import { podPort, takePort, tellNotTaken, untilTaken, whyElsewhere } from "./take.ts";
 import { deliverTls } from "./tls-delivery.ts";
@@ -271,14 +272,34 @@ export class Listeners {
   #connection(channel: Channel, header: IncomingHeader, port: number): void {
     const { client, local } = header;
     const listener = this.#listenerFor(local.address, port);
-    const fd = listener
-      ? this.#tap.connectToUser(
-          listener.real,
-          listener.isIPv6Only,
-          encodeAddress(local.address, local.port),
-          encodeAddress(client.address, client.port),
-        )
-      : -errnoNumber("ECONNREFUSED");
+    if (listener === undefined) {
+      channel.reset("ECONNREFUSED");
+      return;
+    }
+    const fd = this.#tap.connectToUser(
+      listener.real,
+      listener.isIPv6Only,
+      encodeAddress(local.address, local.port),
+      encodeAddress(client.address, client.port),
+    );
+    if (typeof fd === "number") {
+      this.#connected(fd, channel, header, port, listener);
+      return;
+    }
+    const tellHeld = holdChannel(channel);
+    void fd.then((later) => {
+      this.#connected(later, channel, header, port, listener);
+      tellHeld();
+    });
+  }
+
+  #connected(
+    fd: number,
+    channel: Channel,
+    header: IncomingHeader,
+    port: number,
+    listener: Listener,
+  ): void {
     if (fd < 0) {
       channel.reset("ECONNREFUSED");
       return;
@@ -286,8 +307,7 @@ export class Listeners {
     const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: true });
     socket.setNoDelay(true);
     const ours = socket.localPort;
-    if (ours !== undefined && listener)
-      socket.on("close", this.#tap.nameAt("incoming", ours, listener.real));
+    if (ours !== undefined) socket.on("close", this.#tap.nameAt("incoming", ours, listener.real));
     const { mode, tlsDelivery } = this.#config;
     if (mode === "mirror" && header.needsAnswers !== true)
       copyTo(socket, channel, this.#filterOf(port) !== undefined);

@@ -30,7 +30,7 @@ napi_value refuse_datagram(napi_env env, napi_callback_info info) {
 
 /*
  * connectToUser(port, isIPv6, local, peer) -> fd of a connection to the program's listener, or -errno. Its
- * names are set before anybody can ask for them.
+ * names are set before anybody can ask for them. -EBUSY: an accept is under way there that would not tell them; soon again.
  */
 napi_value connect_to_user(napi_env env, napi_callback_info info) {
   struct call call = call_of(env, info);
@@ -42,12 +42,19 @@ napi_value connect_to_user(napi_env env, napi_callback_info info) {
   socklen_t length = address_loopback(&target, (uint16_t)int_of(&call, 0), &to);
   int fd = socket(target.domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return number(env, -errno);
+  uint16_t listener = address_port(&to);
+  if (!accepts_hold(listener)) {
+    accepts_release(listener);
+    close(fd);
+    return number(env, -EBUSY);
+  }
   names_lock();
   int error = connect(fd, (struct sockaddr *)&to, length) && errno != EINPROGRESS ? errno : 0;
   length = sizeof mine;
   if (!error && getsockname(fd, (struct sockaddr *)&mine, &length) == 0)
-    names_set_locked(NAME_INCOMING, address_port(&mine), address_port(&to), &name);
+    names_set_locked(NAME_INCOMING, address_port(&mine), listener, &name);
   names_unlock();
+  accepts_release(listener);
   if (!error) return number(env, fd);
   close(fd);
   return number(env, -error);

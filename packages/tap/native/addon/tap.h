@@ -346,6 +346,17 @@ void accepts_take_back(uint64_t number);
 /* As accepts_let_go(); 0: we accept it, before accepts_end(). May block, if another thread accepts there. */
 uint64_t accepts_begin(pid_t tid, int fd, uint16_t port, bool may_go);
 void accepts_end(pid_t tid);
+/*
+ * Before one of the pod's connections is made, and after: whether all that were let go at that port are over, so that none of
+ * them can get it; else it is to be tried again soon. Meanwhile none is let go.
+ */
+bool accepts_hold(uint16_t port);
+void accepts_release(uint16_t port);
+
+/* ---- restart.c ---- */
+
+/* Wakes the thread, if it may be traced, from the call in which it sleeps: it makes it again, and that is told anew. */
+void thread_restart_call(pid_t tid);
 
 /* ---- datagrams.c, messages.c: UDP ---- */
 

@@ -9,10 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef PTRACE_EVENT_STOP
-#define PTRACE_EVENT_STOP 128
-#endif
-
 enum { SYSCALL_STOP = SIGTRAP | 0x80, STACK_BYTES = 64 * 1024 };
 
 struct tracing {
@@ -139,22 +135,10 @@ static int trace(struct tracing *tracing) {
   return 0;
 }
 
-static int trace_in_child(void *argument) {
+static int trace_to_act(void *argument) {
   struct tracing *tracing = argument;
   tracing->result = trace(tracing);
   return 0;
-}
-
-/*
- * A process of its own, in our memory. The command is a child of ours for whose end libuv waits, and any wait of this
- * process for that child would see the stops of ptrace as well, and libuv takes them for its end.
- */
-static void trace_beside(struct tracing *tracing) {
-  char *stack = malloc(STACK_BYTES);
-  if (!stack) return;
-  pid_t child = clone(trace_in_child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS, tracing);
-  if (child > 0) waitpid(child, NULL, __WALL);
-  free(stack);
 }
 
 static bool is_child_of_ours(pid_t tid) {
@@ -164,9 +148,24 @@ static bool is_child_of_ours(pid_t tid) {
   return end && strlen(end) > 4 && atoi(end + 4) == getpid();
 }
 
+/*
+ * A process of its own, in our memory. The command is a child of ours for whose end libuv waits, and any wait of this
+ * process for that child would see the stops of ptrace as well, and libuv takes them for its end.
+ */
+void tracer_run(pid_t tid, int (*run)(void *), void *argument) {
+  if (!is_child_of_ours(tid)) {
+    run(argument);
+    return;
+  }
+  char *stack = malloc(STACK_BYTES);
+  if (!stack) return;
+  pid_t child = clone(run, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS, argument);
+  if (child > 0) waitpid(child, NULL, __WALL);
+  free(stack);
+}
+
 int tracee_run(struct op *op, int fd, int64_t (*act)(struct tracee *, void *), void *argument) {
   struct tracing tracing = {op, fd, act, argument, -EAGAIN};
-  if (is_child_of_ours(op->tid)) trace_beside(&tracing);
-  else tracing.result = trace(&tracing);
+  tracer_run(op->tid, trace_to_act, &tracing);
   return tracing.result;
 }

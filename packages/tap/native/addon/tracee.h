@@ -6,6 +6,10 @@
 #include "tap.h"
 #include "registers.h"
 
+#ifndef PTRACE_EVENT_STOP
+#define PTRACE_EVENT_STOP 128
+#endif
+
 struct tracee {
   struct op *op;
   pid_t tid; /* the process's after an exec */
@@ -25,3 +29,6 @@ int tracee_run(struct op *op, int fd, int64_t (*act)(struct tracee *, void *), v
 
 /* For `act`: a call by the thread itself, and its result. */
 int64_t tracee_call(struct tracee *tracee, long nr, const uint64_t args[6]);
+
+/* Runs what traces that thread, in this one or a process of its own, and waits for its end. */
+void tracer_run(pid_t tid, int (*run)(void *), void *argument);
