@@ -15,6 +15,7 @@ import { ApiClient } from "../src/kubernetes/reach/api-client.ts";
 import { ApiError } from "../src/kubernetes/reach/api-errors.ts";
 import type { Access } from "../src/kubernetes/reach/kubeconfig.ts";
 import { dialPod, PortForwardError } from "../src/kubernetes/reach/portforward.ts";
+import { dataHeader, SpdyReader } from "../src/kubernetes/reach/spdy-frames.ts";
 
 const PORT = 61337;
 const folder = mkdtempSync(join(tmpdir(), "inpod-pf-"));
@@ -52,11 +53,15 @@ const ports = Buffer.concat([
   onChannel(1, Buffer.of(PORT & 255, PORT >> 8)),
 ]);
 
-/** Client frames of binary data, unmasked, without their channel byte; whole frames only. */
+/** Client frames of binary data, unmasked, without their channel byte if they have one; whole frames only. */
 class Reader {
+  readonly #channelBytes: number;
   #rest = Buffer.alloc(0);
   masks: Buffer[] = [];
   opcodes: number[] = [];
+  constructor(channelBytes = 1) {
+    this.#channelBytes = channelBytes;
+  }
   push(bytes: Buffer): Buffer {
     this.#rest = Buffer.concat([this.#rest, bytes]);
     const data: Buffer[] = [];
@@ -79,8 +84,8 @@ class Reader {
       this.opcodes.push(opcode);
       this.masks.push(Buffer.from(mask));
       if (opcode === 2) {
-        assert.equal(payload[0], 0, "data channel");
-        data.push(Buffer.from(payload.subarray(1)));
+        if (this.#channelBytes > 0) assert.equal(payload[0], 0, "data channel");
+        data.push(Buffer.from(payload.subarray(this.#channelBytes)));
       }
       this.#rest = this.#rest.subarray(at + 4 + length);
     }
@@ -89,6 +94,8 @@ class Reader {
 }
 
 interface Setup {
+  /** Which of those that are offered; undefined: channels. */
+  readonly subprotocol?: string;
   readonly isEncrypted?: boolean;
   readonly onUpgrade?: (socket: Duplex) => void;
   readonly answer?: { status: number; body: string };
@@ -98,10 +105,12 @@ async function serve(setup: Setup) {
   const server: Server =
     setup.isEncrypted === false ? createHttpServer() : createHttpsServer({ key, cert });
   const requests: string[] = [];
+  const offered: string[] = [];
   const sockets = new Set<Duplex>();
   server.on("upgrade", (request, socket: Duplex) => {
     sockets.add(socket);
     requests.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+    offered.push(String(request.headers["sec-websocket-protocol"]));
     if (setup.answer !== undefined) {
       const { status, body } = setup.answer;
       socket.end(
@@ -113,7 +122,7 @@ async function serve(setup: Setup) {
       .update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
       .digest("base64");
     socket.write(
-      `HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n`,
+      `HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: ${setup.subprotocol ?? "v4.channel.k8s.io"}\r\n\r\n`,
     );
     socket.on("error", () => {});
     setup.onUpgrade?.(socket);
@@ -136,6 +145,7 @@ async function serve(setup: Setup) {
   const api = new ApiClient(access);
   return {
     requests,
+    offered,
     dial: () =>
       dialPod(api, { namespace: "shop", pod: "orders", port: PORT }, AbortSignal.timeout(5000)),
     close: () => {
@@ -145,6 +155,25 @@ async function serve(setup: Setup) {
     },
   };
 }
+
+test("SPDY is wished, and channels where that is not known", async () => {
+  const server = await serve({ onUpgrade: (socket) => socket.write(ports) });
+  try {
+    (await server.dial()).destroy();
+    assert.deepEqual(server.offered, ["SPDY/3.1+portforward.k8s.io, v4.channel.k8s.io"]);
+  } finally {
+    server.close();
+  }
+});
+
+test("a server that chooses something else is told apart from one that cannot be reached", async () => {
+  const server = await serve({ subprotocol: "v5.channel.k8s.io" });
+  try {
+    await assert.rejects(server.dial(), /does not speak v4\.channel\.k8s\.io/);
+  } finally {
+    server.close();
+  }
+});
 
 test("the request is the API server's, with its path prefix and the login", async () => {
   const server = await serve({ onUpgrade: (socket) => socket.write(ports) });
@@ -192,6 +221,95 @@ for (const isEncrypted of [true, false])
       server.close();
     }
   });
+
+test("over SPDY bytes come back as they went, and up they are full frames, a message each", async () => {
+  const messages = new Reader(0);
+  const frames = new SpdyReader();
+  const lengths: number[] = [];
+  const server = await serve({
+    subprotocol: "SPDY/3.1+portforward.k8s.io",
+    onUpgrade: (socket) => {
+      socket.on("data", (bytes: Buffer) => {
+        const inside = messages.push(bytes);
+        for (const event of frames.push(inside)) {
+          if (event.kind !== "data") continue;
+          assert.equal(event.stream, 3);
+          lengths.push(event.bytes.length);
+          const echo = Buffer.concat([dataHeader(3, event.bytes.length), event.bytes]);
+          // What a message ends with has nothing to do with where a frame ends.
+          socket.write(Buffer.concat([frame(echo.subarray(0, 5)), frame(echo.subarray(5))]));
+        }
+      });
+    },
+  });
+  try {
+    const stream = await server.dial();
+    const sent = Buffer.alloc(1024 * 1024, "abcdefghijklmnopqrstuvwxyz0123456789");
+    stream.cork();
+    for (let at = 0; at < sent.length; at += 70_000) stream.write(sent.subarray(at, at + 70_000));
+    stream.uncork();
+    const got: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      got.push(chunk);
+      length += chunk.length;
+      if (length === sent.length) break;
+    }
+    assert.ok(Buffer.concat(got).equals(sent));
+    assert.deepEqual(lengths, Array(32).fill(32 * 1024));
+    assert.equal(messages.opcodes.length, 1 + 32, "both streams' opening in one message");
+    stream.destroy();
+  } finally {
+    server.close();
+  }
+});
+
+test("that nothing listens is an error over SPDY too, though the data's end comes first", async () => {
+  const text = "dial tcp4 127.0.0.1:61337: connect: connection refused";
+  const server = await serve({
+    subprotocol: "SPDY/3.1+portforward.k8s.io",
+    onUpgrade: (socket) =>
+      socket.write(
+        Buffer.concat([
+          frame(Buffer.from(dataHeader(3, 0, true))),
+          frame(Buffer.concat([dataHeader(1, text.length), Buffer.from(text)])),
+          frame(Buffer.from(dataHeader(1, 0, true))),
+        ]),
+      ),
+  });
+  try {
+    const stream = await server.dial();
+    const [error] = await once(stream, "error");
+    assert.ok(error instanceof PortForwardError);
+    assert.equal(error.isRefused, true);
+    await assert.rejects(stream.answered, PortForwardError);
+  } finally {
+    server.close();
+  }
+});
+
+test("the pod's end over SPDY is an end", async () => {
+  const server = await serve({
+    subprotocol: "SPDY/3.1+portforward.k8s.io",
+    onUpgrade: (socket) =>
+      socket.write(
+        frame(
+          Buffer.concat([
+            dataHeader(3, 5),
+            Buffer.from("hello"),
+            dataHeader(3, 0, true),
+            dataHeader(1, 0, true),
+          ]),
+        ),
+      ),
+  });
+  try {
+    const stream = await server.dial();
+    assert.equal(Buffer.concat(await stream.toArray()).toString(), "hello");
+  } finally {
+    server.close();
+  }
+});
 
 test("an answer that comes one byte at a time is the same answer", async () => {
   const server = await serve({

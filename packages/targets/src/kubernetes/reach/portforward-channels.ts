@@ -6,18 +6,39 @@
  */
 import { type FrameEvent, WebSocketError } from "./websocket-frames.ts";
 
-export const DATA_CHANNEL = 0;
+export const CHANNEL_SUBPROTOCOL = "v4.channel.k8s.io";
+const DATA_CHANNEL = Uint8Array.of(0);
 const ERROR_CHANNEL = 1;
 const PORT_BYTES = 2;
 /** Bytes of an error's text that are kept. */
 const MAX_ERROR = 8 * 1024;
+/** Bytes of payload: the container runtime holds a message whole in memory before it passes it on. */
+const MAX_FRAME = 128 * 1024;
 
 export type ChannelEvent =
   | { readonly kind: "data"; readonly bytes: Uint8Array }
+  /** The pod's end sends no more. */
+  | { readonly kind: "end" }
   /** The kubelet's or the container runtime's text; the port is forwarded no longer. */
-  | { readonly kind: "error"; readonly text: string };
+  | { readonly kind: "error"; readonly text: string }
+  /** To be sent as a message of its own. */
+  | { readonly kind: "ping"; readonly answer: Uint8Array };
 
-export class ChannelReader {
+/** How a port's bytes lie in WebSocket messages. */
+export interface PortWire {
+  /** The first message; may be empty: none. */
+  readonly opening: Uint8Array;
+  /** Bytes of payload that one message may carry. */
+  readonly maxFrame: number;
+  /** What stands in a message in front of so many bytes. */
+  before(length: number): Uint8Array;
+  /** @throws WebSocketError: what came was not to be expected */
+  push(event: FrameEvent & { kind: "data" }): ChannelEvent[];
+}
+
+export class ChannelWire implements PortWire {
+  readonly maxFrame = MAX_FRAME;
+  readonly opening = new Uint8Array(0);
   readonly #port: number;
   #channel: number | undefined;
   /** Bytes of the port that have come, by channel. */
@@ -29,8 +50,17 @@ export class ChannelReader {
     this.#port = port;
   }
 
+  before(): Uint8Array {
+    return DATA_CHANNEL;
+  }
+
   /** @throws WebSocketError on another channel or another port's bytes */
-  push({ bytes, first, last }: FrameEvent & { kind: "data" }): ChannelEvent | undefined {
+  push(event: FrameEvent & { kind: "data" }): ChannelEvent[] {
+    const inside = this.#read(event);
+    return inside === undefined ? [] : [inside];
+  }
+
+  #read({ bytes, first, last }: FrameEvent & { kind: "data" }): ChannelEvent | undefined {
     let rest = bytes;
     if (first) this.#channel = undefined;
     if (this.#channel === undefined) {
@@ -41,7 +71,7 @@ export class ChannelReader {
       rest = rest.subarray(1);
     }
     rest = this.#skipPort(this.#channel, rest);
-    if (this.#channel === DATA_CHANNEL)
+    if (this.#channel !== ERROR_CHANNEL)
       return rest.length === 0 ? undefined : { kind: "data", bytes: rest };
     if (rest.length > 0) {
       const kept = rest.subarray(0, MAX_ERROR - this.#error.length);
