@@ -13,6 +13,7 @@ import {
   FrameType,
   HEADER_BYTES,
   MAX_CONTROL,
+  MAX_DATA,
   ProtocolError,
 } from "./frames.ts";
 import type { AgentNotice, StreamHeader, StreamOpened, WireError } from "./messages.ts";
@@ -49,7 +50,7 @@ export interface MuxOptions {
   readonly bufferBudgetBytes?: number | undefined;
 }
 
-/** Bytes of one stream before the next gets its turn. */
+/** Bytes of one stream before the next gets its turn; while there is no next, a frame is as long as it may be. */
 const QUANTUM = 32 * 1024;
 const MAX_STREAMS = 4096;
 /**
@@ -240,7 +241,8 @@ export class Mux {
   }
 
   #takeFrom(stream: MuxStream, chunks: Uint8Array[]): number {
-    const bytes = Math.min(stream.queuedBytes, stream.sendCredit, QUANTUM);
+    const turn = this.#ready.length > 0 ? QUANTUM : MAX_DATA;
+    const bytes = Math.min(stream.queuedBytes, stream.sendCredit, turn);
     if (bytes > 0) {
       stream.queuedBytes -= bytes;
       stream.sendCredit -= bytes;

@@ -13,6 +13,12 @@ export const FIRST_WINDOW = 256 * 1024;
 export const MAX_WINDOW = 4 * 1024 * 1024;
 /** Bytes: each CREDIT is a message through everything on the way, the API server and kubelet among them. */
 const MIN_CREDIT = 64 * 1024;
+/**
+ * A window that was consumed within so long may grow whatever the round trip is: each CREDIT wakes up all that is on the
+ * way, and small windows are many of them. What is sent meanwhile on other streams waits behind it, by no more than twice
+ * as long.
+ */
+const QUICK_MS = 10;
 /** What part of the budget that is left a new stream takes at most, and one that grows: late ones get some too. */
 const NEW_STREAM_SHARE = 1 / 64;
 const GROWTH_SHARE = 1 / 4;
@@ -181,7 +187,7 @@ export class MuxStream {
     this.#mux.sendCredit(this, bytes);
   }
 
-  /** A window consumed in less than two round trips was the limit, not the link or the sink. */
+  /** A window consumed in less than two round trips was the limit, not the link or the sink; one consumed soon is cheap. */
   #growth(): number {
     if (this.#windowBytes < this.#window) return 0;
     const nowMs = this.#mux.now();
@@ -189,7 +195,7 @@ export class MuxStream {
     this.#windowStartMs = nowMs;
     this.#windowBytes = 0;
     const rttMs = this.#mux.leastRttMs;
-    if (rttMs === undefined || tookMs >= 2 * rttMs) return 0;
+    if (rttMs === undefined || tookMs >= Math.max(2 * rttMs, QUICK_MS)) return 0;
     return this.#mux.grant(Math.min(this.#window, MAX_WINDOW - this.#window), GROWTH_SHARE);
   }
 

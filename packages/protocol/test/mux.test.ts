@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MuxHandlers, StreamHeader } from "../src/index.ts";
-import { encodeJson, FrameType, Mux, type MuxStream, ProtocolError } from "../src/index.ts";
+import {
+  decodeHeader,
+  encodeJson,
+  FrameType,
+  HEADER_BYTES,
+  Mux,
+  type MuxStream,
+  ProtocolError,
+} from "../src/index.ts";
 
 /** A generator of numbers in [0, 1) that gives the same ones each time (mulberry32). */
 function seeded(seed: number): () => number {
@@ -179,6 +187,56 @@ test("the window grows while it is what limits the stream, and not beyond its ma
   assert.equal(perRound[0], 256 * 1024);
   assert.ok((perRound.at(-1) ?? 0) <= 4 * 1024 * 1024);
   assert.ok((perRound.at(-1) ?? 0) >= 2 * 1024 * 1024, String(perRound));
+});
+
+test("a window that is consumed within 10 ms grows whatever the round trip is, a slower one does not", () => {
+  for (const [tookMs, grown] of [
+    [9, 4 * 1024 * 1024],
+    [11, 256 * 1024],
+  ] as const) {
+    const clock = { ms: 0 };
+    const [session, agent] = [end("session", () => clock.ms), end("agent", () => clock.ms)];
+    agent.mux.leastRttMs = 1;
+    const ours = session.mux.open(TCP);
+    settle(session, agent);
+    const [theirs] = agent.streams;
+    assert.ok(theirs);
+    theirs.accept(OPENED);
+    let inFlight = 0;
+    theirs.onData = (bytes) => {
+      inFlight += bytes.length;
+    };
+    let last = 0;
+    for (let round = 0; round < 12; round++) {
+      ours.write(new Uint8Array(8 * 1024 * 1024));
+      settle(session, agent);
+      clock.ms += tookMs;
+      theirs.consumed(inFlight);
+      last = inFlight;
+      inFlight = 0;
+    }
+    assert.equal(last, grown);
+  }
+});
+
+test("a stream alone sends frames of 64 KiB, one of several frames of 32", () => {
+  const lengths = (streams: number): number[] => {
+    const { mux } = end("session");
+    const all = Array.from({ length: streams }, () => mux.open(TCP));
+    for (const each of all) each.sendCredit = 1024 * 1024;
+    mux.take(1e6);
+    for (const each of all) each.write(new Uint8Array(192 * 1024));
+    const bytes = concat(mux.take(160 * 1024).chunks);
+    const found: number[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const { type, length } = decodeHeader(bytes, at);
+      if (type === FrameType.data) found.push(length);
+      at += HEADER_BYTES + length;
+    }
+    return found;
+  };
+  assert.deepEqual(lengths(1), Array(3).fill(64 * 1024));
+  assert.deepEqual(new Set(lengths(2)), new Set([32 * 1024]));
 });
 
 test("streams take turns: a large one does not hold up a small one", () => {
