@@ -6,9 +6,20 @@ import { resetSocket } from "./reset.ts";
 /** @param transport what is reset in its place: a socket of TLS has no RST of its own */
 export function splice(socket: Socket, channel: Channel, transport = socket): void {
   let isOver = false;
+  let isCorked = false;
   socket.allowHalfOpen = true;
 
+  const uncork = (): void => {
+    isCorked = false;
+    socket.uncork();
+  };
   channel.onData = (bytes) => {
+    // What the tunnel read at once is one write, though frames cut it: each wakes up whoever reads.
+    if (!isCorked) {
+      isCorked = true;
+      socket.cork();
+      process.nextTick(uncork);
+    }
     const isTaken = socket.write(bytes, () => channel.consumed(bytes.length));
     void isTaken; // the peer's credit, given back as the socket takes the bytes, is the limit
   };

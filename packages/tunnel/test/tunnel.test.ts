@@ -402,7 +402,8 @@ test("an agent of another protocol is named with both versions", async (t) => {
 test("garbage in mid-session ends the tunnel for both, and nothing hangs", async (t) => {
   const { session, agent, link } = await join(t, { onRequest: () => new Promise(() => {}) });
   const call = errnoOf(session.call("pause", {}));
-  link[1].write(randomBytes(4096));
+  // Not by chance the beginning of a frame that is still to come.
+  link[1].write(Buffer.concat([Buffer.of(0x7f, 0xff, 0xff, 0xff), randomBytes(4092)]));
   assert.equal(await call, "ECONNRESET");
   assert.match((await session.closed).why, /broke the protocol/);
   await agent.closed;
@@ -539,4 +540,43 @@ test("what was written before close() still arrives", async (t) => {
   session.close("done");
   assert.deepEqual(await agent.closed, { clean: true, why: "done" });
   assert.equal(received, 200 * 1024);
+});
+
+test("what the tunnel has read at once is one write of the socket, though frames cut it", async (t) => {
+  const [near, far] = await socketPair(t);
+  const writes: number[] = [];
+  const { _write: write, _writev: writev } = near;
+  near._write = (...given) => {
+    writes.push(given[0].length);
+    write.apply(near, given);
+  };
+  near._writev = (chunks, done) => {
+    writes.push(chunks.reduce((sum, { chunk }) => sum + chunk.length, 0));
+    writev?.call(near, chunks, done);
+  };
+  let consumed = 0;
+  const channel = {
+    id: 1,
+    header: TCP,
+    queuedBytes: 0,
+    write: () => true,
+    end: () => {},
+    reset: () => {},
+    consumed: (bytes: number) => {
+      consumed += bytes;
+    },
+    datagram: () => true,
+  } as unknown as IncomingChannel;
+  splice(near, channel);
+  const parts = [952, 32_768, 31_816];
+  for (let turn = 0; turn < 3; turn++) {
+    for (const length of parts) channel.onData?.(new Uint8Array(length));
+    await new Promise(setImmediate);
+  }
+  channel.onEnd?.();
+  let got = 0;
+  for await (const bytes of far) got += bytes.length;
+  assert.equal(got, 3 * 65_536, "and the end comes behind it");
+  assert.deepEqual(writes, [65_536, 65_536, 65_536]);
+  assert.equal(consumed, 3 * 65_536);
 });
