@@ -1,11 +1,12 @@
 /** `inpod env --keep-open` beside a sandbox's pod: programs that others start with its variables. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { parseEnv } from "node:util";
 import { buildProgram, NETWORK, POD_FILES, type Sandbox, startSandbox } from "@inpod/sandbox";
 import { CLI, Inventory, Run, until } from "./exec-support.ts";
 
@@ -228,6 +229,53 @@ test("a shell evaluates it and goes on, and ends the session by its number", asy
   assert.deepEqual([stdout, code], [`${NETWORK.pod.hostname}\n`, 0]);
 });
 
+interface Reading {
+  readonly flags: readonly string[];
+  /** As whoever starts programs with it reads it. @param text of the file, or of stdout */
+  readonly read: (text: string) => NodeJS.ProcessEnv;
+}
+const valuesOf = (text: string): NodeJS.ProcessEnv => {
+  const { variables } = JSON.parse(text) as { variables: { name: string; value: string }[] };
+  return Object.fromEntries(variables.map(({ name, value }) => [name, value]));
+};
+const inPairs = (text: string): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    text
+      .trim()
+      .split(/(?<!\\);/)
+      .map((part) => /^([^=]*)=(.*)$/s.exec(part.replaceAll("\\;", ";"))?.slice(1) ?? []),
+  );
+const toFile = (name: string) => ["--output", join(folder, name)];
+const READINGS: Readonly<Record<string, Reading>> = {
+  json: { flags: toFile("session.json"), read: valuesOf },
+  dotenv: { flags: toFile("dotenv.env"), read: parseEnv },
+  vscode: { flags: toFile("vscode.env"), read: parseEnv },
+  jetbrains: { flags: ["--show-values"], read: inPairs },
+};
+
+test("who reads any of the formats has programs in the pod's place, in one session of each at once", async () => {
+  const script = `uname -n; echo "$GREETING"; cat ${POD_FILES.greeting}`;
+  await Promise.all(
+    Object.entries(READINGS).map(async ([format, { flags, read }]) => {
+      const run = keepOpen(["--format", format, ...flags]);
+      await run.said(/^inpod: ready/m, "stderr");
+      const [, file] = flags;
+      const env = read(file === undefined ? run.stdout : readFileSync(file, "utf8"));
+      const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+      const { stdout, stderr } = await inLaptop(["env", ...words, "sh", "-c", script]).ended;
+      const [hostname, greeting, content] = stdout.split("\n");
+      assert.deepEqual(
+        [hostname, greeting, content],
+        [NETWORK.pod.hostname, "hello-from-the-pod", "greetings from the pod's file"],
+        `${format}: ${stderr}${run.stderr}`,
+      );
+      run.signalGroup("SIGTERM");
+      await run.ended;
+    }),
+  );
+  await inventory.assertAsBefore(folder);
+});
+
 test("for VS Code it prints what names the file and the task; it ends when stdin does", async () => {
   const file = join(folder, "session.env");
   const run = keepOpen(["--format", "vscode", "--output", file, "--end-with-stdin"], "pipe");
@@ -237,16 +285,6 @@ test("for VS Code it prints what names the file and the task; it ends when stdin
   const [task] = fragment["tasks.json"].tasks;
   assert.equal(task.args[0], "env");
   assert.match("inpod: ready: programs", new RegExp(task.problemMatcher.background.endsPattern));
-  // Node's own reader of such files.
-  const show = "console.log(process.env.GREETING, require('os').hostname())";
-  const node = await inLaptop([
-    "sh",
-    "-c",
-    `. "$0"; exec "$@"`,
-    file,
-    ...[process.execPath, `--env-file=${file}`, "-e", show],
-  ]).ended;
-  assert.match(node.stdout, /^hello-from-the-pod/);
   run.child.stdin?.end();
   assert.equal((await run.ended).code, 0);
   assert.ok(!existsSync(file));
