@@ -39,6 +39,8 @@ export interface Played {
   readonly listensWhenAsked?: boolean;
   /** Default: `askServer`. */
   ask?(place: Place): Promise<readonly Answer[]>;
+  /** When the session has ended, and before it is looked for what is left. @throws where it should have ended otherwise */
+  afterwards?(place: Place): Promise<void>;
 }
 
 export interface Tooled {

@@ -189,6 +189,11 @@ export class Session {
     try {
       this.#run?.signalGroup("SIGTERM");
       await this.#run?.ended;
+      for (const [row, prepared] of this.#prepared) {
+        const port = this.#ports.get(row);
+        if (prepared.kind === "missing" || port === undefined) continue;
+        await prepared.program.afterwards?.(this.#place(row, port));
+      }
       if (this.#run !== undefined) await this.#inventory.assertAsBefore(this.#folder);
     } finally {
       for (const child of this.#beside) child.kill("SIGKILL");

@@ -2,6 +2,7 @@
 import type { Group } from "../row.ts";
 import { debuggedGroups } from "./debuggers.ts";
 import { dotnetGroup } from "./dotnet.ts";
+import { gradleGroup } from "./gradle.ts";
 import { javascriptGroups } from "./javascript.ts";
 import { machineGroups } from "./machine.ts";
 import { postgresGroup } from "./postgres.ts";
@@ -20,4 +21,5 @@ export const groups: readonly Group[] = [
   postgresGroup,
   ...debuggedGroups,
   watchers,
+  gradleGroup,
 ];

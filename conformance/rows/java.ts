@@ -2,7 +2,7 @@
 import type { Recipe } from "@inpod/sandbox";
 import { compiledBy, program, type Row, simple } from "../row.ts";
 
-const recipe = (mode: string): Recipe => ({
+export const javaRecipe = (mode: string): Recipe => ({
   sources: [program("Facts.java")],
   compile: ([path = ""]) => ["javac", "-d", ".", path],
   run: (built) => [
@@ -11,7 +11,7 @@ const recipe = (mode: string): Recipe => ({
 });
 
 const row = (name: string, mode: string): Row =>
-  simple({ name, tool: () => compiledBy(["java", "-version"], recipe(mode)) });
+  simple({ name, tool: () => compiledBy(["java", "-version"], javaRecipe(mode)) });
 
 export const javaRows: readonly Row[] = [
   row("Java, blocking", "blocking"),
