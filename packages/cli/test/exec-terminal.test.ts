@@ -197,8 +197,16 @@ test("in the background of a shell who reads the terminal is stopped, the pod ha
 });
 
 test("a program that takes no notice of Ctrl-Z goes on, and so does its session", async () => {
-  const ignoring =
-    "import os, signal, sys\nsignal.signal(signal.SIGTSTP, lambda *_: os.write(1, b'not now'))\nprint('ready', flush=True)\nfor line in sys.stdin: print('read', line, flush=True)";
+  // Nor once it has done so: its handler is away when inpod looks whether it stops.
+  const ignoring = `
+import os, signal, sys, time
+def on_stop(*_):
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    time.sleep(0.3)
+    os.write(1, b"not now")
+signal.signal(signal.SIGTSTP, on_stop)
+print("ready", flush=True)
+for line in sys.stdin: print("read", line, flush=True)`;
   const path = join(folder, "ignoring.py");
   await writeFile(path, ignoring);
   const terminal = Terminal.open(sandbox, SHELL);

@@ -18,7 +18,7 @@ const LOOK_MS = 250;
 const QUICK_LOOK_MS = 20;
 /** After the signal: an editor puts the terminal in order before it stops itself. */
 const SETTLE_MS = 1000;
-/** Whoever has not stopped by then did not get the signal: it was sent to us alone, or there is no shell. */
+/** Whoever has not stopped by then did not get the signal (it was sent to us alone), or has no shell. */
 const DEFAULT_ACTION_MS = 100;
 
 export class JobControl {
@@ -43,7 +43,19 @@ export class JobControl {
 
   /** SIGTTIN went to the whole process group, SIGTSTP perhaps to us alone. */
   arrived(signal: "SIGTSTP" | "SIGTTIN"): void {
-    void this.#once(() => this.#follow(signal));
+    // Asked each time: what was not asked about would be told of the next one.
+    const reached = this.#reachesCommand(signal);
+    void this.#once(() => this.#follow(signal, reached));
+  }
+
+  /**
+   * The command has got it, too, and it is its own affair what it does: who minds it by a handler may have none any more
+   * when we look, and one that takes it may be slow.
+   */
+  async #reachesCommand(signal: "SIGTSTP" | "SIGTTIN"): Promise<boolean> {
+    const { pid } = this.#command.child;
+    const isInGroup = pid !== undefined && statOf(pid)?.group === statOf("self")?.group;
+    return (await this.#command.groupGot(signal)) && isInGroup && this.#watch !== undefined;
   }
 
   async #once(work: () => Promise<void>): Promise<void> {
@@ -59,14 +71,14 @@ export class JobControl {
     return pid !== undefined && statOf(pid)?.state === "T";
   }
 
-  async #follow(signal: "SIGTSTP" | "SIGTTIN"): Promise<void> {
+  async #follow(signal: "SIGTSTP" | "SIGTTIN", reached: Promise<boolean>): Promise<void> {
     const { child } = this.#command;
     const since = performance.now();
     const isLate = (ms: number): boolean => performance.now() - since > ms;
     while (!isLate(SETTLE_MS)) {
       if (this.#isStopped()) return this.#stop();
       const takesIt = hasDefaultAction(child.pid ?? 0, constants.signals.SIGTSTP);
-      if (signal === "SIGTSTP" && takesIt && isLate(DEFAULT_ACTION_MS)) {
+      if (signal === "SIGTSTP" && takesIt && isLate(DEFAULT_ACTION_MS) && !(await reached)) {
         return this.#stop(() => child.kill("SIGSTOP"));
       }
       await new Promise((resolve) => setTimeout(resolve, QUICK_LOOK_MS));
