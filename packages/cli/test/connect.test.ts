@@ -1,22 +1,10 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { NAMES, NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, startCli } from "./exec-support.ts";
-import { type DevServer, startServer, useSteps } from "./services-support.ts";
+import { test } from "node:test";
+import { NAMES, NETWORK } from "@inpod/sandbox";
+import { type Run, startCli } from "./exec-support.ts";
+import { useServices, useSteps } from "./services-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let server: DevServer;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  server = await startServer(sandbox);
-});
-after(async () => {
-  await server?.stop();
-  await sandbox?.stop();
-});
-afterEach(endRuns);
+const { sandbox, inventory, interrupted } = await useServices();
 
 const { pod, services } = NETWORK;
 const connect = (...words: string[]): Run =>
@@ -27,14 +15,6 @@ async function proxy(...words: string[]): Promise<{ run: Run; port: number }> {
   await run.said("until Ctrl-C", "stderr");
   const [, port] = /listens on \S+?:(\d+)\n/.exec(run.stderr) ?? [];
   return { run, port: Number(port) };
-}
-
-async function interrupted(run: Run): Promise<string> {
-  run.signalGroup("SIGINT");
-  const { code, stderr } = await run.ended;
-  assert.equal(code, 0, stderr);
-  await inventory.assertAsBefore();
-  return stderr;
 }
 
 const greetings = { host: "greetings", port: 80 };

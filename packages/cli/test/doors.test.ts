@@ -1,30 +1,23 @@
 /** What this machine can refuse, each refused for real: the built inpod says which setting it is, and starts nothing. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { NETWORK } from "@inpod/sandbox";
+import { useSandbox } from "./exec-support.ts";
 import { type Refused, refusing } from "./refusing.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const CLI = join(ROOT, "dist/cli.js");
 const MACHINE = 6;
 const TIMEOUT_MS = 60_000;
 
-const folder = mkdtempSync(join(tmpdir(), "inpod-doors-"));
 chmodSync(folder, 0o755);
 const marker = join(folder, "started");
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
 
 interface Ended {
   readonly code: number | null;

@@ -2,31 +2,14 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, until } from "./exec-support.ts";
+import { after, test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { Inventory, type Run, until, useSandbox } from "./exec-support.ts";
 import { startMode } from "./services-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-let podServer: ChildProcess;
-before(async () => {
-  sandbox = await startSandbox();
-  podServer = sandbox.inPod(["node", "-e", POD], { stdio: ["ignore", "pipe", "inherit"] });
-  await once(podServer.stdout as NodeJS.ReadableStream, "data");
-  inventory = await Inventory.of(sandbox);
-  folder = mkdtempSync(join(tmpdir(), "inpod-dump-"));
-});
-after(async () => {
-  podServer?.kill();
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, folder } = await useSandbox();
 
 const { httpPort, echoPort, udpPort } = NETWORK.pod;
 
@@ -56,6 +39,12 @@ server.on("stream", (stream) => {
 });
 server.listen(${H2_PORT}, () => console.log("ready"));
 `;
+const podServer = sandbox.inPod(["node", "-e", POD], { stdio: ["ignore", "pipe", "inherit"] });
+await once(podServer.stdout as NodeJS.ReadableStream, "data");
+const inventory = await Inventory.of(sandbox);
+after(() => {
+  podServer.kill();
+});
 
 /** Streams of one connection at once: two end, one as gRPC has them, and one goes on until the client hears so. */
 const HTTP2 = `

@@ -1,50 +1,40 @@
 /** The built `inpod env` beside a sandbox's pod. */
 import assert from "node:assert/strict";
 import { execFileSync, type SpawnOptions } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { POD_ENVIRONMENT, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, endRuns, Inventory, type Outcome, Run, until } from "./exec-support.ts";
+import { after, test } from "node:test";
+import { POD_ENVIRONMENT } from "@inpod/sandbox";
+import { CLI, Inventory, type Outcome, Run, until, useSandbox } from "./exec-support.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 /** A value that must be nowhere but on stdout, and only when it is asked for. */
 const CANARY = "c4n4ry-value";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let pod: Run;
-let pid: number;
-const folder = mkdtempSync(join(tmpdir(), "inpod-env-"));
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  // What its shell began with is not what it has now; some of it is no text.
-  const script = `export CHANGED=after SECRET="$SECRET-2" MULTI="two
+// What its shell began with is not what it has now; some of it is no text.
+const script = `export CHANGED=after SECRET="$SECRET-2" MULTI="two
 lines"; BYTES=$(printf 'caf\\351'); export BYTES; exec env 'hostile $(touch ${folder}/x)=1' sleep 62`;
-  const env = {
-    ...{ PATH: POD_ENVIRONMENT.PATH, HOME: "/pod", CHANGED: "before", SECRET: CANARY },
-    ...{
-      AWS_REGION: "pod-region",
-      QUOTED: 'it\'s $HOME `id` \\ "q"',
-      LD_PRELOAD: "/x.so",
-      UID: "7",
-    },
-  };
-  pod = new Run(sandbox.inPod(["sh", "-c", script], { env }));
-  await until("the process", async () => {
-    const found = (await sandbox.processes()).find(({ command }) => command === "sleep 62");
-    pid = found?.pid ?? 0;
-    return found !== undefined;
-  });
-  inventory = await Inventory.of(sandbox);
+const began = {
+  ...{ PATH: POD_ENVIRONMENT.PATH, HOME: "/pod", CHANGED: "before", SECRET: CANARY },
+  ...{
+    AWS_REGION: "pod-region",
+    QUOTED: 'it\'s $HOME `id` \\ "q"',
+    LD_PRELOAD: "/x.so",
+    UID: "7",
+  },
+};
+const pod = new Run(sandbox.inPod(["sh", "-c", script], { env: began }));
+let pid = 0;
+await until("the process", async () => {
+  const found = (await sandbox.processes()).find(({ command }) => command === "sleep 62");
+  pid = found?.pid ?? 0;
+  return found !== undefined;
 });
-after(async () => {
-  pod?.signalGroup("SIGKILL");
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
+const inventory = await Inventory.of(sandbox);
+after(() => {
+  pod.signalGroup("SIGKILL");
 });
-afterEach(endRuns);
 
 const OWN = {
   ...{ PATH: process.env.PATH ?? "", HOME: folder, MINE: "mine", CHANGED: "mine" },

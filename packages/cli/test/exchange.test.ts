@@ -1,22 +1,10 @@
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, podAnswers, type Run, until } from "./exec-support.ts";
-import { type DevServer, http2Request, startMode, startServer } from "./services-support.ts";
+import { test } from "node:test";
+import { NETWORK, startSandbox } from "@inpod/sandbox";
+import { podAnswers, until } from "./exec-support.ts";
+import { http2Request, startMode, startServer, useServices } from "./services-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let server: DevServer;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  server = await startServer(sandbox);
-});
-after(async () => {
-  await server?.stop();
-  await sandbox?.stop();
-});
-afterEach(endRuns);
+const { sandbox, inventory, server, interrupted } = await useServices();
 
 const { httpPort, echoPort, udpPort } = NETWORK.pod;
 
@@ -44,14 +32,6 @@ async function answersOf(
   let text = "";
   for await (const bytes of client.stdout ?? []) text += bytes;
   return JSON.parse(text) as Record<string, number>;
-}
-
-async function interrupted(run: Run): Promise<void> {
-  run.signalGroup("SIGINT");
-  const { code, stdout } = await run.ended;
-  assert.equal(code, 0);
-  assert.equal(stdout, "");
-  await inventory.assertAsBefore();
 }
 
 test("HTTP, raw TCP and UDP of the target come to ports of this machine until Ctrl-C, and that is code 0", async () => {

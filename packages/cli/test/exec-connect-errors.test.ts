@@ -1,9 +1,11 @@
 /** Connects and datagrams that fail: sandbox/witness/talk/err.c is told the same in the pod and through inpod. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Run } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { Run, useSandbox } from "./exec-support.ts";
 import { inPodAndThrough, startPeer } from "./talk-support.ts";
+
+const { sandbox } = await useSandbox();
 
 const { address: peer } = NETWORK.client;
 /** How the client's side refuses, by its port. */
@@ -25,47 +27,35 @@ const tcpDestinations = [
 ];
 const udpDestinations = [`refused ${peer} ${NETWORK.services.refusedPort}`];
 
-let sandbox: Sandbox;
-let tcp: Awaited<ReturnType<typeof inPodAndThrough>>;
-let udp: Awaited<ReturnType<typeof inPodAndThrough>>;
-let slow: Awaited<ReturnType<typeof inPodAndThrough>>;
-
 async function ends(run: Run): Promise<void> {
   const { code, stderr } = await run.ended;
   assert.equal(code, 0, stderr);
 }
 
-before(async () => {
-  sandbox = await startSandbox();
-  await startPeer(sandbox, [peer]);
-  const rules = Object.entries(REJECTIONS).map(
-    ([name, port]) => `nft add rule ip t i tcp dport ${port} reject with icmp type ${name}`,
-  );
-  const reject = [
-    "nft add table ip t",
-    "nft add chain ip t i '{ type filter hook input priority 0; }'",
-  ];
-  // Linux sends six ICMP errors to an address, and one a second after that.
-  const noLimit = "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit";
-  await ends(new Run(sandbox.inClient(["sh", "-ec", [...reject, ...rules, noLimit].join("\n")])));
-  const routes = Object.entries(ROUTES).map(([kind, address]) => `ip route add ${kind} ${address}`);
-  // Linux tries for 127 s otherwise; twice is three.
-  const retries = "echo 1 >/proc/sys/net/ipv4/tcp_syn_retries";
-  await ends(new Run(sandbox.inPod(["sh", "-ec", [...routes, retries].join("\n")])));
-  const talk = (cases: readonly string[], destinations: readonly string[]): Promise<typeof tcp> =>
-    inPodAndThrough(sandbox, "talk-errors", cases, {
-      settings: { DESTINATIONS: destinations.join(",") },
-    });
-  [tcp, udp, slow] = await Promise.all([
-    talk(["tcp"], tcpDestinations),
-    talk(["udp", "ipv6"], udpDestinations),
-    talk(["timeout"], ["-"]),
-  ]);
-});
-after(async () => {
-  await endRuns();
-  await sandbox?.stop();
-});
+await startPeer(sandbox, [peer]);
+const rules = Object.entries(REJECTIONS).map(
+  ([name, port]) => `nft add rule ip t i tcp dport ${port} reject with icmp type ${name}`,
+);
+const reject = [
+  "nft add table ip t",
+  "nft add chain ip t i '{ type filter hook input priority 0; }'",
+];
+// Linux sends six ICMP errors to an address, and one a second after that.
+const noLimit = "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit";
+await ends(new Run(sandbox.inClient(["sh", "-ec", [...reject, ...rules, noLimit].join("\n")])));
+const routes = Object.entries(ROUTES).map(([kind, address]) => `ip route add ${kind} ${address}`);
+// Linux tries for 127 s otherwise; twice is three.
+const retries = "echo 1 >/proc/sys/net/ipv4/tcp_syn_retries";
+await ends(new Run(sandbox.inPod(["sh", "-ec", [...routes, retries].join("\n")])));
+const talk = (cases: readonly string[], destinations: readonly string[]) =>
+  inPodAndThrough(sandbox, "talk-errors", cases, {
+    settings: { DESTINATIONS: destinations.join(",") },
+  });
+const [tcp, udp, slow] = await Promise.all([
+  talk(["tcp"], tcpDestinations),
+  talk(["udp", "ipv6"], udpDestinations),
+  talk(["timeout"], ["-"]),
+]);
 
 const parts = (text = ""): Map<string, string> =>
   new Map(text.split(/^(?=(?:datagrams )?to )/m).map((part) => [part.split("\n")[0] ?? "", part]));

@@ -1,25 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { Inventory, Run } from "./exec-support.ts";
+import { NETWORK } from "@inpod/sandbox";
+import { Run, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-continue-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+const { sandbox, inventory, folder } = await useSandbox();
 
 const THREADS = 8;
 /** Connects to where nobody answers, in as many threads; ends when all of them have got an answer all the same. */

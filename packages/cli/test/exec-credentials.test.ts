@@ -1,11 +1,11 @@
 /** The developer's cloud credentials under the built `inpod exec`: hidden, said once, and brought back by a key. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, runInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { runInpod, useSandbox } from "./exec-support.ts";
+
+const { sandbox, folder: home } = await useSandbox();
 
 const FILES = [
   ...[".aws/credentials", ".azure/msal_token_cache.json", ".config/gcloud/credentials.db"],
@@ -19,21 +19,10 @@ const VARIABLES = {
 };
 const CAT = `cd ~; for file in ${FILES.join(" ")}; do test -e $file && echo $file; done; env | sed -n 's/=mine$//p;s/=.mine.*//p' | sort`;
 
-let sandbox: Sandbox;
-let home: string;
-before(async () => {
-  sandbox = await startSandbox();
-  home = mkdtempSync(join(tmpdir(), "inpod-home-"));
-  for (const file of FILES) {
-    mkdirSync(join(home, file, ".."), { recursive: true });
-    writeFileSync(join(home, file), "mine");
-  }
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(home, { recursive: true, force: true });
-});
-afterEach(endRuns);
+for (const file of FILES) {
+  mkdirSync(join(home, file, ".."), { recursive: true });
+  writeFileSync(join(home, file), "mine");
+}
 
 async function seen(feature?: object, home_ = home) {
   const { code, stdout, stderr } = await runInpod(sandbox, ["sh", "-c", CAT], {

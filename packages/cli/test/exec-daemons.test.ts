@@ -3,13 +3,11 @@ import assert from "node:assert/strict";
 import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { afterEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { NETWORK } from "@inpod/sandbox";
 import { leftRunning } from "../src/exec/rest.ts";
 import {
-  endRuns,
-  Inventory,
   isRunning,
   isThere,
   quoted,
@@ -17,17 +15,12 @@ import {
   runInpod,
   startInpod,
   until,
+  useSandbox,
 } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
 const started: number[] = [];
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-});
-after(() => sandbox?.stop());
-afterEach(async () => {
+// Before those of useSandbox(): a run has not ended as long as a daemon has its output.
+afterEach(() => {
   for (const pid of started.splice(0)) {
     try {
       process.kill(pid, "SIGKILL");
@@ -35,8 +28,9 @@ afterEach(async () => {
       // it has ended
     }
   }
-  await endRuns();
 });
+
+const { sandbox, inventory } = await useSandbox();
 
 const SCRIPT = fileURLToPath(new URL("trees/daemon.py", import.meta.url));
 const { address: podAddress, httpPort, echoPort } = NETWORK.pod;

@@ -1,15 +1,11 @@
 /** feature.network.dns.filter and feature.network.ipv6, as programs see them. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { runInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { runInpod, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(() => sandbox?.stop());
+const { sandbox } = await useSandbox();
 
 const { greetings, nameServer } = NETWORK.services;
 

@@ -1,34 +1,21 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, Run, startInpod, until } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK, startSandbox } from "@inpod/sandbox";
+import { Run, startInpod, until, useSandbox } from "./exec-support.ts";
 import { childrenOf, commandOf, descendants } from "./processes.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-let server: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-faults-"));
-  server = join(folder, "server.mjs");
-  await writeFile(
-    server,
-    `import http from "node:http";
+const { sandbox, inventory, folder } = await useSandbox();
+
+const server = join(folder, "server.mjs");
+await writeFile(
+  server,
+  `import http from "node:http";
 http.createServer((_, response) => response.end("local " + process.pid + "\\n"))
   .listen(${NETWORK.pod.httpPort}, () => console.log("listening", process.pid));`,
-  );
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+);
 
 interface Session {
   readonly run: Run;

@@ -1,37 +1,14 @@
 /** The pod's files in a program, by a mount or as snapshots, and what is left of either when processes are killed. */
 import assert from "node:assert/strict";
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, type Run, runInpod, startInpod, until } from "./exec-support.ts";
+import { test } from "node:test";
+import { type Run, runInpod, startInpod, until, useSandbox } from "./exec-support.ts";
 import { commandOf, descendants } from "./processes.ts";
 import { MOUNTING, refusing } from "./refusing.ts";
 
-let sandbox: Sandbox;
-const folder = mkdtempSync(join(tmpdir(), "inpod-exec-files-"));
-let mounts: string[] = [];
-let folders: string[] = [];
-before(async () => {
-  sandbox = await startSandbox();
-  mounts = mountsOfInpod();
-  folders = snapshotFolders();
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(async () => {
-  await endRuns();
-});
+const { sandbox, folder } = await useSandbox();
 
 const inPod = (script: string): Promise<string> =>
   new Promise((resolve, reject) => {
@@ -59,6 +36,8 @@ const snapshotFolders = (): string[] =>
       ? []
       : readdirSync(place).filter((name) => /^inpod-(files\.|\w{6}$)/.test(name)),
   );
+const mounts = mountsOfInpod();
+const folders = snapshotFolders();
 
 /** Of the session: its processes, mounts, and directories. */
 async function assertNothingIsLeft(processes: readonly number[]): Promise<void> {

@@ -4,29 +4,20 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, copyFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, isRoot, runInpod, startInpod } from "./exec-support.ts";
+import { NETWORK } from "@inpod/sandbox";
+import { isRoot, runInpod, startInpod, useSandbox } from "./exec-support.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 const HARD = fileURLToPath(new URL("hard", import.meta.url));
 const { greetings, httpPort, refusedPort } = NETWORK.services;
 const { pod, client } = NETWORK;
 
-const folder = mkdtempSync(join(tmpdir(), "inpod-hard-"));
 chmodSync(folder, 0o755);
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
 
 const compile = (name: string, ...flags: string[]): string => {
   const program = join(folder, name);

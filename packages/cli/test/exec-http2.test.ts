@@ -6,14 +6,15 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, afterEach, before, test } from "node:test";
+import { afterEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, startInpod, witness } from "./exec-support.ts";
+import { NETWORK } from "@inpod/sandbox";
+import { Inventory, type Run, startInpod, useSandbox, witness } from "./exec-support.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 const PYTHON = "/usr/bin/python3";
 const GRPC_IN_PYTHON = fileURLToPath(
@@ -24,21 +25,10 @@ const GRPC_PORT = 50051;
 /** Where the program that is to take the pod's place is asked in the pod itself, for comparison. */
 const COMPARED_PORT = 50052;
 
-let sandbox: Sandbox;
 let inventory: Inventory;
-let folder: string;
 const servers: ChildProcess[] = [];
 const copies = new Map<string, string>();
-before(async () => {
-  sandbox = await startSandbox();
-  folder = await mkdtemp(join(tmpdir(), "inpod-http2-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
 afterEach(async () => {
-  await endRuns();
   // Gone before the next one's program is written to the same place.
   await Promise.all(
     servers.splice(0).map((server) => {

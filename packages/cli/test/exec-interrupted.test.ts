@@ -1,15 +1,9 @@
 /** A blocking connect that ends before its verdict: connect(2), EINTR. The witness sees the same as in the pod. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Run, startInpod, witness } from "./exec-support.ts";
+import { test } from "node:test";
+import { Run, startInpod, useSandbox, witness } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(() => sandbox?.stop());
-afterEach(endRuns);
+const { sandbox } = await useSandbox();
 
 const FIRST_PORT = 7700;
 const CASES = [

@@ -1,36 +1,15 @@
 /** SIGKILL and SIGSTOP of who takes part in a session. The agent's processes are in exec-faults.test.ts. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import {
-  endRuns,
-  Inventory,
-  type Outcome,
-  Run,
-  runInpod,
-  startInpod,
-  until,
-} from "./exec-support.ts";
+import { NETWORK } from "@inpod/sandbox";
+import { type Outcome, Run, runInpod, startInpod, until, useSandbox } from "./exec-support.ts";
 import { childrenOf, commandOf } from "./processes.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-killed-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, inventory, folder } = await useSandbox();
 
 const EACH = 40;
 

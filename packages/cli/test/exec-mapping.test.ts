@@ -1,25 +1,14 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, runInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { runInpod, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  folder = await mkdtemp(join(tmpdir(), "inpod-mapping-"));
-  await mkdir(join(folder, "own"));
-  await writeFile(join(folder, "own/a"), "of this machine\n");
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, folder } = await useSandbox();
+
+await mkdir(join(folder, "own"));
+await writeFile(join(folder, "own/a"), "of this machine\n");
 
 const shell = (script: string, fs: object, flags: readonly string[] = []) =>
   runInpod(sandbox, ["sh", "-c", script], { config: { feature: { fs } }, flags });

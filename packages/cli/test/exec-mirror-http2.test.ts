@@ -1,36 +1,18 @@
 /** Filters without --steal on HTTP/2 by prior knowledge: each stream of one connection for itself. */
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, Run, startInpod } from "./exec-support.ts";
+import { after, test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { Inventory, Run, startInpod, useSandbox } from "./exec-support.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 const PORT = 3100;
 const { address: client } = NETWORK.client;
 const { address: pod } = NETWORK.pod;
-
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-let podServer: ChildProcess;
-before(async () => {
-  sandbox = await startSandbox();
-  folder = await mkdtemp(join(tmpdir(), "inpod-mirror-http2-"));
-  podServer = sandbox.inPod(["node", "-e", POD], { stdio: ["ignore", "pipe", "inherit"] });
-  await once(podServer.stdout as NodeJS.ReadableStream, "data");
-  inventory = await Inventory.of(sandbox);
-});
-after(async () => {
-  podServer?.kill();
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
 
 /** Larger in everything than what node:http2 allows by itself; its own frames are to be answered, too. */
 const POD = `
@@ -51,6 +33,12 @@ server.on("stream", (stream, headers) => {
 });
 server.listen(${PORT}, () => console.log("ready"));
 `;
+const podServer = sandbox.inPod(["node", "-e", POD], { stdio: ["ignore", "pipe", "inherit"] });
+await once(podServer.stdout as NodeJS.ReadableStream, "data");
+const inventory = await Inventory.of(sandbox);
+after(() => {
+  podServer.kill();
+});
 
 /** Says each request when it has ended, whole or not. */
 const PROGRAM = `

@@ -1,17 +1,9 @@
 /** Each mode with the user's lists: what is written where, named from "/" and from a directory of the pod. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Run, runInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { Run, runInpod, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(async () => {
-  await sandbox?.stop();
-});
-afterEach(endRuns);
+const { sandbox } = await useSandbox();
 
 async function inPod(script: string): Promise<string> {
   const { stdout, stderr, code } = await new Run(sandbox.inPod(["sh", "-c", script])).ended;

@@ -1,30 +1,21 @@
 /** Sockets that are no business of inpod's: sandbox/witness/talk/alone.c sees the same without inpod and under it. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Run, startInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { Run, startInpod, useSandbox } from "./exec-support.ts";
 import { casesOf, NO_IPV6, program, SETTINGS } from "./talk-support.ts";
 
-let sandbox: Sandbox;
-let without: Map<string, string>;
-let under: Map<string, string>;
-before(async () => {
-  sandbox = await startSandbox({ hasIPv6: !NO_IPV6 });
-  // A new network namespace allows echo sockets to nobody.
-  const allow = `echo "$(id -g) $(id -g)" > /proc/sys/net/ipv4/ping_group_range`;
-  await new Run(sandbox.inLaptop(["sh", "-c", allow])).ended;
-  const argv = ["env", `POD=${SETTINGS.POD}`, await program("talk-alone")];
-  const here = await new Run(sandbox.inLaptop(argv)).ended;
-  const there = await (await startInpod(sandbox, argv, { flags: ["--steal"] })).ended;
-  assert.equal(here.code, 0, here.stderr);
-  assert.equal(there.code, 0, there.stderr);
-  without = casesOf(here.stdout);
-  under = casesOf(there.stdout);
-});
-after(async () => {
-  await endRuns();
-  await sandbox?.stop();
-});
+const { sandbox } = await useSandbox({ hasIPv6: !NO_IPV6 });
+
+// A new network namespace allows echo sockets to nobody.
+const allow = `echo "$(id -g) $(id -g)" > /proc/sys/net/ipv4/ping_group_range`;
+await new Run(sandbox.inLaptop(["sh", "-c", allow])).ended;
+const argv = ["env", `POD=${SETTINGS.POD}`, await program("talk-alone")];
+const here = await new Run(sandbox.inLaptop(argv)).ended;
+const there = await (await startInpod(sandbox, argv, { flags: ["--steal"] })).ended;
+assert.equal(here.code, 0, here.stderr);
+assert.equal(there.code, 0, there.stderr);
+const without = casesOf(here.stdout);
+const under = casesOf(there.stdout);
 
 /** `shows`: what has happened without inpod, where this machine allows it. */
 const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [

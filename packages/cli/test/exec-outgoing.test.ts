@@ -1,21 +1,9 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import {
-  NETWORK,
-  type Sandbox,
-  startSandbox,
-  type WitnessName,
-  witnessNames,
-} from "@inpod/sandbox";
-import { quoted, Run, runInpod, startInpod, witness } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK, type WitnessName, witnessNames } from "@inpod/sandbox";
+import { quoted, Run, runInpod, startInpod, useSandbox, witness } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(async () => {
-  await sandbox?.stop();
-});
+const { sandbox } = await useSandbox();
 
 const named = (suffix: string): WitnessName[] =>
   witnessNames.filter((name) => name.endsWith(suffix));

@@ -1,28 +1,15 @@
 /** Which of the program's ports stand for which of the pod's, where they really are, and what becomes of those that it closes. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, podAnswers, type Run, startInpod, until } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { podAnswers, type Run, startInpod, until, useSandbox } from "./exec-support.ts";
+
+const { sandbox, inventory, folder } = await useSandbox();
 
 const { httpPort } = NETWORK.pod;
-
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-ports-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
 
 let count = 0;
 /** A program of Node's; `http(name)` in it makes a server that says its name. Lines of its stdin are `commands` events. */

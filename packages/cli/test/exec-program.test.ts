@@ -1,34 +1,20 @@
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { POD_ENVIRONMENT, type Sandbox, startSandbox, type WitnessName } from "@inpod/sandbox";
+import { test } from "node:test";
+import { POD_ENVIRONMENT, type WitnessName } from "@inpod/sandbox";
 import {
   CLI,
-  endRuns,
-  Inventory,
   quoted,
   Run,
   runInpod,
   startInpod,
   until,
+  useSandbox,
   witness,
 } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-program-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, inventory, folder } = await useSandbox();
 
 test("the exit code is the program's", async () => {
   assert.equal((await runInpod(sandbox, ["sh", "-c", "exit 7"])).code, 7);

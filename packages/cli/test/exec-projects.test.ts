@@ -1,25 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, endRuns, isRoot, Run } from "./exec-support.ts";
+import { CLI, isRoot, Run, useSandbox } from "./exec-support.ts";
 import { inPrivateRoot } from "./private-root.ts";
 
-let sandbox: Sandbox;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  folder = await mkdtemp(join(tmpdir(), "inpod-projects-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, folder } = await useSandbox();
 
 const CHECKOUT = fileURLToPath(new URL("../../..", import.meta.url));
 

@@ -4,15 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, endRuns, isRoot, quoted, Run } from "./exec-support.ts";
+import { CLI, isRoot, quoted, Run, useSandbox } from "./exec-support.ts";
 import { POD_KINDS, type PodKind, startOtherPod } from "./other-pods.ts";
 import { inPrivateRoot } from "./private-root.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 const PROGRAMS = fileURLToPath(new URL("./runtimes", import.meta.url));
 const CHECKOUT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -52,38 +53,26 @@ const ownFolder = (pod: PodKind): string =>
 /** Between what the program says through inpod and what it says without. */
 const MARK = "==== as without inpod:";
 
-let sandbox: Sandbox;
-let folder: string;
-let project: string;
+const project = join(folder, "orders");
 const pods = new Map<PodKind, number>();
-before(async () => {
-  sandbox = await startSandbox();
-  folder = await mkdtemp(join(tmpdir(), "inpod-runtimes-"));
-  project = join(folder, "orders");
-  await cp(PROGRAMS, project, { recursive: true });
-  await mkdir(join(project, "node/node_modules"));
-  await symlink("../words", join(project, "node/node_modules/words"));
-  if (has("git")) execFileSync("git", ["init", "-q"], { cwd: project });
-  const files = (await readdir(PROGRAMS, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(PROGRAMS, join(entry.parentPath, entry.name)));
-  const twins = [...PLACES.map((place) => `/${place}/dev/orders`), ownFolder("twin")].flatMap(
-    (place) => files.map((name) => `${place}/${name}`),
-  );
-  for (const kind of POD_KINDS) {
-    pods.set(kind, await startOtherPod(sandbox, kind, folder, twins));
-  }
-  // What the pod lacks is not there, and what is written is the pod's, unless a rule says that it is this machine's.
-  await writeFile(
-    join(folder, "strict.json"),
-    '{ "feature": { "fs": { "mode": "write", "fallback": false } } }',
-  );
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+await cp(PROGRAMS, project, { recursive: true });
+await mkdir(join(project, "node/node_modules"));
+await symlink("../words", join(project, "node/node_modules/words"));
+if (has("git")) execFileSync("git", ["init", "-q"], { cwd: project });
+const files = (await readdir(PROGRAMS, { recursive: true, withFileTypes: true }))
+  .filter((entry) => entry.isFile())
+  .map((entry) => relative(PROGRAMS, join(entry.parentPath, entry.name)));
+const twins = [...PLACES.map((place) => `/${place}/dev/orders`), ownFolder("twin")].flatMap(
+  (place) => files.map((name) => `${place}/${name}`),
+);
+for (const kind of POD_KINDS) {
+  pods.set(kind, await startOtherPod(sandbox, kind, folder, twins));
+}
+// What the pod lacks is not there, and what is written is the pod's, unless a rule says that it is this machine's.
+await writeFile(
+  join(folder, "strict.json"),
+  '{ "feature": { "fs": { "mode": "write", "fallback": false } } }',
+);
 
 interface Place {
   /** What stands before a command. */

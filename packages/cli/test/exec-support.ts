@@ -5,9 +5,16 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, afterEach } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { buildWitness, type Sandbox, type WitnessName } from "@inpod/sandbox";
+import {
+  buildWitness,
+  type Sandbox,
+  type SandboxOptions,
+  startSandbox,
+  type WitnessName,
+} from "@inpod/sandbox";
 
 export const CLI = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 export const isRoot = process.getuid?.() === 0;
@@ -308,4 +315,25 @@ export class Inventory {
     });
     assert.ok(await podAnswers(this.#sandbox), "the pod does not answer again");
   }
+}
+
+/**
+ * At the top of a file: a pod for its tests, what there was of sessions before them, and a folder.
+ * What a test has left running ends with it.
+ */
+export async function useSandbox(options: SandboxOptions = {}): Promise<{
+  readonly sandbox: Sandbox;
+  readonly inventory: Inventory;
+  readonly folder: string;
+}> {
+  const sandbox = await startSandbox(options);
+  const folder = await mkdtemp(join(tmpdir(), "inpod-test-"));
+  afterEach(endRuns);
+  after(async () => {
+    // Those of a before() that has failed.
+    await endRuns();
+    await sandbox.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return { sandbox, inventory: await Inventory.of(sandbox), folder };
 }

@@ -1,23 +1,16 @@
 /** TCP clients in every way: sandbox/witness/talk/out.c sees the same in the pod and through inpod. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { useSandbox } from "./exec-support.ts";
 import { inPodAndThrough, NO_IPV6, startPeer } from "./talk-support.ts";
 
-let sandbox: Sandbox;
-let seen: Awaited<ReturnType<typeof inPodAndThrough>>;
-before(async () => {
-  sandbox = await startSandbox({ hasIPv6: !NO_IPV6 });
-  const { address, addressIPv6 } = NETWORK.client;
-  await startPeer(sandbox, NO_IPV6 ? [address] : [address, addressIPv6]);
-  // With --steal: what binds a port might be a server.
-  seen = await inPodAndThrough(sandbox, "talk-out", [], { flags: ["--steal"] });
-});
-after(async () => {
-  await endRuns();
-  await sandbox?.stop();
-});
+const { sandbox } = await useSandbox({ hasIPv6: !NO_IPV6 });
+
+const { address, addressIPv6 } = NETWORK.client;
+await startPeer(sandbox, NO_IPV6 ? [address] : [address, addressIPv6]);
+// With --steal: what binds a port might be a server.
+const seen = await inPodAndThrough(sandbox, "talk-out", [], { flags: ["--steal"] });
 
 /** `shows`: what the pod's own run has told, without which the comparison would be about nothing. */
 const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [

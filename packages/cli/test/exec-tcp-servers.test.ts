@@ -1,9 +1,11 @@
 /** TCP servers in every way: sandbox/witness/talk/in.c and its clients see the same in the pod and through inpod. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Run, startInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { Run, startInpod, useSandbox } from "./exec-support.ts";
 import { casesOf, NO_IPV6, program, SETTINGS } from "./talk-support.ts";
+
+const { sandbox } = await useSandbox({ hasIPv6: !NO_IPV6 });
 
 interface Seen {
   readonly told: Map<string, string>;
@@ -11,10 +13,6 @@ interface Seen {
   readonly clients: readonly string[];
   readonly stderr: string;
 }
-
-let sandbox: Sandbox;
-let inPod: Seen;
-let through: Seen;
 
 /** @returns what it got, or how it failed. */
 async function visit(host: string, port: number): Promise<string> {
@@ -59,20 +57,13 @@ async function served(run: Run): Promise<Seen> {
   return { told: casesOf(stdout), clients, stderr };
 }
 
-before(async () => {
-  sandbox = await startSandbox({ hasIPv6: !NO_IPV6 });
-  const path = await program("talk-servers");
-  const settings = Object.entries(SETTINGS).map(([key, value]) => `${key}=${value}`);
-  const inside = await sandbox.copyIntoPod(path);
-  inPod = await served(new Run(sandbox.inPod(["env", ...settings, inside])));
-  through = await served(
-    await startInpod(sandbox, ["env", ...settings, path], { flags: ["--steal"] }),
-  );
-});
-after(async () => {
-  await endRuns();
-  await sandbox?.stop();
-});
+const path = await program("talk-servers");
+const settings = Object.entries(SETTINGS).map(([key, value]) => `${key}=${value}`);
+const inside = await sandbox.copyIntoPod(path);
+const inPod = await served(new Run(sandbox.inPod(["env", ...settings, inside])));
+const through = await served(
+  await startInpod(sandbox, ["env", ...settings, path], { flags: ["--steal"] }),
+);
 
 const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [
   ["v4", "on 0.0.0.0", /^accepted: 198\.18\.200\.9 PORT$/m],

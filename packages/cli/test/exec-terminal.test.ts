@@ -1,31 +1,14 @@
 /** Job control: what a terminal, and the shell on it, do with a session and with a program in it. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, Inventory, isRunning, podAnswers, quoted, until } from "./exec-support.ts";
+import { afterEach, test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { CLI, isRunning, podAnswers, quoted, until, useSandbox } from "./exec-support.ts";
 import { endTerminals, KEYS, Terminal } from "./terminal.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-let counting: string;
-let surviving: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-terminal-"));
-  counting = join(folder, "counting.py");
-  await writeFile(counting, COUNTING);
-  surviving = join(folder, "surviving.py");
-  await writeFile(surviving, SURVIVING);
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+const { sandbox, inventory, folder } = await useSandbox();
+
 afterEach(endTerminals);
 
 /** A server with a child: both say each signal that they get, in a line of its own. */
@@ -75,6 +58,10 @@ while True:
     connection.sendall(b"HTTP/1.1 200 OK\\r\\nconnection: close\\r\\ncontent-length: 5\\r\\n\\r\\nlocal")
     connection.close()
 `;
+const counting = join(folder, "counting.py");
+const surviving = join(folder, "surviving.py");
+await writeFile(counting, COUNTING);
+await writeFile(surviving, SURVIVING);
 
 /** Of what both processes say of one signal. */
 const said = (text: string, signal: string): string[] =>

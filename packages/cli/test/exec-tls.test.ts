@@ -1,19 +1,14 @@
 /** Filters inside TLS, with foreign clients: who answers, what the program gets, and what is said. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import {
-  type Certificate,
-  makeCertificate,
-  NETWORK,
-  type Sandbox,
-  startSandbox,
-} from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, startInpod } from "./exec-support.ts";
+import { after, test } from "node:test";
+import { type Certificate, makeCertificate, NETWORK } from "@inpod/sandbox";
+import { Inventory, type Run, startInpod, useSandbox } from "./exec-support.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 const PORT = 8443;
 const HOST = "orders.test";
@@ -22,11 +17,6 @@ const ofPod = makeCertificate({ names: [HOST], issuer: root });
 const own = makeCertificate({ names: [HOST], issuer: root });
 const expired = makeCertificate({ names: [HOST], notAfter: new Date(Date.now() - 86_400_000) });
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-let server: ChildProcess;
-
 const file = (name: string): string => join(folder, name);
 
 /** Written for `node -e`: says who asks for what, in which protocol and for which name. */
@@ -34,28 +24,21 @@ const POD = `require("http2").createSecureServer({cert:process.env.CERT,key:proc
   a.end(["pod",q.socket.remoteAddress.replace("::ffff:",""),q.socket.alpnProtocol,q.socket.servername,q.url].join(" ")+"\\n"))
   .listen(${PORT},"0.0.0.0",()=>console.log("ready"))`;
 
-before(async () => {
-  sandbox = await startSandbox();
-  folder = await mkdtemp(join(tmpdir(), "inpod-tls-"));
-  const files = { root, pod: ofPod, own, expired };
-  for (const [name, { cert, key }] of Object.entries(files) as [string, Certificate][]) {
-    await writeFile(join(folder, `${name}.pem`), cert);
-    await writeFile(join(folder, `${name}.key`), key);
-  }
-  await writeFile(join(folder, "none.pem"), "nothing\n");
-  server = sandbox.inPod([process.execPath, "-e", POD], {
-    env: { CERT: ofPod.cert, KEY: ofPod.key },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  await once(server.stdout as NodeJS.ReadableStream, "data");
-  inventory = await Inventory.of(sandbox);
+const files = { root, pod: ofPod, own, expired };
+for (const [name, { cert, key }] of Object.entries(files) as [string, Certificate][]) {
+  await writeFile(join(folder, `${name}.pem`), cert);
+  await writeFile(join(folder, `${name}.key`), key);
+}
+await writeFile(join(folder, "none.pem"), "nothing\n");
+const server = sandbox.inPod([process.execPath, "-e", POD], {
+  env: { CERT: ofPod.cert, KEY: ofPod.key },
+  stdio: ["ignore", "pipe", "inherit"],
 });
-after(async () => {
-  server?.kill("SIGKILL");
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
+await once(server.stdout as NodeJS.ReadableStream, "data");
+const inventory = await Inventory.of(sandbox);
+after(() => {
+  server.kill("SIGKILL");
 });
-afterEach(endRuns);
 
 const curlSays = spawnSync("curl", ["--version"], { encoding: "utf8" });
 const options = { skip: curlSays.status === 0 ? false : "needs curl" };

@@ -1,28 +1,16 @@
 /** `exec --trace`: what is written of a session, how it ends, and that `explain` says before what is decided then. */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, POD_FILES, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { test } from "node:test";
+import { NETWORK, POD_FILES } from "@inpod/sandbox";
 import type { Explanation } from "../src/explain/explanation.ts";
 import type { TraceEnd, TraceLine } from "../src/trace/format.ts";
 import { parseLine, type Read } from "../src/trace/read.ts";
-import { CLI, endRuns, Run, startInpod, until } from "./exec-support.ts";
+import { CLI, Run, startInpod, until, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-const folder = mkdtempSync(join(tmpdir(), "inpod-exec-trace-"));
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(async () => {
-  await endRuns();
-});
+const { sandbox, folder } = await useSandbox();
 
 const { greetings, httpPort, refusedPort } = NETWORK.services;
 const SECRET = "c4n4ry";

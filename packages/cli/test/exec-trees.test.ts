@@ -2,42 +2,20 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import {
-  CLI,
-  endRuns,
-  Inventory,
-  isThere,
-  nodeProgram,
-  quoted,
-  Run,
-  runInpod,
-} from "./exec-support.ts";
+import { NETWORK } from "@inpod/sandbox";
+import { CLI, isThere, nodeProgram, quoted, Run, runInpod, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-let shapes: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-trees-"));
-  shapes = join(folder, "shapes");
-  const source = fileURLToPath(new URL("trees/shapes.c", import.meta.url));
-  execFileSync("cc", ["-O1", "-Wall", "-Werror", "-pthread", "-o", shapes, source]);
-  await mkdir(join(folder, "root/config"), { recursive: true });
-  await writeFile(join(folder, "root/config/greeting"), "of the new root\n");
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, inventory, folder } = await useSandbox();
+
+const shapes = join(folder, "shapes");
+const source = fileURLToPath(new URL("trees/shapes.c", import.meta.url));
+execFileSync("cc", ["-O1", "-Wall", "-Werror", "-pthread", "-o", shapes, source]);
+await mkdir(join(folder, "root/config"), { recursive: true });
+await writeFile(join(folder, "root/config/greeting"), "of the new root\n");
 
 const SHAPES: Readonly<Record<string, number>> = {
   visit: 0,

@@ -1,21 +1,14 @@
 /** UDP sockets' descriptors, copied, inherited and passed: sandbox/witness/talk/numbers.c sees the same in the pod and through inpod. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns } from "./exec-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { useSandbox } from "./exec-support.ts";
 import { inPodAndThrough, startPeer } from "./talk-support.ts";
 
-let sandbox: Sandbox;
-let seen: Awaited<ReturnType<typeof inPodAndThrough>>;
-before(async () => {
-  sandbox = await startSandbox();
-  await startPeer(sandbox, [NETWORK.client.address]);
-  seen = await inPodAndThrough(sandbox, "talk-numbers", []);
-});
-after(async () => {
-  await endRuns();
-  await sandbox?.stop();
-});
+const { sandbox } = await useSandbox();
+
+await startPeer(sandbox, [NETWORK.client.address]);
+const seen = await inPodAndThrough(sandbox, "talk-numbers", []);
 
 const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [
   ["selecting", "select", /^below FD_SETSIZE: 1\nsendto: 1\nselect: 1\nreadable: 1$/m],

@@ -1,28 +1,16 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox, type WitnessName } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, startInpod, until, witness } from "./exec-support.ts";
+import { afterEach, test } from "node:test";
+import { NETWORK, type WitnessName } from "@inpod/sandbox";
+import { type Run, startInpod, until, useSandbox, witness } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-udp-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+const { sandbox, inventory, folder } = await useSandbox();
+
 afterEach(() => {
   for (const client of clients.splice(0)) client.close();
-  return endRuns();
 });
 
 const { address: pod, udpPort } = NETWORK.pod;

@@ -1,50 +1,40 @@
 /** Unix sockets of the pod: sandbox/witness/talk/unix.c sees the same in the pod and through inpod. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { after, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, isRoot, Run, runInpod } from "./exec-support.ts";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { startSandbox } from "@inpod/sandbox";
+import { isRoot, Run, runInpod, useSandbox } from "./exec-support.ts";
 import { inPodAndThrough, program } from "./talk-support.ts";
+
+const { sandbox, folder } = await useSandbox();
 
 /** Only the pod has it. */
 const DIR = "/run/talk-witness";
 const settings = { DIR };
 /** Only this machine has it: a socket at which nobody from the pod may arrive. */
+const outside = join(folder, "socket");
 const machine = createServer((socket) => socket.end("of the laptop"));
-let outside: string;
-let sandbox: Sandbox;
-let server: Run;
-let seen: Awaited<ReturnType<typeof inPodAndThrough>>;
-before(async () => {
-  outside = join(await mkdtemp(join(tmpdir(), "inpod-unix-")), "socket");
-  await once(machine.listen(outside), "listening");
-  sandbox = await startSandbox();
-  const inside = await sandbox.copyIntoPod(await program("talk-unix"));
-  // Under another name: a program that runs is not written to.
-  const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && exec env DIR=${DIR} OUTSIDE=${outside} /tmp/unix serve`;
-  server = new Run(sandbox.inPod(["sh", "-c", script]));
-  await server.said("ready");
-  const unixStreams = [`^${DIR}/`, "^@talk"];
-  seen = await inPodAndThrough(sandbox, "talk-unix", [], {
-    settings,
-    config: {
-      feature: {
-        network: { outgoing: { unix_streams: unixStreams } },
-        // A program goes into that directory.
-        fs: { mode: "read", read_only: [`^${DIR}`] },
-      },
+await once(machine.listen(outside), "listening");
+const inside = await sandbox.copyIntoPod(await program("talk-unix"));
+// Under another name: a program that runs is not written to.
+const script = `mkdir ${DIR} && cp ${inside} /tmp/unix && exec env DIR=${DIR} OUTSIDE=${outside} /tmp/unix serve`;
+const server = new Run(sandbox.inPod(["sh", "-c", script]));
+await server.said("ready");
+const unixStreams = [`^${DIR}/`, "^@talk"];
+const seen = await inPodAndThrough(sandbox, "talk-unix", [], {
+  settings,
+  config: {
+    feature: {
+      network: { outgoing: { unix_streams: unixStreams } },
+      // A program goes into that directory.
+      fs: { mode: "read", read_only: [`^${DIR}`] },
     },
-  });
+  },
 });
-after(async () => {
-  await endRuns();
-  await sandbox?.stop();
+after(() => {
   machine.close();
-  await rm(dirname(outside), { recursive: true, force: true });
 });
 
 const CASES: readonly (readonly [name: string, what: string, shows: RegExp])[] = [

@@ -1,35 +1,14 @@
 /** Programs that start a server again whenever its code changes. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { ClientError, type Sandbox, startSandbox } from "@inpod/sandbox";
-import {
-  endRuns,
-  Inventory,
-  isThere,
-  nodeProgram,
-  quoted,
-  startInpod,
-  until,
-} from "./exec-support.ts";
+import { ClientError } from "@inpod/sandbox";
+import { isThere, nodeProgram, quoted, startInpod, until, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-watchers-"));
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, inventory, folder } = await useSandbox();
 
 const RESTARTS = 3;
 const RELOAD = fileURLToPath(new URL("trees/reload.py", import.meta.url));

@@ -1,15 +1,16 @@
 /** The built `inpod explain`, without a target and beside a sandbox's pod. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { NETWORK, POD_FILES, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { test } from "node:test";
+import { NETWORK, POD_FILES } from "@inpod/sandbox";
 import type { Explanation } from "../src/explain/explanation.ts";
-import { CLI, Inventory, isRoot, Run } from "./exec-support.ts";
+import { CLI, Inventory, isRoot, Run, useSandbox } from "./exec-support.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "inpod-explain-"));
+const { sandbox, folder } = await useSandbox();
+
 mkdirSync(join(folder, ".inpod"));
 const FILE = `{
   "target": "pod/nobody-asks",
@@ -21,15 +22,6 @@ const FILE = `{
 `;
 writeFileSync(join(folder, ".inpod/inpod.json"), FILE);
 writeFileSync(join(folder, "here.txt"), "here");
-
-let sandbox: Sandbox;
-before(async () => {
-  sandbox = await startSandbox();
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
 
 const env = { PATH: process.env.PATH ?? "", HOME: folder, OWN: "c4n4ry", KUBECONFIG: "c4n4ry" };
 const alone = (...words: string[]) =>

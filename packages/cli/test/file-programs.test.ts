@@ -1,30 +1,16 @@
 /** Programs that developers use, at work in a directory of the pod. */
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Outcome, runInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { type Outcome, runInpod, useSandbox } from "./exec-support.ts";
 import { missing } from "./file-suite.ts";
+
+const { sandbox, inventory, folder } = await useSandbox();
 
 const config = { feature: { fs: { mode: "write", read_write: ["^/app/work(/|$)"] } } };
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-files-"));
-  assert.equal(await inPod("mkdir -m 777 /app/work"), "");
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+assert.equal(await inPod("mkdir -m 777 /app/work"), "");
 
 async function inPod(script: string): Promise<string> {
   const child = sandbox.inPod(["sh", "-c", script], { stdio: ["ignore", "pipe", "inherit"] });

@@ -1,30 +1,17 @@
 /** The pod's files, written through inpod, before programs that test file systems: fsx and pjdfstest, by others. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, isRoot, runInpod } from "./exec-support.ts";
+import { test } from "node:test";
+import { isRoot, runInpod, useSandbox } from "./exec-support.ts";
 import { LEFT_OUT, missing, readSuiteResult, suiteMissing, suiteProgram } from "./file-suite.ts";
+
+const { sandbox, inventory, folder } = await useSandbox();
 
 const config = { feature: { fs: { mode: "write", read_write: ["^/app/suite(/|$)"] } } };
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = await mkdtemp(join(tmpdir(), "inpod-files-"));
-  await inPod("mkdir -m 777 /app/suite");
-});
-after(async () => {
-  await sandbox?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+await inPod("mkdir -m 777 /app/suite");
 
 async function inPod(script: string): Promise<void> {
   const child = sandbox.inPod(["sh", "-c", script], { stdio: "inherit" });

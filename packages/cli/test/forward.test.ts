@@ -1,25 +1,13 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NAMES, NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run, startCli } from "./exec-support.ts";
+import { test } from "node:test";
+import { NAMES, NETWORK } from "@inpod/sandbox";
+import { type Run, startCli } from "./exec-support.ts";
 import { distWithOlderAgent } from "./own-dist.ts";
-import { type DevServer, startServer, useSteps } from "./services-support.ts";
+import { useServices, useSteps } from "./services-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let server: DevServer;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  server = await startServer(sandbox);
-});
-after(async () => {
-  await server?.stop();
-  await sandbox?.stop();
-});
-afterEach(endRuns);
+const { sandbox, inventory, server, interrupted } = await useServices();
 
 const { pod, services, blackHole } = NETWORK;
 const forward = (...words: string[]): Run => startCli(sandbox, ["forward", ...words]);
@@ -31,15 +19,6 @@ async function ready(run: Run): Promise<number[]> {
   return [...run.stderr.matchAll(/inpod: (?:UDP port )?\S+:(\d+) goes to/g)].map(([, port]) =>
     Number(port),
   );
-}
-
-async function interrupted(run: Run): Promise<string> {
-  run.signalGroup("SIGINT");
-  const { code, stdout, stderr } = await run.ended;
-  assert.equal(code, 0, stderr);
-  assert.equal(stdout, "");
-  await inventory.assertAsBefore();
-  return stderr;
 }
 
 test("local ports go to what the target reaches: by name, by address, TCP and UDP, and to the target's own", async () => {
@@ -113,7 +92,7 @@ test("what the target cannot connect to is a reset for the client and one line, 
   assert.deepEqual(answered, { how: "end", text: "now" });
   await run.said(/port 7123 of process\/\d+ answers now/, "stderr");
   await run.said(/the target does not know nobody\.example:53/, "stderr");
-  const stderr = await interrupted(run);
+  const { stderr } = await interrupted(run);
   assert.equal(stderr.match(/greetings:81 refuses/g)?.length, 1);
 });
 

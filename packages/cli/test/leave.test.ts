@@ -1,29 +1,14 @@
 /** `inpod leave`, from another terminal than the session's. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, endRuns, Inventory, type Outcome, Run, startInpod, until } from "./exec-support.ts";
+import { test } from "node:test";
+import { CLI, type Outcome, Run, startInpod, until, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let runtime: string;
-let env: NodeJS.ProcessEnv;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  // Sessions of other tests are this user's, too.
-  runtime = mkdtempSync(join(tmpdir(), "inpod-leave-"));
-  env = { ...process.env, XDG_RUNTIME_DIR: runtime, KUBECONFIG: join(runtime, "none") };
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(runtime, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, inventory, folder: runtime } = await useSandbox();
+/** Sessions of other tests are this user's, too. */
+const env = { ...process.env, XDG_RUNTIME_DIR: runtime, KUBECONFIG: join(runtime, "none") };
 
 const doors = (): string[] => readdirSync(join(runtime, "inpod/sessions"));
 const leave = (...words: string[]): Promise<Outcome> =>

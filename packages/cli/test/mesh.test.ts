@@ -1,33 +1,12 @@
 /** mesh and mirror beside the sandbox's pod; several developers need an agent that is shared: e2e/mesh.test.ts. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { endRuns, Inventory, type Run } from "./exec-support.ts";
-import { type DevServer, http2Request, startMode, startServer } from "./services-support.ts";
+import { test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { http2Request, startMode, startServer, useServices } from "./services-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let server: DevServer;
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  server = await startServer(sandbox);
-});
-after(async () => {
-  await server?.stop();
-  await sandbox?.stop();
-});
-afterEach(endRuns);
+const { sandbox, server, interrupted } = await useServices();
 
 const { httpPort, echoPort, udpPort } = NETWORK.pod;
-
-async function interrupted(run: Run): Promise<void> {
-  run.signalGroup("SIGINT");
-  const { code, stdout } = await run.ended;
-  assert.equal(code, 0);
-  assert.equal(stdout, "");
-  await inventory.assertAsBefore();
-}
 
 test("marked requests come here and all others go to the pod, on one connection too; the line that is printed has the mark", async () => {
   const run = startMode(sandbox, "mesh", [

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
+import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
+import { NETWORK } from "@inpod/sandbox";
 import { build } from "esbuild";
-import { endRuns, Inventory, startCli } from "./exec-support.ts";
+import { startCli } from "./exec-support.ts";
 import { copyOfDist } from "./own-dist.ts";
-import { type DevServer, startMode, startServer, useSteps } from "./services-support.ts";
+import { startMode, useServices, useSteps } from "./services-support.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 /** By entry point: what is loaded when the command runs. */
@@ -28,22 +28,9 @@ const MODES: Readonly<Record<string, string>> = {
 /** Packages that only Linux has, or that load a `.node` file. */
 const LINUX = /^packages\/(layer|tap|files|routes)\//;
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let server: DevServer;
-let folder: string;
-before(async () => {
-  folder = copyOfDist();
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  server = await startServer(sandbox);
-});
-after(async () => {
-  await server?.stop();
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(endRuns);
+const { sandbox, inventory, server } = await useServices();
+const folder = copyOfDist();
+after(() => rmSync(folder, { recursive: true, force: true }));
 
 test("exchange, mesh, mirror and dump run without any .node file, launcher, preload library, tap and file server", async () => {
   const { httpPort } = NETWORK.pod;

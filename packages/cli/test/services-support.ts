@@ -1,7 +1,16 @@
 /** What the tests of service modes share: a developer's server on this machine, and the commands beside a sandbox's pod. */
+import assert from "node:assert/strict";
+import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 import { NETWORK, type Sandbox } from "@inpod/sandbox";
-import { Run, type RunOptions, startCli } from "./exec-support.ts";
+import {
+  type Inventory,
+  type Outcome,
+  Run,
+  type RunOptions,
+  startCli,
+  useSandbox,
+} from "./exec-support.ts";
 
 const PROGRAM = fileURLToPath(new URL("services-server.mjs", import.meta.url));
 
@@ -39,6 +48,32 @@ export async function startServer(
     stop: async () => {
       run.signalGroup("SIGKILL");
       await run.ended;
+    },
+  };
+}
+
+/** At the top of a file: what useSandbox() has, a developer's server beside it, and how a mode ends. */
+export async function useServices(): Promise<{
+  readonly sandbox: Sandbox;
+  readonly inventory: Inventory;
+  readonly folder: string;
+  readonly server: DevServer;
+  /** Ctrl-C: code 0, nothing on stdout, and all is as before. */
+  readonly interrupted: (run: Run) => Promise<Outcome>;
+}> {
+  const used = await useSandbox();
+  const server = await startServer(used.sandbox);
+  after(() => server.stop());
+  return {
+    ...used,
+    server,
+    interrupted: async (run) => {
+      run.signalGroup("SIGINT");
+      const outcome = await run.ended;
+      assert.equal(outcome.code, 0, outcome.stderr);
+      assert.equal(outcome.stdout, "");
+      await used.inventory.assertAsBefore();
+      return outcome;
     },
   };
 }

@@ -1,50 +1,31 @@
 /** `inpod up` with a sandbox's pod: several sessions, one terminal, one end. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import {
-  CLI,
-  endRuns,
-  Inventory,
-  isRunning,
-  Run,
-  sessionProcesses,
-  until,
-} from "./exec-support.ts";
+import { afterEach, test } from "node:test";
+import { NETWORK } from "@inpod/sandbox";
+import { CLI, isRunning, Run, sessionProcesses, until, useSandbox } from "./exec-support.ts";
 
-let sandbox: Sandbox;
-let inventory: Inventory;
-let folder: string;
+const { sandbox, inventory, folder } = await useSandbox();
+
 const runs: Run[] = [];
-before(async () => {
-  sandbox = await startSandbox();
-  inventory = await Inventory.of(sandbox);
-  folder = mkdtempSync(join(tmpdir(), "inpod-up-"));
-  mkdirSync(join(folder, "web"));
-  // Both answer their signals in their own time, and say what they are.
-  writeFileSync(
-    join(folder, "server.mjs"),
-    `
+mkdirSync(join(folder, "web"));
+// Both answer their signals in their own time, and say what they are.
+writeFileSync(
+  join(folder, "server.mjs"),
+  `
 import { createServer } from "node:http";
 const [name, port] = process.argv.slice(2);
 process.on("SIGINT", () => { console.log("bye " + name); process.exit(0); });
 process.on("SIGTERM", () => { console.log("end " + name); process.exit(0); });
 createServer((q, r) => r.end("I am " + name)).listen(Number(port), "127.0.0.1", () => {
-  console.log("up " + name + " in " + process.cwd().split("/").pop() + " with " + process.env.MARK);
-  console.error("pid " + process.pid);
+console.log("up " + name + " in " + process.cwd().split("/").pop() + " with " + process.env.MARK);
+console.error("pid " + process.pid);
 });`,
-  );
-});
-after(async () => {
-  await sandbox?.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-afterEach(async () => {
+);
+afterEach(() => {
   for (const run of runs.splice(0)) run.signalGroup("SIGKILL");
-  await endRuns();
 });
 
 const { httpPort } = NETWORK.pod;
@@ -99,7 +80,7 @@ test("each service has its session, its program and its lines; one Ctrl-C ends a
   await ready(run);
   assert.equal((await sandbox.request({})).body, "I am shop");
   assert.match(run.stdout, /^web {2}\| up web in web with beside$/m);
-  assert.match(run.stdout, /^shop \| up shop in inpod-up-\w+ with ann$/m);
+  assert.match(run.stdout, /^shop \| up shop in inpod-test-\w+ with ann$/m);
   for (const line of run.stdout.trim().split("\n")) assert.match(line, /^(web |shop) \| /);
   assert.match(run.stderr, /^web {2}\| inpod: .*port 8431 .* comes to 127\.0\.0\.1:18431$/m);
   assert.equal(parts().length, 3);
