@@ -6,13 +6,21 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { judgeMachine } from "../src/doctor/machine/judge.ts";
 import { judgeTarget } from "../src/doctor/target/judge.ts";
+import { agentCases } from "./doctor/agent-cases.ts";
 import type { Case } from "./doctor/case.ts";
 import { clusterCases } from "./doctor/cluster-cases.ts";
 import { debian, docker, machineCases, ubuntu } from "./doctor/machine-cases.ts";
+import { found, wish } from "./doctor/orders-pod.ts";
 import { programCases } from "./doctor/program-cases.ts";
-import { found, targetCases, wish } from "./doctor/target-cases.ts";
+import { targetCases } from "./doctor/target-cases.ts";
 
-const cases: readonly Case[] = [...machineCases, ...programCases, ...clusterCases, ...targetCases];
+const cases: readonly Case[] = [
+  ...machineCases,
+  ...programCases,
+  ...clusterCases,
+  ...targetCases,
+  ...agentCases,
+];
 
 for (const { when, id, level, says, findings } of cases)
   test(`${when}: ${id}, a ${level}`, () => {

@@ -2,11 +2,9 @@
 import type { ClusterFacts, RightAnswer } from "@inpod/targets";
 import { judgeCluster, judgeRights } from "../../src/doctor/cluster/judge.ts";
 import type { Case } from "./case.ts";
-import { wish } from "./target-cases.ts";
+import { forbidden, known, wish } from "./orders-pod.ts";
 
 type Verb = RightAnswer["right"]["verb"];
-const known = <Value>(value: Value) => ({ kind: "known", value }) as const;
-const forbidden = (why: string) => ({ kind: "unknown", why, isForbidden: true }) as const;
 
 export const cluster: ClusterFacts = {
   contextName: "staging",
