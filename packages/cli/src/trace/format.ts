@@ -50,26 +50,16 @@ export interface TraceConfig {
   readonly skipExtraBuildTools: readonly string[];
 }
 
-export interface TraceLine {
+/** A call as the session told it, and when. */
+export interface TraceLine extends Omit<TracedCall, "does" | "key"> {
   readonly kind: "call";
   /** Since the beginning. */
   readonly ms: number;
-  /** 0: inpod itself. */
-  readonly pid: number;
   readonly program?: string | undefined;
-  readonly call: string;
-  readonly subject: string;
-  /** "read", "write" or "lookup" of a path. */
+  /** What is done with a path; a later version may have another word for it. */
   readonly does?: string | undefined;
-  readonly verdict: string;
-  readonly why: string;
+  /** Left out: no key changes it. */
   readonly key?: string | undefined;
-  /** "ok", an errno's name or a DNS result; left out: the kernel went on by itself. */
-  readonly result?: string | undefined;
-  readonly tookMs?: number | undefined;
-  /** A client, or the name server that answered. */
-  readonly peer?: string | undefined;
-  readonly addresses?: readonly string[] | undefined;
 }
 
 export interface TraceEnd {
