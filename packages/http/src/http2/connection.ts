@@ -6,7 +6,7 @@
  * paid back (`consume`) when whoever got it has passed it on.
  */
 
-import { fromLatin1, latin1 } from "../bytes.ts";
+import { fromLatin1 } from "../bytes.ts";
 import { HTTP2_PREFACE } from "../preface.ts";
 import { HeaderBlocks } from "./blocks.ts";
 import {
@@ -20,19 +20,12 @@ import {
   uint31,
   uint32,
 } from "./frames.ts";
-import { type Field, fieldBytes, HpackDecoder, HpackEncoder, HpackError } from "./hpack.ts";
+import { type Field, HpackDecoder, HpackError } from "./hpack.ts";
+import { ReceiveWindows, STREAM_WINDOW } from "./receive-windows.ts";
 import { applySettings, defaultSettings, MAX_WINDOW, type Settings } from "./settings.ts";
 import { Stream } from "./stream.ts";
+import { Turns } from "./turns.ts";
 
-/** Bytes of all DATA on a connection that nobody has passed on yet. */
-const CONNECTION_WINDOW = 8 * 1024 * 1024;
-/** Of one stream at first, and for one that always passes on what it gets. */
-export const STREAM_WINDOW = 128 * 1024;
-const LARGEST_STREAM_WINDOW = 1024 * 1024;
-/** Above that much DATA that waits no stream's window grows. */
-const MAX_WAITING_TO_GROW = 1024 * 1024;
-/** Bytes of one stream, before another one's turn. */
-const QUANTUM = 64 * 1024;
 /** Streams that a server must have said nothing about. RFC 9113 recommends to allow no fewer. */
 const UNKNOWN_CONCURRENCY = 100;
 /** Own resets that are remembered: frames that crossed them are no mistake. */
@@ -73,14 +66,13 @@ export class Http2Connection<O> {
   isBlocked = false;
   /** No stream is opened before the other end has said what it allows. */
   opensAfterSettings = false;
-  /** Of header fields that wait. */
-  waitingHeaderBytes = 0;
   readonly #options: ConnectionOptions<O>;
   readonly #handlers: Handlers<O>;
   readonly #reader = new FrameReader();
   readonly #writer = new FrameWriter();
   readonly #decoder = new HpackDecoder();
-  readonly #encoder = new HpackEncoder();
+  readonly #windows = new ReceiveWindows(this.#writer);
+  readonly #turns: Turns<O>;
   readonly #blocks: HeaderBlocks;
   /** Bytes of the preface that are still to come. */
   #prefaceLeft: number;
@@ -89,14 +81,7 @@ export class Http2Connection<O> {
   #nextId = 1;
   /** After our GOAWAY: later streams are not heard of. */
   #lastAllowed = MAX_WINDOW;
-  #sendWindow = 65_535;
-  #receiveWindow = CONNECTION_WINDOW;
-  #consumed = 0;
   readonly #ownResets = new Set<number>();
-  /** With something to send. */
-  #ready: Stream<O>[] = [];
-  /** That wait for the connection's window. */
-  #starved: Stream<O>[] = [];
   /** That wait for their turn to be opened. */
   #opening: Stream<O>[] = [];
 
@@ -104,6 +89,11 @@ export class Http2Connection<O> {
     this.#options = options;
     this.#handlers = options.handlers;
     this.#blocks = new HeaderBlocks(options.maxHeaderListBytes);
+    this.#turns = new Turns<O>(this.#writer, this.peer, {
+      onSent: (stream, bytes) => this.#handlers.onSent(stream, bytes),
+      onEnd: (stream) => this.#end(stream),
+      onReset: (stream, code) => this.reset(stream, code),
+    });
     this.#prefaceLeft = options.role === "acceptor" ? HTTP2_PREFACE.length : 0;
   }
 
@@ -129,7 +119,12 @@ export class Http2Connection<O> {
 
   /** Something waits that is not an answer to the other end's frames. */
   get hasSomethingToSay(): boolean {
-    return this.#ready.length > 0 || this.#starved.length > 0;
+    return this.#turns.isWaiting;
+  }
+
+  /** Of header fields that wait. */
+  get waitingHeaderBytes(): number {
+    return this.#turns.waitingHeaderBytes;
   }
 
   /** Our SETTINGS. To be called once, before anything is taken. */
@@ -137,7 +132,7 @@ export class Http2Connection<O> {
     const answers = this.#writer.take();
     if (this.#options.role === "opener") this.#writer.bytes(HTTP2_PREFACE, false);
     this.#writer.settings([[SETTING.initialWindowSize, STREAM_WINDOW], ...settings]);
-    this.#writer.frame32(FRAME.windowUpdate, 0, CONNECTION_WINDOW - 65_535);
+    this.#windows.open();
     for (const bytes of answers) this.#writer.bytes(bytes, false);
     this.#hasStarted = true;
   }
@@ -187,16 +182,14 @@ export class Http2Connection<O> {
 
   headers(stream: Stream<O>, fields: readonly Field[], isEnd: boolean): void {
     if (stream.isClosed) return;
-    for (const field of fields) this.waitingHeaderBytes += fieldBytes(field);
-    stream.push({ kind: "headers", fields, isEnd });
-    this.#queue(stream);
+    this.#turns.push(stream, { kind: "headers", fields, isEnd });
   }
 
   data(stream: Stream<O>, bytes: Uint8Array, isEnd: boolean): void {
     if (stream.isClosed) this.#handlers.onSent(stream, bytes.length);
     else {
-      stream.push({ kind: "data", bytes, length: bytes.length, isEnd, isOwn: false });
-      this.#queue(stream);
+      const { length } = bytes;
+      this.#turns.push(stream, { kind: "data", bytes, length, isEnd, isOwn: false });
     }
   }
 
@@ -225,22 +218,7 @@ export class Http2Connection<O> {
 
   /** DATA of this stream was passed on: the other end may send as much again. */
   consume(stream: Stream<O>, bytes: number): void {
-    if (bytes === 0) return;
-    this.#consumeOfAll(bytes);
-    if (stream.isClosed || stream.isRemoteEnded) return;
-    stream.consumed += bytes;
-    stream.passed += bytes;
-    if (stream.passed >= stream.fullWindow && stream.fullWindow < LARGEST_STREAM_WINDOW) {
-      stream.passed = 0;
-      if (CONNECTION_WINDOW - this.#receiveWindow - this.#consumed < MAX_WAITING_TO_GROW) {
-        stream.consumed += stream.fullWindow;
-        stream.fullWindow *= 2;
-      }
-    }
-    if (stream.consumed < stream.fullWindow / 4) return;
-    this.#writer.frame32(FRAME.windowUpdate, stream.id, stream.consumed);
-    stream.receiveWindow += stream.consumed;
-    stream.consumed = 0;
+    this.#windows.consume(stream, bytes);
   }
 
   /** @param lastStreamId of those that were or will be served */
@@ -265,12 +243,6 @@ export class Http2Connection<O> {
     return this.#writer.take();
   }
 
-  #queue(stream: Stream<O>): void {
-    if (stream.isQueued || stream.id === 0) return;
-    stream.isQueued = true;
-    this.#ready.push(stream);
-  }
-
   #flush(): void {
     const most = this.hasPeerSettings ? this.peer.maxConcurrentStreams : UNKNOWN_CONCURRENCY;
     const mayOpen = this.hasPeerSettings || !this.opensAfterSettings;
@@ -284,74 +256,9 @@ export class Http2Connection<O> {
       stream.sendWindow = this.peer.initialWindowSize;
       this.streams.set(stream.id, stream);
       // In the order of their ids.
-      this.#send(stream, 0);
+      this.#turns.open(stream);
     }
-    for (let next = 0; next < this.#ready.length; next++) {
-      this.#send(this.#ready[next] as Stream<O>, QUANTUM);
-    }
-    this.#ready = [];
-  }
-
-  /** Its place in #ready is behind the others' after `quantum` bytes. */
-  #send(stream: Stream<O>, quantum: number): void {
-    let left = quantum;
-    stream.isQueued = false;
-    for (;;) {
-      const item = stream.first;
-      if (item === undefined || stream.isClosed) return;
-      if (item.kind === "headers") {
-        stream.shift();
-        this.#sendHeaders(stream, item.fields, item.isEnd);
-        if (item.isEnd) this.#end(stream);
-        continue;
-      }
-      if (item.kind === "reset") {
-        this.reset(stream, item.code);
-        return;
-      }
-      const allowed = Math.min(this.#sendWindow, stream.sendWindow, this.peer.maxFrameSize);
-      if (item.length > 0 && allowed <= 0) {
-        if (stream.sendWindow > 0) {
-          stream.isQueued = true;
-          this.#starved.push(stream);
-        }
-        return;
-      }
-      if (left <= 0 && item.length > 0) {
-        this.#queue(stream);
-        return;
-      }
-      const length = Math.min(item.length, allowed);
-      const isLast = length === item.length;
-      const isEnd = isLast && item.isEnd;
-      const bytes = item.bytes.subarray(0, length);
-      this.#writer.frame(FRAME.data, isEnd ? FLAG.endStream : 0, stream.id, bytes);
-      this.#sendWindow -= length;
-      stream.sendWindow -= length;
-      stream.queuedBytes -= length;
-      left -= length;
-      if (isLast) stream.shift();
-      else {
-        item.bytes = item.bytes.subarray(length);
-        item.length -= length;
-      }
-      this.#handlers.onSent(stream, length);
-      if (isEnd) this.#end(stream);
-    }
-  }
-
-  #sendHeaders(stream: Stream<O>, fields: readonly Field[], isEnd: boolean): void {
-    for (const field of fields) this.waitingHeaderBytes -= fieldBytes(field);
-    const block = this.#encoder.encode(fields);
-    const most = this.peer.maxFrameSize;
-    let type: number = FRAME.headers;
-    let flags = isEnd ? FLAG.endStream : 0;
-    for (let at = 0; at === 0 || at < block.length; at += most) {
-      if (at + most >= block.length) flags |= FLAG.endHeaders;
-      this.#writer.frame(type, flags, stream.id, block.subarray(at, at + most));
-      type = FRAME.continuation;
-      flags = 0;
-    }
+    this.#turns.all();
   }
 
   #end(stream: Stream<O>): void {
@@ -368,18 +275,7 @@ export class Http2Connection<O> {
     if (stream.isClosed) return;
     stream.isClosed = true;
     this.streams.delete(stream.id);
-    for (const { fields } of stream.waitingHeaders())
-      for (const field of fields) this.waitingHeaderBytes -= fieldBytes(field);
-    const dropped = stream.clear();
-    if (dropped > 0) this.#handlers.onSent(stream, dropped);
-  }
-
-  #consumeOfAll(bytes: number): void {
-    this.#consumed += bytes;
-    if (this.#consumed < CONNECTION_WINDOW / 4) return;
-    this.#writer.frame32(FRAME.windowUpdate, 0, this.#consumed);
-    this.#receiveWindow += this.#consumed;
-    this.#consumed = 0;
+    this.#turns.drop(stream);
   }
 
   #onFrame(type: number, flags: number, streamId: number, payload: Uint8Array): void {
@@ -475,13 +371,10 @@ export class Http2Connection<O> {
   }
 
   #onData(streamId: number, flags: number, payload: Uint8Array): void {
-    this.#receiveWindow -= payload.length;
-    if (this.#receiveWindow < 0) {
-      throw new ConnectionError(CODE.flowControl, "more DATA than the connection allows");
-    }
+    this.#windows.arrived(payload.length);
     const stream = this.#find(streamId);
     if (stream === undefined || stream.isRemoteEnded) {
-      this.#consumeOfAll(payload.length);
+      this.#windows.consumeOfNone(payload.length);
       if (stream !== undefined) {
         this.reset(stream, CODE.streamClosed);
         this.#handlers.onReset(stream, CODE.streamClosed);
@@ -492,7 +385,7 @@ export class Http2Connection<O> {
     }
     stream.receiveWindow -= payload.length;
     if (stream.receiveWindow < 0) {
-      this.#consumeOfAll(payload.length);
+      this.#windows.consumeOfNone(payload.length);
       this.reset(stream, CODE.flowControl);
       this.#handlers.onReset(stream, CODE.flowControl);
       return;
@@ -524,9 +417,9 @@ export class Http2Connection<O> {
       if (stream.sendWindow > MAX_WINDOW) {
         throw new ConnectionError(CODE.flowControl, "a window beyond 2^31-1");
       }
-      if (stream.first !== undefined) this.#queue(stream);
+      this.#turns.queue(stream);
     }
-    this.#encoder.limitTable(this.peer.headerTableSize);
+    this.#turns.limitTable(this.peer.headerTableSize);
     this.#writer.frame(FRAME.settings, FLAG.ack, 0, new Uint8Array(0));
     this.hasPeerSettings = true;
     this.#handlers.onSettings();
@@ -536,13 +429,8 @@ export class Http2Connection<O> {
     expectLength(payload, 4);
     const more = uint31(payload, 0);
     if (streamId === 0) {
-      this.#sendWindow += more;
       if (more === 0) throw new ConnectionError(CODE.protocol, "a WINDOW_UPDATE of nothing");
-      if (this.#sendWindow > MAX_WINDOW) {
-        throw new ConnectionError(CODE.flowControl, "a window beyond 2^31-1");
-      }
-      for (const stream of this.#starved) this.#ready.push(stream);
-      this.#starved = [];
+      this.#turns.grow(more);
       return;
     }
     const stream = this.#find(streamId);
@@ -554,7 +442,7 @@ export class Http2Connection<O> {
       this.#handlers.onReset(stream, code);
       return;
     }
-    if (stream.first !== undefined) this.#queue(stream);
+    this.#turns.queue(stream);
   }
 }
 
@@ -567,5 +455,3 @@ function expectLength(payload: Uint8Array, length: number): void {
 function expectConnection(streamId: number): void {
   if (streamId !== 0) throw new ConnectionError(CODE.protocol, "a frame of a stream, out of place");
 }
-
-export const debugText = (debug: Uint8Array): string => latin1(debug.subarray(0, MAX_DEBUG));

@@ -11,11 +11,13 @@ export interface Settings {
 }
 
 export const MAX_WINDOW = 0x7fffffff;
+/** Bytes: of a connection, and of a stream, before anything is said of it. */
+export const INITIAL_WINDOW = 65_535;
 
 export const defaultSettings = (): Settings => ({
   headerTableSize: 4096,
   maxConcurrentStreams: Number.POSITIVE_INFINITY,
-  initialWindowSize: 65_535,
+  initialWindowSize: INITIAL_WINDOW,
   maxFrameSize: MAX_FRAME,
   maxHeaderListSize: Number.POSITIVE_INFINITY,
   enableConnectProtocol: false,
