@@ -61,6 +61,7 @@ export {
   type ServiceLike,
   takePatch,
 } from "./held-service.ts";
+export { ipBytes } from "./ip.ts";
 export type * from "./messages.ts";
 export type { MuxHandlers } from "./mux.ts";
 export { Mux } from "./mux.ts";

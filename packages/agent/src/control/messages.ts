@@ -1,6 +1,6 @@
 /** The bytes of the control socket; the layout is in ../../native/enter/control.h. Pure. */
-import { isIPv4, isIPv6 } from "node:net";
-import type { Endpoint, TargetDescription } from "@inpod/protocol";
+import { isIP, isIPv4 } from "node:net";
+import { type Endpoint, ipBytes, type TargetDescription } from "@inpod/protocol";
 import { Failure } from "../failure.ts";
 
 export const OPERATIONS = {
@@ -127,19 +127,9 @@ export function parseOtherEnd(payload: Buffer, isV4: boolean): Endpoint {
 
 /** @throws Failure EINVAL */
 function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split(".").map(Number));
   // Scoped addresses (fe80::1%eth0) are not the pod's to see.
-  if (!isIPv6(address) || address.includes("%")) throw new Failure("EINVAL", "no address");
-  const [head = "", tail] = address
-    .replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
-      [+a * 256 + +b, +c * 256 + +d].map((part) => part.toString(16)).join(":"),
-    )
-    .split("::");
-  const groups = (text: string | undefined): number[] =>
-    text === undefined || text === "" ? [] : text.split(":").map((group) => parseInt(group, 16));
-  const [first, last] = [groups(head), groups(tail)];
-  const all = [...first, ...new Array<number>(8 - first.length - last.length).fill(0), ...last];
-  return Buffer.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+  if (isIP(address) === 0 || address.includes("%")) throw new Failure("EINVAL", "no address");
+  return Buffer.from(ipBytes(address));
 }
 
 export interface Answer {

@@ -1,5 +1,6 @@
 /** IP literals as bytes, so that one address has one form. */
 import { isIP } from "node:net";
+import { ipBytes } from "@inpod/protocol";
 
 export interface IpAddress {
   readonly family: 4 | 6;
@@ -15,16 +16,11 @@ export interface Subnet {
 /** @returns `undefined` for what is no IP literal. A zone (`fe80::1%eth0`) is dropped. */
 export function parseAddress(text: string): IpAddress | undefined {
   const literal = text.split("%", 1)[0] ?? "";
-  switch (isIP(literal)) {
-    case 4:
-      return { family: 4, bytes: literal.split(".").map(Number) };
-    case 6: {
-      const bytes = parseIpv6(literal);
-      return isMapped(bytes) ? { family: 4, bytes: bytes.slice(12) } : { family: 6, bytes };
-    }
-    default:
-      return undefined;
-  }
+  const family = isIP(literal);
+  if (family === 0) return undefined;
+  const bytes = ipBytes(literal);
+  if (family === 4) return { family, bytes };
+  return isMapped(bytes) ? { family: 4, bytes: bytes.slice(12) } : { family: 6, bytes };
 }
 
 /** `10.0.0.0/8`, `fd00::/8`. Bits beyond the prefix are ignored, as ip(8) and mirrord do. */
@@ -69,23 +65,6 @@ export function isMulticastOrBroadcast({ family, bytes }: IpAddress): boolean {
 /** fe80::/10: it means an interface of this machine. (169.254.0.0/16 may be a metadata service.) */
 export const isIpv6LinkLocal = ({ family, bytes }: IpAddress): boolean =>
   family === 6 && bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
-
-function parseIpv6(literal: string): number[] {
-  const [head = "", tail] = literal.split("::");
-  const start = ipv6Bytes(head);
-  if (tail === undefined) return start;
-  const end = ipv6Bytes(tail);
-  return [...start, ...new Array<number>(16 - start.length - end.length).fill(0), ...end];
-}
-
-const ipv6Bytes = (groups: string): number[] =>
-  groups === ""
-    ? []
-    : groups.split(":").flatMap((group) => {
-        if (group.includes(".")) return group.split(".").map(Number);
-        const value = Number.parseInt(group, 16);
-        return [value >> 8, value & 0xff];
-      });
 
 const isMapped = (bytes: readonly number[]): boolean =>
   bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;

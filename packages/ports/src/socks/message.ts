@@ -3,6 +3,7 @@
  * and UDP ASSOCIATE, and datagrams that are fragments are none.
  */
 import { isIP } from "node:net";
+import { ipBytes } from "@inpod/protocol";
 import type { Destination } from "../reach.ts";
 
 export const SOCKS_VERSION = 5;
@@ -154,27 +155,8 @@ export function ipText(bytes: Uint8Array): string {
 
 /** Of what stands at our end: an IP literal. */
 function addressBytes({ host, port }: Destination): number[] {
-  const numbers = host.includes(":")
-    ? [ADDRESS_TYPE.ipv6, ...ipv6Bytes(host)]
-    : [ADDRESS_TYPE.ipv4, ...host.split(".").map(Number)];
-  return [...numbers, port >> 8, port & 0xff];
-}
-
-function ipv6Bytes(text: string): number[] {
-  const [literal = ""] = text.split("%", 1);
-  const [head = "", tail] = literal.split("::");
-  const bytesOf = (groups: string): number[] =>
-    groups === ""
-      ? []
-      : groups.split(":").flatMap((group) => {
-          if (group.includes(".")) return group.split(".").map(Number);
-          const value = Number.parseInt(group, 16);
-          return [value >> 8, value & 0xff];
-        });
-  const start = bytesOf(head);
-  if (tail === undefined) return start;
-  const end = bytesOf(tail);
-  return [...start, ...new Array<number>(16 - start.length - end.length).fill(0), ...end];
+  const type = host.includes(":") ? ADDRESS_TYPE.ipv6 : ADDRESS_TYPE.ipv4;
+  return [type, ...ipBytes(host), port >> 8, port & 0xff];
 }
 
 const ANY: Destination = { host: "0.0.0.0", port: 0 };
