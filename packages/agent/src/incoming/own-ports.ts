@@ -2,9 +2,10 @@
  * Taking a port in our own pod: whoever leads traffic here (a Service's selector) is the redirection, so there are no
  * rules and no rights are needed. What nobody takes goes to an origin, if there is one.
  */
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Rules } from "../control/enter.ts";
 import { Failure } from "../failure.ts";
+import { established } from "./established.ts";
 
 /** Through the cluster's network. */
 const TIMEOUT_MS = 10_000;
@@ -21,25 +22,7 @@ export class OwnPorts implements Rules {
   connect(port: number): Promise<Socket> {
     if (this.#origin === undefined)
       return Promise.reject(new Failure("ECONNREFUSED", "nobody serves this port"));
-    const socket = connect({ host: this.#origin, port, allowHalfOpen: true, noDelay: true });
-    // What comes before anybody listens.
-    socket.pause();
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => socket.destroy(new Failure("ETIMEDOUT", "the origin does not answer")),
-        TIMEOUT_MS,
-      );
-      socket.once("connect", () => {
-        clearTimeout(timer);
-        socket.off("error", reject);
-        socket.on("error", () => undefined);
-        resolve(socket);
-      });
-      socket.once("error", (error) => {
-        clearTimeout(timer);
-        reject(error);
-      });
-    });
+    return established({ host: this.#origin, port }, TIMEOUT_MS, "the origin does not answer");
   }
 
   async steal(): Promise<void> {}

@@ -1,10 +1,11 @@
 /** Connections to the pod's own server in a client's name: what nobody wants of a stolen port. */
 import { randomInt } from "node:crypto";
-import { connect, isIPv6, type Socket } from "node:net";
+import { isIPv6, type Socket } from "node:net";
 import type { Endpoint } from "@inpod/protocol";
 import type { Passing, Tracked } from "../control/messages.ts";
 import { errnoOf, Failure } from "../failure.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
+import { established } from "./established.ts";
 
 /** A port of ours can be in use by somebody else, or, with the client's address, by the client. */
 const ATTEMPTS = 8;
@@ -82,30 +83,10 @@ export async function connectToPod(
 async function connectAs(rules: PassRules, passing: Passing, host: string): Promise<Socket> {
   await rules.pass(passing);
   try {
-    return await established(host, passing);
+    const to = { host, port: passing.port, localPort: passing.ownPort };
+    return await established(to, TIMEOUT_MS, "the pod does not answer");
   } finally {
     // Its first packet was what mattered, and nobody waits for this. If the rules are lost, so is this.
     rules.passed(passing).catch(() => undefined);
   }
-}
-
-function established(host: string, { port, ownPort }: Passing): Promise<Socket> {
-  const socket = connect({ host, port, localPort: ownPort, allowHalfOpen: true, noDelay: true });
-  // What comes before anybody listens.
-  socket.pause();
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      socket.destroy(new Failure("ETIMEDOUT", "the pod does not answer"));
-    }, TIMEOUT_MS);
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.off("error", reject);
-      socket.on("error", () => undefined);
-      resolve(socket);
-    });
-    socket.once("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-  });
 }
