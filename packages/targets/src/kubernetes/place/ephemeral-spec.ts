@@ -7,9 +7,9 @@ import type {
 } from "@kubernetes/client-node";
 import type { TargetPod } from "../find/target-pod.ts";
 import { agentCommand, NODE_ID, type SessionFacts } from "./agent-command.ts";
-import { profilesOf } from "./job-spec.ts";
 import { deadlineOf } from "./labels.ts";
-import { type AgentPlacement, CAPABILITIES } from "./placement.ts";
+import type { AgentPlacement } from "./placement.ts";
+import { profilesOf, rightsOf } from "./security.ts";
 
 /** Beyond the ports that Linux gives to outgoing connections (ip_local_port_range). */
 const FIRST_PORT = 61_000;
@@ -89,24 +89,13 @@ function commandOf(
 
 /** It lives in the pod's namespaces already: setns(2), and SYS_ADMIN with it, is not needed. */
 function privilegedSecurity(agent: AgentPlacement): V1SecurityContext {
-  const disabled: readonly string[] = [...(agent.disabledCapabilities ?? []), "SYS_ADMIN"];
   return {
     runAsUser: 0,
     runAsGroup: 0,
     // The pod's own word would refuse the container at its start.
     runAsNonRoot: false,
     readOnlyRootFilesystem: true,
-    ...(agent.privileged === true
-      ? { privileged: true }
-      : {
-          capabilities: {
-            drop: ["ALL"],
-            add: CAPABILITIES.filter((each) => !disabled.includes(each)),
-          },
-          seccompProfile: { type: "RuntimeDefault" },
-          appArmorProfile: { type: "Unconfined" },
-          seLinuxOptions: { type: "spc_t" },
-        }),
+    ...rightsOf(agent, [...(agent.disabledCapabilities ?? []), "SYS_ADMIN"]),
     ...profilesOf(agent),
   };
 }

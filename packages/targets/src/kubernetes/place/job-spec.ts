@@ -9,12 +9,8 @@ import type {
 import type { TargetPod } from "../find/target-pod.ts";
 import { agentCommand, besideContainer, NODE_ID, type SessionFacts } from "./agent-command.ts";
 import { annotationsOf, labelsOf, podAnnotations, podLabels } from "./labels.ts";
-import {
-  type AgentPlacement,
-  CAPABILITIES,
-  deadlineSeconds,
-  type SecurityProfile,
-} from "./placement.ts";
+import { type AgentPlacement, deadlineSeconds } from "./placement.ts";
+import { profilesOf, rightsOf } from "./security.ts";
 
 /** Of the agent pod's own 127.0.0.1. */
 export const AGENT_PORT = 61337;
@@ -172,25 +168,11 @@ function jobPodSpec(target: TargetPod, agent: AgentPlacement, facts: SessionFact
 }
 
 function jobSecurity(agent: AgentPlacement): V1SecurityContext {
-  const disabled: readonly string[] = agent.disabledCapabilities ?? [];
-  const rights: V1SecurityContext =
-    agent.privileged === true
-      ? { privileged: true }
-      : {
-          capabilities: {
-            drop: ["ALL"],
-            add: CAPABILITIES.filter((each) => !disabled.includes(each)),
-          },
-          seccompProfile: { type: "RuntimeDefault" },
-          // The usual profile lets a process look only at those under the same one.
-          appArmorProfile: { type: "Unconfined" },
-          seLinuxOptions: { type: "spc_t" },
-        };
   return {
     runAsUser: 0,
     runAsGroup: 0,
     readOnlyRootFilesystem: true,
-    ...rights,
+    ...rightsOf(agent, agent.disabledCapabilities ?? []),
     ...profilesOf(agent),
   };
 }
@@ -234,20 +216,6 @@ function targetlessPodSpec(
 /** JSON leaves out what is undefined. */
 const tolerationsOf = ({ tolerations }: AgentPlacement): V1Toleration[] | undefined =>
   tolerations?.map((each) => ({ ...each }) as V1Toleration);
-
-export const profilesOf = ({ securityContext }: AgentPlacement): V1SecurityContext => ({
-  ...profile("seccompProfile", securityContext?.seccompProfile),
-  ...profile("appArmorProfile", securityContext?.appArmorProfile),
-});
-
-const profile = (
-  key: "seccompProfile" | "appArmorProfile",
-  written: SecurityProfile | undefined,
-): V1SecurityContext => {
-  if (written === undefined) return {};
-  const { type, localhostProfile } = written;
-  return { [key]: { type, ...(localhostProfile === undefined ? {} : { localhostProfile }) } };
-};
 
 /** Quotas refuse pods without; the small request finds room on a full node. */
 const REQUESTS: Readonly<Record<string, string>> = {
