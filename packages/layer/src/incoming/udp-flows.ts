@@ -1,18 +1,8 @@
-/**
- * One client of a UDP port of the pod: a loopback socket of ours stands for it. What the client sends comes to the program
- * from there, under the client's name (the tap's), and what the program answers there goes back to the client.
- */
-import type { Socket } from "node:dgram";
-import { createSocket } from "node:dgram";
+/** One client of a UDP port of the pod: what it sends comes to the program under the client's name (the tap's). */
 import type { Endpoint } from "@inpod/protocol";
-import type { Channel } from "@inpod/session";
+import { type Channel, UdpDelivery } from "@inpod/session";
 import type { Tap } from "@inpod/tap";
 import { encodeAddress } from "@inpod/tap";
-
-/** Datagrams that come before the socket is connected: streams are opened with data right behind. */
-const MAX_EARLY = 64;
-/** Bytes that the kernel has not taken yet; more are dropped, as a full socket buffer would. */
-const MAX_QUEUED_BYTES = 1024 * 1024;
 
 export interface FlowParts {
   readonly tap: Tap;
@@ -28,80 +18,35 @@ export interface FlowParts {
 }
 
 export class UdpFlow {
-  readonly #parts: FlowParts;
-  readonly #socket: Socket;
+  readonly client: Endpoint;
   /** Ours, which stands for the client; 0: not yet. */
   port = 0;
-  #early: Uint8Array[] | undefined = [];
+  readonly #delivery: UdpDelivery;
   #forget: () => void = () => {};
-  #queuedBytes = 0;
-  #isOver = false;
 
-  constructor(parts: FlowParts) {
-    this.#parts = parts;
-    const { channel, real } = parts;
-    this.#socket = createSocket(real.host === "::1" ? "udp6" : "udp4");
-    this.#socket.unref();
-    this.#socket.on("message", (message) => {
-      if (parts.answers) channel.datagram(message);
+  constructor({ tap, channel, client, local, real, answers, onEnd }: FlowParts) {
+    this.client = client;
+    this.#delivery = new UdpDelivery({
+      channel,
+      to: real,
+      answers,
+      onConnected: (port) => {
+        this.port = port;
+        this.#forget = tap.setName(
+          "datagram",
+          port,
+          encodeAddress(local.address, local.port),
+          encodeAddress(client.address, client.port),
+        );
+      },
+      onEnd: (isRefused) => {
+        this.#forget();
+        onEnd(isRefused);
+      },
     });
-    this.#socket.on("error", (error: NodeJS.ErrnoException) => this.#failed(error));
-    this.#socket.once("connect", () => this.#connected());
-    channel.onDatagram = (bytes) => {
-      if (!this.#early) this.#send(bytes);
-      else if (this.#early.length < MAX_EARLY) this.#early.push(bytes);
-    };
-    channel.onReset = () => this.#end(false);
-    channel.onEnd = () => this.close("ECONNRESET");
-    this.#socket.connect(real.port, real.host);
-  }
-
-  get client(): Endpoint {
-    return this.#parts.client;
   }
 
   close(errno: string): void {
-    if (this.#isOver) return;
-    this.#end(false);
-    this.#parts.channel.reset(errno);
-  }
-
-  #connected(): void {
-    if (this.#isOver) return;
-    const { tap, local, client } = this.#parts;
-    this.port = this.#socket.address().port;
-    this.#forget = tap.setName(
-      "datagram",
-      this.port,
-      encodeAddress(local.address, local.port),
-      encodeAddress(client.address, client.port),
-    );
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const bytes of early) this.#send(bytes);
-  }
-
-  #send(bytes: Uint8Array): void {
-    if (this.#isOver || this.#queuedBytes + bytes.length > MAX_QUEUED_BYTES) return;
-    this.#queuedBytes += bytes.length;
-    this.#socket.send(bytes, (error) => {
-      this.#queuedBytes -= bytes.length;
-      if (error) this.#failed(error);
-    });
-  }
-
-  /** ECONNREFUSED is the kernel's word for a port that nobody is bound to; anything else costs one datagram. */
-  #failed(error: NodeJS.ErrnoException): void {
-    if (this.#isOver || error.code !== "ECONNREFUSED") return;
-    this.#end(true);
-    this.#parts.channel.reset("ECONNREFUSED");
-  }
-
-  #end(isRefused: boolean): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#forget();
-    this.#socket.close();
-    this.#parts.onEnd(isRefused);
+    this.#delivery.close(errno);
   }
 }
