@@ -15,6 +15,7 @@ test("sockets that were bound long ago and never listened are forgotten, those t
     replyBound: () => {},
     listenSocket: () => 0,
     setNativePort: () => {},
+    listeningPorts: () => undefined,
     reply: (token: number, value: number) => answers.push(`${token}: ${value}`),
     continue: (token: number) => answers.push(`${token}: native`),
   } as unknown as Tap;

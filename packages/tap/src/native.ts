@@ -112,6 +112,7 @@ export interface Native {
     isIPv6Only: boolean,
   ): void;
   connectToUser(port: number, isIPv6: boolean, local: Buffer, peer: Buffer): number;
+  listeningPorts(isIPv6: boolean): readonly number[] | number;
   adoptOrphans(): number;
   reapOrphan(ownPids: readonly number[]): number;
   forgetEnded(): number;

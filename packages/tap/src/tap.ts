@@ -32,6 +32,7 @@ const FORGET_MS = 1000;
 /** The call was answered meanwhile, or is over. */
 const ESRCH = 3;
 const EOPNOTSUPP = 95;
+const EINTR = 4;
 const EBUSY = 16;
 
 /** C says EBUSY for a second at most. */
@@ -52,6 +53,7 @@ export class Tap {
   #answered: (token: number, errno: number | undefined) => void = () => {};
   /** Whether this kernel lets connects be in progress; else they wait for the agent, and a signal ends them. */
   readonly canConnectLater: boolean;
+  #canListListening = true;
   /** Towards which connects are in progress; 0: none can be. */
   readonly #pendingPort: number;
 
@@ -366,6 +368,22 @@ export class Tap {
     const connect = (): number => this.#native.connectToUser(port, isIPv6, local, peer);
     const fd = connect();
     return fd === -EBUSY ? connectSoon(connect) : fd;
+  }
+
+  /**
+   * TCP ports on which somebody listens in this network namespace, whoever it is; `ipv6`: of both kinds, too. Undefined:
+   * the kernel does not tell (/proc does). A twentieth of a millisecond.
+   */
+  listeningPorts(): { ipv4: ReadonlySet<number>; ipv6: ReadonlySet<number> } | undefined {
+    if (!this.#canListListening) return undefined;
+    const ipv4 = this.#native.listeningPorts(false);
+    const ipv6 = this.#native.listeningPorts(true);
+    if (typeof ipv4 !== "number" && typeof ipv6 !== "number") {
+      return { ipv4: new Set(ipv4), ipv6: new Set(ipv6) };
+    }
+    // Each question for what is not there has the kernel look for a module. EINTR: the list has changed meanwhile.
+    this.#canListListening = [ipv4, ipv6].includes(-EINTR);
+    return undefined;
   }
 
   statistics(): TapStatistics {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { Socket } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, createServer, Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import { after, test } from "node:test";
 import { encodeAddress } from "../src/index.ts";
 import { letGo, run, script, tap } from "./support.ts";
@@ -71,4 +73,33 @@ except OSError as e: print(e.errno)
     } else letGo(event);
   });
   assert.equal(ran.stdout, "interrupted\n11\n", ran.stderr);
+});
+
+test("who listens is known at once, by kind, and not any more when it is closed", async (t) => {
+  const hosts = { ipv4: "127.0.0.1", ipv6: "::1" };
+  const servers = Object.entries(hosts).map(([kind, host]) => ({ kind, host, it: createServer() }));
+  const others = Array.from({ length: 600 }, () => createServer());
+  t.after(() => {
+    for (const server of others) server.close();
+  });
+  for (const server of others) await once(server.listen(0, "127.0.0.1"), "listening");
+  for (const { kind, host, it } of servers) {
+    if (kind === "ipv6" && !networkInterfaces().lo?.some(({ address }) => address === host))
+      continue;
+    await once(it.listen(0, host), "listening");
+    const { port } = it.address() as AddressInfo;
+    const found = tap.listeningPorts();
+    assert.deepEqual(
+      [found?.ipv4.has(port), found?.ipv6.has(port)],
+      [kind === "ipv4", kind === "ipv6"],
+    );
+    for (const other of others) {
+      const { port: another } = other.address() as AddressInfo;
+      assert.ok(found?.ipv4.has(another), "a list of several parts is whole");
+    }
+    it.close();
+    await once(it, "close");
+    const left = tap.listeningPorts();
+    assert.ok(left && !left.ipv4.has(port) && !left.ipv6.has(port));
+  }
 });

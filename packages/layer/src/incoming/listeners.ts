@@ -150,7 +150,7 @@ export class Listeners {
     if (this.#isLooking) return;
     this.#isLooking = true;
     const sinceMs = performance.now();
-    listeningPorts()
+    Promise.resolve(this.#tap.listeningPorts() ?? listeningPorts())
       .then((ports) => {
         if (ports) this.#giveBack(ports, sinceMs);
       })

@@ -1,7 +1,8 @@
 /**
  * Which TCP ports somebody listens on in this network namespace. close(2) is not trapped, and what is left of a
  * listening socket when one process has closed it (others may have it, too, or another with SO_REUSEPORT) only the kernel
- * knows. Its tables name the listening sockets first, so that no others are read, however many there are.
+ * knows. Asked here is /proc, where the tap's listeningPorts() has no answer (a kernel without CONFIG_INET_DIAG). Its
+ * tables name the listening sockets first, so that no others are read, however many there are.
  */
 import { type FileHandle, open } from "node:fs/promises";
 

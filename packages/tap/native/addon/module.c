@@ -283,6 +283,7 @@ NAPI_MODULE_INIT() {
       {"askUnix", ask_unix},
       {"refuseDatagram", refuse_datagram},
       {"connectToUser", connect_to_user},
+      {"listeningPorts", listening_ports},
       {"adoptOrphans", adopt_orphans},
       {"reapOrphan", reap_orphan},
       {"forgetEnded", forget_ended},

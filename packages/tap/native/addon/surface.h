@@ -112,6 +112,7 @@ napi_value fail_pending(napi_env env, napi_callback_info info);
 napi_value ask_unix(napi_env env, napi_callback_info info);
 napi_value refuse_datagram(napi_env env, napi_callback_info info);
 napi_value connect_to_user(napi_env env, napi_callback_info info);
+napi_value listening_ports(napi_env env, napi_callback_info info);
 napi_value set_path_rules(napi_env env, napi_callback_info info);
 napi_value match_path(napi_env env, napi_callback_info info);
 napi_value set_remote(napi_env env, napi_callback_info info);
