@@ -11,6 +11,27 @@ export async function warm<Name extends string>(
   return interleaved(rounds, variants);
 }
 
+/** Of one sample of many. */
+const BRIEF_MS = 50;
+
+/**
+ * The same time in many short samples: whatever else the machine does lasts longer than one of them, so that it spoils
+ * some and not the median.
+ *
+ * @param length of a sample of load, and how many of it
+ */
+export async function brief<Name extends string>(
+  length: { readonly rounds: number; readonly loadMs: number },
+  variants: Readonly<Record<Name, (ms: number) => Promise<number>>>,
+): Promise<Record<Name, number>> {
+  const of = (ms: number): Record<Name, Sample> =>
+    Object.fromEntries(
+      (Object.keys(variants) as Name[]).map((name) => [name, () => variants[name](ms)]),
+    ) as Record<Name, Sample>;
+  await interleaved(1, of(length.loadMs));
+  return interleaved(Math.ceil((length.rounds * length.loadMs) / BRIEF_MS), of(BRIEF_MS));
+}
+
 /** Medians of `rounds` samples of each; a round takes one of each, every other round the other way round. */
 export async function interleaved<Name extends string>(
   rounds: number,

@@ -2,7 +2,7 @@
 import { execFileSync, type SpawnOptions } from "node:child_process";
 import { join } from "node:path";
 import { type Bed, HTTP_SERVER, RELAY, SERVERS } from "../bed.ts";
-import { warm } from "../measure.ts";
+import { brief } from "../measure.ts";
 import type { Shell } from "../shell.ts";
 import { atLeast, type Row, type Skipped } from "../table.ts";
 import { findPython, findTool } from "../tools.ts";
@@ -81,10 +81,10 @@ async function rate(
   bed: Bed,
   to: { readonly host: string; readonly port: number },
   abreast: number,
+  ms: number,
 ): Promise<number> {
-  const { load, length } = bed;
   const numbers = await shell.numbers(
-    `${load} requests ${to.host} ${to.port} ${abreast} ${length.loadMs}`,
+    `${bed.load} requests ${to.host} ${to.port} ${abreast} ${ms}`,
   );
   return numbers[0] ?? Number.NaN;
 }
@@ -104,9 +104,9 @@ export async function newConnections(bed: Bed): Promise<{ rows: Row[]; skipped: 
     const plain = await bed.server(bed.spawnIn("laptop", server.argv(plainPort), PIPES));
     const tapped = await bed.server(bed.exec(server.argv(tappedPort), ["--steal"], PIPES));
     for (const abreast of ABREAST) {
-      const found = await warm(bed.length.rounds, {
-        plain: () => rate(near, bed, { host: "127.0.0.1", port: plainPort }, abreast),
-        inpod: () => rate(near, bed, { host: "127.0.0.1", port: tappedPort }, abreast),
+      const found = await brief(bed.length, {
+        plain: (ms) => rate(near, bed, { host: "127.0.0.1", port: plainPort }, abreast, ms),
+        inpod: (ms) => rate(near, bed, { host: "127.0.0.1", port: tappedPort }, abreast, ms),
       });
       const what = abreastText(`new connections to ${server.what}`, abreast);
       rows.push({ what, unit: "/s", beside: "without inpod", ...found, goal: atLeast(GOAL) });
@@ -115,9 +115,9 @@ export async function newConnections(bed: Bed): Promise<{ rows: Row[]; skipped: 
       const inPod = await bed.server(bed.spawnIn("pod", server.argv(podPort), PIPES));
       const relays = await startRelays(bed, podPort);
       for (const abreast of ABREAST) {
-        const found = await warm(bed.length.rounds, {
-          plain: () => rate(client, bed, { host: podAddress, port: RELAY_PORT }, abreast),
-          inpod: () => rate(client, bed, { host: podAddress, port: tappedPort }, abreast),
+        const found = await brief(bed.length, {
+          plain: (ms) => rate(client, bed, { host: podAddress, port: RELAY_PORT }, abreast, ms),
+          inpod: (ms) => rate(client, bed, { host: podAddress, port: tappedPort }, abreast, ms),
         });
         const what = abreastText(`new connections stolen by ${server.what}`, abreast);
         rows.push({ what, unit: "/s", beside: "two Node relays", ...found, goal: atLeast(GOAL) });
@@ -139,13 +139,13 @@ async function openConnections(bed: Bed, near: Shell, port: number): Promise<Row
   const tapped = await bed.server(bed.exec(argv(port + 1), ["--steal"], PIPES));
   const rows: Row[] = [];
   for (const abreast of ABREAST) {
-    const requests = async (at: number): Promise<number> => {
-      const command = `${bed.load} http 127.0.0.1 ${at} ${abreast} ${bed.length.loadMs}`;
+    const requests = async (at: number, ms: number): Promise<number> => {
+      const command = `${bed.load} http 127.0.0.1 ${at} ${abreast} ${ms}`;
       return (await near.numbers(command))[0] ?? Number.NaN;
     };
-    const found = await warm(bed.length.rounds, {
-      plain: () => requests(port),
-      inpod: () => requests(port + 1),
+    const found = await brief(bed.length, {
+      plain: (ms) => requests(port, ms),
+      inpod: (ms) => requests(port + 1, ms),
     });
     const what = `requests to Node http, ${abreast} open connection${abreast > 1 ? "s" : ""}`;
     rows.push({ what, unit: "/s", beside: "without inpod", ...found, goal: atLeast(0.95) });
