@@ -1,5 +1,6 @@
 /* The threads that receive the calls of one listener. */
 #include "tap.h"
+#include "listener.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -43,7 +44,7 @@ static void *receive(void *argument);
 
 static bool is_over(int listener) {
   struct pollfd state = {listener, POLLIN, 0};
-  return poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLNVAL));
+  return poll(&state, 1, 0) > 0 && listener_is_over(state.revents);
 }
 
 /* False: there are too many already, or none is needed any more. */
@@ -126,7 +127,7 @@ static bool receive_one(const struct crew *crew, struct seccomp_notif *notif) {
     /* Older kernels leave RECV asleep when the last process ends; poll tells on all of them. */
     struct pollfd state = {crew->listener, POLLIN, 0};
     if (poll(&state, 1, -1) < 0 && errno != EINTR) return false;
-    if (!(state.revents & POLLIN) && state.revents & (POLLHUP | POLLNVAL | POLLERR)) return false;
+    if (!(state.revents & POLLIN) && listener_is_over(state.revents)) return false;
   }
 }
 
@@ -213,7 +214,7 @@ int receive_start(int listener) {
   pthread_mutex_init(&crew->mutex, NULL);
   pthread_cond_init(&crew->step_in, NULL);
   pthread_cond_init(&crew->watch, NULL);
-  ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (uint64_t)1 /* SYNC_WAKE_UP, since 6.6 */);
+  listener_ask(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (void *)1 /* SYNC_WAKE_UP, since 6.6 */);
   int failed = thread_start(watch, crew);
   return failed ? failed : thread_start(receive, crew);
 }

@@ -1,10 +1,10 @@
 #include "compat.h"
+#include "listener.h"
 #include "paths.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,7 +41,7 @@ static int interruption(const struct op *op) {
 }
 
 static int notification_send(int listener, struct seccomp_notif_resp answer) {
-  int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
+  int result = listener_ask(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
   statistics_count(result ? &statistics.cancelled : &statistics.answered);
   return result;
 }
@@ -56,30 +56,20 @@ int notification_continue(int listener, uint64_t id) {
 }
 
 static bool notification_is_valid(int listener, uint64_t id) {
-  return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
-}
-
-/* The number it has in the process, or -errno; -ENOENT: nobody waits any more. */
-static int notification_give(int listener, uint64_t id, int fd, bool cloexec, uint32_t flags, int at) {
-  struct seccomp_notif_addfd add = {
-      .id = id, .srcfd = (uint32_t)fd, .newfd = (uint32_t)at, .newfd_flags = cloexec ? O_CLOEXEC : 0, .flags = flags};
-  int result = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
-  if (result >= 0) return result;
-  return errno == ESRCH ? -ENOENT : -errno; /* ESRCH: interrupted before it took the fd */
-}
-
-/* `at`: the number that it is to have; 0: any. */
-static int notification_inject(int listener, uint64_t id, int fd, bool cloexec, int at) {
-  uint32_t flags = SECCOMP_ADDFD_FLAG_SEND | (at ? SECCOMP_ADDFD_FLAG_SETFD : 0);
-  int result = notification_give(listener, id, fd, cloexec, flags, at);
-  if (result >= 0) statistics_count(&statistics.answered);
-  else if (result == -ENOENT) statistics_count(&statistics.cancelled);
-  return result; /* else the caller answers with the error */
+  return listener_ask(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
 uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
 
 static unsigned bucket_of(pid_t tid) { return (unsigned)tid % BUCKETS; }
+
+static void release_socket(struct op *op) {
+  /* epoll forgets a descriptor only with its last duplicate, and the process has one. */
+  if (op->watched) wait_forget(op->socket);
+  if (op->socket >= 0) close(op->socket);
+  op->watched = false;
+  op->socket = -1;
+}
 
 static void release_locked(struct op *op) {
   kept_release(op);
@@ -87,9 +77,7 @@ static void release_locked(struct op *op) {
   while (*link && *link != op) link = &(*link)->next;
   if (*link) *link = op->next;
   if (op->answering) pthread_cond_broadcast(&answered);
-  /* epoll forgets a descriptor only with its last duplicate, and the process has one. */
-  if (op->watched) wait_forget(op->socket);
-  if (op->socket >= 0) close(op->socket);
+  release_socket(op);
   if (op->kept_fd >= 0) close(op->kept_fd);
   if (op->work) places_free(op->work);
   free(op->work);
@@ -154,6 +142,7 @@ static struct op *same_locked(const struct seccomp_notif *notif, int listener, c
     if (memcmp(op->args, notif->data.args, call_arguments(op->nr) * sizeof *op->args) != 0) continue;
     /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
     if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
+    if (op->is_given && !given_is_there(op)) continue;
     if (!is_same_socket(op) || !sends_again(op, notif) || !connects_again(op, notif)) continue;
     return op;
   }
@@ -212,12 +201,19 @@ static bool join_locked(const struct seccomp_notif *notif, int listener, const c
     *again = op;
     return true;
   }
-  int given = op->kept_fd < 0 ? -op->error : notification_inject(listener, notif->id, op->kept_fd, op->kept_cloexec, 0);
+  int given = op->kept_fd < 0 ? -op->error : given_as_answer(op, notif->id, op->kept_fd, op->kept_cloexec);
   /* EMFILE: the program has no number left for it */
   if (op->kept_fd < 0 || (given < 0 && given != -ENOENT))
     given = notification_reply(listener, notif->id, op->value, -given);
-  if (given == -ENOENT) op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000; /* taken away again */
-  else release_locked(op);
+  if (given != -ENOENT) {
+    release_locked(op);
+    return true;
+  }
+  op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000; /* taken away again */
+  if (op->is_given && op->kept_fd >= 0) {
+    close(op->kept_fd);
+    op->kept_fd = -1;
+  }
   return true;
 }
 
@@ -300,11 +296,21 @@ void op_unclaim_to(struct op *op, int epoll, uint32_t events) {
 /*
  * Before Linux 5.19, and where calls are interruptible, one moment remains in which an answer is lost although the kernel took
  * it: a signal has just ended the wait, and the thread has not run yet (seccomp_do_user_notification in Linux' seccomp.c).
- * Only an answer without a descriptor has it. It is as long as the machine lets the thread wait for a processor, and the
- * restarted call is then a new one. Of most calls that means the same; a connect that was made is EISCONN then. Nothing tells
- * it from the program's own second connect(2).
+ * It is as long as the machine lets the thread wait for a processor, and the restarted call is then a new one. Of most calls
+ * that means the same; a connect that was made is EISCONN then, and a descriptor that was given (given.c) is there twice.
+ * Nothing tells it from the program's own second call.
  */
 enum how { REPLY, CONTINUE, INJECT, INJECT_OR_KEEP };
+
+/* For the call that is made again. A listener of whoever is no more would keep its port bound. */
+static void keep_locked(struct op *op) {
+  if (op->is_given) release_socket(op);
+  op->finished = true;
+  op->claimed = op->answering = false;
+  op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
+  kept_unheard(op);
+  pthread_cond_broadcast(&answered);
+}
 
 /* Answers whichever notification the call has by now: it may have been restarted since the op was made. */
 static int answer(struct op *op, enum how how, int64_t value, int error, int fd, bool cloexec) {
@@ -323,25 +329,26 @@ static int answer(struct op *op, enum how how, int64_t value, int error, int fd,
   } else if (how == CONTINUE) {
     result = notification_continue(op->listener, id);
   } else {
-    result = notification_inject(op->listener, id, fd, cloexec, op->inject_at);
+    result = given_as_answer(op, id, fd, cloexec);
     /* EBADF, EMFILE: the program's own limit, or nothing that can be handed over */
     if (result < 0 && result != -ENOENT && how == INJECT_OR_KEEP) notification_reply(op->listener, id, 0, -result);
   }
   pthread_mutex_lock(&mutex);
-  if (result == -ENOENT && (how == REPLY || how == INJECT_OR_KEEP) && op->keep_result) {
-    op->finished = true;
-    op->claimed = op->answering = false;
-    op->value = value;
-    op->error = error;
-    if (how == INJECT_OR_KEEP) {
+  bool keeps = op->is_given || ((how == REPLY || how == INJECT_OR_KEEP) && op->keep_result);
+  if (result == -ENOENT && keeps) {
+    if (!op->is_given) {
+      op->value = value;
+      op->error = error;
+    } else if (how != REPLY) {
+      result = 0; /* the process has it, and no other one is to have it */
+    }
+    if (how == INJECT_OR_KEEP && !op->is_given) {
       op->kept_fd = fd;
       op->kept_cloexec = cloexec;
       op->error = EIO; /* what the keeper has to say of it: it has no descriptor to give */
       fd = -1;
     }
-    kept_unheard(op);
-    op->deadline_ns = now_ns() + (int64_t)KEEP_MS * 1000000;
-    pthread_cond_broadcast(&answered);
+    keep_locked(op);
   } else if (how != INJECT || result >= 0) {
     release_locked(op);
   } /* else (INJECT) the caller drops it or replies; until then the restarted call waits in join_locked() */
@@ -361,14 +368,6 @@ int op_inject(struct op *op, int fd, bool cloexec) {
   if (result >= 0) close(fd);
   return result;
 }
-
-static int give(struct op *op, int fd, uint32_t flags, int number) {
-  op->was_given = true;
-  return notification_give(op->listener, __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), fd, true, flags, number);
-}
-
-int op_give(struct op *op, int fd) { return give(op, fd, 0, 0); }
-int op_give_at(struct op *op, int fd, int number) { return give(op, fd, SECCOMP_ADDFD_FLAG_SETFD, number); }
 
 void op_drop(struct op *op) {
   pthread_mutex_lock(&mutex);
@@ -430,7 +429,7 @@ void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_e
 bool op_let_go(struct op *op) {
   struct seccomp_notif_resp answer = {.id = __atomic_load_n(&op->id, __ATOMIC_SEQ_CST), .error = -interruption(op)};
   /* Not counted: the notification is one that was taken away, as whoever meets the op next will find. */
-  return ioctl(op->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
+  return listener_ask(op->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0;
 }
 
 /* At once where the kernel would; what it would not interrupt, or only on a network file system, after some time. */

@@ -26,6 +26,11 @@
 
 /* ---- op.c: a trapped call from its notification to its answer ---- */
 
+struct file_id {
+  uint64_t inode;
+  uint32_t major, minor; /* of its device */
+};
+
 enum op_kind { OP_CONNECT = 1, OP_BIND, OP_LISTEN, OP_SENDTO, OP_PATH, OP_NATIVE };
 
 struct op {
@@ -72,6 +77,8 @@ struct op {
   struct path_work *work; /* of one that TypeScript was asked about */
   int kept_fd;            /* of a finished open, for the restarted call; -1: none */
   bool kept_cloexec;
+  bool is_given;       /* of a finished one: `value` is a descriptor that the process has already */
+  struct file_id given; /* of which file */
   int inject_at; /* the number that the process is to have it at; 0: any */
   struct op *next;
 };
@@ -95,13 +102,23 @@ void op_unclaim_to(struct op *op, int epoll, uint32_t events);
 /* These take a claimed op. Answers and frees. -ENOENT: nobody waits any more. `error` is a positive errno. */
 int op_reply(struct op *op, int64_t value, int error);
 int op_continue(struct op *op);
-/* Installs `fd` in the process as the call's result; closes our `fd`. -ENOENT leaves `fd` open and the op alive. */
+/*
+ * Installs `fd` in the process as the call's result; closes our `fd`. 0 or -errno; -ENOENT leaves `fd` open and the op alive.
+ */
 int op_inject(struct op *op, int fd, bool cloexec);
 /* The same, but `fd` is always taken: with keep_result the restarted call gets it. */
 int op_inject_or_keep(struct op *op, int fd, bool cloexec);
+/* given.c: descriptors for the program. */
 /* Installs a copy of `fd` in the process, with CLOEXEC, while the call goes on waiting. Its number or -errno. */
 int op_give(struct op *op, int fd);
 int op_give_at(struct op *op, int fd, int number);
+/*
+ * Installs a copy of `fd` (at op->inject_at, if that is not 0), and answers the notification `id` with its number. 0 or -errno.
+ * After -ENOENT it may have been installed all the same: op->is_given. `fd` stays the caller's.
+ */
+int given_as_answer(struct op *op, uint64_t id, int fd, bool cloexec);
+/* Of one that is_given: it is the process's still, also when that has executed something meanwhile. */
+bool given_is_there(const struct op *op);
 /* told.c: all that is written into the program's memory as part of a call's answer, last of all before the answer. */
 /*
  * 0 or -errno; 0, too, when nobody waits any more: then nothing is written, because a program that has gone on without the

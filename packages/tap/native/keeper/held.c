@@ -2,9 +2,9 @@
 #define _GNU_SOURCE
 #include "held.h"
 #include "kept.h"
+#include "listener.h"
 #include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -36,7 +36,7 @@ static struct seccomp_notif_resp decided(uint64_t id, const struct kept_call *ca
 
 /* True: the call was waiting. Others were answered or interrupted before inpod's end. */
 static int answer(int listener, struct seccomp_notif_resp response) {
-  return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &response) == 0;
+  return listener_ask(listener, SECCOMP_IOCTL_NOTIF_SEND, &response) == 0;
 }
 
 void held_answer_all(int listener, void (*seen)(int tid)) {

@@ -17,6 +17,7 @@
 #define _GNU_SOURCE
 #include "folder.h"
 #include "held.h"
+#include "listener.h"
 #include "mark.h"
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,7 +88,7 @@ static void continue_one(void) {
   if (ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_RECV, &notif) != 0) return;
   struct seccomp_notif_resp answer = held_answer(&notif);
   remember((int)notif.pid);
-  ioctl(LISTENER, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: interrupted meanwhile */
+  listener_ask(LISTENER, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* ENOENT: interrupted meanwhile */
 }
 
 /* Until inpod has ended. False: nothing can be known of it. `*told`: it has written to us. */
@@ -123,7 +123,7 @@ int main(int argc, char **argv) {
     int events = poll(&listener, 1, TICK_MS);
     if (events < 0 && errno != EINTR) return 1;
     if (listener.revents & POLLIN) continue_one();
-    else if (listener.revents) return 0; /* POLLHUP: no process of the tree is left */
+    else if (listener_is_over(listener.revents)) return 0;
     if (now_ms() < look_at) continue;
     look_at = now_ms() + GRACE_MS;
     /*
