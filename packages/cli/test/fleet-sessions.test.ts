@@ -145,7 +145,12 @@ async function started(
   const fleet = new Fleet({
     ...{ replicas: cluster, limit, key, mode, hasFilter: false },
     ...{ flushConnections: false, certificates: [], probes: true, log: () => {} },
-    agent: { startupTimeoutMs: 1000, communicationTimeoutMs: 1000, idleTimeoutMs: 1000 },
+    agent: {
+      startupTimeoutMs: 1000,
+      communicationTimeoutMs: 1000,
+      idleTimeoutMs: 1000,
+      resumeTimeoutMs: 1000,
+    },
     say: (line) => {
       lines.push(line);
       cluster.events.emit("said");

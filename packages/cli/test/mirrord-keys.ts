@@ -238,6 +238,7 @@ export const OWN_KEYS: readonly KnownKey[] = [
     on_disconnect: "continue",
     "target.daemon_set": "logs",
     "agent.idle_timeout": 30,
+    "agent.resume_timeout": 60,
     "agent.allow_host_network": true,
     "agent.relay_pod": {},
     "agent.relay_pod.mode": "always",

@@ -49,7 +49,7 @@ export interface SessionOptions extends AgentAccess {
   readonly signal: AbortSignal;
   readonly onEvent: (event: SessionEvent) => void;
   /** How long a lost tunnel is redialled. */
-  readonly graceMs?: number;
+  readonly graceMs?: number | undefined;
   /** What of the pod's ports is not to be had. Undefined: all of it is. */
   readonly probes?: ReadProbes | undefined;
   /**

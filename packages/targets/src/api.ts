@@ -15,6 +15,8 @@ export interface AgentOptions {
   readonly startupTimeoutMs: number;
   /** Without any session for this long the agent ends itself. */
   readonly idleTimeoutMs: number;
+  /** A session whose connection was lost finds its agent for so long. Undefined: a minute. */
+  readonly resumeTimeoutMs?: number | undefined;
   /** The agent waits this long for its first session. */
   readonly communicationTimeoutMs: number;
   readonly signal: AbortSignal;

@@ -22,7 +22,10 @@ export interface EnterOptions {
 
 export const enterArguments = (
   { pid, listen, isLifeline, hasOwnUid, nodePath, agentPath }: EnterOptions,
-  options: Pick<AgentOptions, "publicKey" | "idleTimeoutMs" | "communicationTimeoutMs">,
+  options: Pick<
+    AgentOptions,
+    "publicKey" | "idleTimeoutMs" | "resumeTimeoutMs" | "communicationTimeoutMs"
+  >,
 ): string[] => [
   ...["--pid", String(pid)],
   ...(typeof listen === "string" ? ["--listen-path", listen] : ["--listen", String(listen)]),
@@ -34,6 +37,19 @@ export const enterArguments = (
   nodePath,
   agentPath,
   ...["--public-key", options.publicKey],
-  ...["--idle-timeout-ms", String(options.idleTimeoutMs)],
-  ...["--communication-timeout-ms", String(options.communicationTimeoutMs)],
+  ...patience(options),
+];
+
+/** The agent's options. */
+export const patience = ({
+  idleTimeoutMs,
+  resumeTimeoutMs,
+  communicationTimeoutMs,
+}: Pick<
+  AgentOptions,
+  "idleTimeoutMs" | "resumeTimeoutMs" | "communicationTimeoutMs"
+>): string[] => [
+  ...["--idle-timeout-ms", String(idleTimeoutMs)],
+  ...(resumeTimeoutMs === undefined ? [] : ["--resume-timeout-ms", String(resumeTimeoutMs)]),
+  ...["--communication-timeout-ms", String(communicationTimeoutMs)],
 ];

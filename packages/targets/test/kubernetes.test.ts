@@ -125,6 +125,7 @@ const options = {
   sessionId: "k3x",
   publicKey: "S0VZ",
   idleTimeoutMs: 30_000,
+  resumeTimeoutMs: 45_000,
   communicationTimeoutMs: 60_000,
   startupTimeoutMs: 30_000,
 };
@@ -184,7 +185,7 @@ test("the agent's pod has the rights it needs and no others, and no token", () =
       image: "inpod/agent:1",
       imagePullPolicy: "Never",
       command:
-        "/inpod/inpod-enter --container-id abc123def456 --pod-uid 11111111-2222-3333-4444-555555555555 --find-timeout 20 --listen 61337 --node-uid 40404 --node-gid 40404 --deadline 86400 --log-level info --plain-log -- /inpod/node /inpod/agent.js --public-key S0VZ --idle-timeout-ms 30000 --communication-timeout-ms 60000 --owner eve@example.com --log-level info --plain-log".split(
+        "/inpod/inpod-enter --container-id abc123def456 --pod-uid 11111111-2222-3333-4444-555555555555 --find-timeout 20 --listen 61337 --node-uid 40404 --node-gid 40404 --deadline 86400 --log-level info --plain-log -- /inpod/node /inpod/agent.js --public-key S0VZ --idle-timeout-ms 30000 --resume-timeout-ms 45000 --communication-timeout-ms 60000 --owner eve@example.com --log-level info --plain-log".split(
           " ",
         ),
       securityContext: {

@@ -52,6 +52,7 @@ export interface AgentConfig {
   readonly communicationTimeoutMs: number;
   /** Without a session for this long the agent ends itself. */
   readonly idleTimeoutMs: number;
+  readonly resumeTimeoutMs: number;
   /** How long the cluster keeps the Job after the agent's end. */
   readonly ttlS: number;
   readonly logLevel: LogLevel;
@@ -74,6 +75,7 @@ const SECOND = 1000;
 const DEFAULT_STARTUP_S = 60;
 const DEFAULT_COMMUNICATION_S = 30;
 const DEFAULT_IDLE_S = 30;
+const DEFAULT_RESUME_S = 60;
 const DEFAULT_TTL_S = 1;
 
 export function agentConfig(
@@ -119,6 +121,7 @@ export function agentConfig(
       (overrides.agentStartupTimeoutS ?? agent.startup_timeout ?? DEFAULT_STARTUP_S) * SECOND,
     communicationTimeoutMs: (agent.communication_timeout ?? DEFAULT_COMMUNICATION_S) * SECOND,
     idleTimeoutMs: (agent.idle_timeout ?? DEFAULT_IDLE_S) * SECOND,
+    resumeTimeoutMs: (agent.resume_timeout ?? DEFAULT_RESUME_S) * SECOND,
     ttlS: overrides.agentTtlS ?? agent.ttl ?? DEFAULT_TTL_S,
     logLevel: overrides.agentLogLevel ?? agent.log_level ?? "info",
     jsonLog: agent.json_log ?? false,

@@ -124,6 +124,10 @@ export const agentSection = section({
   startup_timeout: works(seconds, "seconds in which the agent must have started"),
   communication_timeout: works(seconds, "seconds for which the agent waits for its first session"),
   idle_timeout: works(seconds, "seconds after which an agent without a session ends itself"),
+  resume_timeout: works(
+    seconds,
+    "seconds for which a session that has lost its connection dials its agent, and the agent waits for it",
+  ),
   ttl: works(
     count(0, 86_400, "of seconds"),
     "seconds for which the cluster keeps the agent's Job after its end",

@@ -52,6 +52,7 @@ export const VALUES: Readonly<Record<string, Get>> = {
   "agent.startup_timeout": ({ agent }) => agent.startupTimeoutMs / 1000,
   "agent.communication_timeout": ({ agent }) => agent.communicationTimeoutMs / 1000,
   "agent.idle_timeout": ({ agent }) => agent.idleTimeoutMs / 1000,
+  "agent.resume_timeout": ({ agent }) => agent.resumeTimeoutMs / 1000,
   "agent.ttl": ({ agent }) => agent.ttlS,
   "agent.log_level": ({ agent }) => agent.logLevel,
   "agent.json_log": ({ agent }) => agent.jsonLog,

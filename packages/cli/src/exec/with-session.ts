@@ -100,8 +100,9 @@ export async function withSession<Result>(
       : [];
     const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
     progress.begin(`starting an agent beside ${target.name}`);
-    const { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs } = config.agent;
-    const agent = { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs };
+    const { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs, resumeTimeoutMs } =
+      config.agent;
+    const agent = { startupTimeoutMs, communicationTimeoutMs, idleTimeoutMs, resumeTimeoutMs };
     const fleet = fleetOf(target, replicas, {
       key,
       agent,
@@ -144,6 +145,7 @@ export async function withSession<Result>(
       const beginning = beginSession(agents, progress, {
         key,
         replace: (...args) => agents.replace(...args),
+        graceMs: resumeTimeoutMs,
         flushConnections: config.agent.flushConnections,
         certificates,
         injectHeaders: config.agent.injectHeaders,

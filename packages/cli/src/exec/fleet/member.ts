@@ -15,7 +15,7 @@ export interface MemberParts {
   readonly key: SessionKey;
   readonly agent: Pick<
     AgentOptions,
-    "startupTimeoutMs" | "communicationTimeoutMs" | "idleTimeoutMs"
+    "startupTimeoutMs" | "communicationTimeoutMs" | "idleTimeoutMs" | "resumeTimeoutMs"
   >;
   readonly flushConnections: boolean;
   readonly certificates: readonly CertificateText[];
@@ -110,6 +110,7 @@ export class Member {
         {
           key: this.#key,
           replace: (why, stop) => this.#replace(why, stop),
+          graceMs: this.#parts.agent.resumeTimeoutMs,
           flushConnections: this.#parts.flushConnections,
           certificates: this.#parts.certificates,
           probes: this.#parts.probes ? undefined : () => this.replica.probes(),

@@ -1,6 +1,7 @@
 /** How an agent's container is called: enter's arguments, then Node's. Pure. */
 import { ALLOWS_ALL, type Policy, renderPolicy } from "@inpod/protocol";
 import type { AgentOptions } from "../../api.ts";
+import { patience } from "../../enter-arguments.ts";
 import type { TargetPod } from "../find/target-pod.ts";
 import { type AgentPlacement, deadlineSeconds } from "./placement.ts";
 
@@ -19,6 +20,7 @@ export interface SessionFacts
     | "greetsAs"
     | "publicKey"
     | "idleTimeoutMs"
+    | "resumeTimeoutMs"
     | "communicationTimeoutMs"
     | "startupTimeoutMs"
   > {
@@ -66,8 +68,7 @@ export function agentCommand(
     ...nodeOptions,
     "/inpod/agent.js",
     ...["--public-key", facts.publicKey],
-    ...["--idle-timeout-ms", String(facts.idleTimeoutMs)],
-    ...["--communication-timeout-ms", String(facts.communicationTimeoutMs)],
+    ...patience(facts),
     ...(facts.owner === undefined ? [] : ["--owner", facts.owner]),
     ...policyArguments(facts.policy),
     ...log,
