@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Laptop } from "../packages/cli/test/routes-laptop.ts";
+import { awayFrom } from "./support/another-node.ts";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, inventory, kubectl, noCluster, waitFor, written } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { notOnThisKernel } from "./support/this-kernel.ts";
 import { kubeconfigWith } from "./support/users.ts";
@@ -41,6 +42,9 @@ describe("connect by routes", { skip, timeout: 300_000 }, () => {
   let podAddress = "";
   let found: string[] = [];
   let stateBefore = "";
+  let writtenBefore = "";
+  /** Its agent is on another node than "web". */
+  let away: readonly string[] = [];
 
   before(async () => {
     const view = JSON.parse(await kubectl("config", "view", "--raw", "--minify", "-o", "json"));
@@ -72,6 +76,8 @@ describe("connect by routes", { skip, timeout: 300_000 }, () => {
     });
     found = await inventory(namespace);
     stateBefore = await laptop.state();
+    writtenBefore = await allWritten();
+    away = await awayFrom(namespace, "web");
   });
   after(async () => {
     await laptop?.stop();
@@ -79,8 +85,11 @@ describe("connect by routes", { skip, timeout: 300_000 }, () => {
     rmSync(folder, { recursive: true });
   });
 
+  const allWritten = async (): Promise<string> =>
+    (await written(namespace)) + (await written(other));
   const words = (...more: readonly string[]): string[] => [
-    ...["connect", "--mode", "routes", "-n", namespace, "--kubeconfig", kubeconfig, ...more],
+    ...["connect", "--mode", "routes", "-n", namespace, "--kubeconfig", kubeconfig],
+    ...[...away, ...more],
   ];
   const connected = async (...more: readonly string[]): Promise<Running> => {
     const inpod = startInpod(words(...more), { through: laptop.enter });
@@ -99,6 +108,7 @@ describe("connect by routes", { skip, timeout: 300_000 }, () => {
       },
       60_000,
     ).catch(() => assert.deepEqual(now, [stateBefore, [...found].sort()]));
+    assert.equal(await allWritten(), writtenBefore);
   };
 
   test("subnets and names are found by themselves; HTTP/1, HTTP/2, TCP and UDP by Service and by pod", async () => {
@@ -159,6 +169,7 @@ describe("connect by routes", { skip, timeout: 300_000 }, () => {
     await waitFor("the laptop to be as before", async () =>
       (await laptop.state()) === stateBefore ? true : undefined,
     );
+    assert.equal(await allWritten(), writtenBefore);
   });
 });
 

@@ -1,29 +1,23 @@
 /** `inpod connect` on a real cluster, without any right on this machine: by its proxy, and for one command. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { hostname } from "node:os";
-import { before, describe, test } from "node:test";
-import { killAgent, runAllProtocols } from "./support/all-protocols.ts";
+import { describe, test } from "node:test";
+import { promisify } from "node:util";
+import { killAgent, useAllProtocols } from "./support/all-protocols.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
-import { useNamespace } from "./support/namespace.ts";
+import { kubectl, noCluster } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
 describe("the cluster's network", { skip: noCluster, timeout: 300_000 }, () => {
-  const namespace = useNamespace("inpod-connect");
-  let found: string[] = [];
-  before(async () => {
-    await runAllProtocols(namespace);
-    found = await inventory(namespace);
-  });
-  const untilAsBefore = (limitMs = 100_000): Promise<unknown> =>
-    waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      limitMs,
-    );
+  const { namespace, away, untilAsBefore } = useAllProtocols("inpod-connect");
 
-  test("by a proxy: names of the namespace and of others, HTTP/1, HTTP/2, raw TCP and UDP; a killed agent has a successor, and kill -9 leaves nothing", async () => {
-    const inpod = startInpod(["connect", "-n", namespace, "--mode", "proxy", "--port", "0"]);
+  const startProxy = () =>
+    startInpod(["connect", "-n", namespace, "--mode", "proxy", "--port", "0", ...away()]);
+
+  test("by a proxy: names of the namespace and of others, HTTP/1, HTTP/2, raw TCP and UDP; a killed agent has a successor, and nothing of this machine is changed", async () => {
+    const machine = await machineState();
+    const inpod = startProxy();
     await inpod.says(/until Ctrl-C/);
     const port = Number(/listens on \S+?:(\d+)\n/.exec(inpod.output())?.[1]);
     const dns = await kubectl(
@@ -69,27 +63,77 @@ describe("the cluster's network", { skip: noCluster, timeout: 300_000 }, () => {
     await killAgent(namespace);
     await inpod.says(/the connection to the agent is back/);
     await check();
-    inpod.child.kill("SIGKILL");
-    await inpod.exited;
-    await untilAsBefore(150_000);
+    assert.equal(await machineState(), machine);
+    inpod.interrupt();
+    assert.equal((await inpod.done).code, 0);
+    await untilAsBefore();
+    assert.equal(await machineState(), machine);
   });
 
   test("a command and what it starts: names and connections are the cluster's, the rest is this machine's", async () => {
     const script = `
       const { execFileSync } = require("node:child_process");
       const child = 'require("node:http").get("http://web.${namespace}.svc/child", (r) => r.pipe(process.stdout))';
-      fetch("http://web/own").then((r) => r.text()).then((text) => {
-        console.log(text);
+      const http2 = () => new Promise((done, failed) => {
+        const session = require("node:http2").connect("http://web").on("error", failed);
+        let text = "";
+        session.request({ ":path": "/two" }).setEncoding("utf8").on("data", (t) => (text += t)).on("error", failed)
+          .on("end", () => { session.close(); done(text); });
+      });
+      const raw = () => new Promise((done, failed) => {
+        let text = "";
+        const socket = require("node:net").connect({ host: "web", port: 4000, allowHalfOpen: true }, () => socket.end("raw"));
+        socket.setEncoding("utf8").on("data", (t) => (text += t)).on("error", failed).on("end", () => done(text));
+      });
+      const udp = () => new Promise((done) => {
+        const socket = require("node:dgram").createSocket("udp4", (m) => { socket.close(); done(String(m)); });
+        socket.send("ping", 5300, "web");
+      });
+      (async () => {
+        console.log(await (await fetch("http://web/own")).text());
+        for (const ask of [http2, raw, udp]) console.log(await ask());
         console.log(execFileSync(process.execPath, ["-e", child], { encoding: "utf8" }));
         console.log(require("node:os").hostname(), process.env.KUBERNETES_SERVICE_HOST ?? "none", process.env.OWN);
         process.exit(3);
-      });`;
+      })();`;
+    const machine = await machineState();
     const { code, stdout, stderr } = await runInpod(
-      ["connect", "-n", namespace, "--", process.execPath, "-e", script],
+      ["connect", "-n", namespace, ...away(), "--", process.execPath, "-e", script],
       { env: { OWN: "mine" } },
     );
-    assert.equal(stdout, `pod 1.1 /own\npod 1.1 /child\n${hostname()} none mine\n`, stderr);
+    assert.deepEqual(
+      stdout.split("\n"),
+      [
+        ...["pod 1.1 /own", "pod 2.0 /two", "pod raw", "pod ping", "pod 1.1 /child"],
+        ...[`${hostname()} none mine`, ""],
+      ],
+      stderr,
+    );
     assert.equal(code, 3);
     await untilAsBefore();
+    assert.equal(await machineState(), machine);
+  });
+
+  test("after kill -9 of either nothing is left, in the cluster or here", async () => {
+    const machine = await machineState();
+    const script =
+      "setInterval(() => {}, 1e6); fetch('http://web/').then(() => console.log('got it'))";
+    const both = [
+      startProxy(),
+      startInpod(["connect", "-n", namespace, ...away(), "--", process.execPath, "-e", script]),
+    ];
+    await Promise.all([both[0]?.says(/until Ctrl-C/), both[1]?.says(/got it/)]);
+    for (const { child } of both) process.kill(-(child.pid ?? 0), "SIGKILL");
+    await Promise.all(both.map(({ done }) => done));
+    await untilAsBefore();
+    assert.equal(await machineState(), machine);
   });
 });
+
+/** What programs of this machine find the network by. */
+async function machineState(): Promise<string> {
+  const files = "/etc/resolv.conf /etc/hosts /etc/nsswitch.conf";
+  const routes = "ip rule; ip -6 rule; ip route; ip -6 route";
+  const { stdout } = await promisify(execFile)("sh", ["-c", `cat ${files}; ${routes}`]);
+  return stdout;
+}

@@ -1,28 +1,21 @@
 /** `inpod dump` on a real cluster: what a client on another node sends to a Service is printed, and the pod answers it. */
 import assert from "node:assert/strict";
-import { before, describe, test } from "node:test";
-import { askFromClient, POD_ANSWERS, runAllProtocols } from "./support/all-protocols.ts";
+import { describe, test } from "node:test";
+import { askFromClient, POD_ANSWERS, useAllProtocols } from "./support/all-protocols.ts";
 import { startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
-import { useNamespace } from "./support/namespace.ts";
+import { kubectl, noCluster } from "./support/kubectl.ts";
 
 interface Line {
   readonly [key: string]: unknown;
 }
 
 describe("a dump on a cluster", { skip: noCluster, timeout: 240_000 }, () => {
-  const namespace = useNamespace("inpod-dump");
-  let found: string[] = [];
-  before(async () => {
-    await runAllProtocols(namespace);
-    found = await inventory(namespace);
-  });
+  const { namespace, away, untilAsBefore } = useAllProtocols("inpod-dump");
 
   const jsonpath = (what: string, path: string): Promise<string> =>
     kubectl("get", what, "-n", namespace, "-o", `jsonpath=${path}`);
 
   test("all ports that a Service names: HTTP/1, HTTP/2, raw TCP and UDP, with the client's own address", async () => {
-    const services = await jsonpath("services", "{.items[*].spec}{.items[*].metadata}");
     const client = await jsonpath("pod/client", "{.status.podIP}");
     const inpod = startInpod(["dump", "web", "-n", namespace, "-o", "json"]);
     await inpod.says(/until Ctrl-C/);
@@ -51,11 +44,16 @@ describe("a dump on a cluster", { skip: noCluster, timeout: 240_000 }, () => {
       "tcp raw",
       "udp datagram",
     ]);
-    assert.equal(await jsonpath("services", "{.items[*].spec}{.items[*].metadata}"), services);
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      100_000,
-    );
+    await untilAsBefore();
+  });
+
+  test("after kill -9 the pod answers, and nothing is left", async () => {
+    const inpod = startInpod(["dump", "web", "-n", namespace, ...away()]);
+    await inpod.says(/until Ctrl-C/);
+    assert.deepEqual(await askFromClient(namespace), POD_ANSWERS);
+    await inpod.says(/\/two/);
+    process.kill(-(inpod.child.pid ?? 0), "SIGKILL");
+    await inpod.done;
+    await untilAsBefore();
   });
 });

@@ -5,19 +5,13 @@ import { createServer } from "node:http";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
-import { askFromClient, killAgent, POD_ANSWERS, runAllProtocols } from "./support/all-protocols.ts";
+import { askFromClient, killAgent, POD_ANSWERS, useAllProtocols } from "./support/all-protocols.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { inventory, noCluster, waitFor } from "./support/kubectl.ts";
-import { useNamespace } from "./support/namespace.ts";
+import { noCluster, waitFor } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
 describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
-  const namespace = useNamespace("inpod-forward");
-  let found: string[] = [];
-  before(async () => {
-    await runAllProtocols(namespace);
-    found = await inventory(namespace);
-  });
+  const { namespace, away, untilAsBefore } = useAllProtocols("inpod-forward");
 
   const forward = (...words: string[]): Running =>
     startInpod(["forward", "-n", namespace, ...words]);
@@ -27,15 +21,9 @@ describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
       Number(port),
     );
   }
-  const untilAsBefore = (limitMs = 100_000): Promise<unknown> =>
-    waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      limitMs,
-    );
-
-  test("without a target: HTTP/1, HTTP/2, raw TCP and UDP of a Service, and the cluster's DNS; an agent that is killed has a successor", async () => {
+  test("without a target: HTTP/1, HTTP/2, raw TCP and UDP of a Service whose pod is on another node, and the cluster's DNS; an agent that is killed has a successor", async () => {
     const inpod = forward(
+      ...away(),
       ...["web", "0:80", "0:4000", "0:5300/udp"],
       ...["-L", "0:kube-dns.kube-system:53/udp", "-L", `0:web.${namespace}.svc:81`],
     );
@@ -105,7 +93,7 @@ describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
     const ours = POD_ANSWERS.map((line) => line.replace("pod", "here"));
     const taken = async (...words: string[]): Promise<Running> => {
       const inpod = forward(
-        ...["-t", "pod/web", ...words],
+        ...[...away(), "-t", "pod/web", ...words],
         ...["-R", `3000:${port(both)},4000:${port(echo)},5300:${udp.address().port}/udp`],
       );
       await inpod.says(/until Ctrl-C/);
@@ -132,7 +120,7 @@ describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
       await waitFor("the pod to answer", async () =>
         (await askFromClient(namespace)).join() === POD_ANSWERS.join() ? true : undefined,
       );
-      await untilAsBefore(150_000);
+      await untilAsBefore();
     });
   });
 });

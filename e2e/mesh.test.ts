@@ -74,22 +74,25 @@ describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
     await scene.untilAsBefore();
   });
 
-  test("copies come here from every pod while the pods answer", async () => {
-    const run = scene.start("mirror", "web", "--expose", `${alice.http}:80,${alice.echo}:81`);
+  test("copies of HTTP/1, HTTP/2 and raw TCP come here from every pod while the pods answer, until kill -9", async () => {
+    const ports = `${alice.http}:80,${alice.echo}:81,${alice.http}:h2`;
+    const run = scene.start("mirror", "web", "--expose", ports);
     await run.says(/until Ctrl-C/);
-    await run.says(/copying ports 3000, 3001 from 2 pods|copying ports 4000, 4001 from 2 pods/);
+    await run.says(/copying ports (3000, 3001, 3002|4000, 4001, 4002) from 2 pods/);
     const before = alice.output().length;
-    assert.deepEqual(await ask(namespace, ...often(["http"]), ["raw"]), [
-      ...often(["http"]).map(() => "200 pod"),
+    const requests: readonly Asked[] = [...often(["http"]), ...often(["http2"])];
+    assert.deepEqual(await ask(namespace, ...requests, ["raw"]), [
+      ...requests.map(() => "200 pod"),
       "pod:hello",
     ]);
     await waitFor("all copies", async () => {
       const copies = alice.output().slice(before);
       const count = copies.split("request GET /\n").length - 1;
-      return count === often(["http"]).length && copies.includes("data hello") ? true : undefined;
+      return count === requests.length && copies.includes("data hello") ? true : undefined;
     });
-    run.interrupt();
-    assert.equal((await run.done).code, 0);
+    await scene.assertWrittenAsBefore();
+    process.kill(-(run.child.pid ?? 0), "SIGKILL");
+    await run.done;
     await scene.untilAsBefore();
   });
 });

@@ -26,6 +26,8 @@ const PORTS = ["http", "raw", "h2"].map((name, index) => ({
   targetPort: name,
 }));
 const ALL: readonly Asked[] = [["http"], ["raw"], ["http2"]];
+/** Long enough for requests while nobody knows yet that the session does not come back. */
+const PATIENCE = { idle_timeout: 2, resume_timeout: 20 };
 const PODS = "200 pod,pod:hello,200 pod";
 const HERE = "200 I am here: /,hello,200 I am here: /";
 
@@ -115,13 +117,14 @@ describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurre
 
   test("of a session that is gone for good the relay passes everything on, gives the Service back by itself and ends: no request fails", async () => {
     const before = await read("killed");
-    const run = await exchange("killed");
+    const settings = join(folder, "killed.json");
+    writeFileSync(settings, JSON.stringify({ agent: PATIENCE }));
+    const run = await exchange("killed", "-f", settings);
     await untilFrom("killed", HERE);
     const session = await holderOf("killed");
     await kill(run);
     await untilFrom("killed", PODS);
     const asking = await startAsking(namespace, "killed");
-    assert.equal(await holderOf("killed"), session);
     await untilGone(session, 150_000);
     const told = await asking.stop();
     assert.deepEqual(Object.keys(told), ["200 pod"], JSON.stringify(told));
@@ -140,8 +143,8 @@ describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurre
       settings,
       JSON.stringify({
         agent: {
-          // Until both are over it may be waiting for its first session, and is nobody's to remove.
-          ...{ startup_timeout: 40, communication_timeout: 10, idle_timeout: 2 },
+          // Until the first two are over it may be waiting for its first session, and is nobody's to remove.
+          ...{ startup_timeout: 30, communication_timeout: 5, ...PATIENCE },
           relay_pod: { unattended: true },
         },
       }),
@@ -160,8 +163,14 @@ describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurre
     );
     assert.equal(await from("unattended"), PODS);
     assert.equal(await holderOf("unattended"), session);
-    const verified = await runInpod(["verify", "-n", namespace, "--kubeconfig", kubeconfig]);
-    assert.equal(verified.code, 1, verified.stdout + verified.stderr);
+    const verified = await waitFor(
+      "verify to find it",
+      async () => {
+        const ran = await runInpod(["verify", "-n", namespace, "--kubeconfig", kubeconfig]);
+        return ran.code === 1 && ran.stdout.includes("service/unattended") ? ran : undefined;
+      },
+      120_000,
+    );
     assert.match(verified.stdout, /selector of service\/unattended .*session \S+ of \S+ is gone: /);
     const recovered = await runInpod([
       ...["recover", "unattended", "-n", namespace, "--kubeconfig", kubeconfig],

@@ -1,6 +1,10 @@
 /** A pod "web" that speaks HTTP/1, HTTP/2, raw TCP and UDP behind a Service, and a pod "client" on another node. */
+import assert from "node:assert/strict";
+import { before } from "node:test";
+import { awayFrom } from "./another-node.ts";
 import { imageOfFiles } from "./images.ts";
-import { apply, kubectl, waitFor } from "./kubectl.ts";
+import { apply, inventory, kubectl, waitFor, written } from "./kubectl.ts";
+import { useNamespace } from "./namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./pods.ts";
 
 const SOURCE = `const net = require("net"), http = require("http"), http2 = require("http2");
@@ -30,8 +34,43 @@ s.on("error", () => say("raw", "none")); s.on("end", () => say("raw", d));
 const u = require("dgram").createSocket("udp4"); const late = setTimeout(() => { say("udp", "none"); u.close(); }, 3000);
 u.on("message", (m) => { clearTimeout(late); say("udp", m); u.close(); }); u.send("datagram", 5300, host);`;
 
+export interface AllProtocols {
+  readonly namespace: string;
+  /** Flags with which an agent without a target is on the client's node ("web" is on another), and none outlives its session. */
+  away(): readonly string[];
+  /** Nothing is in the namespace that was not there before, its pods answer, and what is written down is the same. */
+  untilAsBefore(limitMs?: number): Promise<void>;
+}
+
+/** For a file's tests. */
+export function useAllProtocols(prefix: string): AllProtocols {
+  const namespace = useNamespace(prefix);
+  let names: readonly string[] = [];
+  let text = "";
+  let away: readonly string[] = [];
+  before(async () => {
+    await runAllProtocols(namespace);
+    away = await awayFrom(namespace, "web");
+    names = await inventory(namespace);
+    text = await written(namespace);
+  });
+  return {
+    namespace,
+    away: () => away,
+    untilAsBefore: async (limitMs = 100_000) => {
+      await waitFor(
+        "the namespace to be as before",
+        async () => ((await inventory(namespace)).join() === names.join() ? true : undefined),
+        limitMs,
+      );
+      assert.deepEqual(await askFromClient(namespace), POD_ANSWERS);
+      assert.equal(await written(namespace), text);
+    },
+  };
+}
+
 /** With every pod ready. */
-export async function runAllProtocols(namespace: string): Promise<void> {
+async function runAllProtocols(namespace: string): Promise<void> {
   await imageOfFiles(NODE_IMAGE, [process.execPath]);
   const names = await kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}");
   const [first = "", second = first] = names.split(" ");

@@ -60,3 +60,8 @@ export async function inventory(namespace: string): Promise<string[]> {
   const names = await kubectl("get", kinds, "-n", namespace, "-o", "name");
   return names.split("\n").filter((name) => name !== "");
 }
+
+/** Services, endpoints and pods' specs, as they are written down: each change of one would change its version. */
+export const written = async (namespace: string): Promise<string> =>
+  (await kubectl("get", "services,endpoints,endpointslices", "-n", namespace, "-o", "yaml")) +
+  (await kubectl("get", "pods", "-l", "app", "-n", namespace, "-o", "jsonpath={.items[*].spec}"));

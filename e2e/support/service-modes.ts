@@ -9,7 +9,7 @@ import { after, afterEach, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { imageOfFiles } from "./images.ts";
 import { type Running, startInpod } from "./inpod.ts";
-import { apply, inventory, kubectl, waitFor } from "./kubectl.ts";
+import { apply, inventory, kubectl, waitFor, written } from "./kubectl.ts";
 import { useNamespace } from "./namespace.ts";
 import { NODE_IMAGE } from "./pods.ts";
 import { pod, service } from "./workloads.ts";
@@ -17,8 +17,8 @@ import { pod, service } from "./workloads.ts";
 const folder = mkdtempSync(join(tmpdir(), "inpod-modes-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 const settings = join(folder, "inpod.json");
-writeFileSync(settings, JSON.stringify({ agent: { idle_timeout: 2 } }));
-/** Flags with which an agent ends soon after its last session. */
+writeFileSync(settings, JSON.stringify({ agent: { idle_timeout: 2, resume_timeout: 3 } }));
+/** Flags with which an agent ends soon after its last session, also after one that was killed. */
 const briefly: readonly string[] = ["-f", settings];
 
 const DEV_SERVER = fileURLToPath(
@@ -136,11 +136,6 @@ export const untilPodsAnswer = (namespace: string): Promise<unknown> =>
     return answers.join() === wanted.join() ? true : undefined;
   });
 
-/** Services, endpoints and pods' specs, as they are written down: each change of one would change its version. */
-const written = async (namespace: string): Promise<string> =>
-  (await kubectl("get", "services,endpoints,endpointslices", "-n", namespace, "-o", "yaml")) +
-  (await kubectl("get", "pods", "-l", "app", "-n", namespace, "-o", "jsonpath={.items[*].spec}"));
-
 /** A developer's server on this machine, which says what comes. */
 export class DevServer {
   http = 0;
@@ -236,8 +231,7 @@ export function useService(
       await waitFor(
         "the namespace to be as before",
         async () => ((await inventory(namespace)).join() === names.join() ? true : undefined),
-        // An agent waits a minute for a session that may come back.
-        150_000,
+        100_000,
       );
       await untilPodsAnswer(namespace);
       await assertWrittenAsBefore();
