@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { signalGroup } from "./signal-group.ts";
 
 export const CLI = fileURLToPath(new URL("../../bin/inpod", import.meta.url));
 const RUN_TIMEOUT_MS = 90_000;
@@ -21,8 +22,10 @@ export interface Running {
   output(): string;
   /** Resolves when stdout or stderr has said it. */
   says(words: RegExp): Promise<void>;
-  /** What Ctrl-C on a terminal sends to: the whole group. */
+  /** What Ctrl-C on a terminal sends to: the whole group, or what is left of it. */
   interrupt(): void;
+  /** Whether the CLI has ended by now. */
+  hasExited(): boolean;
   /** The CLI has ended; its program may go on, and hold its output open. */
   readonly exited: Promise<unknown>;
   readonly done: Promise<Ran>;
@@ -57,7 +60,7 @@ export function startInpod(
     for (const listener of listeners) listener();
   });
   const timer = setTimeout(
-    () => child.pid && process.kill(-child.pid, "SIGKILL"),
+    () => child.pid && signalGroup(child.pid, "SIGKILL"),
     options.timeoutMs ?? RUN_TIMEOUT_MS,
   );
   const done = once(child, "close").then(([code, signal]) => {
@@ -88,8 +91,9 @@ export function startInpod(
         void done.then(() => end(new Error(`inpod ended first: ${stdout}${stderr}`)));
       }),
     interrupt: () => {
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGINT");
+      if (child.pid !== undefined) signalGroup(child.pid, "SIGINT");
     },
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
     done,
   };
 }
