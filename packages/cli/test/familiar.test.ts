@@ -88,6 +88,7 @@ test("every command and flag of ktctl is in the table, and every verb of the oth
 function made(flag: TheirFlag, given: FlagAnswer = flag.answer): string[] {
   if (given.kind === "same") return [flag.names[0] ?? ""];
   if (given.kind === "is") return given.words(flag.hasValue ? "1" : "");
+  if (given.kind === "of") return []; // of one of the commands only
   return given.kind === "values" ? Object.values(given.by).flatMap((each) => made(flag, each)) : [];
 }
 
@@ -169,6 +170,11 @@ test("Telepresence's verbs go on or are answered with the user's own words", () 
     ours("intercept web --port=8080 --http-header x=y"),
     "mesh web --expose 8080 --header x=y",
   );
+  assert.equal(
+    ours("intercept web --port 8443 --http-header x=y --plaintext"),
+    "mesh web --expose 8443 --header x=y --plaintext",
+  );
+  assert.equal(ours("intercept web --port 8443 --plaintext"), "exchange web --expose 8443");
   assert.equal(ours("wiretap web --port 8080"), "mirror web --expose 8080");
   assert.equal(ours("detach web"), "leave web");
   assert.equal(ours("quit -s"), "leave --all");

@@ -1,18 +1,8 @@
 /** What the layer is told: the user's configuration, resolved and defaulted (cli/src/config). */
 import type { Endpoint } from "@inpod/protocol";
-import type { HttpFilterSpec } from "@inpod/session";
+import type { HttpFilterSpec, TlsDelivery } from "@inpod/session";
 import type { DnsFilter } from "./rules/dns.ts";
 import type { TraceSink } from "./trace.ts";
-
-export interface TlsDelivery {
-  readonly protocol: "tls" | "tcp";
-  /** PEM: the program's certificate must be signed by one of them, and have the name. */
-  readonly trustRoots?: readonly string[] | undefined;
-  /** Default: the one that the client means, else `localhost`. */
-  readonly serverName?: string | undefined;
-  /** PEM: the program must have this certificate. */
-  readonly serverCert?: string | undefined;
-}
 
 export interface LayerConfig {
   readonly files: {

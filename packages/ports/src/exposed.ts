@@ -4,7 +4,16 @@
  */
 import { connect, type Socket } from "node:net";
 
-import { type Channel, copyTo, type OnConnection, resetSocket, splice } from "@inpod/session";
+import {
+  type Channel,
+  copyTo,
+  deliverTls,
+  type OnConnection,
+  resetSocket,
+  splice,
+  type TlsDelivery,
+  type TlsFailure,
+} from "@inpod/session";
 import { Nobody } from "./exposed-nobody.ts";
 import { Datagrams } from "./exposed-udp.ts";
 
@@ -13,6 +22,8 @@ import { Datagrams } from "./exposed-udp.ts";
  * them.
  */
 const LOOPBACK = ["127.0.0.1", "::1"] as const;
+/** So long a port that does not speak TLS is not tried again: each time costs its server a client that says nonsense. */
+const NO_TLS_MS = 60_000;
 
 export interface ExposedOptions {
   /** Of this machine. */
@@ -22,13 +33,19 @@ export interface ExposedOptions {
   readonly way: "steal" | "mirror";
   /** Only some requests arrive: a connection that the local end closes is not the end of them. */
   readonly isFiltered?: boolean;
+  /** How it gets what came in TLS that has ended in the agent. Undefined: in TLS again, whoever it is. */
+  readonly tls?: TlsDelivery | undefined;
   /** What a client of HTTP reads where nobody listens. */
   readonly nobodyText: string;
   /** Nobody listens, told of every connection. */
   onNobody?(): void;
   /** Somebody does, told of every connection. */
   onSomebody?(): void;
+  /** It speaks no TLS, or not as it must. `isGivenInside`: it gets what was inside; else the client is reset. */
+  onTlsFailed?(why: string, isGivenInside: boolean): void;
 }
+
+type IncomingHeader = Parameters<OnConnection>[1];
 
 export class ExposedPort {
   readonly #options: ExposedOptions;
@@ -36,6 +53,8 @@ export class ExposedPort {
   readonly #ends = new Set<() => void>();
   readonly #datagrams: Datagrams;
   readonly #nobody: Nobody;
+  /** Until then it is taken for one without TLS. Of performance.now(). */
+  #noTlsUntilMs = 0;
 
   constructor(options: ExposedOptions) {
     this.#options = options;
@@ -46,7 +65,7 @@ export class ExposedPort {
   /** For Session.steal() and Session.mirror(). */
   readonly onConnection: OnConnection = (channel, header) => {
     if (this.#options.protocol === "udp") this.#datagrams.flow(channel);
-    else this.#connect(channel, header.needsAnswers === true);
+    else this.#connect(channel, header);
   };
 
   /** Ends what is open, by a reset at both ends. */
@@ -62,7 +81,7 @@ export class ExposedPort {
   }
 
   /** What comes before the local end stands waits in the channel: the sender's credit is the limit. */
-  #connect(channel: Channel, needsAnswers: boolean): void {
+  #connect(channel: Channel, header: IncomingHeader, isPlain = false): void {
     let isOver = false;
     let stop: () => void = () => {};
     const dial = ([host, ...others]: readonly string[]): void => {
@@ -86,8 +105,16 @@ export class ExposedPort {
       socket.once("connect", () => {
         socket.off("error", failed);
         this.#options.onSomebody?.();
-        this.#join(socket, channel, needsAnswers);
         socket.once("close", () => this.#ends.delete(end));
+        if (isPlain || !this.#isForTls(header)) {
+          this.#join(socket, channel, header.needsAnswers === true);
+          return;
+        }
+        stop = deliverTls(socket, channel, header.tls ?? {}, this.#options.tls, (failure) => {
+          this.#ends.delete(end);
+          if (this.#isWithoutTls(failure)) this.#connect(channel, header, true);
+          else channel.reset("ECONNRESET");
+        });
       });
       stop = () => resetSocket(socket);
     };
@@ -104,6 +131,24 @@ export class ExposedPort {
     };
     this.#ends.add(end);
     if (!isOver) dial(LOOPBACK);
+  }
+
+  #isForTls({ tls, needsAnswers }: IncomingHeader): boolean {
+    const { way, tls: delivery } = this.#options;
+    const isAnswered = way === "steal" || needsAnswers === true;
+    if (tls === undefined || !isAnswered || delivery?.protocol === "tcp") return false;
+    return performance.now() >= this.#noTlsUntilMs;
+  }
+
+  /** Who is to be the right one is given nothing without having shown that. */
+  #isWithoutTls({ why, kind }: TlsFailure): boolean {
+    const { tls: delivery, onTlsFailed } = this.#options;
+    const isAnybody = delivery?.trustRoots === undefined && delivery?.serverCert === undefined;
+    const isWithout = isAnybody && kind !== "other";
+    // Who closes may do so for another reason; who answers with something else does not speak it.
+    if (isWithout && kind === "answered") this.#noTlsUntilMs = performance.now() + NO_TLS_MS;
+    onTlsFailed?.(why, isWithout);
+    return isWithout;
   }
 
   #join(socket: Socket, channel: Channel, needsAnswers: boolean): void {

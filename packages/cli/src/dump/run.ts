@@ -27,7 +27,7 @@ export function runDump(args: DumpArguments, io: Io): Promise<CommandResult> {
     adjust: (config: Parameters<typeof withoutFilter>[0]) =>
       mark === undefined ? withoutFilter(config) : withMark(config, mark),
   };
-  return runService(wish, async (target, signal) => {
+  return runService(wish, async ({ target, signal }) => {
     const why = whyNoMirror(target.policy);
     if (why !== undefined) throw new UserError("POLICY_NO_MIRROR", why);
     const ports = await dumpedPorts(target, args.ports, signal);

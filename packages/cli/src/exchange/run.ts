@@ -21,7 +21,7 @@ export const runExchange = (args: ExchangeArguments, io: Io): Promise<CommandRes
       detail: exposeText(args.expose),
       adjust: withoutFilter,
     },
-    async (target, signal) => {
+    async ({ target, signal }) => {
       const ports = await meantPorts(target, args.expose, signal);
       return (place) => expose(place, ports, { way: "steal" });
     },

@@ -3,8 +3,8 @@ import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
-import type { TlsDelivery } from "@inpod/layer";
 import { type CertificateText, MAX_PEM, UserError } from "@inpod/protocol";
+import type { TlsDelivery } from "@inpod/session";
 import type { Target } from "@inpod/targets";
 import type { CertificateSource, DeliveryConfig } from "../config/tls.ts";
 

@@ -63,6 +63,8 @@ function told(answer: FlagAnswer): string {
       return `not needed: ${answer.why}`;
     case "no":
       return `refused: ${answer.why}`;
+    case "of":
+      return `of \`inpod ${answer.command}\` ${told(answer.there)}; else ${told(answer.otherwise)}`;
     case "values":
       return Object.entries(answer.by)
         .filter(([, each]) => each.kind !== "same")

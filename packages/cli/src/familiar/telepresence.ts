@@ -47,7 +47,12 @@ const LIKE_INTERCEPT: Readonly<Record<string, FlagAnswer>> = {
   "--http-path-regex V": no(
     "expressions for paths are for inpod exec: feature.network.incoming.http_filter",
   ),
-  "--plaintext": idle("your port gets what came, TLS ended where the agent has the certificate"),
+  "--plaintext": {
+    kind: "of",
+    command: "mesh",
+    there: same,
+    otherwise: idle("your port gets what came: TLS is not ended"),
+  },
   "-e --env-file V": no(`variables of the pod: ${ENVIRONMENT}`),
   "-j --env-json V": no("variables of the pod: inpod env -t TARGET --format json --show-values"),
   "--env-syntax V": no("variables of the pod: inpod env -t TARGET --format FORMAT --show-values"),

@@ -42,7 +42,9 @@ export function translate(
   if (answer.kind === "instead") throw elsewhere(command, answer, read.said);
   const lines: string[] = [];
   const words = read.words.flatMap((word) =>
-    typeof word === "string" ? [word] : wordsFor(word, moved[0] ?? "", lines),
+    typeof word === "string"
+      ? [word]
+      : wordsFor(word, { typed: moved[0] ?? "", ours: answer.words[0] ?? "" }, lines),
   );
   return { argv: [...answer.words, ...words], lines };
 }
@@ -140,7 +142,7 @@ const answerFor = ({ answer }: TheirCommand, said: Said): CommandAnswer =>
 
 function wordsFor(
   { flag, typed, value }: Flagged,
-  command: string,
+  command: { readonly typed: string; readonly ours: string },
   lines: string[],
   answer: FlagAnswer = flag.answer,
 ): readonly string[] {
@@ -152,12 +154,16 @@ function wordsFor(
       return typed;
     case "is":
       return answer.words(flag.hasValue ? value : "");
+    case "of": {
+      const chosen = answer.command === command.ours ? answer.there : answer.otherwise;
+      return wordsFor({ flag, typed, value }, command, lines, chosen);
+    }
     case "idle":
       lines.push(`${typed.join(" ")} is not needed: ${answer.why}`);
       return [];
     case "no":
-      throw new UserError("USAGE_ELSEWHERE", `inpod ${command} has no ${name}`, {
-        hints: [answer.why, `see all: inpod ${command} --help`],
+      throw new UserError("USAGE_ELSEWHERE", `inpod ${command.typed} has no ${name}`, {
+        hints: [answer.why, `see all: inpod ${command.typed} --help`],
       });
     case "values": {
       const chosen = Object.hasOwn(answer.by, value) ? answer.by[value] : undefined;

@@ -17,6 +17,13 @@ export type FlagAnswer =
   | { readonly kind: "idle"; readonly why: string }
   /** The end, with what to do instead. */
   | { readonly kind: "no"; readonly why: string }
+  /** By the command of ours that it goes on as. */
+  | {
+      readonly kind: "of";
+      readonly command: string;
+      readonly there: FlagAnswer;
+      readonly otherwise: FlagAnswer;
+    }
   /** By the flag's value; any other is the end. */
   | { readonly kind: "values"; readonly by: Readonly<Record<string, FlagAnswer>> };
 

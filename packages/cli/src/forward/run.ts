@@ -39,7 +39,7 @@ export async function runForward(args: ForwardArguments, io: Io): Promise<Comman
         ].join(" "),
         adjust: (config) => withTarget(args, takes ? withoutFilter(config) : config),
       },
-      async (target, signal) => {
+      async ({ target, signal }) => {
         const [ports] = await Promise.all([
           meantPorts(target, args.remotes, signal, { flag: "-R" }),
           checkServices(target, args.locals, signal),

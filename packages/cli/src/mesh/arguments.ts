@@ -21,6 +21,8 @@ export interface MeshArguments extends ServiceArguments {
   readonly expose: readonly ExposeWish[];
   /** Undefined: the user's own. */
   readonly mark: Mark | undefined;
+  /** What came in TLS goes on without it. */
+  readonly isPlain: boolean;
 }
 
 const WHAT =
@@ -60,6 +62,7 @@ export const meshSyntax: CommandSyntax<MeshArguments> = {
         "the header (default: VERSION) and its value (default: made of your name)",
         readVersionMark,
       )
+      .option("--plaintext", "your port gets what was inside TLS, and not TLS again")
       .addHelpText("after", EXAMPLES),
   read: (options, [target]) => {
     const expose = neededExpose("mesh", readExposeFlag(options));
@@ -75,6 +78,7 @@ export const meshSyntax: CommandSyntax<MeshArguments> = {
       target,
       expose,
       mark: isSaid ? { headers, pathPrefix: said?.pathPrefix } : undefined,
+      isPlain: options.plaintext === true,
     };
   },
 };

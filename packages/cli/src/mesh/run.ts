@@ -1,6 +1,7 @@
 /** `inpod mesh`: marked requests of a Service come to ports of this machine, all others go to the pods. */
 import { hostname } from "node:os";
 import { UserError } from "@inpod/protocol";
+import { loadDelivery } from "../exec/tls.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
 import { developerName } from "../services/developer.ts";
@@ -25,13 +26,16 @@ export function runMesh(args: MeshArguments, io: Io): Promise<CommandResult> {
     detail: exposeText(args.expose),
     adjust: (config: Parameters<typeof withMark>[0]) => withMark(config, mark),
   };
-  return runService(wish, async (target, signal) => {
+  return runService(wish, async ({ target, config, signal }) => {
     const ports = await meantPorts(target, args.expose, signal, { isMarked: true });
+    const delivery = loadDelivery(config.tls.delivery, io.directory);
+    const tls = args.isPlain ? ({ ...delivery, protocol: "tcp" } as const) : delivery;
     return async (place) => {
-      const { httpFilter } = place.config.layer.incoming;
+      const { httpFilter } = config.layer.incoming;
       const serving = await expose(place, ports, {
         way: "steal",
         filter: httpFilter?.filter,
+        tls,
         marked: markWords(mark),
         held: (port, cause) => heldBy(mark, port, cause),
       });

@@ -1,16 +1,13 @@
 /** The ports that `--expose` names, taken from the target and brought to this machine. */
 import type { UserError } from "@inpod/protocol";
-import { type FilterSpec, type Stolen, type TakeOptions, TunnelFailure } from "@inpod/session";
+import { type Stolen, type TakeOptions, TunnelFailure } from "@inpod/session";
 import type { TargetPort } from "@inpod/targets";
-import { exposedPort, type LocalPort } from "./local-port.ts";
+import { exposedPort, type LocalPort, type LocalPortOptions } from "./local-port.ts";
 import type { MeantPort } from "./meant-ports.ts";
 import { notTaken } from "./not-taken.ts";
 import type { ServicePlace, Serving } from "./with-service.ts";
 
-export interface ExposeOptions {
-  readonly way: "steal" | "mirror";
-  /** Only such requests. */
-  readonly filter?: FilterSpec | undefined;
+export interface ExposeOptions extends LocalPortOptions {
   /** The filter for people: "VERSION: alice". */
   readonly marked?: string | undefined;
   /** What is said when another session has the same: undefined: the usual. */

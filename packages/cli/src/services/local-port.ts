@@ -1,6 +1,6 @@
 /** One port of this machine, and what its developer hears of it: whether somebody listens, when that changes. */
 import { ExposedPort } from "@inpod/ports";
-import type { FilterSpec } from "@inpod/session";
+import type { FilterSpec, TlsDelivery } from "@inpod/session";
 import type { TargetPort } from "@inpod/targets";
 import { developerName } from "./developer.ts";
 
@@ -15,14 +15,22 @@ interface Speaker {
   say(line: string): void;
 }
 
+export interface LocalPortOptions {
+  readonly way: "steal" | "mirror";
+  readonly filter?: FilterSpec | undefined;
+  /** How it gets what came in TLS. */
+  readonly tls?: TlsDelivery | undefined;
+}
+
 export function exposedPort(
   { env, say }: Speaker,
   local: number,
   { name, protocol }: Pick<TargetPort, "name" | "protocol">,
-  { way, filter }: { readonly way: "steal" | "mirror"; readonly filter?: FilterSpec | undefined },
+  { way, filter, tls }: LocalPortOptions,
 ): LocalPort {
   const here = `127.0.0.1:${local}`;
   let isAnswered: boolean | undefined;
+  const toldOfTls = new Set<string>();
   const onNobody = (): void => {
     if (isAnswered === false) return;
     isAnswered = false;
@@ -37,11 +45,19 @@ export function exposedPort(
     protocol,
     way,
     isFiltered: filter !== undefined,
+    tls,
     nobodyText: `this request was brought to the machine of ${developerName(env)}, where nobody listens on port ${local} (inpod)\n`,
     onNobody,
     onSomebody: () => {
       if (isAnswered === false) say(`${here} listens now`);
       isAnswered = true;
+    },
+    onTlsFailed: (why, isGivenInside) => {
+      const line = isGivenInside
+        ? `${here} does not speak TLS, in which clients of ${name} do: it gets what was inside (it is not tried with --plaintext)`
+        : `${here} does not speak TLS as feature.network.incoming.tls_delivery says, and clients of ${name} are cut off: ${why}`;
+      if (!toldOfTls.has(line)) say(line);
+      toldOfTls.add(line);
     },
   });
   return { end, onNobody };

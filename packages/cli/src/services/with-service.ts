@@ -3,7 +3,7 @@
  *
  * A command (`exchange/run.ts`, and so `mesh`, `mirror`, `forward`, `dump`, `preview`) calls
  *
- *     runService({ args, io, target, question, steals, does }, async (target, signal) => {
+ *     runService({ args, io, target, question, steals, does }, async ({ target, signal }) => {
  *       const ports = await meantPorts(target, wishes, signal);  // what can be refused is refused here, without an agent
  *       return async (place) => {
  *         await place.incoming.steal(80, exposed.onConnection);  // or session.connectTcp(), mirror(), …
@@ -68,11 +68,15 @@ export interface ServicePlace extends PlacedSession {
   log(line: string): void;
 }
 
-/** The command's own part. It is given the target that was found, and before there is an agent; then the session. */
-export type Service = (
-  target: Target,
-  signal: AbortSignal,
-) => Promise<(place: ServicePlace) => Promise<Serving>>;
+/** What is known before there is an agent. */
+export interface FoundPlace {
+  readonly target: Target;
+  readonly config: ResolvedConfig;
+  readonly signal: AbortSignal;
+}
+
+/** The command's own part: what can be refused without an agent is refused at once, and the session is for what it returns. */
+export type Service = (found: FoundPlace) => Promise<(place: ServicePlace) => Promise<Serving>>;
 
 /** What stands now, until the session ends. */
 export interface Serving {
@@ -145,7 +149,7 @@ async function withService(
       tell: (event) => tellServiceEvent(event, progress),
       open: { publishes, relay: steals ? relayOf(config) : undefined },
       look: async (target, looking) => {
-        serve = await service(target, looking);
+        serve = await service({ target, config, signal: looking });
       },
     },
     progress,

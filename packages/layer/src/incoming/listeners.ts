@@ -3,14 +3,13 @@ import { isIPv6, Socket } from "node:net";
 import type { StreamHeader } from "@inpod/protocol";
 import { errnoNumber } from "@inpod/protocol";
 import type { Channel, FilterSpec, IncomingSource, OnConnection, Stolen } from "@inpod/session";
-import { copyTo, describeFilter, splice } from "@inpod/session";
+import { copyTo, deliverTls, describeFilter, splice } from "@inpod/session";
 import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress, encodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
 import { holdChannel } from "./held-channel.ts";
 import { type ListeningPorts, listeningPorts } from "./listening-ports.ts";
 import { podPort, takePort, tellNotTaken, untilTaken, whyElsewhere } from "./take.ts";
-import { deliverTls } from "./tls-delivery.ts";
 
 type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 type ListenCall = Extract<TrappedCall, { kind: "listen" }>;
@@ -312,7 +311,11 @@ export class Listeners {
     if (mode === "mirror" && header.needsAnswers !== true)
       copyTo(socket, channel, this.#filterOf(port) !== undefined);
     else if (header.tls === undefined || tlsDelivery?.protocol === "tcp") splice(socket, channel);
-    else deliverTls(socket, channel, header.tls, tlsDelivery, (why) => this.#noTls(port, why));
+    else
+      deliverTls(socket, channel, header.tls, tlsDelivery, ({ why }) => {
+        this.#noTls(port, why);
+        channel.reset("ECONNRESET");
+      });
   }
 }
 
