@@ -14,11 +14,11 @@ export const MAX_WINDOW = 4 * 1024 * 1024;
 /** Bytes: each CREDIT is a message through everything on the way, the API server and kubelet among them. */
 const MIN_CREDIT = 64 * 1024;
 /**
- * A window that was consumed within so long may grow whatever the round trip is: each CREDIT wakes up all that is on the
- * way, and small windows are many of them. What is sent meanwhile on other streams waits behind it, by no more than twice
- * as long.
+ * A window that was consumed within so long may grow whatever the round trip is. On a busy machine the way there and back
+ * takes many times as long as when it was measured; and each CREDIT wakes up all that is on the way, so that small windows
+ * cost more of the processors. What other streams send waits behind such a window for no more than twice as long.
  */
-const QUICK_MS = 10;
+const QUICK_MS = 25;
 /** What part of the budget that is left a new stream takes at most, and one that grows: late ones get some too. */
 const NEW_STREAM_SHARE = 1 / 64;
 const GROWTH_SHARE = 1 / 4;
