@@ -73,6 +73,11 @@ export class Cluster {
     return (await run(this.#kubectl, [...args], options)).stdout;
   }
 
+  /** `kubectl -n NAMESPACE …`, for who runs it somewhere else. */
+  kubectlWords(...args: readonly string[]): readonly [string, ...string[]] {
+    return [this.#kubectl, "--kubeconfig", this.kubeconfig, "-n", this.namespace, ...args];
+  }
+
   /** `kubectl -n NAMESPACE …` with pipes. */
   start(bed: Bed, ...args: readonly string[]): ChildProcess {
     const argv = ["-n", this.namespace, ...args];

@@ -2,10 +2,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { Laptop } from "../../packages/cli/test/routes-laptop.ts";
 import { type Bed, CLI, HTTP_SERVER, LOAD_HTTP_PORT, LOAD_PORT } from "../bed.ts";
 import { Cluster } from "../cluster.ts";
-import { median, warm } from "../measure.ts";
+import { median, type Sample, warm } from "../measure.ts";
+import { cpuMicroseconds } from "../processes.ts";
 import type { Shell } from "../shell.ts";
 import type { Row, Skipped } from "../table.ts";
 import { sampleLoad } from "./outgoing.ts";
@@ -17,12 +19,17 @@ const SERVER_PORT = 7730;
 /** Of the load generator's far end, what is forwarded: echo, sink, source and HTTP. */
 const KINDS = [0, 1, 2, 3];
 const READY_TIMEOUT_MS = 60_000;
+/** What counts as idle: below this part of a core over so long; looked at no more than so often. */
+const IDLE_SHARE = 0.05;
+const IDLE_MS = 150;
+const IDLE_LOOKS = 40;
 const BESIDE = "kubectl port-forward";
 const NOTE =
   "Ports: forward's and the proxy's local end accepts at once, as kubectl's does; forward sends what comes with the wish " +
-  "to connect, where there is one address. Exchange is the other direction, from a client in the cluster to a port of " +
+  "to connect, where there is one address. After each sample it is waited for until kubectl is idle: it goes on for up to a " +
+  "second with what the pod has sent. Exchange is the other direction, from a client in the cluster to a port of " +
   "this machine, for which kubectl has nothing: beside it stands what kubectl carries the usual way. Routes are measured on " +
-  "a laptop made of namespaces, whose way to the API server has one more relay in Node.";
+  "a laptop made of namespaces, whose way to the API server has two more relays in Node, beside a kubectl in the same laptop.";
 /** Where the API server is, for the laptop. */
 const LAPTOP_API_PORT = 6443;
 
@@ -57,12 +64,15 @@ async function measure(bed: Bed, cluster: Cluster): Promise<Row[]> {
   const pod = { host: cluster.serverAddress, port: LOAD_PORT };
   const at = (port: number) => ({ host: "127.0.0.1", port });
   const rows: Row[] = [];
+  const alone = (take: Sample): Sample =>
+    thenIdle(take, [kubectl, ...(routed ? [routed.kubectl] : [])]);
   for (const mode of ["up", "down"] as const) {
     const row = { what: `bulk ${mode}`, mode, connections: 1, unit: "MB/s" };
+    const socks = `BENCH_SOCKS=${PROXY_PORT} ${bed.load}`;
     const found = await warm(rounds, {
-      kubectl: () => sampleLoad(shell, bed.load, row, at(KUBECTL_PORT), loadMs),
-      forward: () => sampleLoad(shell, bed.load, row, at(FORWARD_PORT), loadMs),
-      proxy: () => sampleLoad(shell, `BENCH_SOCKS=${PROXY_PORT} ${bed.load}`, row, pod, loadMs),
+      kubectl: alone(() => sampleLoad(shell, bed.load, row, at(KUBECTL_PORT), loadMs)),
+      forward: alone(() => sampleLoad(shell, bed.load, row, at(FORWARD_PORT), loadMs)),
+      proxy: alone(() => sampleLoad(shell, socks, row, pod, loadMs)),
     });
     const shared = { beside: BESIDE, unit: "MB/s", plain: found.kubectl };
     rows.push(
@@ -71,8 +81,8 @@ async function measure(bed: Bed, cluster: Cluster): Promise<Row[]> {
     );
     if (routed !== undefined) {
       const { kubectl, routes } = await warm(rounds, {
-        kubectl: () => sampleLoad(shell, bed.load, row, at(KUBECTL_PORT), loadMs),
-        routes: () => sampleLoad(routed.shell, bed.load, row, pod, loadMs),
+        kubectl: alone(() => sampleLoad(routed.shell, bed.load, row, at(KUBECTL_PORT), loadMs)),
+        routes: alone(() => sampleLoad(routed.shell, bed.load, row, pod, loadMs)),
       });
       rows.push({
         ...{ what: `bulk ${mode}, connect by route`, beside: BESIDE, unit: "MB/s" },
@@ -87,15 +97,33 @@ async function measure(bed: Bed, cluster: Cluster): Promise<Row[]> {
   return rows;
 }
 
+/** The sample, and then the wait until none of `children` works any more: the next one would be measured beside it. */
+function thenIdle(take: Sample, children: readonly ChildProcess[]): Sample {
+  const spent = (): number => children.reduce((sum, { pid = 0 }) => sum + cpuMicroseconds(pid), 0);
+  return async () => {
+    const rate = await take();
+    for (let look = 0; look < IDLE_LOOKS; look++) {
+      const before = spent();
+      await setTimeout(IDLE_MS);
+      if (spent() - before < IDLE_MS * 1000 * IDLE_SHARE) break;
+    }
+    return rate;
+  };
+}
+
 /** A machine in the cluster's network by routes: a laptop of its own, so that nothing of this machine is changed. */
-async function routes(bed: Bed, cluster: Cluster): Promise<{ shell: Shell; end(): Promise<void> }> {
+async function routes(
+  bed: Bed,
+  cluster: Cluster,
+): Promise<{ shell: Shell; kubectl: ChildProcess; end(): Promise<void> }> {
   const way = await wayTo(cluster.server, join(bed.folder, "way"));
   const laptop = await Laptop.start({
     way: join(bed.folder, "way"),
     network: ([program = "", ...args]) =>
       bed.own(spawn("unshare", ["--net", program, ...args], { stdio: ["ignore", "pipe", "pipe"] })),
   });
-  const { kubeconfig, namespace } = cluster.through(bed, LAPTOP_API_PORT);
+  const far = cluster.through(bed, LAPTOP_API_PORT);
+  const { kubeconfig, namespace } = far;
   const [enter = "", ...rest] = laptop.enter;
   const words = ["connect", "--mode", "routes", "-n", namespace, "--kubeconfig", kubeconfig];
   const connected = bed.own(
@@ -105,15 +133,21 @@ async function routes(bed: Bed, cluster: Cluster): Promise<{ shell: Shell; end()
       detached: true,
     }),
   );
-  await says(connected, "until Ctrl-C");
+  const pairs = KINDS.map((kind) => `${KUBECTL_PORT + kind}:${LOAD_PORT + kind}`);
+  const forward = far.kubectlWords("port-forward", "pod/server", ...pairs);
+  const kubectl = bed.start([enter, ...rest, ...forward]);
+  await Promise.all([
+    says(connected, "until Ctrl-C"),
+    says(kubectl, `Forwarding from 127.0.0.1:${KUBECTL_PORT + 3}`),
+  ]);
   const shell = bed.shell("laptop", bed.start([enter, ...rest, "sh"]));
   const end = async (): Promise<void> => {
     await shell.end();
-    await bed.end(connected, "SIGTERM");
+    for (const child of [connected, kubectl]) await bed.end(child, "SIGTERM");
     await laptop.stop();
     way.close();
   };
-  return { shell, end };
+  return { shell, kubectl, end };
 }
 
 async function wayTo(url: string, path: string): Promise<Server> {
@@ -180,7 +214,7 @@ function says(child: ChildProcess, words: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = "";
     const fail = (why: string): void => reject(new Error(`${why} before "${words}": ${said}`));
-    const timer = setTimeout(() => fail("not within a minute"), READY_TIMEOUT_MS);
+    const timer = globalThis.setTimeout(() => fail("not within a minute"), READY_TIMEOUT_MS);
     child.once("close", () => fail("it ended"));
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
