@@ -11,14 +11,15 @@ export async function warm<Name extends string>(
   return interleaved(rounds, variants);
 }
 
-/** Of one sample of many. */
-const BRIEF_MS = 50;
+/** Of one sample of many, and how many there are at least. */
+const BRIEF_MS = 30;
+const LEAST_BRIEF = 20;
 
 /**
- * The same time in many short samples: whatever else the machine does lasts longer than one of them, so that it spoils
- * some and not the median.
+ * Many short samples: whatever else the machine does lasts longer than one of them, so that it spoils some and not the
+ * median.
  *
- * @param length of a sample of load, and how many of it
+ * @param length of the load, if it were one sample, and how many of those
  */
 export async function brief<Name extends string>(
   length: { readonly rounds: number; readonly loadMs: number },
@@ -29,7 +30,8 @@ export async function brief<Name extends string>(
       (Object.keys(variants) as Name[]).map((name) => [name, () => variants[name](ms)]),
     ) as Record<Name, Sample>;
   await interleaved(1, of(length.loadMs));
-  return interleaved(Math.ceil((length.rounds * length.loadMs) / BRIEF_MS), of(BRIEF_MS));
+  const samples = Math.ceil((length.rounds * length.loadMs) / BRIEF_MS);
+  return interleaved(Math.max(samples, LEAST_BRIEF), of(BRIEF_MS));
 }
 
 /** Medians of `rounds` samples of each; a round takes one of each, every other round the other way round. */

@@ -20,6 +20,8 @@ interface Server {
 }
 
 const PIPES: SpawnOptions = { stdio: ["ignore", "pipe", "pipe"] };
+/** Not a terminal session of its own: the scheduler gives each a share of the processors (sched(7), autogroup). */
+const BESIDE: SpawnOptions = { ...PIPES, detached: false };
 
 function servers(bed: Bed): { list: Server[]; skipped: Skipped[] } {
   const list: Server[] = [
@@ -102,7 +104,7 @@ export async function newConnections(bed: Bed): Promise<{ rows: Row[]; skipped: 
     const [plainPort, tappedPort, podPort] = [port, port + 1, port + 2];
     port += 3;
     const plain = await bed.server(bed.spawnIn("laptop", server.argv(plainPort), PIPES));
-    const tapped = await bed.server(bed.exec(server.argv(tappedPort), ["--steal"], PIPES));
+    const tapped = await bed.server(bed.exec(server.argv(tappedPort), ["--steal"], BESIDE));
     for (const abreast of ABREAST) {
       const found = await brief(bed.length, {
         plain: (ms) => rate(near, bed, { host: "127.0.0.1", port: plainPort }, abreast, ms),
@@ -136,7 +138,7 @@ export async function newConnections(bed: Bed): Promise<{ rows: Row[]; skipped: 
 async function openConnections(bed: Bed, near: Shell, port: number): Promise<Row[]> {
   const argv = (at: number): string[] => [process.execPath, HTTP_SERVER, String(at), "answer"];
   const plain = await bed.server(bed.spawnIn("laptop", argv(port), PIPES));
-  const tapped = await bed.server(bed.exec(argv(port + 1), ["--steal"], PIPES));
+  const tapped = await bed.server(bed.exec(argv(port + 1), ["--steal"], BESIDE));
   const rows: Row[] = [];
   for (const abreast of ABREAST) {
     const requests = async (at: number, ms: number): Promise<number> => {
