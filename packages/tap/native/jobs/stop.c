@@ -41,7 +41,12 @@ static void wait_a_little(void) {
 
 static void continue_command(int pid, int had_terminal) {
   struct stat_line command = look(pid), own = look(getpid());
-  if (command.state != 'T') return; /* by the signal that has continued inpod: it went to the group */
+  /* The signal that has continued inpod may have gone to the group, whose processes get it one after the other. */
+  if (command.state == 'T') {
+    wait_a_little();
+    command = look(pid);
+  }
+  if (command.state != 'T') return;
   if (had_terminal && own.foreground == own.group) {
     int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (terminal >= 0) tcsetpgrp(terminal, command.group);
