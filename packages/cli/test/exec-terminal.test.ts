@@ -11,7 +11,10 @@ const { sandbox, inventory, folder } = await useSandbox();
 
 afterEach(endTerminals);
 
-/** A server with a child: both say each signal that they get, in a line of its own. */
+/**
+ * A server with a child: both say each signal that they get, in a line of its own. By a descriptor: a handler of Python's runs
+ * when its main thread does, and a signal right before that begins to read is one of which it learns at the next line.
+ */
 const COUNTING = `
 import os, signal, socket, sys, threading
 server = socket.create_server(("0.0.0.0", ${NETWORK.pod.httpPort}))
@@ -20,7 +23,14 @@ name = "child" if os.fork() == 0 else "parent"
 os.close(lives if name == "child" else until)
 def say(text): os.write(1, f"<{name} {text}>\\n".encode())
 for each in "SIGINT SIGQUIT SIGWINCH SIGTERM SIGHUP SIGCONT".split():
-    signal.signal(getattr(signal, each), lambda number, _: say(signal.Signals(number).name))
+    signal.signal(getattr(signal, each), lambda *_: None)
+heard, told = os.pipe()
+os.set_blocking(told, False)
+signal.set_wakeup_fd(told)
+def listen():
+    while True:
+        for number in os.read(heard, 64): say(signal.Signals(number).name)
+threading.Thread(target=listen, daemon=True).start()
 def serve():
     while True:
         connection = server.accept()[0]
