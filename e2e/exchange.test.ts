@@ -1,5 +1,8 @@
 /** `inpod exchange`: all of a Service's traffic comes to ports of this machine; nothing of the Service is changed. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { type Running, runInpod } from "./support/inpod.ts";
 import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
@@ -12,6 +15,7 @@ import {
   useDevServer,
   useService,
 } from "./support/service-modes.ts";
+import { userWith } from "./support/users.ts";
 import { service } from "./support/workloads.ts";
 
 describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
@@ -62,7 +66,7 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     await scene.untilAsBefore();
   });
 
-  test("a Service that has no pods of its own, or a port that it does not have, is refused with what it has", async () => {
+  test("a Service that has no pods of its own, or a port that it does not have, is refused with what it has", async (t) => {
     const selector = { app: "nobody" };
     await apply(
       service(namespace, "empty", { selector }),
@@ -138,6 +142,20 @@ describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
     for (const { code, stderr } of [nowhere, dumped, remote, forwarded])
       assert.equal(code, 3, stderr);
     for (const { code, stderr } of [udp, twice]) assert.equal(code, 2, stderr);
+
+    // Without rights for Services: a target is not found, and a name of -L is not looked up.
+    const folder = mkdtempSync(join(tmpdir(), "inpod-exchange-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const blind = await userWith(folder, namespace, "blind", [
+      { apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] },
+    ]);
+    const [unseen, unchecked] = await Promise.all([
+      early("exchange", "web", "--expose", "8080:80", "--kubeconfig", blind),
+      runInpod(["forward", "web", "0:3000", "-n", namespace, "--kubeconfig", blind]),
+    ]);
+    assert.match(unseen.stderr, /may not get services/);
+    assert.match(unseen.stderr, /kind: Role[\s\S]*resources: \[services\], verbs: \[get/);
+    assert.match(unchecked.stderr, /may not create jobs/);
 
     const run = exchange("headless", "--expose", `${server.http}:80`, "--replicas", "1");
     await run.says(/until Ctrl-C/);
