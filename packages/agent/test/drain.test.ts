@@ -4,8 +4,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import { test } from "node:test";
-import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
-import { duplexOf } from "./support/duplex.ts";
+import { connectTunnel, duplexOf, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
 import { Place, type Talker } from "./support/outside.ts";
 import { Agent, skipUnless, type Who } from "./support/pod.ts";
 

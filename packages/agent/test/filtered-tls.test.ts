@@ -6,8 +6,7 @@ import type { Socket } from "node:net";
 import { test } from "node:test";
 import type { AgentNotice, TlsFacts } from "@inpod/protocol";
 import { type Certificate, makeCertificate } from "@inpod/sandbox";
-import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
-import { duplexOf } from "./support/duplex.ts";
+import { connectTunnel, duplexOf, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
 import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 const { publicKey, privateKey } = generateKeyPairSync("ed25519");

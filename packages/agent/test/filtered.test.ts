@@ -4,8 +4,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { test } from "node:test";
-import { connectTunnel, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
-import { duplexOf } from "./support/duplex.ts";
+import { connectTunnel, duplexOf, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
 import { POD as ADDRESS, Place } from "./support/outside.ts";
 import { Agent, skipUnless, type Who } from "./support/pod.ts";
 
