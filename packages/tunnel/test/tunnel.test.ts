@@ -1,81 +1,17 @@
 import assert from "node:assert/strict";
-import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, readlinkSync } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer } from "node:net";
 import { Duplex } from "node:stream";
 import { type TestContext, test } from "node:test";
-import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
-import type { AgentNotice, SessionHello } from "@inpod/protocol";
-import type { IncomingChannel, Tunnel, TunnelError, TunnelHandlers } from "../src/index.ts";
-import {
-  acceptTunnel,
-  connectTunnel,
-  peekAgent,
-  rawFromPublicKey,
-  resetSocket,
-  splice,
-  TunnelFailure,
-} from "../src/index.ts";
+import type { AgentNotice } from "@inpod/protocol";
+import type { IncomingChannel, Tunnel, TunnelHandlers } from "../src/index.ts";
+import { resetSocket, splice, TunnelFailure } from "../src/index.ts";
+import { errnoOf, join, socketPair } from "./support.ts";
 
-const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-const KEY = rawFromPublicKey(publicKey);
 const TCP = { kind: "tcp", host: "198.18.0.1", port: 80 } as const;
 const PEER = { address: "198.18.0.1", port: 80 };
-
-async function socketPair(t: TestContext): Promise<[Socket, Socket]> {
-  const server = createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const left = connect({ port: (server.address() as AddressInfo).port, allowHalfOpen: true });
-  const [right] = (await once(server, "connection")) as [Socket];
-  server.close();
-  for (const socket of [left, right]) {
-    socket.on("error", () => {});
-    t.after(() => socket.destroy());
-  }
-  return [left, right];
-}
-
-const silent: TunnelHandlers = { onStream: (channel) => channel.reset("ECONNREFUSED") };
-
-interface Ends {
-  readonly session: Tunnel;
-  readonly agent: Tunnel;
-  readonly link: [Duplex, Duplex];
-}
-
-async function join(
-  t: TestContext,
-  agentHandlers: Partial<TunnelHandlers> = {},
-  sessionHandlers: Partial<TunnelHandlers> = {},
-  wrap: (stream: Duplex) => Duplex = (stream) => stream,
-): Promise<Ends> {
-  const sockets = await socketPair(t);
-  const link: [Duplex, Duplex] = [wrap(sockets[0]), wrap(sockets[1])];
-  const [session, agent] = await Promise.all([
-    connectTunnel(link[0], {
-      sessionId: "s1",
-      privateKey,
-      build: "test",
-      handlers: { ...silent, ...sessionHandlers },
-    }),
-    acceptTunnel(link[1], {
-      authorize: (_, isSignedBy) => isSignedBy(KEY),
-      build: "test",
-      sessionCount: () => 0,
-      handlers: () => ({ ...silent, ...agentHandlers }),
-    }),
-  ]);
-  t.after(() => session.close("the test is over"));
-  return { session, agent, link };
-}
-
-const errnoOf = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => "none",
-    (error: TunnelError) => error.errno,
-  );
 
 /** A Duplex that passes on one byte at a time. */
 class Trickle extends Duplex {
@@ -299,106 +235,6 @@ test("the round trip is measured", async (t) => {
   assert.ok((session.rttMs() ?? -1) >= 0);
 });
 
-// ---- who speaks
-
-const connectOptions = { sessionId: "s1", privateKey, build: "test", handlers: silent };
-const acceptOptions = { build: "test", sessionCount: () => 3, handlers: () => silent };
-
-test("a session with another key is refused, and is told so", async (t) => {
-  const [left, right] = await socketPair(t);
-  const other = generateKeyPairSync("ed25519");
-  const accepted = errnoOf(
-    acceptTunnel(right, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
-  );
-  await assert.rejects(
-    connectTunnel(left, { ...connectOptions, privateKey: other.privateKey }),
-    (error: TunnelError) => {
-      assert.equal(error.errno, "EACCES");
-      assert.match(error.message, /key is not the one/);
-      return true;
-    },
-  );
-  assert.equal(await accepted, "EACCES");
-});
-
-test("a greeting that was signed for another connection is worth nothing", async (t) => {
-  const hellos: Buffer[] = [];
-  const [left, right] = await socketPair(t);
-  const write = left.write.bind(left);
-  left.write = (chunk: Uint8Array) => {
-    hellos.push(Buffer.from(chunk));
-    return write(chunk);
-  };
-  const first = acceptTunnel(right, {
-    ...acceptOptions,
-    authorize: (_, isSignedBy) => isSignedBy(KEY),
-  });
-  const session = await connectTunnel(left, connectOptions);
-  await first;
-  session.close("recorded");
-  const [again, agent] = await socketPair(t);
-  const accepted = errnoOf(
-    acceptTunnel(agent, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
-  );
-  again.write(Buffer.concat(hellos));
-  assert.equal(await accepted, "EACCES");
-});
-
-for (const [what, bytes] of [
-  ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nhost: x\r\n\r\n")],
-  ["a TLS greeting", Buffer.from([0x16, 3, 1, 2, 0, 1])],
-  ["a frame that is no greeting", Buffer.from([4, 0, 0, 1, 0, 0, 0, 1, 65])],
-  ["a greeting that is too long", Buffer.from([1, 0xff, 0xff, 0xff, 0, 0, 0, 0])],
-  ["a greeting that is no JSON", Buffer.from([1, 0, 0, 1, 0, 0, 0, 0, 65])],
-] as const) {
-  test(`${what} ends the connection at once, at either end`, async (t) => {
-    const [left, agent] = await socketPair(t);
-    const accepted = errnoOf(
-      acceptTunnel(agent, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
-    );
-    left.write(bytes);
-    assert.match(await accepted, /EPROTO/);
-    const [right, session] = await socketPair(t);
-    const connected = errnoOf(connectTunnel(session, connectOptions));
-    right.write(bytes);
-    assert.match(await connected, /EPROTO/);
-  });
-}
-
-test("an agent tells whoever looks how many sessions it has, and nobody becomes one by looking", async (t) => {
-  const [left, right] = await socketPair(t);
-  const accepted = errnoOf(
-    acceptTunnel(right, { ...acceptOptions, authorize: (_, isSignedBy) => isSignedBy(KEY) }),
-  );
-  assert.equal((await peekAgent(left)).sessions, 3);
-  assert.equal(await accepted, "ECONNRESET");
-});
-
-test("who looks at something else is told that it is no agent", async (t) => {
-  const [left, right] = await socketPair(t);
-  right.write("HTTP/1.1 400 Bad Request\r\n\r\n");
-  assert.equal(await errnoOf(peekAgent(left)), "EPROTO");
-});
-
-test("an agent of another protocol is named with both versions", async (t) => {
-  const [left, right] = await socketPair(t);
-  const hello = {
-    role: "agent",
-    versions: [7, 9],
-    build: "9.1.0",
-    nonce: randomBytes(32).toString("base64"),
-    features: [],
-    sessions: 0,
-  };
-  const payload = Buffer.from(JSON.stringify(hello));
-  right.write(Buffer.concat([Buffer.from([1, 0, 0, payload.length, 0, 0, 0, 0]), payload]));
-  await assert.rejects(connectTunnel(left, connectOptions), (error: TunnelError) => {
-    assert.equal(error.errno, "EPROTONOSUPPORT");
-    assert.match(error.message, /9\.1\.0.*7 to 9.*speaks 1/);
-    return true;
-  });
-});
-
 test("garbage in mid-session ends the tunnel for both, and nothing hangs", async (t) => {
   const { session, agent, link } = await join(t, { onRequest: () => new Promise(() => {}) });
   const call = errnoOf(session.call("pause", {}));
@@ -407,104 +243,6 @@ test("garbage in mid-session ends the tunnel for both, and nothing hangs", async
   assert.equal(await call, "ECONNRESET");
   assert.match((await session.closed).why, /broke the protocol/);
   await agent.closed;
-});
-
-test("the agent learns who the session says it is", async (t) => {
-  const { agent } = await join(t);
-  assert.equal((agent.peer as SessionHello).sessionId, "s1");
-});
-
-test("a reset is not announced by a clean end", async (t) => {
-  for (let round = 0; round < 20; round++) {
-    const [left, right] = await socketPair(t);
-    let hasEnded = false;
-    right.on("end", () => {
-      hasEnded = true;
-    });
-    const seen = new Promise((resolve) =>
-      right.on("error", (error: NodeJS.ErrnoException) => resolve(error.code)),
-    );
-    left.write("data");
-    // libuv itself reads data with a reset right behind it as an end (uv__stream_io), so let it read first.
-    await once(right, "data");
-    resetSocket(left);
-    assert.equal(await seen, "ECONNRESET");
-    assert.equal(hasEnded, false);
-  }
-});
-
-/** What a socket that is not closed keeps, whatever Node's own objects say of it. */
-const openSockets = (): number =>
-  readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
-    } catch {
-      return false; // that of readdir itself
-    }
-  }).length;
-
-/** Else they would wait for ever. */
-const WITHIN = { timeout: 20_000 };
-
-const closed = (socket: Socket): Promise<void> =>
-  new Promise((resolve) => {
-    socket.once("close", () => resolve());
-  });
-
-test("a reset in the turn of an end, or of a connect, closes the socket too", WITHIN, async (t) => {
-  const before = openSockets();
-  const [left, right] = await socketPair(t);
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const early = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1" });
-  early.on("error", () => {});
-
-  left.end();
-  const all = [left, early].map((socket) => {
-    resetSocket(socket);
-    return closed(socket);
-  });
-  await Promise.all(all);
-  // The FIN or the RST, whichever it sees first.
-  right.once("end", () => right.write("nobody reads")).resume();
-  await closed(right);
-  await new Promise((resolve) => server.close(resolve));
-  assert.equal(openSockets(), before);
-});
-
-test("an end that waits behind bytes nobody reads is not told before the reset", async (t) => {
-  const [left, right] = await socketPair(t);
-  let hasEnded = false;
-  right.on("end", () => {
-    hasEnded = true;
-  });
-  while (left.write(Buffer.alloc(1024 * 1024))) await new Promise((r) => setImmediate(r));
-  left.end();
-  resetSocket(left);
-  right.resume();
-  await Promise.all([closed(left), closed(right)]);
-  assert.equal(hasEnded, false);
-});
-
-test("a reset in the turn of an end closes a socket below TLS, too", WITHIN, async (t) => {
-  const before = openSockets();
-  const [left, right] = await socketPair(t);
-  const [psk, ciphers] = [Buffer.alloc(16, 1), "PSK"]; // keys instead of certificates
-  const [inside, tls] = [
-    new TLSSocket(right, { isServer: true, pskCallback: () => psk, ciphers } as TLSSocketOptions),
-    connectTls({
-      ...{ socket: left, ciphers, checkServerIdentity: () => undefined },
-      pskCallback: () => ({ psk, identity: "a" }),
-    }),
-  ];
-  for (const each of [inside, tls]) each.on("error", () => {});
-  await once(tls, "secureConnect");
-  tls.end();
-  resetSocket(left, tls);
-  await closed(left);
-  right.destroy();
-  await closed(right);
-  assert.equal(openSockets(), before);
 });
 
 test("an answer of the wrong shape fails its request, and ends the tunnel for both", async (t) => {
