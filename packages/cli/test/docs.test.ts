@@ -1,6 +1,14 @@
 /** What the documents tell people to type exists, and means what they say. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -66,6 +74,34 @@ test("every configuration of the documents is a valid one", (t) => {
     writeFileSync(join(directory, ".inpod/inpod.json"), json);
     assert.ok(loadConfig({ flags: {}, env: {}, directory }).target);
   }
+});
+
+test("every path of the source that the maps name is there", () => {
+  const PATH = /^[a-z][\w-]*\/|\.(ts|c|h)$/;
+  const there = readdirSync(join(root, "packages"), { recursive: true }).map(String);
+  const folders = readdirSync(root).filter((name) => /^[a-z]/.test(name));
+  /** As in `docker/NAME`. */
+  const isPlaceholder = (name: string): boolean => /\/[A-Z]+$/.test(name);
+  const named = documents
+    .filter(({ name }) => ["ARCHITECTURE.md", "docs/where-to-change.md"].includes(name))
+    .flatMap(({ text }) => [...text.replace(/^```[\s\S]*?^```/gm, "").matchAll(/`([^`\s()]+)`/g)])
+    .map(([, name = ""]) => name)
+    .filter((name) => PATH.test(name) && !isPlaceholder(name));
+  const isThere = (name: string): boolean => {
+    const [first = ""] = name.split("/");
+    if (folders.includes(first) && existsSync(join(root, name))) return true;
+    const words = name.replace(/\/$/, "").split(/(\*|…\/)/);
+    const pattern = words.map((word) =>
+      word === "*" ? "[^/]*" : word === "…/" ? "(?:.+/)?" : word.replaceAll(".", "\\."),
+    );
+    const wanted = new RegExp(`(^|/)${pattern.join("")}$`);
+    return there.some((path) => wanted.test(path));
+  };
+  assert.ok(named.length > 100);
+  assert.deepEqual(
+    named.filter((name) => !isThere(name)),
+    [],
+  );
 });
 
 test("every file that the documents link to is there", () => {
