@@ -197,6 +197,7 @@ static bool is_over_locked(struct running *each) {
   if (sleeps && !each->is_restarted) {
     /* Who has taken its connection does so again. */
     shared[each->port] = each->is_restarted = true;
+    each->awaited_ns = now; /* also when we were stopped ourselves meanwhile */
     thread_restart_call(tid);
   }
   int64_t patience_ms = where == UNKNOWN || !each->ran_ns ? WAIT_MS : PATIENCE_MS;
