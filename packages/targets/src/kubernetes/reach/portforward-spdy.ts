@@ -3,7 +3,7 @@
  * as beta from 1.30): a SPDY connection, of which the messages are pieces. The API server takes it out of them, and kubelet
  * and container runtime speak what kubectl has always spoken to them. `v4.channel.k8s.io` reaches the container runtime as
  * WebSocket, whose server there unmasks byte by byte and collects each message in a growing buffer: for bytes that go up it
- * takes four times the processor time. Pure.
+ * takes more than twice the processor time (5.9 s for a GB, beside 2.5). Pure.
  */
 import type { ChannelEvent, PortWire } from "./portforward-channels.ts";
 import { dataHeader, openStream, SpdyError, SpdyReader } from "./spdy-frames.ts";
