@@ -7,7 +7,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from "
 import { after, before, describe, test } from "node:test";
 import { askFromClient, killAgent, POD_ANSWERS, useAllProtocols } from "./support/all-protocols.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { noCluster, waitFor } from "./support/kubectl.ts";
+import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
 describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
@@ -22,10 +22,14 @@ describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
     );
   }
   test("without a target: HTTP/1, HTTP/2, raw TCP and UDP of a Service whose pod is on another node, and the cluster's DNS; an agent that is killed has a successor", async () => {
+    // A Service would be known not to have the port.
+    const pod = await kubectl(
+      ...["get", "pod", "web", "-n", namespace, "-o", "jsonpath={.status.podIP}"],
+    );
     const inpod = forward(
       ...away(),
       ...["web", "0:80", "0:4000", "0:5300/udp"],
-      ...["-L", "0:kube-dns.kube-system:53/udp", "-L", `0:web.${namespace}.svc:81`],
+      ...["-L", "0:kube-dns.kube-system:53/udp", "-L", `0:${pod}:81`],
     );
     const [http, raw, udp, dns, refused] = await ready(inpod);
     const steps = [
