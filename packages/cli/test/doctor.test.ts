@@ -129,7 +129,7 @@ test("a child's memory refused", async () => {
 test("what has another way is a warning or a note, and no problem", async () => {
   const setFlags = { call: "ioctl", errno: "EINVAL", argument: [1, "0x40082104"] } as const;
   const reusePort = { call: "setsockopt", argument: [2, "SO_REUSEPORT"] } as const;
-  const killable = { call: "seccomp", errno: "EINVAL", argument: [1, "0x28"] } as const;
+  const killable = { call: "seccomp", errno: "EINVAL", argument: [1, "0x2c"] } as const;
   const before = refuse("ptrace", setFlags, reusePort, killable);
   const json = await examine(["--machine"], { before });
   has(json, "machine-connect", "warning", /wait here until the agent has answered/);

@@ -110,8 +110,8 @@ test("what has another way is used by it: no tracing, no wake-up, interruptible 
   const calls: Refused[] = [
     "ptrace",
     { call: "ioctl", errno: "EINVAL", argument: [1, "0x40082104"] },
-    // SECCOMP_FILTER_FLAG_NEW_LISTENER with SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-    { call: "seccomp", errno: "EINVAL", argument: [1, "0x28"] },
+    // SECCOMP_FILTER_FLAG_NEW_LISTENER and SPEC_ALLOW with SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    { call: "seccomp", errno: "EINVAL", argument: [1, "0x2c"] },
     // Simultaneous opens need it: without, connects are not left in progress, but wait for the agent.
     { call: "setsockopt", argument: [2, "SO_REUSEPORT"] },
     { call: "clone3", errno: "ENOSYS" },

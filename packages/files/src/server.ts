@@ -88,12 +88,11 @@ export async function startFileServer(options: FileServerOptions): Promise<FileS
       throw new FileServerFailed("its descriptors did not come");
     const [rootFd, hintFd] = fds as [number, number];
     server.own(rootFd, hintFd);
-    // Before it is asked for, the root belongs to uid 0, and an ordinary user could make nothing in it.
-    const { dev } = await promisify(fstat)(rootFd, { bigint: true });
+    const device = await deviceOf(rootFd);
     const { ended } = server;
     return {
       rootFd,
-      device: dev,
+      device,
       via,
       refusals,
       hintFd,
@@ -106,6 +105,18 @@ export async function startFileServer(options: FileServerOptions): Promise<FileS
     throw error;
   } finally {
     closeSync(ours);
+  }
+}
+
+/**
+ * Before it is asked for, the root belongs to uid 0, and an ordinary user could make nothing in it.
+ * @throws FileServerFailed: the server was killed right behind its word that it is there (ENOTCONN, ECONNABORTED)
+ */
+async function deviceOf(rootFd: number): Promise<bigint> {
+  try {
+    return (await promisify(fstat)(rootFd, { bigint: true })).dev;
+  } catch (error) {
+    throw new FileServerFailed(`the file server's root: ${(error as Error).message}`);
   }
 }
 

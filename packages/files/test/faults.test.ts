@@ -7,12 +7,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FileServerFailed, startFileServer } from "../src/index.ts";
 import { Backend } from "./support/backend.ts";
 import { begun, folder, output, run, serving, start, within } from "./support/mounted.ts";
 
@@ -76,6 +78,50 @@ test("whoever waits for the server when it is killed gets an errno, and nothing 
   assert.equal(readFileSync("/proc/self/mounts", "utf8").includes("inpod"), false);
 });
 
+const isDead = (pid: number): boolean => /\) Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+/** Nothing else happens in this process meanwhile. */
+const sleepAsOne = (ms: number): unknown =>
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+/** Through this descriptor the root is handed over. */
+function handsOver(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/4`);
+  } catch {
+    return undefined;
+  }
+}
+
+test("one that is killed right behind its word that it is there has failed, or ends: another may be started", async (t) => {
+  const backend = new Backend(folder(t));
+  t.after(() => backend.close());
+  // Whether the kernel has to ask the server of its root again is a matter of chance.
+  for (let round = 0; round < 6; round++) {
+    const starting = startFileServer({ link: backend, log: (text) => t.diagnostic(text) });
+    const pid = serverPid();
+    const socket = handsOver(pid);
+    assert.ok(socket !== undefined, "its socket for descriptors");
+    const isThere = async (): Promise<void> => {
+      while (handsOver(pid) === socket) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await within(15_000, "the root", isThere());
+    // What it says is not read here before it is dead.
+    sleepAsOne(50);
+    process.kill(pid, "SIGKILL");
+    for (let looks = 0; looks < 500 && !isDead(pid); looks++) sleepAsOne(10);
+    const why = await starting.then(
+      async (server) => {
+        const ended = await server.ended;
+        await server.close();
+        return ended;
+      },
+      (error: unknown) =>
+        error instanceof FileServerFailed ? error.message : assert.fail(String(error)),
+    );
+    assert.match(why, /SIGKILL|ENOTCONN|ECONNABORTED/);
+  }
+});
+
 test("a reader that is killed ends at once, although nobody answers", async (t) => {
   const { backend, pod } = await held(t);
   const reader = start(pod, ["ls", "/proc/self/fd/3/d"]);
@@ -111,7 +157,8 @@ test("the server ends with the process that started it", async (t) => {
   const root = folder(t);
   const support = join(import.meta.dirname, "support");
   const script = `
-    import { Backend } from ${JSON.stringify(join(support, "backend.ts"))};
+    import { FileServerFailed, startFileServer } from "../src/index.ts";
+import { Backend } from ${JSON.stringify(join(support, "backend.ts"))};
     import { startFileServer } from ${JSON.stringify(join(support, "../../src/index.ts"))};
     const server = await startFileServer({ link: new Backend(${JSON.stringify(root)}) });
     console.log(server.via);
