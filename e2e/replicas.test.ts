@@ -318,7 +318,10 @@ describe("a workload of several pods", {
       const flags = ["-n", namespace, "--steal", "--kubeconfig", kubeconfig];
       const ran = await runInpod(["exec", "-t", "deployment/web", ...flags, "--", "true"]);
       assert.equal(ran.code, 0, ran.stderr);
-      assert.ok(proxy.requests.length <= 15, proxy.requests.join("\n"));
+      // An agent that does not listen yet is asked again.
+      const dials = proxy.requests.filter((each) => each.includes("/portforward?"));
+      const again = dials.length - new Set(dials).size;
+      assert.ok(proxy.requests.length - again <= 15, proxy.requests.join("\n"));
       const inpod = start("deployment/web", "--no-canary", "--kubeconfig", kubeconfig);
       await inpod.says(/^up$/m);
       await waitFor("the watch of its pods", async () =>

@@ -80,11 +80,18 @@ describe("a session and the accidents of its target and agent", {
     return kubectl("exec", "client", "-n", namespace, "--", "wget", "-qO-", url).catch(() => "");
   };
 
-  const until = (what: string, words: RegExp, pod = "web"): Promise<string> =>
-    waitFor(what, async () => {
-      const answer = await ask(pod);
-      return words.test(answer) ? answer : undefined;
-    });
+  const until = async (what: string, words: RegExp, pod = "web"): Promise<string> => {
+    let answer = "";
+    try {
+      return await waitFor(what, async () => {
+        answer = await ask(pod);
+        return words.test(answer) ? answer : undefined;
+      });
+    } catch (error) {
+      const said = running.map((each) => each.output()).join("\n");
+      throw new Error(`${(error as Error).message}; the last one: "${answer}"; ${said}`);
+    }
+  };
 
   const untilAsBefore = (): Promise<unknown> =>
     waitFor(
