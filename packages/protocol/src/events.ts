@@ -10,6 +10,9 @@ export type SessionEvent =
   /** The port's new connections come here from now on. */
   | ({ readonly kind: "stolen" } & PodPort)
   | ({ readonly kind: "steal-lost"; readonly detail: string } & PodPort)
+  /** The agent before this one may have it still: it is asked for again for `seconds`; `steal-back` or `steal-lost` follows. */
+  | ({ readonly kind: "steal-waits"; readonly detail: string; readonly seconds: number } & PodPort)
+  | ({ readonly kind: "steal-back" } & PodPort)
   /** Connections from before stay with the pod. */
   | { readonly kind: "connections-kept"; readonly port: number; readonly detail: string }
   /** The pod's probes come here, too: this agent is too old to leave them to the pod. */

@@ -73,6 +73,7 @@ export class Link {
   readonly #options: SessionOptions;
   readonly #parts: LinkParts;
   #current: Tunnel | undefined;
+  #agents = 0;
   /** Tunnels to agents that were left: what came through them goes on until they end. */
   readonly #left = new Set<Tunnel>();
   /** Another agent is looked for, while the tunnel of now goes on. */
@@ -100,6 +101,11 @@ export class Link {
     this.#use(options);
     if (options.signal.aborted) this.#onAbort();
     else options.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** How many agents there have been, with that of now. */
+  get agents(): number {
+    return this.#agents;
   }
 
   /** Undefined while it is redialled. */
@@ -205,6 +211,7 @@ export class Link {
   }
 
   #use(agent: AgentAccess): void {
+    this.#agents += 1;
     const gone = new AbortController();
     this.#agent = agent;
     this.#agentGone = gone;
@@ -370,4 +377,5 @@ function failed(why: string): Promise<never> {
   return rejected;
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export const textOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

@@ -1,5 +1,5 @@
 /** The developer's end of a session: what it asks of its agent, and what it gets from there. */
-
+import { setTimeout as delay } from "node:timers/promises";
 import type {
   AgentNotice,
   AgentStatus,
@@ -17,7 +17,7 @@ import { FileService } from "./file-service.ts";
 import { TargetFiles } from "./files.ts";
 import { type FilesLink, filesLink } from "./files-link.ts";
 import type { SessionOptions } from "./link.ts";
-import { isLost, Link } from "./link.ts";
+import { isLost, Link, textOf } from "./link.ts";
 import { Lives } from "./lives.ts";
 import { TargetNames } from "./names/target-names.ts";
 import { ProbesTold } from "./probes.ts";
@@ -34,6 +34,12 @@ import {
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 2000;
+/**
+ * A pod that was deleted is gone for the cluster before its processes have ended: the agent in it, which nobody asks any more,
+ * has the ports until then. A kubelet takes some seconds, and up to 30 with the grace of most pods.
+ */
+const FORMER_AGENT_MS = 40_000;
+const ASK_AGAIN_MS = 500;
 /** For the tunnel and a busy agent. */
 const CANARY_MARGIN_MS = 2000;
 /** Above the kernel's own 127 s (tcp_syn_retries 6): the target's verdict comes first. */
@@ -56,6 +62,9 @@ export class Session {
   readonly #link: Link;
   #target: TargetDescription | undefined;
   readonly #taken = new TakenPorts();
+  /** Which the agent of now, to whom that tunnel leads, has not got yet, because another one has them. */
+  readonly #waiting = new Map<Taken, Tunnel>();
+  #agents = 1;
   readonly #probes: ProbesTold;
   #isPaused = false;
   readonly #lives: Lives;
@@ -378,11 +387,13 @@ export class Session {
     await this.#giveCertificates(tunnel).catch((error: unknown) => {
       if (isLost(error)) throw error; // another agent may be an older one: it tells of TLS that it does not end
     });
+    const isOther = this.#link.agents !== this.#agents;
+    this.#agents = this.#link.agents;
     for (;;) {
       for (const port of this.#taken.released) await this.#release(tunnel, port).catch(() => {});
       const isPaused = this.#isPaused;
       const ours = this.#taken.all.filter(this.#takesPort);
-      if (!isPaused) for (const taken of ours) await this.#takeAgain(tunnel, taken);
+      if (!isPaused) for (const taken of ours) await this.#takeAgain(tunnel, taken, isOther);
       try {
         await tunnel.call(isPaused ? "pause" : "resume", {});
       } catch (error) {
@@ -390,20 +401,57 @@ export class Session {
       }
       // Nothing of it changed while the agent was asked.
       if (isPaused === this.#isPaused && this.#taken.released.length === 0)
-        return ours.filter((taken) => this.#taken.has(taken)).map(({ port }) => port);
+        return ours
+          .filter((taken) => this.#taken.has(taken) && !this.#waiting.has(taken))
+          .map(({ port }) => port);
     }
   }
 
-  async #takeAgain(tunnel: Tunnel, taken: Taken): Promise<void> {
+  /** @param isOther this agent has not had it before */
+  async #takeAgain(tunnel: Tunnel, taken: Taken, isOther: boolean): Promise<void> {
     if (!this.#taken.has(taken)) return; // released meanwhile
+    this.#waiting.delete(taken);
     try {
       await this.#askFor(tunnel, taken);
     } catch (error) {
       if (isLost(error)) throw error;
-      this.#taken.forget(taken);
-      const detail = error instanceof Error ? error.message : String(error);
-      this.#options.onEvent({ kind: `${taken.way}-lost`, ...podPort(taken), detail });
+      if (!isOther || !isInUse(error)) {
+        this.#notTaken(taken, error);
+        return;
+      }
+      this.#waiting.set(taken, tunnel);
+      const seconds = FORMER_AGENT_MS / 1000;
+      const detail = textOf(error);
+      this.#options.onEvent({ kind: "steal-waits", ...podPort(taken), detail, seconds });
+      void this.#takeLater(tunnel, taken);
     }
+  }
+
+  /** Until the port is had, or somebody else has it for good; the next tunnel asks for itself. */
+  async #takeLater(tunnel: Tunnel, taken: Taken): Promise<void> {
+    const until = performance.now() + FORMER_AGENT_MS;
+    for (;;) {
+      await delay(ASK_AGAIN_MS, undefined, { ref: false });
+      if (!this.#taken.has(taken)) this.#waiting.delete(taken);
+      if (this.#waiting.get(taken) !== tunnel) return;
+      try {
+        await this.#askFor(tunnel, taken);
+        this.#waiting.delete(taken);
+        this.#options.onEvent({ kind: "steal-back", ...podPort(taken) });
+        return;
+      } catch (error) {
+        if (isLost(error)) return;
+        if (isInUse(error) && performance.now() < until) continue;
+        this.#waiting.delete(taken);
+        this.#notTaken(taken, error);
+        return;
+      }
+    }
+  }
+
+  #notTaken(taken: Taken, error: unknown): void {
+    this.#taken.forget(taken);
+    this.#options.onEvent({ kind: `${taken.way}-lost`, ...podPort(taken), detail: textOf(error) });
   }
 
   async #askFor(tunnel: Tunnel, taken: Taken, takesOver = false): Promise<void> {
@@ -427,3 +475,5 @@ export class Session {
     this.#taken.settle(port);
   }
 }
+const isInUse = (error: unknown): boolean =>
+  error instanceof TunnelFailure && error.errno === "EADDRINUSE";

@@ -55,6 +55,57 @@ test("when its agent is gone a session goes on with another one, which is told w
   assert.equal(second?.asked.at(-1), "session.admit");
 });
 
+test("a port that the agent before still has is asked for again, until it is had or somebody else's", async (t) => {
+  let tries = 0;
+  const { session, watched } = await replaceable(t, async (first) => {
+    const second = await another(t, first);
+    second.answers["incoming.steal"] = (params) => {
+      const { port } = params as { port: number };
+      if (port === 81) throw new TunnelFailure("EPERM", "not any more");
+      if (++tries < 3) throw new TunnelFailure("EADDRINUSE", "another agent has it");
+      return {};
+    };
+    return accessTo(second);
+  });
+  await session.steal(80, () => {});
+  const other = await session.steal(81, () => {});
+  const resumed = watched.next("resumed");
+  const back = watched.next("steal-back");
+  watched.gone("deleted");
+  assert.deepEqual((await resumed).ports, []);
+  assert.deepEqual(await back, { kind: "steal-back", port: 80 });
+  assert.equal(tries, 3);
+  const said = watched.events.filter(({ kind }) => /^steal-(waits|lost)$/.test(kind));
+  assert.deepEqual(said, [
+    { kind: "steal-waits", port: 80, detail: "another agent has it", seconds: 40 },
+    { kind: "steal-lost", port: 81, detail: "not any more" },
+  ]);
+  await other.release();
+});
+
+test("a port that is released while the agent before has it is asked for no more", async (t) => {
+  let tries = 0;
+  const { session, watched } = await replaceable(t, async (first) => {
+    const second = await another(t, first);
+    second.answers["incoming.steal"] = (params) => {
+      if ((params as { port: number }).port === 81) return {};
+      tries += 1;
+      throw new TunnelFailure("EADDRINUSE", "another agent has it");
+    };
+    return accessTo(second);
+  });
+  const stolen = await session.steal(80, () => {});
+  const waits = watched.next("steal-waits");
+  const resumed = watched.next("resumed");
+  watched.gone("deleted");
+  await Promise.all([waits, resumed]);
+  await stolen.release();
+  const before = tries;
+  // As long as two tries would take.
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  assert.equal(tries, before);
+});
+
 test("an agent that cannot be reached until the grace is over is replaced too", async (t) => {
   const { agent, watched, why } = await replaceable(t, async (first) =>
     accessTo(await another(t, first)),

@@ -41,6 +41,14 @@ export function tellEvent(event: SessionEvent, progress: Progress): void {
     case "steal-lost":
       progress.say(`inpod: ${portWord(event)} is no longer taken: ${event.detail}`);
       return;
+    case "steal-waits":
+      progress.say(
+        `inpod: ${portWord(event)} is not taken yet: ${event.detail}; it is asked for again for ${event.seconds} s, as it may be the agent from before`,
+      );
+      return;
+    case "steal-back":
+      progress.say(`inpod: ${portWord(event)} is taken again`);
+      return;
     case "connections-kept":
       progress.say(
         `inpod: connections to port ${event.port} from before stay with the target: ${event.detail}`,

@@ -175,6 +175,12 @@ export class Member {
         );
         this.#parts.onPortLost(event);
         return;
+      case "steal-waits":
+        this.#say(`port ${portWords(event)} is not taken yet: ${event.detail}`);
+        return;
+      case "steal-back":
+        this.#say(`port ${portWords(event)} is taken again`);
+        return;
       case "mirror-missed":
         this.#say(missedLine(event).replace(/^inpod: /, ""));
         return;
