@@ -157,8 +157,7 @@ test("the server ends with the process that started it", async (t) => {
   const root = folder(t);
   const support = join(import.meta.dirname, "support");
   const script = `
-    import { FileServerFailed, startFileServer } from "../src/index.ts";
-import { Backend } from ${JSON.stringify(join(support, "backend.ts"))};
+    import { Backend } from ${JSON.stringify(join(support, "backend.ts"))};
     import { startFileServer } from ${JSON.stringify(join(support, "../../src/index.ts"))};
     const server = await startFileServer({ link: new Backend(${JSON.stringify(root)}) });
     console.log(server.via);
