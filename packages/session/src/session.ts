@@ -475,5 +475,6 @@ export class Session {
     this.#taken.settle(port);
   }
 }
+
 const isInUse = (error: unknown): boolean =>
   error instanceof TunnelFailure && error.errno === "EADDRINUSE";

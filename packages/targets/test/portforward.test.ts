@@ -187,6 +187,22 @@ test("the request is the API server's, with its path prefix and the login", asyn
   }
 });
 
+/** Writes so many bytes, of which the other end sends each back. */
+async function assertEchoed(stream: Duplex, size: number): Promise<void> {
+  const sent = Buffer.alloc(size, "abcdefghijklmnopqrstuvwxyz0123456789");
+  stream.cork();
+  for (let at = 0; at < sent.length; at += 70_000) stream.write(sent.subarray(at, at + 70_000));
+  stream.uncork();
+  const got: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+    got.push(chunk);
+    length += chunk.length;
+    if (length === sent.length) break;
+  }
+  assert.ok(Buffer.concat(got).equals(sent));
+}
+
 for (const isEncrypted of [true, false])
   test(`bytes come back as they went, over ${isEncrypted ? "TLS with a mask of zeros" : "TCP with random masks"}`, async () => {
     const reader = new Reader();
@@ -202,18 +218,7 @@ for (const isEncrypted of [true, false])
     });
     try {
       const stream = await server.dial();
-      const sent = Buffer.alloc(700_000, "abcdefghijklmnopqrstuvwxyz0123456789");
-      stream.cork();
-      for (let at = 0; at < sent.length; at += 70_000) stream.write(sent.subarray(at, at + 70_000));
-      stream.uncork();
-      const got: Buffer[] = [];
-      let length = 0;
-      for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-        got.push(chunk);
-        length += chunk.length;
-        if (length === sent.length) break;
-      }
-      assert.ok(Buffer.concat(got).equals(sent));
+      await assertEchoed(stream, 700_000);
       const zeros = reader.masks.filter((mask) => mask.equals(Buffer.alloc(4))).length;
       assert.equal(zeros, isEncrypted ? reader.masks.length : 0);
       stream.destroy();
@@ -244,18 +249,7 @@ test("over SPDY bytes come back as they went, and up they are full frames, a mes
   });
   try {
     const stream = await server.dial();
-    const sent = Buffer.alloc(1024 * 1024, "abcdefghijklmnopqrstuvwxyz0123456789");
-    stream.cork();
-    for (let at = 0; at < sent.length; at += 70_000) stream.write(sent.subarray(at, at + 70_000));
-    stream.uncork();
-    const got: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-      got.push(chunk);
-      length += chunk.length;
-      if (length === sent.length) break;
-    }
-    assert.ok(Buffer.concat(got).equals(sent));
+    await assertEchoed(stream, 1024 * 1024);
     assert.deepEqual(lengths, Array(32).fill(32 * 1024));
     assert.equal(messages.opcodes.length, 1 + 32, "both streams' opening in one message");
     stream.destroy();

@@ -61,7 +61,7 @@ export async function acceptTunnel(
   stream: Duplex,
   options: AgentCredentials & {
     readonly handlers: (hello: SessionHello) => TunnelHandlers;
-    /** Of what waits here to be read; undefined: the usual. */
+    /** Of what waits here in each direction; undefined: the usual. */
     readonly bufferBudgetBytes?: number | undefined;
   },
 ): Promise<Tunnel> {
