@@ -28,6 +28,7 @@ const PORTS = ["http", "raw", "h2"].map((name, index) => ({
 const ALL: readonly Asked[] = [["http"], ["raw"], ["http2"]];
 /** Long enough for requests while nobody knows yet that the session does not come back. */
 const PATIENCE = { idle_timeout: 2, resume_timeout: 20 };
+const SERVICES = ["killed", "unattended", "applied", "unnoted"];
 const PODS = "200 pod,pod:hello,200 pod";
 const HERE = "200 I am here: /,hello,200 I am here: /";
 
@@ -42,9 +43,9 @@ describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurre
 
   before(async () => {
     await makeService(namespace);
-    await apply(...["killed", "unattended", "applied"].map((name) => manifest(name)));
+    await apply(...SERVICES.map((name) => manifest(name)));
     await kubectl("label", "pods", "-l", "app=web", "version=1", "-n", namespace);
-    for (const name of ["killed", "unattended", "applied"]) await untilFrom(name, PODS);
+    for (const name of SERVICES) await untilFrom(name, PODS);
   });
   after(async () => {
     await killLeft(running);
@@ -132,6 +133,45 @@ describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurre
     assert.equal(await from("killed"), PODS);
   });
 
+  const takeNoteAway = (name: string): Promise<string> =>
+    kubectl("annotate", "service", name, "-n", namespace, "inpod.dev/held-");
+
+  test("a Service whose note somebody takes away is given back as well: by its session, and by a relay whose session is gone", async () => {
+    const before = await read("unnoted");
+    const settings = join(folder, "unnoted.json");
+    writeFileSync(settings, JSON.stringify({ agent: PATIENCE }));
+    const asking = await startAsking(namespace, "unnoted");
+    const living = await exchange("unnoted");
+    await untilFrom("unnoted", HERE);
+    const first = await holderOf("unnoted");
+    await takeNoteAway("unnoted");
+    await living.says(
+      /the annotation inpod\.dev\/held of service\/unnoted was taken away.*own selector again/,
+    );
+    await untilFrom("unnoted", PODS);
+    living.interrupt();
+    assert.equal((await living.done).code, 0);
+    await untilGone(first);
+    await isGivenBack("unnoted", before);
+
+    const dead = await exchange("unnoted", "-f", settings);
+    await untilFrom("unnoted", HERE);
+    const second = await holderOf("unnoted");
+    await kill(dead);
+    await takeNoteAway("unnoted");
+    const refused = await runInpod(["exchange", "unnoted", "--expose", "80", "-n", namespace]);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, new RegExp(`leads to the agent of session ${second} of inpod`));
+    await untilGone(second, 150_000);
+    const told = await asking.stop();
+    assert.deepEqual(
+      Object.keys(told).sort(),
+      ["200 I am here: /", "200 pod"],
+      JSON.stringify(told),
+    );
+    await isGivenBack("unnoted", before);
+  });
+
   test("a relay that may not give the Service back goes on for the pods when its session is gone, until recover", async () => {
     const before = await read("unattended");
     const rights = rightsFor(["find service", "place job", "place relay", "clean"]).filter(
@@ -174,6 +214,9 @@ describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurre
       120_000,
     );
     assert.equal(verified.code, 1);
+    await takeNoteAway("unattended");
+    const unnoted = await runInpod(["verify", "-n", namespace, "--kubeconfig", kubeconfig]);
+    assert.match(unnoted.stdout, /the note of session \S+ of \S+ was taken away/);
     const recovered = await runInpod([
       ...["recover", "unattended", "-n", namespace, "--kubeconfig", kubeconfig],
     ]);

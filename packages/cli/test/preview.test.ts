@@ -68,6 +68,7 @@ test("a Service is given back whose lease is over or whose relay is gone, and no
     namespace: "shop",
     name: "web",
     note: { holder: "k3x", owner: "ada", selector: { a: "b" }, relay: { c: "d" }, untilMs },
+    isRemembered: false,
     restore: async () => "",
   });
   const verdict = (untilMs: number, agents: [] | undefined) =>
@@ -75,5 +76,7 @@ test("a Service is given back whose lease is over or whose relay is gone, and no
   assert.equal(verdict(999, undefined), "left");
   assert.equal(verdict(2000, []), "left");
   assert.equal(verdict(2000, undefined), "unknown");
+  const remembered = { ...service(2000), isRemembered: true };
+  assert.equal(judgeService(remembered, undefined, 1000).verdict, "left");
   assert.equal(judgeService({ ...service(1), note: undefined }, [], 1000).verdict, "unknown");
 });

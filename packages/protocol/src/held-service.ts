@@ -45,7 +45,8 @@ export type Hold =
 
 const MAX_LABELS = 64;
 
-function selectorOf(value: unknown): Selector | undefined {
+/** Undefined: it selects nothing, or is none. */
+export function selectorOf(value: unknown): Selector | undefined {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   const pairs = Object.entries(value);
   const isGood =
@@ -55,7 +56,17 @@ function selectorOf(value: unknown): Selector | undefined {
   return isGood ? (value as Selector) : undefined;
 }
 
-export function holdOf({ metadata }: ServiceLike): Hold {
+/**
+ * @param remembered where somebody took the note away, or spoilt it, and left the relay's selector, it is this one
+ */
+export function holdOf(service: ServiceLike, remembered?: HeldNote): Hold {
+  const hold = written(service);
+  return hold.kind !== "held" && remembered !== undefined && namesRelay(service, remembered)
+    ? { kind: "held", note: remembered }
+    : hold;
+}
+
+function written({ metadata }: ServiceLike): Hold {
   const text = metadata?.annotations?.[HELD_ANNOTATION];
   if (text === undefined) return { kind: "free" };
   let from: Record<string, unknown>;

@@ -1,4 +1,5 @@
 /** What an agent is told that takes traffic in its own pod, without rules: by listening. Pure. */
+import { type HeldNote, selectorOf } from "./held-service.ts";
 
 /** Ports of a Service's pods, all of which a relay pod serves from its start. */
 export interface RelayPlace {
@@ -12,6 +13,8 @@ export interface RelayPlace {
   readonly ports: readonly number[];
   /** Whether the agent has the right to give the Service its selector back. */
   readonly restores: boolean;
+  /** What the Service's note says of them: somebody may take that away. */
+  readonly selectors?: Pick<HeldNote, "selector" | "relay"> | undefined;
 }
 
 const MAX_PORTS = 256;
@@ -29,6 +32,8 @@ export function parseRelayPlace(text: string): RelayPlace {
     throw new Error(`a relay's place without ${key}`);
   };
   const { ports, restores } = from;
+  const selectors = Object(from.selectors) as Record<string, unknown>;
+  const [selector, relay] = [selectorOf(selectors.selector), selectorOf(selectors.relay)];
   const isPort = (port: unknown): port is number =>
     Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536;
   if (!Array.isArray(ports) || ports.length > MAX_PORTS || !ports.every(isPort))
@@ -40,5 +45,6 @@ export function parseRelayPlace(text: string): RelayPlace {
     origin: name("origin"),
     ports,
     restores: restores === true,
+    ...(selector === undefined || relay === undefined ? {} : { selectors: { selector, relay } }),
   };
 }

@@ -88,6 +88,22 @@ test("of a selector in which somebody's words stand beside the relay's, the rela
   assert.deepEqual(after(NOTE, { app: "web2" }), { app: "web2", tier: "front" });
 });
 
+test("a note that somebody takes away or spoils is remembered, as long as something of the selector is the relay's", () => {
+  const taken = patched(SERVICE, takePatch(SERVICE, NOTE));
+  for (const annotation of [null, "?"]) {
+    const spoilt = patched(taken, { metadata: { annotations: { [HELD_ANNOTATION]: annotation } } });
+    assert.notEqual(holdOf(spoilt).kind, "held");
+    assert.deepEqual(holdOf(spoilt, NOTE), { kind: "held", note: NOTE });
+    assert.deepEqual(patched(spoilt, restorePatch(spoilt, NOTE)), SERVICE);
+  }
+  assert.deepEqual(holdOf(SERVICE, NOTE), { kind: "free" });
+  const others = { ...NOTE, holder: "z9" };
+  assert.deepEqual(holdOf(patched(SERVICE, takePatch(SERVICE, others)), NOTE), {
+    kind: "held",
+    note: others,
+  });
+});
+
 test("what the API server has written down as inpod's is nobody's afterwards, and all else stays whose it is", () => {
   const of = (...managers: string[]): ServiceLike => ({
     metadata: { resourceVersion: "7", managedFields: managers.map((manager) => ({ manager })) },
@@ -144,8 +160,13 @@ test("what a relay's agent is told comes back as it was, and nothing else is tak
     origin: "inpod-k3x-origin",
     ports: [80, 8080],
     restores: true,
+    selectors: { selector: { app: "web" }, relay: { app: "inpod-k3x" } },
   };
   assert.deepEqual(parseRelayPlace(renderRelayPlace(place)), place);
+  const { selectors, ...without } = place;
+  assert.deepEqual(parseRelayPlace(renderRelayPlace(without)), without);
+  const half = { ...place, selectors: { ...selectors, relay: { app: 1 } } };
+  assert.deepEqual(parseRelayPlace(JSON.stringify(half)), without);
   for (const wrong of [
     { ...place, ports: [0] },
     { ...place, service: "../secrets/x" },

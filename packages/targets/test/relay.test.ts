@@ -4,7 +4,12 @@ import { parseRelayPlace } from "@inpod/protocol";
 import type { V1Pod, V1Service } from "@kubernetes/client-node";
 import { publishedService } from "../src/kubernetes/services/publish.ts";
 import { relayFit } from "../src/kubernetes/services/relay-fit.ts";
-import { noteOf, relayObjects } from "../src/kubernetes/services/relay-objects.ts";
+import {
+  isOrigin,
+  noteOf,
+  relayObjects,
+  rememberedNote,
+} from "../src/kubernetes/services/relay-objects.ts";
 
 const POD: V1Pod = {
   metadata: { name: "web-1", namespace: "shop", labels: { app: "web" } },
@@ -90,6 +95,7 @@ test("the relay's pod listens on the pods' ports, by the names that the Service 
     origin: "inpod-k3x-origin",
     ports: [3000],
     restores: true,
+    selectors: { selector: { app: "web" }, relay: { app: "inpod-k3x" } },
   });
   assert.deepEqual(origin.spec, {
     selector: { app: "web" },
@@ -152,6 +158,29 @@ test("the selector that is written down is the Service's own, also where another
     untilMs: 5,
   });
   assert.deepEqual(objects.origin.spec?.selector, { app: "web" });
+});
+
+test("what a note said that is not there any more is known by the relay's other Service", () => {
+  const noted = (selector: Record<string, string>) => {
+    const { origin, selector: relay } = objectsOf(service({ selector }));
+    const taken = service({ selector: relay });
+    return { origin, taken, note: rememberedNote(taken, [origin].filter(isOrigin)) };
+  };
+  const { origin, taken, note } = noted({ app: "web", tier: "front" });
+  assert.deepEqual(note, {
+    holder: "k3x",
+    owner: "ada",
+    selector: { app: "web", tier: "front" },
+    relay: { app: "inpod-k3x", tier: "inpod-k3x" },
+    untilMs: 0,
+  });
+  assert.deepEqual(noted({ "job-name": "web-1" }).note?.relay, { "inpod.dev/session": "k3x" });
+  const elsewhere = { ...taken, metadata: { ...taken.metadata, namespace: "other" } };
+  assert.equal(rememberedNote(elsewhere, [origin]), undefined);
+  const another = { ...taken, metadata: { ...taken.metadata, name: "web2" } };
+  assert.equal(rememberedNote(another, [origin]), undefined);
+  assert.equal(rememberedNote(service({}), [origin]), undefined);
+  assert.equal(isOrigin(taken), false);
 });
 
 test("a Service leads to its relay by its own keys: a manifest that is applied over them leaves nothing of the relay's", () => {

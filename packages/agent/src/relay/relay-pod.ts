@@ -56,9 +56,9 @@ export class RelayPod {
   }
 
   async #end(why: string): Promise<void> {
-    const { holder, service, restores } = this.#place;
+    const { service, restores } = this.#place;
     if (restores) {
-      const { isFree, why: outcome } = await restore(this.#api, holder);
+      const { isFree, why: outcome } = await restore(this.#api, this.#place);
       this.#log(isFree ? "service-free" : "service-held", { service, why, outcome });
     }
     await delay(SETTLE_MS);

@@ -1,6 +1,6 @@
 /** Gives a Service its own selector back, where this relay still holds it: nobody else may be there to do it. */
 import { setTimeout as delay } from "node:timers/promises";
-import { disownPatch, holdOf, restorePatch } from "@inpod/protocol";
+import { disownPatch, type HeldNote, holdOf, type RelayPlace, restorePatch } from "@inpod/protocol";
 import type { ServiceApi } from "./service-api.ts";
 
 /** Somebody else wrote the Service in between, or the API server was not there for a moment. */
@@ -10,9 +10,15 @@ const RETRY_MS = 400;
 /** @returns what became of it, for the log; never rejects */
 export async function restore(
   api: ServiceApi,
-  holder: string,
+  { holder, selectors }: Pick<RelayPlace, "holder" | "selectors">,
   retryMs = RETRY_MS,
 ): Promise<{ readonly isFree: boolean; readonly why: string }> {
+  const remembered: HeldNote | undefined = selectors && {
+    ...selectors,
+    holder,
+    owner: "",
+    untilMs: 0,
+  };
   let why = "";
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
@@ -20,7 +26,7 @@ export async function restore(
       if (status === 404) return { isFree: true, why: "the Service is gone" };
       if (service === undefined) why = `HTTP ${status}`;
       else {
-        const hold = holdOf(service);
+        const hold = holdOf(service, remembered);
         if (hold.kind !== "held" || hold.note.holder !== holder)
           return { isFree: true, why: "it is not held by this relay any more" };
         const answer = await api.patch(restorePatch(service, hold.note));

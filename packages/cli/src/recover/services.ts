@@ -37,7 +37,7 @@ export function judgeService(
   agents: readonly JudgedAgent[] | undefined,
   nowMs: number,
 ): JudgedService {
-  const { note, namespace } = service;
+  const { note, isRemembered, namespace } = service;
   if (note === undefined)
     return { service, relay: undefined, verdict: "unknown", why: "its note cannot be read" };
   const relay = agents?.find(
@@ -50,6 +50,12 @@ export function judgeService(
     verdict,
     why,
   });
+  // A session that lives would have given it back.
+  if (isRemembered)
+    return is(
+      "left",
+      `the note of session ${note.holder}${of} was taken away, and the relay's selector left`,
+    );
   if (note.untilMs < nowMs) return is("left", `the lease of session ${note.holder}${of} is over`);
   if (relay === undefined)
     return agents === undefined

@@ -141,6 +141,19 @@ export function serviceWithoutPods(
   });
 }
 
+/** A Service that leads to what a session has made. @param session whose */
+export const leadsToAgent = (what: string, namespace: string, session: string): UserError =>
+  new UserError(
+    "TARGET_HAS_NO_PODS",
+    `${what} has no pods of its own: it leads to the agent of session ${session} of inpod`,
+    {
+      hints: [
+        `see whose it is: inpod status -n ${namespace}`,
+        `if it led to other pods once: inpod recover ${what.replace(/^service\//, "")} -n ${namespace}`,
+      ],
+    },
+  );
+
 export const noPodsWithLabels = (what: string, namespace: string, selector: string): UserError =>
   new UserError("TARGET_HAS_NO_PODS", `${what}: no pod has these labels in "${namespace}"`, {
     hints: [

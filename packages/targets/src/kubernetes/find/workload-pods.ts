@@ -12,10 +12,12 @@ import type {
 } from "@kubernetes/client-node";
 import type { ClusterPath } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
+import { SESSION_LABEL } from "../place/labels.ts";
 import type { Metadata } from "../reach/list.ts";
 import type { PodOrder } from "./choose-pod.ts";
 import {
   isOver,
+  leadsToAgent,
   noDaemonPods,
   noJobPods,
   noJobs,
@@ -219,6 +221,9 @@ async function service(reader: Reader, name: string): Promise<Found> {
   // While a relay pod has its traffic, its pods are still its pods.
   const selector = selectorText({ matchLabels: ownSelector(workload) ?? {} }) ?? "";
   const pods = await reader.pods(selector);
+  for (const { metadata } of pods)
+    if (metadata?.labels?.["app.kubernetes.io/managed-by"] === "inpod")
+      throw leadsToAgent(what, reader.namespace, metadata.labels[SESSION_LABEL] ?? "?");
   const kin = { selector, has: () => true };
   return { what, pods, kin, none: () => noPodsWithLabels(what, reader.namespace, selector) };
 }

@@ -5,12 +5,15 @@ import type { Cluster } from "../cluster.ts";
 import { explain } from "../reach/api-errors.ts";
 import { listAll } from "../reach/list.ts";
 import { giveBack } from "../services/hold.ts";
+import { isOrigin, rememberedNote } from "../services/relay-objects.ts";
 
 export interface HeldService {
   readonly namespace: string;
   readonly name: string;
   /** Undefined: nobody can read it. */
   readonly note: HeldNote | undefined;
+  /** Somebody took the note away: it is what the relay's own objects know. */
+  readonly isRemembered: boolean;
   /** Gives it the selector that it had. @returns what came of it, for people. @throws UserError */
   restore(signal: AbortSignal): Promise<string>;
 }
@@ -27,20 +30,24 @@ export async function heldServices(
       { group: "", resource: "services", namespace },
       { signal },
     );
+    const origins = services.filter(isOrigin);
     return services.flatMap((service) => {
-      const hold = holdOf(service);
+      const { name = "", namespace: own = "" } = service.metadata ?? {};
+      const remembered = rememberedNote(service, origins);
+      const hold = holdOf(service, remembered);
       if (hold.kind === "free") return [];
       const note = hold.kind === "held" ? hold.note : undefined;
-      const { name = "", namespace: own = "" } = service.metadata ?? {};
       const restore = async (restoring: AbortSignal): Promise<string> => {
         try {
-          const given = await giveBack({ api, namespace: own, name }, note?.holder, restoring);
+          const who = { holder: note?.holder, remembered };
+          const given = await giveBack({ api, namespace: own, name }, who, restoring);
           return WORDS[given.kind === "restored" && given.isKept ? "kept" : given.kind];
         } catch (error) {
           throw explain(error);
         }
       };
-      return [{ namespace: own, name, note, restore }];
+      const isRemembered = note !== undefined && note === remembered;
+      return [{ namespace: own, name, note, isRemembered, restore }];
     });
   } catch (error) {
     throw explain(error);

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   disownPatch,
   FIELD_MANAGER,
+  HELD_ANNOTATION,
   type HeldNote,
   holdOf,
   leadsToRelay,
@@ -88,15 +89,22 @@ export async function take(
   });
 }
 
-/** @param holder undefined: whoever it is. @throws ApiError, UserError SERVICE_HELD (a note that nobody can read) */
+/**
+ * @param who.holder undefined: whoever it is
+ * @param who.remembered what the note said, should somebody have taken it away
+ * @throws ApiError, UserError SERVICE_HELD (a note that nobody can read)
+ */
 export async function giveBack(
   place: ServicePlace,
-  holder: string | undefined,
+  {
+    holder,
+    remembered,
+  }: { readonly holder?: string | undefined; readonly remembered?: HeldNote | undefined },
   signal?: AbortSignal,
 ): Promise<Given> {
   try {
     const given = await change<Given>(place, signal, (service) => {
-      const hold = holdOf(service);
+      const hold = holdOf(service, remembered);
       if (hold.kind === "free") return { result: { kind: "free" } };
       if (hold.kind === "unreadable") throw unreadable(place, hold.why);
       const { note } = hold;
@@ -128,10 +136,11 @@ const disown = (place: ServicePlace, signal: AbortSignal | undefined): Promise<v
  */
 export async function followHold(
   place: ServicePlace,
-  holder: string,
+  remembered: HeldNote,
   signal: AbortSignal,
   onNotice: (line: string) => void,
 ): Promise<void> {
+  const { holder } = remembered;
   const lost = new AbortController();
   const both = AbortSignal.any([signal, lost.signal]);
   const renewing = (async () => {
@@ -152,11 +161,12 @@ export async function followHold(
       for await (const { type, object } of events) {
         if (type === "DELETED") onNotice(`${what} was deleted`);
         if (type !== "ADDED" && type !== "MODIFIED") continue;
-        const hold = holdOf(object);
-        const isOurs = hold.kind === "held" && hold.note.holder === holder;
-        if (isOurs && leadsToRelay(object, hold.note)) continue;
-        if (isOurs) await giveBack(place, holder, signal).catch(() => {});
-        onNotice(lostWords(what, object, holder));
+        const isHeld = isNoted(object, holder);
+        if (isHeld && leadsToRelay(object, remembered)) continue;
+        // Others have no right to what is the relay's: without the note nobody would find it.
+        if (isHeld || namesRelay(object, remembered))
+          await giveBack(place, { holder, remembered }, signal).catch(() => {});
+        onNotice(lostWords(what, object, remembered));
         lost.abort();
         break;
       }
@@ -185,10 +195,18 @@ const writerOf = ({ metadata }: V1Service): string | undefined =>
     )
     .sort((a, b) => Number(new Date(b.time ?? 0)) - Number(new Date(a.time ?? 0)))[0]?.manager;
 
-function lostWords(what: string, service: V1Service, holder: string): string {
+function isNoted(service: V1Service, holder: string): boolean {
+  const hold = holdOf(service);
+  return hold.kind === "held" && hold.note.holder === holder;
+}
+
+function lostWords(what: string, service: V1Service, remembered: HeldNote): string {
+  const { holder } = remembered;
   const hold = holdOf(service);
   if (hold.kind === "held" && hold.note.holder !== holder)
     return `${what} is held by ${hold.note.owner || "somebody else"} now: its requests do not come here any more`;
+  if (leadsToRelay(service, remembered))
+    return `the annotation ${HELD_ANNOTATION} of ${what} was taken away, by which inpod finds what is to be given back: ${what} has its own selector again, and its requests go to the pods. Start this session anew`;
   const writer = writerOf(service);
   return `${what} has another selector again${writer === undefined ? "" : `, written by "${writer}"`}: its requests go to the pods. If a controller keeps it as it is in git, have it leave the Service alone, and start this session anew`;
 }
@@ -208,7 +226,7 @@ export const held = ({ name, namespace }: ServicePlace, { owner, holder }: HeldN
 const unreadable = ({ name, namespace }: ServicePlace, why: string): UserError =>
   new UserError(
     "SERVICE_HELD",
-    `the note inpod.dev/held of service/${name} cannot be read: ${why}`,
+    `the note ${HELD_ANNOTATION} of service/${name} cannot be read: ${why}`,
     {
       hints: [
         `look at it: kubectl get service ${name} -n ${namespace} -o yaml`,

@@ -3,6 +3,7 @@ import type { V1Pod, V1Service } from "@kubernetes/client-node";
 import type { Cluster } from "../cluster.ts";
 import { explain } from "../reach/api-errors.ts";
 import { listAll } from "../reach/list.ts";
+import { isOrigin } from "./relay-objects.ts";
 
 export interface ListedService {
   readonly namespace: string;
@@ -33,10 +34,6 @@ export async function listServices(
     throw explain(error);
   }
 }
-
-/** By which a relay reaches the pods of a Service that it holds: nobody's but its. */
-const isOrigin = ({ metadata }: V1Service): boolean =>
-  isManaged(metadata) && metadata?.annotations?.["inpod.dev/target"] !== undefined;
 
 const isManaged = (metadata: V1Service["metadata"]): boolean =>
   metadata?.labels?.["app.kubernetes.io/managed-by"] === "inpod";

@@ -1,6 +1,6 @@
 /** An agent that is a relay pod: made with all that belongs to it, led to by the Service, and taken away again. */
 import { setTimeout as delay } from "node:timers/promises";
-import { UserError } from "@inpod/protocol";
+import { type HeldNote, UserError } from "@inpod/protocol";
 import type { V1Job, V1Pod, V1Service } from "@kubernetes/client-node";
 import type { AgentRung } from "../../api.ts";
 import { tryAdmission } from "../place/admission.ts";
@@ -132,7 +132,8 @@ export class Hold {
   readonly #holder: string;
   readonly #onNotice: (line: string) => void;
   readonly #following = new AbortController();
-  #wasOurs = false;
+  /** Since it is held. */
+  #note: HeldNote | undefined;
 
   constructor(place: ServicePlace, holder: string, onNotice: (line: string) => void) {
     this.#place = place;
@@ -142,18 +143,15 @@ export class Hold {
 
   async take(noteFor: Parameters<typeof take>[1], signal: AbortSignal): Promise<void> {
     try {
-      await take(this.#place, noteFor, this.#place.api.nowMs(), signal);
+      this.follow(await take(this.#place, noteFor, this.#place.api.nowMs(), signal));
     } catch (error) {
       throw explain(error);
     }
-    this.follow();
   }
 
-  follow(): void {
-    this.#wasOurs = true;
-    void followHold(this.#place, this.#holder, this.#following.signal, this.#onNotice).catch(
-      () => {},
-    );
+  follow(note: HeldNote): void {
+    this.#note = note;
+    void followHold(this.#place, note, this.#following.signal, this.#onNotice).catch(() => {});
   }
 
   /** @returns whether its relay may go now: nobody else has it */
@@ -162,13 +160,14 @@ export class Hold {
     if (others > 0) return false;
     let given: Awaited<ReturnType<typeof giveBack>> | undefined;
     try {
-      given = await giveBack(this.#place, this.#holder, signal);
+      const who = { holder: this.#holder, remembered: this.#note };
+      given = await giveBack(this.#place, who, signal);
     } catch (error) {
       if (!(error instanceof UserError)) throw explain(error);
       throw error;
     }
     // Connections that were on their way are still passed on; somebody else may have given it back just now.
-    if (this.#wasOurs && (given.kind === "restored" || given.kind === "free"))
+    if (this.#note !== undefined && (given.kind === "restored" || given.kind === "free"))
       await delay(SETTLE_MS, undefined, { signal });
     return true;
   }

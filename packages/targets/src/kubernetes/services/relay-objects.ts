@@ -50,6 +50,36 @@ export function relaySelector(
   return Object.fromEntries(keys.map((key) => [key, jobName(sessionId)]));
 }
 
+/** The Service by which the relay reaches the pods. */
+const originName = (sessionId: string): string => `${jobName(sessionId)}-origin`;
+
+/** By which a relay reaches the pods of its Service; it still has the selector when that one's note is gone. */
+export function isOrigin({ metadata }: V1Service): boolean {
+  const holder = metadata?.labels?.[SESSION_LABEL];
+  return holder !== undefined && metadata?.name === originName(holder);
+}
+
+/** What the note of a Service said that leads to a relay, should somebody have taken it away. @param origins those of relays */
+export function rememberedNote(
+  { metadata: { name, namespace } = {}, spec }: V1Service,
+  origins: readonly V1Service[],
+): HeldNote | undefined {
+  const now = Object.entries(spec?.selector ?? {});
+  for (const { metadata, spec: origin } of origins) {
+    const { [SESSION_LABEL]: holder = "" } = metadata?.labels ?? {};
+    const { "inpod.dev/target": target, [OWNER_ANNOTATION]: owner = "" } =
+      metadata?.annotations ?? {};
+    const relay = now.filter(
+      ([key, value]) => value === (key === SESSION_LABEL ? holder : jobName(holder)),
+    );
+    const isIts = metadata?.namespace === namespace && target === `service/${name}`;
+    if (!isIts || relay.length === 0) continue;
+    const selector = { ...origin?.selector };
+    return { holder, owner, selector, relay: Object.fromEntries(relay), untilMs: 0 };
+  }
+  return undefined;
+}
+
 /** How the Service leads to the relay's pod, and all labels of that. */
 export function relayMarks(service: V1Service, agent: AgentPlacement, facts: SessionFacts) {
   const taken = podLabels({ ...agent, labels: {} }, labelsOf(facts, undefined));
@@ -84,7 +114,9 @@ export function relayObjects(wish: RelayWish): RelayObjects {
   const { name: of = "", namespace = "" } = service.metadata ?? {};
   const name = jobName(facts.sessionId);
   const numbers = portNumbers(ports);
-  const origin = `${name}-origin`;
+  const origin = originName(facts.sessionId);
+  const own = { ...ownSelector(service) };
+  const { selector, labels: ofRelay } = relayMarks(service, agent, facts);
   const place = renderRelayPlace({
     namespace,
     service: of,
@@ -92,6 +124,7 @@ export function relayObjects(wish: RelayWish): RelayObjects {
     origin,
     ports: numbers,
     restores,
+    selectors: { selector: own, relay: selector },
   });
   const { job, pod } = targetlessObjects(namespace, agent, facts, nowMs, {
     agentOptions: ["--relay", place],
@@ -113,7 +146,6 @@ export function relayObjects(wish: RelayWish): RelayObjects {
   });
   const target = `service/${of}`;
   const labels = { ...job.metadata?.labels };
-  const { selector, labels: ofRelay } = relayMarks(service, agent, facts);
   const marks = (meta: V1ObjectMeta = {}): V1ObjectMeta => ({
     ...meta,
     annotations: { ...meta.annotations, "inpod.dev/target": target },
@@ -148,7 +180,7 @@ export function relayObjects(wish: RelayWish): RelayObjects {
       kind: "Service",
       metadata: meta(origin),
       spec: {
-        selector: { ...ownSelector(service) },
+        selector: own,
         // As the Service's own: pods that are not ready are none of its endpoints either.
         ...(service.spec?.publishNotReadyAddresses === true
           ? { publishNotReadyAddresses: true }

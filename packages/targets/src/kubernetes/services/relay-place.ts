@@ -1,5 +1,5 @@
 /** The rung below all others for incoming traffic: through a relay pod that the target's Service leads to. */
-import { holdOf, ownSelector, UserError } from "@inpod/protocol";
+import { type HeldNote, holdOf, ownSelector, UserError } from "@inpod/protocol";
 import type { V1Pod, V1Service } from "@kubernetes/client-node";
 import type { AgentOptions, AgentRung, PlacedAgent } from "../../api.ts";
 import { policiesOf } from "../examine/network-policies.ts";
@@ -58,7 +58,7 @@ export async function placeRelay(
     );
   const hold = holdOf(service);
   if (hold.kind === "held" && hold.note.untilMs > api.nowMs()) {
-    const joined = await joinRelay(parts, options, name, hold.note.holder);
+    const joined = await joinRelay(parts, options, name, hold.note);
     if (joined === undefined) throw held({ api, name, namespace: target.namespace }, hold.note);
     return joined;
   }
@@ -134,10 +134,11 @@ async function joinRelay(
   { api, target, placement, facts }: RelayPlaceParts,
   options: AgentOptions,
   service: string,
-  holder: string,
+  note: HeldNote,
 ): Promise<PlacedAgent | undefined> {
   if (options.mayJoin === false) return undefined;
   const { namespace } = target;
+  const { holder } = note;
   const { signal, onNotice = () => {} } = options;
   try {
     const pods = await listAll<V1Pod>(
@@ -168,7 +169,7 @@ async function joinRelay(
       {
         ...body,
         settle: async () => {
-          hold.follow();
+          hold.follow(note);
           return `service/${service} leads to it already`;
         },
         remove: async (removing, others) => {
