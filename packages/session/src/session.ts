@@ -45,6 +45,14 @@ const CANARY_MARGIN_MS = 2000;
 /** Above the kernel's own 127 s (tcp_syn_retries 6): the target's verdict comes first. */
 const CONNECT_TIMEOUT_MS = 130_000;
 
+/** A port that another agent has. */
+interface Waiting {
+  /** To the agent that is asked for it. */
+  readonly tunnel: Tunnel;
+  /** By performance.now(): who has it then is not the agent from before. */
+  readonly untilMs: number;
+}
+
 export interface ConnectedChannel {
   readonly channel: Channel;
   readonly opened: Extract<StreamOpened, { kind: "tcp" | "udp" }>;
@@ -62,8 +70,8 @@ export class Session {
   readonly #link: Link;
   #target: TargetDescription | undefined;
   readonly #taken = new TakenPorts();
-  /** Which the agent of now, to whom that tunnel leads, has not got yet, because another one has them. */
-  readonly #waiting = new Map<Taken, Tunnel>();
+  /** Which the agent of now has not got yet, because another one has them. */
+  readonly #waiting = new Map<Taken, Waiting>();
   #agents = 1;
   readonly #probes: ProbesTold;
   #isPaused = false;
@@ -410,38 +418,47 @@ export class Session {
   /** @param isOther this agent has not had it before */
   async #takeAgain(tunnel: Tunnel, taken: Taken, isOther: boolean): Promise<void> {
     if (!this.#taken.has(taken)) return; // released meanwhile
-    this.#waiting.delete(taken);
+    const waited = this.#waiting.get(taken);
     try {
       await this.#askFor(tunnel, taken);
+      this.#waiting.delete(taken);
+      if (waited !== undefined) this.#options.onEvent({ kind: "steal-back", ...podPort(taken) });
     } catch (error) {
       if (isLost(error)) throw error;
-      if (!isOther || !isInUse(error)) {
+      const now = performance.now();
+      const untilMs = isOther ? now + FORMER_AGENT_MS : (waited?.untilMs ?? now);
+      if (!isInUse(error) || untilMs <= now) {
+        this.#waiting.delete(taken);
         this.#notTaken(taken, error);
         return;
       }
-      this.#waiting.set(taken, tunnel);
-      const seconds = FORMER_AGENT_MS / 1000;
-      const detail = textOf(error);
-      this.#options.onEvent({ kind: "steal-waits", ...podPort(taken), detail, seconds });
-      void this.#takeLater(tunnel, taken);
+      const waiting = { tunnel, untilMs };
+      this.#waiting.set(taken, waiting);
+      if (waited === undefined) {
+        const seconds = FORMER_AGENT_MS / 1000;
+        const detail = textOf(error);
+        this.#options.onEvent({ kind: "steal-waits", ...podPort(taken), detail, seconds });
+      }
+      void this.#takeLater(taken, waiting);
     }
   }
 
   /** Until the port is had, or somebody else has it for good; the next tunnel asks for itself. */
-  async #takeLater(tunnel: Tunnel, taken: Taken): Promise<void> {
-    const until = performance.now() + FORMER_AGENT_MS;
+  async #takeLater(taken: Taken, waiting: Waiting): Promise<void> {
     for (;;) {
       await delay(ASK_AGAIN_MS, undefined, { ref: false });
-      if (!this.#taken.has(taken)) this.#waiting.delete(taken);
-      if (this.#waiting.get(taken) !== tunnel) return;
+      // A fleet may have given it to another of its targets.
+      if (!this.#taken.has(taken) || !this.#takesPort(taken)) this.#waiting.delete(taken);
+      // Whoever resumes asks, too.
+      if (this.#waiting.get(taken) !== waiting || this.#isPaused) return;
       try {
-        await this.#askFor(tunnel, taken);
+        await this.#askFor(waiting.tunnel, taken);
         this.#waiting.delete(taken);
         this.#options.onEvent({ kind: "steal-back", ...podPort(taken) });
         return;
       } catch (error) {
         if (isLost(error)) return;
-        if (isInUse(error) && performance.now() < until) continue;
+        if (isInUse(error) && performance.now() < waiting.untilMs) continue;
         this.#waiting.delete(taken);
         this.#notTaken(taken, error);
         return;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { TunnelFailure } from "@inpod/tunnel";
 import type { AgentAccess } from "../src/index.ts";
 import { ask, begun, errnoOf, startAgent, TARGET, type TestAgent } from "./support.ts";
@@ -101,8 +102,65 @@ test("a port that is released while the agent before has it is asked for no more
   await Promise.all([waits, resumed]);
   await stolen.release();
   const before = tries;
-  // As long as two tries would take.
-  await new Promise((resolve) => setTimeout(resolve, 1200));
+  await delay(1200); // as long as two tries would take
+  assert.equal(tries, before);
+});
+
+test("while a session is paused no port is asked for, and whoever resumes waits for it again", async (t) => {
+  let tries = 0;
+  let isFree = false;
+  const { session, watched } = await replaceable(t, async (first) => {
+    const second = await another(t, first);
+    second.answers["incoming.steal"] = () => {
+      tries += 1;
+      if (!isFree) throw new TunnelFailure("EADDRINUSE", "another agent has it");
+      return {};
+    };
+    return accessTo(second);
+  });
+  await session.steal(80, () => {});
+  const resumed = watched.next("resumed");
+  watched.gone("deleted");
+  await resumed;
+  await session.pause();
+  const paused = tries;
+  await delay(1200); // as long as two tries would take
+  assert.equal(tries, paused);
+  const back = watched.next("steal-back");
+  await session.resume();
+  assert.equal(tries, paused + 1);
+  isFree = true;
+  await back;
+  assert.deepEqual(
+    watched.events.map(({ kind }) => kind).filter((kind) => kind.startsWith("steal-")),
+    ["steal-waits", "steal-back"],
+  );
+});
+
+test("a port that somebody else is to have meanwhile is asked for no more", async (t) => {
+  let tries = 0;
+  let first: TestAgent | undefined;
+  let isOurs = true;
+  const { agent, session, watched } = await begun(t, {
+    takesPort: () => isOurs,
+    replace: async () => {
+      assert.ok(first);
+      const second = await another(t, first);
+      second.answers["incoming.steal"] = () => {
+        tries += 1;
+        throw new TunnelFailure("EADDRINUSE", "another agent has it");
+      };
+      return accessTo(second);
+    },
+  });
+  first = agent;
+  await session.steal(80, () => {});
+  const waits = watched.next("steal-waits");
+  watched.gone("deleted");
+  await waits;
+  isOurs = false;
+  const before = tries;
+  await delay(1200);
   assert.equal(tries, before);
 });
 
