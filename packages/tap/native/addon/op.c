@@ -40,25 +40,6 @@ static int interruption(const struct op *op) {
   return has_timeout ? EINTR : ERESTARTSYS;
 }
 
-static int notification_send(int listener, struct seccomp_notif_resp answer) {
-  int result = listener_ask(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? -errno : 0;
-  statistics_count(result ? &statistics.cancelled : &statistics.answered);
-  return result;
-}
-
-int notification_reply(int listener, uint64_t id, int64_t value, int error) {
-  return notification_send(listener,
-                           (struct seccomp_notif_resp){.id = id, .val = error ? 0 : value, .error = -error});
-}
-
-int notification_continue(int listener, uint64_t id) {
-  return notification_send(listener, (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
-}
-
-static bool notification_is_valid(int listener, uint64_t id) {
-  return listener_ask(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
-}
-
 uint64_t op_token(const struct op *op) { return (uint64_t)op->generation * KEPT_CALLS + op->slot; }
 
 static unsigned bucket_of(pid_t tid) { return (unsigned)tid % BUCKETS; }
@@ -94,59 +75,11 @@ static void release_locked(struct op *op) {
   held_count--;
 }
 
-static bool is_same(const char *path, const char *other) { return !path || !other || strcmp(path, other) == 0; }
-
-/* A connect of a socket that does not block any more is another one: it does not wait. */
-static bool is_same_mode(const struct op *op, int socket) {
-  if (op->nr != __NR_connect || op->claimed || op->is_fast_open) return true;
-  return op->nonblocking == socket_is_nonblocking(socket);
-}
-
-/* A number may have another socket by now: the program gave up after EINTR, and closed the first one. */
-static bool is_same_socket(const struct op *op) {
-  if (!op->cookie) return true;
-  uint64_t cookie = 0;
-  socklen_t length = sizeof cookie;
-  int copy = process_get_fd(op->tgid, (int)op->args[0]);
-  if (copy < 0) return false;
-  getsockopt(copy, SOL_SOCKET, SO_COOKIE, &cookie, &length);
-  bool is_same = cookie == op->cookie && is_same_mode(op, copy);
-  close(copy);
-  return is_same;
-}
-
-/* Whether the program sends again what was sent already. Another datagram may well lie in the same buffer. */
-static bool sends_again(const struct op *op, const struct seccomp_notif *notif) {
-  if (op->nr != __NR_sendto || !op->finished || !op->payload) return true;
-  uint8_t *again = malloc(op->payload_length + 1);
-  bool is_same = again && memory_read((pid_t)notif->pid, notif->data.args[1], again, op->payload_length) ==
-                              (ssize_t)op->payload_length &&
-                 memcmp(again, op->payload, op->payload_length) == 0;
-  free(again);
-  return is_same;
-}
-
-/* As a path's: one buffer, another unix socket's name in it. An answered one has its peer's name there. */
-static bool connects_again(const struct op *op, const struct seccomp_notif *notif) {
-  if (op->nr != __NR_connect || op->domain != AF_UNIX || op->claimed || op->finished) return true;
-  struct sockaddr_storage again;
-  ssize_t length = (ssize_t)op->address_length;
-  return memory_read((pid_t)notif->pid, notif->data.args[1], &again, op->address_length) == length &&
-         memcmp(&again, &op->address, op->address_length) == 0;
-}
-
 /* The op of the same call, or NULL. Paths: of a path call, what the pointers in `args` pointed at. */
 static struct op *same_locked(const struct seccomp_notif *notif, int listener, const char *path, const char *second) {
-  for (struct op *op = buckets[bucket_of((pid_t)notif->pid)]; op; op = op->next) {
-    if (op->tid != (pid_t)notif->pid || op->nr != notif->data.nr || op->listener != listener) continue;
-    if (memcmp(op->args, notif->data.args, call_arguments(op->nr) * sizeof *op->args) != 0) continue;
-    /* One buffer, another path in it: the interrupted call was given up (EINTR), this is a new one. */
-    if (!is_same(path, op->path) || !is_same(second, op->second_path)) continue;
-    if (op->is_given && !given_is_there(op)) continue;
-    if (!is_same_socket(op) || !sends_again(op, notif) || !connects_again(op, notif)) continue;
-    return op;
-  }
-  return NULL;
+  struct op *op = buckets[bucket_of((pid_t)notif->pid)];
+  while (op && !op_is_made_again(op, notif, listener, path, second)) op = op->next;
+  return op;
 }
 
 static void rename_locked(struct op *op, uint64_t id) {

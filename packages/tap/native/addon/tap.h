@@ -90,6 +90,9 @@ int64_t now_ns(void);
  */
 struct op *op_new(int listener, const struct seccomp_notif *notif, pid_t tgid, const char *path, const char *second,
                   bool *joined);
+/* made-again.c. Of the same thread's call, or false. Paths: of a path call, what the pointers in its arguments pointed at. */
+bool op_is_made_again(const struct op *op, const struct seccomp_notif *notif, int listener, const char *path,
+                      const char *second);
 /* Whether a call of that thread is held, or an answer of one is kept: its next one may be the same again. */
 bool op_is_held_of(pid_t tid);
 uint64_t op_token(const struct op *op);
@@ -177,6 +180,7 @@ void op_start_sweeper(void);
 enum { OP_LOCAL_MS = 10000 }; /* for what TypeScript decides without the agent */
 /* Hands a claimed op to TypeScript. */
 void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_error);
+bool notification_is_valid(int listener, uint64_t id);
 int notification_continue(int listener, uint64_t id);
 int notification_reply(int listener, uint64_t id, int64_t value, int error);
 
