@@ -2,7 +2,6 @@
 #include "listener.h"
 #include "paths.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
