@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Agent, gone, type Pod, skipUnless, type Who } from "./support/pod.ts";
@@ -6,6 +7,7 @@ import {
   ARGS,
   CLIENTS,
   clientOf,
+  FROM_NOWHERE,
   HOSTS,
   MESH_PORT,
   outside,
@@ -15,6 +17,7 @@ import {
   UdpDeveloper,
 } from "./support/udp.ts";
 
+const HAS_PYTHON = spawnSync("python3", ["--version"]).status === 0;
 const UDP = { port: PORT, protocol: "udp" } as const;
 
 interface Scene {
@@ -265,6 +268,24 @@ for (const who of ["root", "user"] as Who[]) {
     },
   );
 }
+
+test("a datagram from port 0 is the session's, who may answer it: nobody gets that, and the agent goes on", {
+  timeout: 60_000,
+  skip: skipUnless("root") || (!HAS_PYTHON && "needs python3"),
+}, async (t) => {
+  const { pod, one } = await scene(t, "root");
+  await one.tunnel.call("incoming.steal", UDP);
+  const [command = "", ...rest] = pod.inside(
+    ["python3", "-c", FROM_NOWHERE, HOSTS.ipv4, String(PORT)],
+    outside(pod),
+  );
+  assert.equal(spawnSync(command, rest, { encoding: "utf8" }).stderr, "");
+  await one.until("it has come", () => one.flows.length === 1);
+  assert.equal(one.flows[0]?.client.port, 0);
+  const known = await clientOf(pod, HOSTS.ipv4);
+  t.after(() => known.close());
+  assert.equal(await known.ask(), `one ${CLIENTS.ipv4} 1`);
+});
 
 test("of what a session does not read nothing is kept: it is dropped and counted, and the agent stays as large as it was", {
   timeout: 60_000,

@@ -136,9 +136,10 @@ export class UdpPort {
   ): void {
     for (const socket of this.#sockets)
       socket.on("message", (bytes, { address, port }) =>
-        onDatagram(bytes, { address, port }, (reply) =>
-          socket.send(reply, port, address, () => {}),
-        ),
+        onDatagram(bytes, { address, port }, (reply) => {
+          // Port 0 is nobody's who waits for an answer (RFC 768), and Node throws where one is sent there.
+          if (port !== 0) socket.send(reply, port, address, () => {});
+        }),
       );
   }
 

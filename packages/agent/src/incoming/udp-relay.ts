@@ -54,6 +54,8 @@ export class UdpRelay {
     const local = endpoint(socket.address().address, stolenPort);
     socket.on("message", (bytes, from) => {
       onDatagram(bytes, endpoint(from.address, from.port), local, (answer) => {
+        // Port 0 is nobody's who waits for an answer (RFC 768), and Node throws where one is sent there.
+        if (from.port === 0) return;
         if (this.isMute || this.#queuedBytes + answer.length > MAX_QUEUED_BYTES) return;
         this.#queuedBytes += answer.length;
         socket.send(answer, from.port, from.address, () => {

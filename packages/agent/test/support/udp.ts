@@ -107,6 +107,16 @@ export async function client(argv: string[]): Promise<UdpClient> {
 export const clientOf = (pod: Pod, host: string, port = PORT, pid = outside(pod)) =>
   client(pod.inside([process.execPath, "-e", CLIENT, host, String(port)], pid));
 
+/**
+ * Written for `python3 -c`: one datagram whose source port is 0, as RFC 768 has it of who wants no answer. Sockets have no
+ * such port.
+ */
+export const FROM_NOWHERE = `
+import socket, struct, sys
+to = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+to.sendto(struct.pack("!HHHH", 0, int(sys.argv[2]), 9, 0) + b"x", (sys.argv[1], 0))
+`;
+
 /** Runs a script for `node -e` in the clients' network until it ends. */
 export async function runOutside(pod: Pod, script: string, ...args: string[]): Promise<void> {
   const [command = "", ...rest] = pod.inside(

@@ -151,7 +151,8 @@ class Association {
     this.#options = options;
     let known: number | undefined;
     udp.on("message", (bytes, { address, port }) => {
-      if (address !== client || (known !== undefined && known !== port)) return;
+      // From port 0 nobody can be answered: Node throws where something is sent there.
+      if (port === 0 || address !== client || (known !== undefined && known !== port)) return;
       const read = readDatagram(bytes);
       if (read === undefined) return;
       known ??= port;
