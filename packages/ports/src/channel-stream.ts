@@ -11,7 +11,8 @@ export class ChannelStream extends Duplex {
   #onDrain: (() => void) | undefined;
 
   constructor(channel: Channel) {
-    super({ allowHalfOpen: true });
+    // As http.Agent's own connections: one that its server has ended is not for the next request.
+    super({ allowHalfOpen: false });
     this.#channel = channel;
     channel.onData = (bytes) => {
       this.#idle?.refresh();

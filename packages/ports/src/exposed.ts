@@ -24,6 +24,8 @@ import { Datagrams } from "./exposed-udp.ts";
 const LOOPBACK = ["127.0.0.1", "::1"] as const;
 /** So long a port that does not speak TLS is not tried again: each time costs its server a client that says nonsense. */
 const NO_TLS_MS = 60_000;
+/** On this machine whoever listens has accepted by then, or its queue is full. */
+const LOOK_MS = 1000;
 
 export interface ExposedOptions {
   /** Of this machine. */
@@ -161,9 +163,11 @@ export class ExposedPort {
 const answers = (host: string, port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = connect({ host, port });
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => {
+    const yes = (): void => {
       socket.destroy();
       resolve(true);
-    });
+    };
+    socket.once("error", () => resolve(false));
+    socket.once("connect", yes);
+    socket.setTimeout(LOOK_MS, yes);
   });

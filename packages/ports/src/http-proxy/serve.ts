@@ -13,12 +13,12 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TunnelFailure } from "@inpod/session";
+import { TunnelFailure } from "@inpod/session";
 import { failureOf } from "../forward.ts";
 import { join } from "../join.ts";
 import { connectTo, type Destination, type Reach } from "../reach.ts";
 import { Upstream } from "./upstream.ts";
-import { type AbsoluteForm, endToEnd, readAbsoluteForm, readAuthority } from "./words.ts";
+import { type AbsoluteForm, endToEnd, hostOf, readAbsoluteForm, readAuthority } from "./words.ts";
 
 const HEAD_MS = 10_000;
 const IDLE_MS = 60_000;
@@ -28,6 +28,8 @@ export interface HttpProxyOptions {
   onFailure?(to: Destination, error: TunnelFailure): void;
   onConnected?(to: Destination): void;
   onRefused?(why: string): void;
+  /** How long a client may take for the head of a request. Default: 10 s. */
+  readonly headMs?: number | undefined;
 }
 
 export class HttpProxy {
@@ -38,12 +40,16 @@ export class HttpProxy {
   constructor(options: HttpProxyOptions) {
     this.#options = options;
     this.#upstream = new Upstream(options.reach, (to) => options.onConnected?.(to));
+    const { headMs = HEAD_MS } = options;
     this.#server = createServer({
-      headersTimeout: HEAD_MS,
+      headersTimeout: headMs,
       requestTimeout: 0,
       keepAliveTimeout: IDLE_MS,
-      connectionsCheckingInterval: HEAD_MS,
+      connectionsCheckingInterval: headMs,
     });
+    // Node looks after the time of heads, and knows its connections, of a server that listens (lib/_http_server.js,
+    // setupConnectionsTracking, Node 20 to 26). This one is given its connections.
+    this.#server.emit("listening");
     this.#server.timeout = 0;
     this.#server.on("request", (request, response) => this.#request(request, response));
     this.#server.on("connect", (request, socket, head) =>
@@ -56,7 +62,10 @@ export class HttpProxy {
       const isTooLong = error.code === "HPE_HEADER_OVERFLOW";
       if (!socket.writable) socket.destroy();
       else
-        socket.end(answer(isTooLong ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400));
+        endWith(
+          socket,
+          answer(isTooLong ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400),
+        );
     });
   }
 
@@ -77,7 +86,7 @@ export class HttpProxy {
     const to = readAuthority(request.url ?? "");
     if (to === undefined) {
       this.#options.onRefused?.("CONNECT to what is no host and port");
-      socket.end(answer(400, "CONNECT takes HOST:PORT"));
+      endWith(socket, answer(400, "CONNECT takes HOST:PORT"));
       return;
     }
     await this.#tunnel(socket, head, to, "HTTP/1.1 200 Connection established\r\n\r\n");
@@ -86,7 +95,7 @@ export class HttpProxy {
   async #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const form = readAbsoluteForm(request.url ?? "");
     if (form === undefined) {
-      socket.end(answer(400, NOT_A_WEB_SERVER));
+      endWith(socket, answer(400, NOT_A_WEB_SERVER));
       return;
     }
     await this.#tunnel(socket, Buffer.concat([upgradeHead(request, form), head]), form.to, "");
@@ -115,7 +124,7 @@ export class HttpProxy {
       if (gone.signal.aborted) return;
       const failure = failureOf(error);
       this.#options.onFailure?.(to, failure);
-      socket.end(answer(statusOf(failure), wordsOf(to, failure)));
+      endWith(socket, answer(statusOf(failure), wordsOf(to, failure)));
     }
   }
 
@@ -140,6 +149,8 @@ export class HttpProxy {
     mayRepeat: boolean,
   ): void {
     const headers = endToEnd(request.rawHeaders);
+    // HTTP/1.0 does not ask for one, and 1.1, in which it goes on, does (RFC 9112, 3.2).
+    if (request.headers.host === undefined) headers.push("Host", hostOf(to));
     const hasBody = isFramed(request);
     // A method that may have a body and has none is told so: else it would be sent in chunks.
     if (!hasBody && !/^(GET|HEAD|OPTIONS|TRACE)$/.test(request.method ?? ""))
@@ -155,12 +166,21 @@ export class HttpProxy {
       setDefaultHeaders: false,
     };
     const outgoing = httpRequest(wish);
+    const failed = (error: unknown): void => {
+      const failure = failureOf(error);
+      this.#options.onFailure?.(to, failure);
+      refuse(request, response, statusOf(failure), wordsOf(to, failure));
+    };
     outgoing.on("response", (incoming) => {
-      response.writeHead(
-        incoming.statusCode ?? 502,
-        incoming.statusMessage ?? "",
-        endToEnd(incoming.rawHeaders),
-      );
+      const { statusCode = 0, statusMessage = "", rawHeaders } = incoming;
+      try {
+        response.writeHead(statusCode, statusMessage, forClient(request, endToEnd(rawHeaders)));
+      } catch (error) {
+        // Node reads status lines that it does not write: "000", or with control characters.
+        incoming.destroy();
+        failed(new TunnelFailure("EPROTO", (error as Error).message));
+        return;
+      }
       incoming.on("error", () => response.destroy()); // cut short there, cut short here
       incoming.pipe(response);
     });
@@ -177,9 +197,7 @@ export class HttpProxy {
         this.#pass(request, response, { to, path }, false);
         return;
       }
-      const failure = failureOf(error);
-      this.#options.onFailure?.(to, failure);
-      refuse(request, response, statusOf(failure), wordsOf(to, failure));
+      failed(error);
     });
     response.once("close", () => {
       if (!response.writableFinished) outgoing.destroy();
@@ -193,14 +211,27 @@ export class HttpProxy {
 const isFramed = ({ headers }: IncomingMessage): boolean =>
   headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 
-/** What the client still sends is of no use to anybody. */
+/** HTTP/1.0 knows no chunks: there a body without a length ends with the connection. */
+const forClient = ({ httpVersion }: IncomingMessage, fields: readonly string[]): string[] =>
+  httpVersion === "1.0"
+    ? fields.filter((_, at) => fields[at - (at % 2)]?.toLowerCase() !== "transfer-encoding")
+    : [...fields];
+
+/** What the client still sends is of no use to anybody, and its end is seen by who reads. */
+function endWith(socket: Duplex, last: string): void {
+  socket.end(last);
+  socket.resume();
+}
+
+/** The same of a request. */
 function refuse(
   request: IncomingMessage,
   response: ServerResponse,
   status: number,
   words: string,
 ): void {
-  response.writeHead(status, ["Content-Type", TEXT, "Connection", "close"]);
+  // With its own words: a head that could not be written has left its.
+  response.writeHead(status, STATUS_CODES[status], ["Content-Type", TEXT, "Connection", "close"]);
   response.end(`${words}\n`);
   request.resume();
 }
@@ -233,7 +264,9 @@ const statusOf = ({ errno }: TunnelFailure): number => (errno === "ETIMEDOUT" ? 
 const wordsOf = ({ host, port }: Destination, { errno, message }: TunnelFailure): string =>
   errno === "ENOENT" || errno === "EAGAIN"
     ? `inpod: the target does not know ${host}: ${message}`
-    : `inpod: the target cannot connect to ${host} port ${port}: ${errno}`;
+    : errno === "EPROTO"
+      ? `inpod: what ${host} port ${port} answers is no HTTP: ${message}`
+      : `inpod: the target cannot connect to ${host} port ${port}: ${errno}`;
 
 const TEXT = "text/plain; charset=utf-8";
 const NOT_A_WEB_SERVER =

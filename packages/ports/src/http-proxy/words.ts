@@ -18,6 +18,12 @@ export function readAuthority(text: string, port?: number): Destination | undefi
   return { host, port: number };
 }
 
+/** Of a Host field. */
+export const hostOf = ({ host, port }: Destination): string => {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return port === 80 ? name : `${name}:${port}`;
+};
+
 export interface AbsoluteForm {
   readonly to: Destination;
   /** For the request that goes there, in origin form. */
