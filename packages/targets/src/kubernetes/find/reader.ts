@@ -2,6 +2,7 @@
 import type { V1Job, V1Pod } from "@kubernetes/client-node";
 import type { WorkloadKind } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
+import { SESSION_LABEL } from "../place/labels.ts";
 import { explain, isNotFound } from "../reach/api-errors.ts";
 import { listAll, listMetadata, type Metadata } from "../reach/list.ts";
 import { RESOURCES } from "../reach/roles.ts";
@@ -40,8 +41,16 @@ export class Reader {
 
   /** Agents are no targets, whatever their labels are. */
   async pods(labelSelector: string | undefined): Promise<V1Pod[]> {
-    const pods = await this.#list<V1Pod>("pod", labelSelector);
-    return pods.filter((pod) => pod.metadata?.labels?.["inpod.dev/session"] === undefined);
+    return (await this.podsAndAgents(labelSelector)).pods;
+  }
+
+  async podsAndAgents(
+    labelSelector: string | undefined,
+  ): Promise<{ readonly pods: V1Pod[]; readonly agents: V1Pod[] }> {
+    const all = await this.#list<V1Pod>("pod", labelSelector);
+    const isAgent = ({ metadata }: V1Pod): boolean =>
+      metadata?.labels?.[SESSION_LABEL] !== undefined;
+    return { pods: all.filter((pod) => !isAgent(pod)), agents: all.filter(isAgent) };
   }
 
   jobs(): Promise<V1Job[]> {

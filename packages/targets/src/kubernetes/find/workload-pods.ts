@@ -220,10 +220,10 @@ async function service(reader: Reader, name: string): Promise<Found> {
   if (refusal !== undefined) throw refusal;
   // While a relay pod has its traffic, its pods are still its pods.
   const selector = selectorText({ matchLabels: ownSelector(workload) ?? {} }) ?? "";
-  const pods = await reader.pods(selector);
-  for (const { metadata } of pods)
-    if (metadata?.labels?.["app.kubernetes.io/managed-by"] === "inpod")
-      throw leadsToAgent(what, reader.namespace, metadata.labels[SESSION_LABEL] ?? "?");
+  const { pods, agents } = await reader.podsAndAgents(selector);
+  const [agent] = agents;
+  if (pods.length === 0 && agent !== undefined)
+    throw leadsToAgent(what, reader.namespace, agent.metadata?.labels?.[SESSION_LABEL] ?? "?");
   const kin = { selector, has: () => true };
   return { what, pods, kin, none: () => noPodsWithLabels(what, reader.namespace, selector) };
 }
