@@ -82,6 +82,26 @@ test("SIGTERM and SIGHUP end it as Ctrl-C does, and the alias is the same comman
   }
 });
 
+test("what is under way at Ctrl-C is answered before the session ends", async () => {
+  const run = startMode(sandbox, "exchange", [
+    ...["--expose", `${server.http}:${httpPort},${server.echo}:${echoPort}`],
+  ]);
+  await run.said("until Ctrl-C", "stderr");
+  const slow = sandbox.request({ path: "/slow", headers: { "x-wait-ms": "300" } });
+  const raw = await sandbox.connect({ port: echoPort });
+  await raw.send("first");
+  assert.equal(await raw.receive(5), "first");
+  await server.run.said("request GET /slow");
+  run.signalGroup("SIGINT");
+  await raw.send("second");
+  await raw.end();
+  assert.equal(await raw.receive(), "second");
+  assert.equal((await slow).body, "I am here: /slow");
+  assert.equal((await run.ended).code, 0);
+  assert.ok(await podAnswers(sandbox));
+  await inventory.assertAsBefore();
+});
+
 test("while it is stopped by Ctrl-Z the target answers", async () => {
   const run = startMode(sandbox, "exchange", ["--expose", `${server.http}:${httpPort}`]);
   await run.said("until Ctrl-C", "stderr");

@@ -17,7 +17,8 @@ const answer = (request, response) => {
   request.on("end", () => {
     const { version, "x-mark": mark } = request.headers;
     response.setHeader("x-length", String(length));
-    response.end(`I am here: ${request.url} ${version ?? ""} ${mark ?? ""}`.trim());
+    const answer = `I am here: ${request.url} ${version ?? ""} ${mark ?? ""}`.trim();
+    setTimeout(() => response.end(answer), Number(request.headers["x-wait-ms"] ?? 0));
   });
 };
 const http1 = http.createServer(answer);

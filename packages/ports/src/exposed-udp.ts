@@ -39,8 +39,4 @@ export class Datagrams {
     });
     this.#flows.add(flow);
   }
-
-  close(): void {
-    for (const flow of [...this.#flows]) flow.close("ECONNRESET");
-  }
 }

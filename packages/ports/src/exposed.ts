@@ -51,8 +51,6 @@ type IncomingHeader = Parameters<OnConnection>[1];
 
 export class ExposedPort {
   readonly #options: ExposedOptions;
-  /** What is open at this end. */
-  readonly #ends = new Set<() => void>();
   readonly #datagrams: Datagrams;
   readonly #nobody: Nobody;
   /** Until then it is taken for one without TLS. Of performance.now(). */
@@ -64,17 +62,14 @@ export class ExposedPort {
     this.#datagrams = new Datagrams(options);
   }
 
-  /** For Session.steal() and Session.mirror(). */
+  /**
+   * For Session.steal() and Session.mirror(). What is open ends with its channel: at a session's end its agent leaves
+   * requests that are under way the time to be answered.
+   */
   readonly onConnection: OnConnection = (channel, header) => {
     if (this.#options.protocol === "udp") this.#datagrams.flow(channel);
     else this.#connect(channel, header);
   };
-
-  /** Ends what is open, by a reset at both ends. */
-  close(): void {
-    for (const end of [...this.#ends]) end();
-    this.#datagrams.close();
-  }
 
   /** Whether somebody listens now, TCP. It costs whoever does a connection without a word. */
   async isListening(): Promise<boolean> {
@@ -88,7 +83,6 @@ export class ExposedPort {
     let stop: () => void = () => {};
     const dial = ([host, ...others]: readonly string[]): void => {
       if (host === undefined) {
-        this.#ends.delete(end);
         this.#options.onNobody?.();
         if (this.#options.way === "mirror") channel.reset("ECONNREFUSED");
         else this.#nobody.meet(channel);
@@ -107,31 +101,21 @@ export class ExposedPort {
       socket.once("connect", () => {
         socket.off("error", failed);
         this.#options.onSomebody?.();
-        socket.once("close", () => this.#ends.delete(end));
         if (isPlain || !this.#isForTls(header)) {
           this.#join(socket, channel, header.needsAnswers === true);
           return;
         }
         stop = deliverTls(socket, channel, header.tls ?? {}, this.#options.tls, (failure) => {
-          this.#ends.delete(end);
           if (this.#isWithoutTls(failure)) this.#connect(channel, header, true);
           else channel.reset("ECONNRESET");
         });
       });
       stop = () => resetSocket(socket);
     };
-    const end = (): void => {
-      isOver = true;
-      this.#ends.delete(end);
-      channel.reset("ECONNRESET");
-      stop();
-    };
     channel.onReset = () => {
       isOver = true;
-      this.#ends.delete(end);
       stop();
     };
-    this.#ends.add(end);
     if (!isOver) dial(LOOPBACK);
   }
 

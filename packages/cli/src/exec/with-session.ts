@@ -186,7 +186,11 @@ export async function withSession<Result>(
         });
       } finally {
         canary.end();
-        [others] = await Promise.all([session.end(), audit.ended()]);
+        const ending = session.end();
+        void ending.finally(over);
+        // At once: each agent leaves what is under way its time, and meanwhile new connections are to reach every pod.
+        fleet?.end(own).catch(() => {}); // waited for below
+        [others] = await Promise.all([ending, audit.ended()]);
       }
     } finally {
       over();

@@ -50,9 +50,7 @@ export async function runForward(args: ForwardArguments, io: Io): Promise<Comman
           const forwarded = forward(place, bound);
           return {
             ready: [...forwarded.ready, ...taken.ready],
-            close: async () => {
-              await Promise.all([forwarded.close?.(), taken.close?.()]);
-            },
+            close: () => forwarded.close?.(),
           };
         };
       },

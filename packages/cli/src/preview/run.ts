@@ -33,18 +33,9 @@ async function serve(
     const meant = { name: `port ${port} of service/${name}`, protocol: "tcp" } as const;
     return { local, port, agentPort, ...exposedPort(place, local, meant, { way: "steal" }) };
   });
+  for (const { agentPort, end } of all) await incoming.steal(agentPort, end.onConnection);
+  for (const { end, onNobody } of all) if (!(await end.isListening())) onNobody();
   const waiting = new AbortController();
-  const close = (): void => {
-    waiting.abort();
-    for (const { end } of all) end.close();
-  };
-  try {
-    for (const { agentPort, end } of all) await incoming.steal(agentPort, end.onConnection);
-    for (const { end, onNobody } of all) if (!(await end.isListening())) onNobody();
-  } catch (error) {
-    close();
-    throw error;
-  }
   const published = target.published?.();
   const host = `${name}.${published?.namespace}`;
   if (isExternal && published !== undefined)
@@ -52,7 +43,7 @@ async function serve(
   const ready = all.map(
     ({ port, local }) => `what is sent to ${host}:${port} comes to 127.0.0.1:${local}`,
   );
-  return { ready, close };
+  return { ready, close: () => waiting.abort() };
 }
 
 async function tellExternal(

@@ -36,17 +36,9 @@ export async function expose(
       ...exposedPort(place, port.wish.local, port.meant, options),
     }),
   );
-  const close = (): void => {
-    for (const { end } of all) end.close();
-  };
-  try {
-    for (const each of all) await take(place, each, options);
-    for (const { meant, end, onNobody } of all)
-      if (meant.protocol === "tcp" && !(await end.isListening())) onNobody();
-  } catch (error) {
-    close();
-    throw error;
-  }
+  for (const each of all) await take(place, each, options);
+  for (const { meant, end, onNobody } of all)
+    if (meant.protocol === "tcp" && !(await end.isListening())) onNobody();
   const notes = ports.flatMap(({ meant }) => meant.note ?? []);
   const lines = all.map(
     ({ wish, meant: { name } }) => `${whatComes(name, way, marked)} to 127.0.0.1:${wish.local}`,
@@ -55,7 +47,7 @@ export async function expose(
   const reached = ports.map(({ meant }) => ({
     address: meant.address ?? hostPort(address, meant),
   }));
-  return { ready: [...notes, ...lines], close, ports: reached };
+  return { ready: [...notes, ...lines], ports: reached };
 }
 
 function whatComes(name: string, way: "steal" | "mirror", marked: string | undefined): string {

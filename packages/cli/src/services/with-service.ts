@@ -7,7 +7,7 @@
  *       const ports = await meantPorts(target, wishes, signal);  // what can be refused is refused here, without an agent
  *       return async (place) => {
  *         await place.incoming.steal(80, exposed.onConnection);  // or session.connectTcp(), mirror(), …
- *         return { ready: ["what is sent to … arrives at …"], close: () => exposed.close() };
+ *         return { ready: ["what is sent to … arrives at …"] };
  *       };
  *     });
  *
@@ -89,7 +89,7 @@ export interface Serving {
   /** Before this process is stopped (Ctrl-Z), and after it was. */
   pause?(): Promise<void>;
   resume?(): Promise<void>;
-  /** Ends the local ends, before the session. */
+  /** Ends the local ends, before the session. What comes in ends with it: requests that are under way are answered. */
   close?(): void | Promise<void>;
 }
 

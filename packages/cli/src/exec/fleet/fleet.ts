@@ -48,6 +48,7 @@ export class Fleet implements IncomingSource {
   #isPaused = false;
   #isWanted = false;
   #isOver = false;
+  #ending: Promise<void> | undefined;
   #isAside = false;
   readonly #stopListening: () => void;
 
@@ -153,8 +154,13 @@ export class Fleet implements IncomingSource {
     await this.#each((session) => session.resume());
   }
 
-  /** @param own when the target's own session has ended */
-  async end(own: Promise<unknown>): Promise<void> {
+  /** @param own when the target's own session has ended. Once; later calls wait for the same */
+  end(own: Promise<unknown>): Promise<void> {
+    this.#ending ??= this.#end(own);
+    return this.#ending;
+  }
+
+  async #end(own: Promise<unknown>): Promise<void> {
     this.#isOver = true;
     this.#stopListening();
     for (const timer of this.#timers) clearTimeout(timer);
