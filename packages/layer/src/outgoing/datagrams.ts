@@ -42,6 +42,8 @@ interface DatagramRelay {
   unseen: number;
   /** Its name in the tap. */
   forget: () => void;
+  /** Its socket is closed: what is answered now comes too late. */
+  isClosed: boolean;
 }
 
 export class Datagrams {
@@ -109,6 +111,7 @@ export class Datagrams {
       usedAt: performance.now(),
       unseen: 0,
       forget: () => {},
+      isClosed: false,
     };
     // Of the peer's family: by it resolvers sort what they have found (RFC 6724).
     const { addresses } = this.#session.target;
@@ -142,7 +145,7 @@ export class Datagrams {
     if (taken === "remote") return false;
     const { userPort } = relay;
     void taken.then((reply) => {
-      if (reply === undefined) return;
+      if (reply === undefined || relay.isClosed) return;
       this.#names.learn(reply);
       relay.socket.send(reply, userPort, host, () => {});
     });
@@ -198,6 +201,7 @@ export class Datagrams {
     clearTimeout(relay.timer);
     relay.channel?.reset("ECONNRESET");
     relay.forget();
+    relay.isClosed = true;
     relay.socket.close();
   }
 

@@ -93,6 +93,8 @@ async function forward(message: Buffer): Promise<Buffer | undefined> {
     socket.on("message", (reply) => {
       if (questionIn(reply)?.id === questionIn(message)?.id) end(reply);
     });
-    socket.connect(DNS_PORT, server, () => socket.send(message));
+    // A callback of connect() would be given its error, as of a machine without a network, and nobody else told.
+    socket.once("connect", () => socket.send(message));
+    socket.connect(DNS_PORT, server);
   });
 }
