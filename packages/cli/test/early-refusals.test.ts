@@ -8,6 +8,7 @@ import { Writable } from "node:stream";
 import { test } from "node:test";
 import { UserError } from "@inpod/protocol";
 import { parseArguments } from "../src/arguments.ts";
+import { runConnect } from "../src/connect/run.ts";
 import { runDump } from "../src/dump/run.ts";
 import { runExchange } from "../src/exchange/run.ts";
 import { runForward } from "../src/forward/run.ts";
@@ -39,6 +40,7 @@ async function refused(line: string): Promise<{ error: string; hints: string; sa
     else if (parsed.kind === "mirror") await runMirror(parsed, io);
     else if (parsed.kind === "dump") await runDump(parsed, io);
     else if (parsed.kind === "forward") await runForward(parsed, io);
+    else if (parsed.kind === "connect") await runConnect(parsed, io);
   } catch (error) {
     assert.ok(error instanceof UserError, String(error));
     return { error: error.message, hints: error.hints.join("\n"), said };
@@ -73,6 +75,14 @@ const CASES: Readonly<
       /port 80 of this machine is to go to two places/,
       /b:1/,
     ],
+  ],
+  "a subnet that is none": [
+    [
+      `connect -t ${TARGET} --include 10.96/12`,
+      /--include 10.96\/12: that is no subnet/,
+      /as CIDR/,
+    ],
+    [`connect -t ${TARGET} --exclude shop`, /--exclude shop: that is no subnet/, /as CIDR/],
   ],
   "a protocol that cannot be": [
     [

@@ -75,8 +75,8 @@ export async function startRoutes(options: RoutesOptions): Promise<Routes> {
     await machineFacts(),
   );
   for (const { subnet, why } of plan.holes) log(`${subnet} stays this machine's: ${why}`);
-  const helper = await startHelper(plan.routes);
   const split = machine && splitOf(resolvConf ?? "", machine, plan, session);
+  const helper = await startHelper(plan.routes);
   const udp = new UdpFlows({ session, answer: helper.answer, refuse: helper.refuse });
   const tcp = new TcpListeners(helper.listeners, {
     session,

@@ -13,4 +13,4 @@
  */
 export { type Routes, type RoutesOptions, routesPossible, startRoutes } from "./connect.ts";
 export { type LeftOnMachine, leftOnMachine, recoverMachine } from "./left.ts";
-export type { RoutesPlan, RoutesWish } from "./plan/plan.ts";
+export { namedSubnets, type RoutesPlan, type RoutesWish } from "./plan/plan.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { addressesIn, query, questionIn } from "@inpod/session";
-import { MessageCutter, withLength } from "../src/dns/ask.ts";
+import { addressesIn, type Channel, query, questionIn } from "@inpod/session";
+import { clusterServers, MessageCutter, withLength } from "../src/dns/ask.ts";
 import { clusterNames, searchOf, whose } from "../src/dns/decide.ts";
 import { answerTo, RCODE } from "../src/dns/messages.ts";
 import { splitResolvConf } from "../src/dns/resolv-conf.ts";
@@ -157,4 +158,51 @@ test("resolv.conf keeps the machine's options and domains, behind the cluster's"
   const long = Array.from({ length: 9 }, (_, i) => `${i}${"x".repeat(60)}.example`);
   const [, , search = ""] = splitResolvConf("", "169.254.61.2", searchOf(names), long).split("\n");
   assert.ok(search.length <= "search ".length + 256);
+});
+
+/** In which no address can be reached. */
+const ALONE = ["unshare", "--map-root-user", "--net"];
+const canBeAlone = spawnSync(ALONE[0] ?? "", [...ALONE.slice(1), "true"]).status === 0;
+
+test("on a machine whose network is gone its name servers do not answer, and nothing else happens", {
+  skip: !canBeAlone && "needs a network namespace",
+  timeout: 30_000,
+}, () => {
+  const module = new URL("../src/dns/ask.ts", import.meta.url).href;
+  const message = JSON.stringify([...query(7, "www.example.com", 1)]);
+  const script = `const { machineServers } = await import(${JSON.stringify(module)});
+    const servers = machineServers(["192.0.2.53", "2001:db8::53"]);
+    for (const isTcp of [false, true]) console.log(await servers.ask(Uint8Array.from(${message}), isTcp));`;
+  const node = [process.execPath, "--import", "tsx", "--input-type=module", "-e", script];
+  const { stdout, stderr } = spawnSync(ALONE[0] ?? "", [...ALONE.slice(1), ...node], {
+    encoding: "utf8",
+  });
+  assert.equal(stdout, "undefined\nundefined\n", stderr);
+});
+
+test("a name server of the cluster that takes its time to connect, and then says nothing, costs no more than one that is silent", {
+  timeout: 10_000,
+}, async (t) => {
+  const resets: string[] = [];
+  const channel = {
+    write: () => true,
+    consumed: () => {},
+    reset: (errno: string) => resets.push(errno),
+  } as unknown as Channel;
+  let connect: (made: { channel: Channel }) => void = () => {};
+  const session = {
+    connectTcp: () =>
+      new Promise<{ channel: Channel }>((resolve) => {
+        connect = resolve;
+      }),
+  } as unknown as Parameters<typeof clusterServers>[1];
+  const awake = setInterval(() => {}, 1000);
+  t.after(() => clearInterval(awake));
+  assert.equal(
+    await clusterServers(["10.96.0.10"], session).ask(query(7, "web", 1), true),
+    undefined,
+  );
+  connect({ channel });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(resets, ["ECANCELED"]);
 });

@@ -1,7 +1,7 @@
 /** The whole machine in the cluster's network, by routes (Linux, root). */
 import { lookup } from "node:dns/promises";
 import { UserError } from "@inpod/protocol";
-import { routesPossible, startRoutes } from "@inpod/routes";
+import { namedSubnets, routesPossible, startRoutes } from "@inpod/routes";
 import { apiServerHosts, clusterSubnets, type FoundSubnet } from "@inpod/targets";
 import { clusterOptions, openConfiguredCluster } from "../configured-cluster.ts";
 import type { Io } from "../io.ts";
@@ -17,7 +17,9 @@ export async function runRoutes(
   io: Io,
   why: string | undefined,
 ): Promise<CommandResult> {
-  const impossible = await routesPossible(); // before anything is made in the cluster
+  // Before anything is made in the cluster.
+  namedSubnets(args.routes);
+  const impossible = await routesPossible();
   if (impossible !== undefined) throw noRoutes(impossible);
   return runService(
     {

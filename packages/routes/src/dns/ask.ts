@@ -42,8 +42,20 @@ export const clusterServers = (
 ): NameServers =>
   askEach(servers, async (server, message, isTcp, signal) => {
     if (!isTcp) return datagramOf(session.openUdp(server, DNS_PORT), message, signal);
-    const { channel } = await session.connectTcp(server, DNS_PORT);
+    const connecting = session.connectTcp(server, DNS_PORT);
+    connecting.then(
+      ({ channel }) => {
+        if (signal.aborted) channel.reset("ECANCELED");
+      },
+      () => {},
+    );
+    const { channel } = await Promise.race([connecting, aborted(signal)]);
     return messageOf(channel, message, signal);
+  });
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 
 function datagramOf(channel: Channel, message: Uint8Array, signal: AbortSignal): Promise<Buffer> {
@@ -84,8 +96,10 @@ function overUdp(server: string, message: Uint8Array, signal: AbortSignal): Prom
     socket.on("message", (bytes) => {
       if (isAnswerTo(bytes, message)) resolve(bytes);
     });
-    // Connected: answers are the server's alone, and that nobody listens is told.
-    socket.connect(DNS_PORT, server, () => socket.send(message));
+    // Connected: answers are the server's alone, and that nobody listens is told. A callback of connect() would be given its
+    // error, and nobody else told: a machine without a network has no way to its name server.
+    socket.once("connect", () => socket.send(message));
+    socket.connect(DNS_PORT, server);
   }).finally(() => socket.close());
 }
 

@@ -36,10 +36,15 @@ interface Hole {
   readonly why: string;
 }
 
+/** What the user names. @throws UserError USAGE_INVALID */
+export const namedSubnets = ({ include, exclude }: Pick<RoutesWish, "include" | "exclude">) => ({
+  include: include.map((text) => given("--include", text)),
+  excluded: exclude.map((text) => given("--exclude", text)),
+});
+
 /** @throws UserError ROUTES_OVERLAP, ROUTES_NONE, USAGE_INVALID */
 export function planRoutes(wish: RoutesWish, facts: MachineFacts): RoutesPlan {
-  const include = wish.include.map((text) => given("--include", text));
-  const excluded = wish.exclude.map((text) => given("--exclude", text));
+  const { include, excluded } = namedSubnets(wish);
   const found = wish.found.flatMap(({ cidr, what }) => {
     const subnet = parseSubnet(cidr);
     return subnet === undefined ? [] : [{ subnet, what }];
