@@ -71,7 +71,10 @@ export class Fan<Name extends string> implements IncomingSource {
    */
   async add(name: Name, source: Promise<IncomingSource>): Promise<void> {
     this.#sources.set(name, source);
-    source.catch(() => this.#sources.delete(name));
+    source.catch(() => {
+      // Another one may have its name by now.
+      if (this.#sources.get(name) === source) this.#sources.delete(name);
+    });
     await this.#askAll(name, [...this.#wishes]);
   }
 

@@ -210,3 +210,15 @@ test("a session that is not to take ports asks its agent for none, and does when
   await stolen.release();
   assert.equal(agent.asked.at(-1), "incoming.release 80");
 });
+
+test("a source that fails to start after it was removed does not take along the next one of its name", async () => {
+  const { fan } = newFan();
+  const [late, next] = [deferred<IncomingSource>(), new Source()];
+  void fan.add("a", late.promise);
+  fan.remove("a");
+  await fan.add("a", Promise.resolve(next));
+  late.reject(new Error("its pod is gone"));
+  await turn();
+  await fan.steal(80, () => {});
+  assert.deepEqual([...next.ports.keys()], [80]);
+});
