@@ -8,7 +8,7 @@ import { UserError } from "@inpod/protocol";
 import { parseArguments } from "../src/arguments.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { Lines, linePrefix } from "../src/up/lines.ts";
-import { plan } from "../src/up/plan.ts";
+import { checkFolders, plan } from "../src/up/plan.ts";
 import { readUp, type Where } from "../src/up/read.ts";
 import { MODES, service } from "../src/up/schema.ts";
 
@@ -235,6 +235,21 @@ test("what does not go together is told where it stands", () => {
     () => readUp({ directory: empty, env: {}, path: undefined, key: undefined }),
     /no inpod-up\.yaml here/,
   );
+});
+
+test("a directory that is not there is told where it stands, before anything is started", () => {
+  const yaml = `
+services:
+  web: { mode: exchange, expose: 3000, command: [node], directory: nowhere }
+  api: { command: [node], directory: . }
+`;
+  assert.throws(
+    () => checkFolders(planned(yaml), read(yaml)),
+    ({ message }: UserError) =>
+      message ===
+      `inpod-up.yaml:3:57: "services.web.directory": there is no directory ${join(folder, "nowhere")}`,
+  );
+  checkFolders(planned(yaml, ["api"]), read(yaml));
 });
 
 test("the key is the flag's, the environment's, or the user's name as a label has it", () => {

@@ -46,6 +46,7 @@ export class Child {
 
   async #follow(all: readonly Lines[]): Promise<void> {
     const closed = once(this.#child, "close");
+    closed.catch(() => {}); // one that cannot be started is told below
     try {
       const [code, signal] = (await once(this.#child, "exit")) as [number | null, NodeJS.Signals];
       this.#result = code === null ? { signal } : { code };

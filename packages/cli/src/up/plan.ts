@@ -1,4 +1,5 @@
 /** The parts of the file that are wanted, each with words that its command understands. */
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { nearest, UserError } from "@inpod/protocol";
 import type { Arguments } from "../arguments.ts";
@@ -49,3 +50,17 @@ export function plan(
   if (problems.length > 0) throw invalid(path, problems);
   return parts;
 }
+
+/** A program's working directory has to be there. @throws UserError CONFIG_INVALID with every mistake */
+export function checkFolders(parts: readonly Planned[], { path, placeOf }: ReadUp): void {
+  const problems = parts
+    .filter(({ directory = "." }) => !isFolder(directory))
+    .map(
+      ({ service, directory }) =>
+        `${placeOf(["services", service, "directory"])}: "services.${service}.directory": there is no directory ${directory}`,
+    );
+  if (problems.length > 0) throw invalid(path, [...new Set(problems)]);
+}
+
+const isFolder = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;

@@ -9,7 +9,7 @@ import type { CommandResult } from "../result.ts";
 import { partWords, type UpArguments } from "./arguments.ts";
 import { Child } from "./child.ts";
 import { linePrefix } from "./lines.ts";
-import { type Planned, plan } from "./plan.ts";
+import { checkFolders, type Planned, plan } from "./plan.ts";
 import { readUp } from "./read.ts";
 
 /** Between what ends a part: what it has been asked, asked as SIGTERM asks, and killed. */
@@ -22,6 +22,7 @@ export async function runUp(args: UpArguments, io: Io): Promise<CommandResult> {
   const file = resolve(io.directory, read.path);
   const parse = (argv: readonly string[]): Arguments => parseArguments(argv);
   const parts = plan(read, args.services, args, dirname(file), parse);
+  checkFolders(parts, read);
   if (args.isDryRun) {
     for (const part of parts) io.stdout.write(`${part.service}: ${dryLine(part)}\n`);
     return { code: 0 };
