@@ -88,6 +88,20 @@ for (const who of ["root", "user"] as Who[]) {
     },
   );
 
+  test(`${who}: a new client has a second to say its first words`, options, async (t) => {
+    const place = await Place.start(who, SERVERS);
+    t.after(() => place.stop());
+    const agent = await Agent.start(who, place.pod);
+    t.after(() => agent.stop());
+    const since = performance.now();
+    const silent = await place.talk(8081);
+    t.after(() => silent.close());
+    await agent.call("steal", 8081, "a");
+    await until(async () => (await agent.call<Flushed>("rawFlush", 8081, "idle")).ended === 1);
+    // The kernel's times are in jiffies.
+    assert.ok(performance.now() - since > 950);
+  });
+
   test(
     `${who}: who waits for an answer has it first, unless it takes too long`,
     options,

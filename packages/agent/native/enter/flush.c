@@ -14,6 +14,8 @@
 
 enum {
   IDLE_MS = 200,
+  // A busy client may say its first words late, and takes a reset instead of an answer to them for a failure.
+  SILENT_MS = 1000,
   PATIENCE_S = 2,
   // What is more is seen by the next call.
   MAX_FOUND = 4096,
@@ -64,7 +66,7 @@ static bool is_idle(const struct inet_diag_msg *socket, const struct tcp_info *i
   if (socket->idiag_state != ESTABLISHED || socket->idiag_rqueue || socket->idiag_wqueue || info->tcpi_unacked)
     return false;
   if (info->tcpi_last_data_sent < IDLE_MS || info->tcpi_last_data_recv < IDLE_MS) return false;
-  if (!info->tcpi_bytes_received) return true;
+  if (!info->tcpi_bytes_received) return info->tcpi_data_segs_out || info->tcpi_last_data_recv >= SILENT_MS;
   return info->tcpi_data_segs_out && info->tcpi_last_data_recv >= info->tcpi_last_data_sent;
 }
 
