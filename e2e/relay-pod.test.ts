@@ -1,7 +1,8 @@
 /** A Service's traffic through a relay pod, in a namespace that gives nobody rights: and the Service as it was, whatever dies. */
 import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -31,6 +32,8 @@ describe("a relay pod", { skip: noCluster, timeout: 300_000 }, () => {
     "pod-security.kubernetes.io/enforce": "restricted",
   });
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
+  /** Requests that the developer's server has not answered yet. */
+  const held = new EventEmitter();
   let server: Server;
   let local = 0;
   let found: string[] = [];
@@ -38,7 +41,10 @@ describe("a relay pod", { skip: noCluster, timeout: 300_000 }, () => {
   const running: Running[] = [];
 
   before(async () => {
-    const one = createServer((_, response) => response.end("local"));
+    const one = createServer((request, response) => {
+      if (request.url === "/held") held.emit("request", response);
+      else response.end("local");
+    });
     const two = createHttp2Server((_, response) => response.end("local"));
     server = createTcpServer((socket) => {
       socket.on("error", () => {});
@@ -197,6 +203,34 @@ describe("a relay pod", { skip: noCluster, timeout: 300_000 }, () => {
     );
     await inpod.says(/starting another one/);
     await until(/^local local pod$/);
+    inpod.interrupt();
+    assert.equal((await inpod.done).code, 0);
+    await asBefore();
+  });
+
+  test("a relay pod that is told to end, as by an eviction, gives the Service back before what is under way is over, and the session makes another one", async () => {
+    const inpod = exchange();
+    await inpod.says(/until Ctrl-C/);
+    await until(/^local local pod$/);
+    const get = `require("http").get("http://web/held", (answer) => answer.pipe(process.stdout)).on("error", (error) => console.log(error.code))`;
+    const arrived = once(held, "request") as Promise<[ServerResponse]>;
+    const answer = kubectl("exec", "client", "-n", namespace, "--", process.execPath, "-e", get);
+    const [response] = await arrived;
+    await kubectl(
+      ...["delete", "pod", "-n", namespace, "-l", "app.kubernetes.io/managed-by=inpod"],
+      "--wait=false",
+    );
+    await waitFor("the Service to have its own selector", async () =>
+      (await read()) === service ? true : undefined,
+    );
+    response.end("answered");
+    assert.equal(await answer, "answered");
+    await inpod.says(/starting another one/);
+    await until(/^local local pod$/);
+    assert.match(
+      inpod.output(),
+      /service\/web leads to its own pods again: its relay pod is ending/,
+    );
     inpod.interrupt();
     assert.equal((await inpod.done).code, 0);
     await asBefore();

@@ -153,13 +153,9 @@ const sessions = new Sessions(
     }
     log("end", { why });
     // enter removes the rules when we are gone, whatever is still open.
-    void endRelay(why).then(() => process.exit(0));
+    void (relayPod?.end(why) ?? Promise.resolve()).then(() => process.exit(0));
   },
 );
-
-async function endRelay(why: string): Promise<void> {
-  await relayPod?.end(why);
-}
 
 /** No rule can be had here, and none is needed. */
 function canListen(all: TargetDescription): TargetDescription {
@@ -221,11 +217,14 @@ if (values.metrics === true) {
   );
 }
 
-// enter has removed the rules before it sends this.
 process.once("SIGTERM", () => {
-  sessions.close("the agent was told to end");
-  void endRelay("the agent was told to end").then(() =>
-    setTimeout(() => process.exit(0), relayPod === undefined ? 100 : 0),
-  );
+  const why = "the agent was told to end";
+  const end = (): void => {
+    sessions.close(why);
+    setTimeout(() => process.exit(0), 100);
+  };
+  // enter has removed the rules before it sends this; a relay has none, and what is under way through it can still end.
+  if (relayPod === undefined) end();
+  else void relayPod.endSoon(why).then(end);
 });
 log("ready");

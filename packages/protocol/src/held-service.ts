@@ -111,6 +111,10 @@ const sameSelector = (one: Selector, other: Selector): boolean =>
 export const leadsToRelay = ({ spec }: ServiceLike, { relay }: HeldNote): boolean =>
   sameSelector(spec?.selector ?? {}, relay);
 
+/** Whether it leads where it did before. */
+export const leadsToOwnPods = ({ spec }: ServiceLike, { selector }: HeldNote): boolean =>
+  sameSelector(spec?.selector ?? {}, selector);
+
 type Patch = Readonly<Record<string, unknown>>;
 type SelectorPatch = Readonly<Record<string, string | null>>;
 

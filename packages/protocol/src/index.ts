@@ -53,6 +53,7 @@ export {
   type HeldNote,
   type Hold,
   holdOf,
+  leadsToOwnPods,
   leadsToRelay,
   namesRelay,
   ownSelector,

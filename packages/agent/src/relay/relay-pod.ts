@@ -6,9 +6,15 @@ import type { Log } from "../log.ts";
 import { restore } from "./restore.ts";
 import { type ServiceApi, serviceApi } from "./service-api.ts";
 
-/** The nodes' proxies learn of the selector one after the other: so long connections may still come here. */
-const SETTLE_MS = 1500;
-/** For what is under way after that. */
+const WAITS = {
+  /** The nodes' proxies learn of the selector one after the other: so long connections may still come here. */
+  settleMs: 1500,
+  /** Somebody else wrote the Service in between, or the API server was not there for a moment. */
+  retryMs: 400,
+  /** It may be away for minutes. */
+  againMs: 5000,
+};
+/** For what is under way when the Service is free. */
 const DRAIN_MS = 2000;
 
 /**
@@ -28,6 +34,8 @@ export class RelayPod {
   readonly #ports: Pick<Ports, "keep" | "drainAll">;
   readonly #log: Log;
   readonly #api: ServiceApi;
+  readonly #waits: typeof WAITS;
+  readonly #told = new AbortController();
   #ending: Promise<void> | undefined;
 
   constructor(
@@ -35,11 +43,13 @@ export class RelayPod {
     ports: Pick<Ports, "keep" | "drainAll">,
     log: Log,
     api: ServiceApi = serviceApi(place, process.env),
+    waits = WAITS,
   ) {
     this.#place = place;
     this.#ports = ports;
     this.#log = log;
     this.#api = api;
+    this.#waits = waits;
   }
 
   /** Before anybody can learn that this agent is there. @throws listen(2)'s errors */
@@ -49,19 +59,38 @@ export class RelayPod {
     this.#log("relay", { service, origin, ports: ports.join(",") });
   }
 
-  /** The Service first, then what is under way. Never rejects. */
+  /**
+   * The Service first, then what is under way. While it cannot be given back it leads to nobody but this pod, which goes on
+   * for the Service's pods. Never rejects.
+   */
   end(why: string): Promise<void> {
     this.#ending ??= this.#end(why);
     return this.#ending;
   }
 
+  /** The same, by somebody who does not wait for long (the kubelet). */
+  endSoon(why: string): Promise<void> {
+    this.#told.abort();
+    return this.end(why);
+  }
+
   async #end(why: string): Promise<void> {
     const { service, restores } = this.#place;
-    if (restores) {
-      const { isFree, why: outcome } = await restore(this.#api, this.#place);
-      this.#log(isFree ? "service-free" : "service-held", { service, why, outcome });
+    const { settleMs, retryMs, againMs } = this.#waits;
+    const { signal } = this.#told;
+    for (let isFree = !restores; !isFree; ) {
+      const isLast = signal.aborted;
+      const given = await restore(this.#api, this.#place, retryMs);
+      this.#log(given.isFree ? "service-free" : "service-held", {
+        service,
+        why,
+        outcome: given.why,
+      });
+      isFree = given.isFree;
+      if (isLast) break;
+      if (!isFree) await delay(againMs, undefined, { signal }).catch(() => {});
     }
-    await delay(SETTLE_MS);
+    await delay(settleMs);
     await this.#ports.drainAll(DRAIN_MS);
   }
 }

@@ -3,15 +3,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { disownPatch, type HeldNote, holdOf, type RelayPlace, restorePatch } from "@inpod/protocol";
 import type { ServiceApi } from "./service-api.ts";
 
-/** Somebody else wrote the Service in between, or the API server was not there for a moment. */
 const ATTEMPTS = 8;
-const RETRY_MS = 400;
 
 /** @returns what became of it, for the log; never rejects */
 export async function restore(
   api: ServiceApi,
   { holder, selectors }: Pick<RelayPlace, "holder" | "selectors">,
-  retryMs = RETRY_MS,
+  retryMs: number,
 ): Promise<{ readonly isFree: boolean; readonly why: string }> {
   const remembered: HeldNote | undefined = selectors && {
     ...selectors,

@@ -6,6 +6,7 @@ import {
   HELD_ANNOTATION,
   type HeldNote,
   holdOf,
+  leadsToOwnPods,
   leadsToRelay,
   namesRelay,
   renewPatch,
@@ -208,6 +209,8 @@ function lostWords(what: string, service: V1Service, remembered: HeldNote): stri
   if (leadsToRelay(service, remembered))
     return `the annotation ${HELD_ANNOTATION} of ${what} was taken away, by which inpod finds what is to be given back: ${what} has its own selector again, and its requests go to the pods. Start this session anew`;
   const writer = writerOf(service);
+  if (writer === undefined && leadsToOwnPods(service, remembered))
+    return `${what} leads to its own pods again: its relay pod is ending, or somebody gave it back (inpod recover, inpod clean)`;
   return `${what} has another selector again${writer === undefined ? "" : `, written by "${writer}"`}: its requests go to the pods. If a controller keeps it as it is in git, have it leave the Service alone, and start this session anew`;
 }
 

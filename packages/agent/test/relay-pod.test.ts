@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type HeldNote, type ServiceLike, takePatch } from "@inpod/protocol";
+import { RelayPod } from "../src/relay/relay-pod.ts";
+import type { Answer, ServiceApi } from "../src/relay/service-api.ts";
+
+const NOTE: HeldNote = {
+  holder: "k3x",
+  owner: "ada",
+  selector: { app: "web" },
+  relay: { app: "inpod-k3x" },
+  untilMs: 1,
+};
+const { holder, selector, relay } = NOTE;
+const PLACE = {
+  ...{ namespace: "shop", service: "web", holder, origin: "inpod-k3x-origin", ports: [3000] },
+  ...{ restores: true, selectors: { selector, relay } },
+};
+
+const WAITS = { settleMs: 1, retryMs: 1, againMs: 1 };
+
+/** RFC 7386. */
+function merged(target: unknown, patch: unknown): unknown {
+  if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
+  const all: Record<string, unknown> = { ...Object(target) };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete all[key];
+    else all[key] = merged(all[key], value);
+  }
+  return all;
+}
+
+/** A Service that the relay has, behind what answers only at times. */
+class Store implements ServiceApi {
+  service: ServiceLike;
+  asked = 0;
+  /** What comes in the place of an answer. */
+  failure: (() => Promise<Answer>) | undefined;
+  onAsked: () => void = () => {};
+
+  constructor() {
+    const free = { metadata: { resourceVersion: "1" }, spec: { selector } };
+    this.service = merged(free, takePatch(free, NOTE)) as ServiceLike;
+  }
+  get(): Promise<Answer> {
+    return this.#answer();
+  }
+  patch(patch: unknown): Promise<Answer> {
+    if (this.failure === undefined) this.service = merged(this.service, patch) as ServiceLike;
+    return this.#answer();
+  }
+  #answer(): Promise<Answer> {
+    this.asked++;
+    this.onAsked();
+    return this.failure?.() ?? Promise.resolve({ status: 200, service: this.service });
+  }
+  async askedTimes(count: number): Promise<void> {
+    while (this.asked < count) await new Promise<void>((resolve) => (this.onAsked = resolve));
+  }
+}
+
+function relayPod(api: ServiceApi): { pod: RelayPod; served: () => boolean } {
+  let drained = false;
+  const ports = {
+    keep: async () => {},
+    drainAll: async () => {
+      drained = true;
+    },
+  };
+  return { pod: new RelayPod(PLACE, ports, () => {}, api, WAITS), served: () => !drained };
+}
+
+const refused = (): Promise<Answer> => Promise.reject(new Error("connect ECONNREFUSED"));
+const forbidden = async (): Promise<Answer> => ({ status: 403, service: undefined });
+
+test("a relay that cannot give its Service back goes on for the pods until it can: the Service leads nowhere else", async () => {
+  for (const failure of [refused, forbidden]) {
+    const store = new Store();
+    store.failure = failure;
+    const { pod, served } = relayPod(store);
+    const ending = pod.end("no session any more");
+    // More than one round of attempts.
+    await store.askedTimes(12);
+    assert.equal(served(), true);
+    store.failure = undefined;
+    await ending;
+    assert.deepEqual(store.service.spec, { selector });
+    assert.deepEqual(store.service.metadata?.annotations, {});
+    assert.equal(served(), false);
+  }
+});
+
+test("told to end it tries once more, and ends", async () => {
+  const store = new Store();
+  store.failure = refused;
+  const { pod, served } = relayPod(store);
+  const ending = pod.end("no session any more");
+  await store.askedTimes(9);
+  await pod.endSoon("told to");
+  await ending;
+  assert.equal(served(), false);
+  assert.deepEqual(store.service.spec, { selector: relay });
+});
