@@ -3,19 +3,22 @@
  * accept queue is full (the kernel drops its SYN), until the agent has an answer:
  *  - success: a socket of ours, bound to the same port as that listener, connects to the waiting one: a TCP
  *    simultaneous open (RFC 9293, section 3.5). It becomes the relay's end.
- *  - failure: connect(AF_UNSPEC) on the process's own socket, which wakes its epoll; the true errno
- *    is put in where the program asks for it (verdicts.c).
+ *  - failure: connect(AF_UNSPEC) on the process's own socket, and then to a port that refuses: it is what a failed
+ *    connect leaves, for poll(2) and for who does not ask. The true errno is put in where the program asks (verdicts.c).
  * A non-blocking connect returns at once, a blocking one stays held meanwhile: its socket is in progress too, because a
  * signal may take the program out of it at any time, and then the connect goes on behind its back (connect(2), EINTR).
  */
 #include "tap.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 static uint16_t full_port;
 static bool starts_blocking;
+/* Of 127.0.0.1 and [::1]: sockets of ours have them, and nobody listens. */
+static uint16_t refusing_ports[2];
 
 uint16_t connect_full_port(void) { return full_port; }
 bool connect_starts_blocking(void) { return starts_blocking; }
@@ -63,6 +66,18 @@ static int make_full(int domain, const struct sockaddr *address, socklen_t lengt
   if (filler < 0) return -errno;
   connect(filler, (struct sockaddr *)&bound, bound_length); /* stays for the life of the process */
   *port = address_port(&bound);
+  return 0;
+}
+
+/* Of the life of the process. 0: there is none, as without IPv6. */
+static uint16_t make_refusing(int domain, const struct sockaddr *address, socklen_t length) {
+  struct sockaddr_storage bound;
+  socklen_t bound_length = sizeof bound;
+  int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return 0;
+  if (bind(fd, address, length) == 0 && getsockname(fd, (struct sockaddr *)&bound, &bound_length) == 0)
+    return address_port(&bound);
+  close(fd);
   return 0;
 }
 
@@ -119,6 +134,9 @@ uint16_t connect_prepare(void) {
   struct sockaddr_in6 v6 = v6_loopback(full_port);
   uint16_t same;
   make_full(AF_INET6, (struct sockaddr *)&v6, sizeof v6, &same); /* no IPv6 here: no such sockets either */
+  struct sockaddr_in6 v6_any_port = v6_loopback(0);
+  refusing_ports[0] = make_refusing(AF_INET, (struct sockaddr *)&v4, sizeof v4);
+  refusing_ports[1] = make_refusing(AF_INET6, (struct sockaddr *)&v6_any_port, sizeof v6_any_port);
   if (!probe(false)) full_port = 0;
   starts_blocking = full_port && probe(true); /* not where net.ipv4.tcp_fastopen is 0 */
   return full_port;
@@ -133,6 +151,21 @@ int connect_pending(const struct op *op, int fd) {
 void connect_give_up(int fd) {
   struct sockaddr none = {.sa_family = AF_UNSPEC};
   connect(fd, &none, sizeof none);
+}
+
+/*
+ * The kernel answers a loopback SYN at once, but not to a socket that is in use, as by connect(2) itself: so that one is in
+ * progress, and refused when the call is over. Giving up wakes the program, which may look in between and find less: hence
+ * nothing else is done there.
+ */
+void connect_refuse(int fd, bool v6only) {
+  struct op socket = {.domain = socket_option(fd, SOL_SOCKET, SO_DOMAIN), .v6only = v6only};
+  bool blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+  uint16_t port = refusing_ports[socket.domain == AF_INET6 && v6only];
+  struct sockaddr_storage to;
+  socklen_t length = address_loopback(&socket, port, &to);
+  connect_give_up(fd);
+  if (port) connect_start(fd, blocking, (struct sockaddr *)&to, length);
 }
 
 void connect_reset(uint16_t user_port, bool v6only) {

@@ -420,6 +420,8 @@ int connect_pending(const struct op *op, int fd);
 int connect_complete(uint16_t user_port, bool v6only);
 /* Ends the progress: of the process's socket by its own descriptor, or from outside with a reset. */
 void connect_give_up(int fd);
+/* The same, and then it is a socket whose connect was refused. */
+void connect_refuse(int fd, bool v6only);
 void connect_reset(uint16_t user_port, bool v6only);
 int poll_again(struct pollfd *waiting, int timeout_ms);
 

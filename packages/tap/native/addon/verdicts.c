@@ -2,6 +2,8 @@
 #include "tap.h"
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,24 +48,65 @@ static void tell_connected(void *argument) {
 
 void verdict_connected(struct op *op) { pool_run(tell_connected, op); }
 
-void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error) {
+/* A socket is made to have failed in several steps, and nobody is told in the middle of them. */
+static pthread_mutex_t failing = PTHREAD_MUTEX_INITIALIZER;
+
+struct failure {
+  struct op *op; /* the blocking connect (claimed), or NULL */
+  uint64_t cookie;
+  pid_t tgid;
+  int fd, error;
+  uint16_t user_port;
+  bool v6only;
+};
+
+static void make_failed(const struct failure *failure) {
   struct cookie_entry entry = {0};
+  struct op *op = failure->op;
+  uint64_t cookie = failure->cookie;
   cookie_get(cookie, &entry);
   entry.pending = entry.failed = true;
-  entry.error = error;
-  cookie_update(cookie, &entry);
-  int copy = same_socket(tgid, fd, cookie);
-  if (copy >= 0) connect_give_up(copy);
-  else connect_reset(user_port, v6only); /* moved by dup2, or closed */
+  entry.error = failure->error;
+  int copy = same_socket(failure->tgid, failure->fd, cookie);
   bool is_waiting = op && op_is_valid(op);
+  pthread_mutex_lock(&failing);
+  cookie_update(cookie, &entry);
+  if (copy < 0) connect_reset(failure->user_port, failure->v6only); /* moved by dup2, or closed */
+  else if (is_waiting) connect_give_up(copy);
+  else connect_refuse(copy, failure->v6only);
+  pthread_mutex_unlock(&failing);
   if (is_waiting) {
     /* The call itself tells it, so nobody else may. */
     cookie_settle(cookie);
     if (copy >= 0) socket_option(copy, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   }
-  if (copy >= 0) close(copy);
   /* Of a call that a signal had taken away before, SO_ERROR may have told it already: it is told once. */
-  if (op && op_reply(op, 0, error) == -ENOENT && is_waiting) cookie_update(cookie, &entry);
+  if (op && op_reply(op, 0, failure->error) == -ENOENT && is_waiting) {
+    pthread_mutex_lock(&failing);
+    cookie_update(cookie, &entry);
+    if (copy >= 0) connect_refuse(copy, failure->v6only);
+    pthread_mutex_unlock(&failing);
+  }
+  if (copy >= 0) close(copy);
+}
+
+static void fail_now(void *argument) {
+  make_failed(argument);
+  free(argument);
+}
+
+/*
+ * By a thread that has slept: what wakes the program in the middle rarely puts that one aside for it, but the busy one of
+ * JavaScript most of the time.
+ */
+void verdict_failed(struct op *op, pid_t tgid, int fd, uint64_t cookie, uint16_t user_port, bool v6only, int error) {
+  struct failure failure = {op, cookie, tgid, fd, error, user_port, v6only}, *copy = malloc(sizeof *copy);
+  if (!copy) {
+    make_failed(&failure);
+    return;
+  }
+  *copy = failure;
+  pool_run(fail_now, copy);
 }
 
 /*
@@ -78,7 +121,10 @@ static int ask_again(struct op *op) {
   if (!error) return connect_pending(op, op->socket);
   kept_acting(op, 0, error);
   cookie_settle(op->cookie);
+  pthread_mutex_lock(&failing);
+  connect_give_up(op->socket); /* as connect(2) itself does with one that has failed */
   socket_option(op->socket, SOL_SOCKET, SO_ERROR);
+  pthread_mutex_unlock(&failing);
   return -error;
 }
 
@@ -120,7 +166,9 @@ static void tell_error(void *argument) {
     entry.error = 0;
     cookie_update(op->cookie, &entry);
   }
-  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
+  pthread_mutex_lock(&failing);
+  socket_option(op->socket, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNREFUSED) away */
+  pthread_mutex_unlock(&failing);
   op_reply(op, 0, -failed);
 }
 
