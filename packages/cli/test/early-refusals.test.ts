@@ -70,10 +70,61 @@ const CASES: Readonly<
       /leave one of them out/,
     ],
     ["preview new --expose 80,8080:80", /the Service's port 80 is said twice/, /--expose 8080:80/],
+    ...["80:a:1,80:b:1", "80:a:1,127.0.0.1:80:b:1", "[::1]:80:a:1,80:b:1", "*:80:a:1,80:b:1"].map(
+      (ports) =>
+        [
+          `forward -t ${TARGET} -L ${ports}`,
+          /port 80 of this machine is to go to two places/,
+          /b:1/,
+        ] as const,
+    ),
+  ],
+  "a target to which nobody sends": [
+    ...["exchange", "mesh", "mirror"].map(
+      (command) =>
+        [
+          `${command} targetless --expose 80`,
+          /nobody sends anything to a pod of inpod's own/,
+          new RegExp(`inpod ${command} orders`),
+        ] as const,
+    ),
+    ["dump targetless -p 80", /nobody sends anything/, /inpod dump orders/],
     [
-      `forward -t ${TARGET} -L 80:a:1,80:b:1`,
-      /port 80 of this machine is to go to two places/,
-      /b:1/,
+      "forward -t targetless -R 80",
+      /no target: of whom are the ports that -R takes/,
+      /inpod preview/,
+    ],
+  ],
+  "a target that is said twice": [
+    ...["exchange", "mesh", "mirror", "dump"].map(
+      (command) =>
+        [
+          `${command} orders -t pod/x${command === "dump" ? "" : " --expose 80"}`,
+          /two targets: "orders" and -t "pod\/x"/,
+          new RegExp(`one ${command} is of one target`),
+        ] as const,
+    ),
+  ],
+  "a file that cannot be written": [
+    [`dump ${TARGET} -p 80 --file /nowhere/x.har`, /cannot write \/nowhere\/x.har/, /--file FILE/],
+    [`dump ${TARGET} -p 80 --file /`, /cannot write \//, /--file FILE/],
+  ],
+  "words of another flag": [
+    ["forward orders 0", /^"0" says no ports/, /inpod forward orders 8080:80/],
+    [
+      "exchange orders --expose 80 --mode none",
+      /--mode none is not known/,
+      /there are: selector, ephemeral$/m,
+    ],
+    [
+      "recover deployment/orders",
+      /"deployment\/orders" is no name of a Service/,
+      /inpod recover orders/,
+    ],
+    [
+      "exchange orders --expose 80 -n ",
+      /it is empty: is a variable of your shell not set/,
+      /--help/,
     ],
   ],
   "a subnet that is none": [

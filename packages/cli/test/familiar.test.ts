@@ -141,7 +141,7 @@ test("ktctl's words are ours, flags before the command, short ones and camelCase
   assert.equal(ours("verify --localOnly --dryRun"), "verify --machine");
   assert.match(answer("clean --localOnly").join(), /inpod verify --machine/);
   assert.match(answer("exchange web --podQuota 0.5c,512m").join(), /agent\.resources/);
-  assert.match(answer("exchange web --mode magic").join(), /known: selector, scale, ephemeral/);
+  assert.match(answer("exchange web --mode magic").join(), /there are: selector, ephemeral,/);
 });
 
 test("-c is a kubeconfig where it names a file, as ktctl has it; else it is what mirrord has", () => {

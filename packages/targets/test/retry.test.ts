@@ -1,8 +1,11 @@
 /** An API server that does not answer at once, and how often it is asked. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { UserError } from "@inpod/protocol";
 import { ApiClient } from "../src/kubernetes/reach/api-client.ts";
@@ -142,3 +145,37 @@ async function freePort(): Promise<number> {
   await once(server, "close");
   return port;
 }
+
+test("what answers in the API server's place and speaks no JSON is told as such, with its first line", async (t) => {
+  const server = createServer((_, response) => response.end("<html>\x1b[2J<b>Please log in</b>"));
+  const api = await client(await listening(t, server), undefined);
+  await assert.rejects(api.request(GET), (error: UserError) => {
+    assert.match(
+      error.message,
+      /^what answers at http:\/\/127\.0\.0\.1:\d+ for the API server .* is none$/,
+    );
+    assert.equal(String(error.cause), "Error: it says: <html> [2J<b>Please log in</b>");
+    return error instanceof UserError;
+  });
+});
+
+test("an empty kubeconfig is one without a context, and what cannot be used says what to type", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "inpod-kubeconfig-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const told = async (text: string): Promise<string> => {
+    const path = join(folder, "config");
+    writeFileSync(path, text);
+    const error = await loadAccess({ kubeconfig: path }).catch((each: unknown) => each);
+    assert.ok(error instanceof UserError, String(error));
+    return [error.message, ...error.hints].join(" | ");
+  };
+  for (const text of ["", "\n"])
+    assert.match(await told(text), /^the kubeconfig has no current context \| .*--kubeconfig FILE/);
+  assert.match(await told("{{{"), /^cannot use the kubeconfig .*--kubeconfig FILE/);
+  const context = "contexts: [{name: a, context: {cluster: c, user: eve}}]";
+  const cluster = "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]";
+  assert.match(
+    await told(`current-context: a\n${context}\n${cluster}\nusers: []\n`),
+    /no user "eve" in the kubeconfig \| .*kubectl config view \| .*--context NAME/,
+  );
+});

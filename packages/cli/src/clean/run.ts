@@ -1,6 +1,7 @@
 /** `inpod clean`: what nobody holds is removed; what somebody may hold is named and left alone. */
 import { setMaxListeners } from "node:events";
 import { UserError } from "@inpod/protocol";
+import { checkNamespace } from "@inpod/targets";
 import { openConfiguredCluster } from "../configured-cluster.ts";
 import { type Io, printable } from "../io.ts";
 import { type CleanedService, cleanServices, nameOf as selectorOf } from "../recover/services.ts";
@@ -25,6 +26,8 @@ export async function runClean(args: CleanArguments, io: Io): Promise<CommandRes
       agents: judged,
       isDryRun: args.isDryRun,
     });
+    if (namespace !== undefined && judged.length + services.length === 0)
+      await checkNamespace(cluster, signal);
     const failures: unknown[] = services.flatMap(({ failure = [] }) => failure);
     const done = await Promise.all(
       judged.map(async (each): Promise<Outcome> => {

@@ -52,7 +52,8 @@ type Reader<Value> = (text: string) => Read<Value>;
 const ok = <Value>(value: Value): Read<Value> => ({ kind: "value", value });
 const wrong = (allowed: string): Read<never> => ({ kind: "wrong", allowed });
 
-const word: Reader<string> = (text) => ok(text);
+const word: Reader<string> = (text) =>
+  text === "" ? wrong("it is empty: is a variable of your shell not set?") : ok(text);
 const listOf =
   (between: RegExp): Reader<readonly string[]> =>
   (text) =>

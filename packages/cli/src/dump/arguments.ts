@@ -1,14 +1,15 @@
 /** The words of `inpod dump`. */
 import { resolve } from "node:path";
-import { UserError } from "@inpod/protocol";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
 import { hidden } from "../flags.ts";
 import {
   readServiceFlags,
+  readTarget,
   type ServiceArguments,
   withReplicas,
   withServiceFlags,
+  withTarget,
 } from "../services/arguments.ts";
 import type { Mark } from "../services/mark.ts";
 import { readMarkFlags, withMarkFlags } from "../services/mark-flags.ts";
@@ -56,46 +57,41 @@ export const dumpSyntax: CommandSyntax<DumpArguments> = {
   define: () =>
     withMarkFlags(
       withReplicas(
-        withServiceFlags(
-          new Command("dump")
-            .summary("print what is sent to a target")
-            .description(WHAT)
-            .usage("[flags] TARGET [-p PORT]…")
-            .argument("[target]")
-            .option("-t, --target <target>", "the same as TARGET")
-            .option(
-              "-p, --ports <port[/udp],…>",
-              "by number or name; may be given again. Without it: those that the target names",
-              readDumpPorts,
-            )
-            .addOption(hidden("--port <port>").argParser(readDumpPorts))
-            .addOption(
-              new Option("-o, --output <format>", "text; json: an object a line; har: HAR 1.2")
-                .choices(FORMATS)
-                .default("text"),
-            )
-            .option("--file <file>", "write there, not to stdout; only its owner may read it")
-            .option(
-              "--max-body <size>",
-              "of each body, and of bytes that come at once: 0, 4096, 64k, 1m (default: 4k)",
-              readSize,
-            )
-            .option("--show-secrets", "show the values of headers that are secrets"),
+        withTarget(
+          withServiceFlags(
+            new Command("dump")
+              .summary("print what is sent to a target")
+              .description(WHAT)
+              .usage("[flags] TARGET [-p PORT]…")
+              .option(
+                "-p, --ports <port[/udp],…>",
+                "by number or name; may be given again. Without it: those that the target names",
+                readDumpPorts,
+              )
+              .addOption(hidden("--port <port>").argParser(readDumpPorts))
+              .addOption(
+                new Option("-o, --output <format>", "text; json: an object a line; har: HAR 1.2")
+                  .choices(FORMATS)
+                  .default("text"),
+              )
+              .option("--file <file>", "write there, not to stdout; only its owner may read it")
+              .option(
+                "--max-body <size>",
+                "of each body, and of bytes that come at once: 0, 4096, 64k, 1m (default: 4k)",
+                readSize,
+              )
+              .option("--show-secrets", "show the values of headers that are secrets"),
+          ),
         ),
       ),
     ).addHelpText("after", EXAMPLES),
   read: (options, [operand]) => {
-    const { target: flag } = options as { target?: string };
-    if (flag !== undefined && operand !== undefined && flag !== operand)
-      throw new UserError("USAGE_INVALID", `two targets: "${operand}" and -t "${flag}"`, {
-        hints: ["one dump is of one target: start another one beside it"],
-      });
     const all = [options.ports, options.port] as (readonly DumpPort[] | undefined)[];
     const file = options.file as string | undefined;
     return {
       kind: "dump",
       ...readServiceFlags(options),
-      target: operand ?? flag,
+      target: readTarget("dump", options, operand),
       ports: all.flatMap((ports) => ports ?? []),
       output: options.output as Format,
       file: file === undefined ? undefined : resolve(file),

@@ -3,7 +3,9 @@
  * can be read at any time, and after `kill -9`. Headers and bodies are in it: only its owner may read it.
  */
 import {
+  accessSync,
   closeSync,
+  constants,
   openSync,
   realpathSync,
   renameSync,
@@ -12,6 +14,7 @@ import {
   write,
   writeSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import { UserError } from "@inpod/protocol";
 import type { Destination } from "./output.ts";
 
@@ -24,6 +27,28 @@ export interface Ends {
   readonly begin: string;
   readonly end: string;
 }
+
+/** Before anything is made in the cluster. @throws UserError */
+export function checkFile(path: string): void {
+  try {
+    mustBeFile(path);
+    accessSync(dirname(path), constants.W_OK);
+  } catch (error) {
+    throw notWritten(path, error);
+  }
+}
+
+function mustBeFile(path: string): boolean {
+  const known = statSync(path, { throwIfNoEntry: false });
+  if (known !== undefined && !known.isFile()) throw new Error("it is there, and no file");
+  return known !== undefined;
+}
+
+const notWritten = (path: string, cause: unknown): UserError =>
+  new UserError("MACHINE_FILE_NOT_WRITTEN", `cannot write ${path}`, {
+    cause,
+    hints: ["name another: --file FILE; without it: stdout"],
+  });
 
 /** One that is there is replaced, as a whole. @throws UserError */
 export function toFile(path: string, { begin, end }: Ends): Destination {
@@ -69,17 +94,16 @@ function create(path: string, text: string): number {
   const temporary = `${path}.${process.pid}.part`;
   let fd: number | undefined;
   try {
-    const known = statSync(path, { throwIfNoEntry: false });
-    if (known !== undefined && !known.isFile()) throw new Error("it is there, and no file");
+    const isThere = mustBeFile(path);
     fd = openSync(temporary, "wx", 0o600);
     writeSync(fd, text);
-    renameSync(temporary, known === undefined ? path : realpathSync(path));
+    renameSync(temporary, isThere ? realpathSync(path) : path);
     return fd;
   } catch (error) {
     if (fd !== undefined) {
       closeSync(fd);
       rmSync(temporary, { force: true });
     }
-    throw new UserError("MACHINE_FILE_NOT_WRITTEN", `cannot write ${path}`, { cause: error });
+    throw notWritten(path, error);
   }
 }

@@ -8,20 +8,22 @@ import { withoutFilter } from "../services/incoming.ts";
 import { markWords, withMark } from "../services/mark.ts";
 import { runService, type ServicePlace, type Serving } from "../services/with-service.ts";
 import type { DumpArguments } from "./arguments.ts";
-import { toFile } from "./file.ts";
+import { checkFile, toFile } from "./file.ts";
 import { formOf } from "./form.ts";
 import { Output, toStdout } from "./output.ts";
 import { type DumpedPort, dumpedPorts, portsText, watchPort } from "./ports.ts";
 
 /** @throws UserError */
-export function runDump(args: DumpArguments, io: Io): Promise<CommandResult> {
-  const { mark } = args;
+export async function runDump(args: DumpArguments, io: Io): Promise<CommandResult> {
+  const { mark, file } = args;
+  if (file !== undefined) checkFile(file);
   const wish = {
     args,
     io,
     target: args.target,
     question: "of whose traffic is a dump wanted?",
     steals: false,
+    needsTraffic: true,
     does: "prints on another machine what is sent to",
     detail: portsText(args.ports),
     adjust: (config: Parameters<typeof withoutFilter>[0]) =>

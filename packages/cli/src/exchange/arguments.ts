@@ -4,10 +4,12 @@ import type { CommandSyntax } from "../arguments.ts";
 import {
   readExposeFlag,
   readServiceFlags,
+  readTarget,
   type ServiceArguments,
   withExpose,
   withServiceFlags,
   withTakingFlags,
+  withTarget,
 } from "../services/arguments.ts";
 import { type ExposeWish, neededExpose } from "../services/expose.ts";
 
@@ -39,20 +41,21 @@ export const exchangeSyntax: CommandSyntax<ExchangeArguments> = {
   define: () =>
     withExpose(
       withTakingFlags(
-        withServiceFlags(
-          new Command("exchange")
-            .alias("intercept")
-            .summary("bring all of a Service's traffic to ports of this machine")
-            .description(WHAT)
-            .usage("[flags] SERVICE --expose LOCAL[:REMOTE],…")
-            .argument("[target]"),
+        withTarget(
+          withServiceFlags(
+            new Command("exchange")
+              .alias("intercept")
+              .summary("bring all of a Service's traffic to ports of this machine")
+              .description(WHAT)
+              .usage("[flags] SERVICE --expose LOCAL[:REMOTE],…"),
+          ),
         ),
       ),
     ).addHelpText("after", EXAMPLES),
   read: (options, [target]) => ({
     kind: "exchange",
     ...readServiceFlags(options),
-    target,
+    target: readTarget("exchange", options, target),
     expose: neededExpose("exchange", readExposeFlag(options)),
   }),
 };

@@ -17,6 +17,7 @@ export const runExchange = (args: ExchangeArguments, io: Io): Promise<CommandRes
       target: args.target,
       question: "whose traffic is to come here?",
       steals: true,
+      needsTraffic: true,
       does: "brings to another machine what is sent to",
       detail: exposeText(args.expose),
       adjust: withoutFilter,

@@ -168,8 +168,10 @@ function wordsFor(
     case "values": {
       const chosen = Object.hasOwn(answer.by, value) ? answer.by[value] : undefined;
       if (chosen !== undefined) return wordsFor({ flag, typed, value }, command, lines, chosen);
-      const known = Object.keys(answer.by).join(", ");
-      throw new UserError("USAGE_INVALID", `${name} ${value} is not known here (known: ${known})`);
+      const known = Object.keys(answer.by).filter((each) => answer.by[each]?.kind !== "idle");
+      throw new UserError("USAGE_INVALID", `${name} ${value} is not known here`, {
+        hints: [`there are: ${known.join(", ")}`, `see all: inpod ${command.typed} --help`],
+      });
     }
   }
 }

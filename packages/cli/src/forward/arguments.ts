@@ -10,7 +10,7 @@ import {
   withTakingFlags,
 } from "../services/arguments.ts";
 import { type ExposeWish, eachOnce } from "../services/expose.ts";
-import { type LocalForward, readLocal, readOperands, readRemote } from "./spec.ts";
+import { isSamePort, type LocalForward, readLocal, readOperands, readRemote } from "./spec.ts";
 
 export interface ForwardArguments extends ServiceArguments {
   readonly kind: "forward";
@@ -76,17 +76,7 @@ export const forwardSyntax: CommandSyntax<ForwardArguments> = {
     const remotes = (options.R ?? []) as readonly ExposeWish[];
     if (all.length === 0 && remotes.length === 0) throw nothing();
     eachOnce("-R", remotes);
-    const twice = all.find(
-      (each, at) =>
-        each.localPort !== 0 &&
-        all.some(
-          (other, before) =>
-            before < at &&
-            other.localPort === each.localPort &&
-            other.protocol === each.protocol &&
-            other.address === each.address,
-        ),
-    );
+    const twice = all.find((each, at) => all.slice(0, at).some((other) => isSamePort(each, other)));
     if (twice !== undefined) throw saidTwice(twice);
     return {
       kind: "forward",

@@ -37,17 +37,16 @@ export const readRemote = (text: string, before: readonly ExposeWish[] = []): Ex
 ];
 
 /** @throws UserError USAGE_INVALID */
-export function parseLocal(text: string): LocalForward {
+export function parseLocal(text: string, flag = "-L", examples = LOCAL_EXAMPLES): LocalForward {
   const { parts, protocol } = split(text) ?? { parts: [], protocol: "tcp" as const };
   const port = portNumber(parts.at(-1));
-  if (port === undefined || parts.length > 4) throw invalid("-L", text, LOCAL_EXAMPLES);
+  if (port === undefined || parts.length > 4) throw invalid(flag, text, examples);
   const [first = "", second = ""] = parts;
   const made = (address: string, local: string | undefined, host: string | undefined) => {
     const localPort = local === undefined ? port : portNumber(local, 0);
     const bound = localAddress(address);
     const isHost = host === undefined || isIP(host) !== 0 || NAME.test(host);
-    if (localPort === undefined || bound === false || !isHost)
-      throw invalid("-L", text, LOCAL_EXAMPLES);
+    if (localPort === undefined || bound === false || !isHost) throw invalid(flag, text, examples);
     return { text, address: bound, localPort, host, port, protocol };
   };
   const isPort = (word: string): boolean => /^\d{1,5}$/.test(word);
@@ -88,7 +87,7 @@ export function readOperands(operands: readonly string[]): Operands {
   if (first === undefined) return { target: undefined, locals: [] };
   const isPair = split(first)?.parts.every((part) => /^\d{1,5}$/.test(part)) ?? false;
   const pairs = (isPair ? operands : operands.slice(1)).map((text) => {
-    const local = parseLocal(text);
+    const local = parseLocal(text, "", PAIR_EXAMPLES);
     if (local.host !== undefined) throw invalid("", text, PAIR_EXAMPLES);
     return local;
   });
@@ -143,6 +142,20 @@ function localAddress(text: string): string | undefined | false {
   if (text === "*") return "0.0.0.0";
   return isIP(text) === 0 ? false : text;
 }
+
+/** Both would listen at the same port of the same address. */
+export const isSamePort = (one: LocalForward, other: LocalForward): boolean =>
+  one.localPort !== 0 &&
+  one.localPort === other.localPort &&
+  one.protocol === other.protocol &&
+  listensAt(one).some((address) => listensAt(other).includes(address));
+
+/** The loopback stands for all of its family where that is listened at. */
+const listensAt = ({ address }: LocalForward): string[] => {
+  if (address === undefined) return ["127.0.0.1", "::1"];
+  if (address === "0.0.0.0") return [address, "127.0.0.1"];
+  return address === "::" ? [address, "::1", "0.0.0.0", "127.0.0.1"] : [address];
+};
 
 const LOCAL_EXAMPLES = [
   "[LOCAL_ADDRESS:][LOCAL_PORT:]HOST:PORT: -L 8080:orders:80, -L 5353:10.96.0.10:53/udp",

@@ -4,10 +4,12 @@ import type { CommandSyntax } from "../arguments.ts";
 import {
   readExposeFlag,
   readServiceFlags,
+  readTarget,
   type ServiceArguments,
   withExpose,
   withServiceFlags,
   withTakingFlags,
+  withTarget,
 } from "../services/arguments.ts";
 import { type ExposeWish, neededExpose } from "../services/expose.ts";
 import { type Header, type Mark, readVersionMark } from "../services/mark.ts";
@@ -47,12 +49,13 @@ export const meshSyntax: CommandSyntax<MeshArguments> = {
     withMarkFlags(
       withExpose(
         withTakingFlags(
-          withServiceFlags(
-            new Command("mesh")
-              .summary("bring marked requests of a Service to ports of this machine")
-              .description(WHAT)
-              .usage("[flags] SERVICE --expose LOCAL[:REMOTE],…")
-              .argument("[target]"),
+          withTarget(
+            withServiceFlags(
+              new Command("mesh")
+                .summary("bring marked requests of a Service to ports of this machine")
+                .description(WHAT)
+                .usage("[flags] SERVICE --expose LOCAL[:REMOTE],…"),
+            ),
           ),
         ),
       ),
@@ -75,7 +78,7 @@ export const meshSyntax: CommandSyntax<MeshArguments> = {
     return {
       kind: "mesh",
       ...readServiceFlags(options),
-      target,
+      target: readTarget("mesh", options, target),
       expose,
       mark: isSaid ? { headers, pathPrefix: said?.pathPrefix } : undefined,
       isPlain: options.plaintext === true,

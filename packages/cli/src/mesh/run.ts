@@ -22,6 +22,7 @@ export function runMesh(args: MeshArguments, io: Io): Promise<CommandResult> {
     target: args.target,
     question: "whose marked requests are to come here?",
     steals: true,
+    needsTraffic: true,
     does: "brings to another machine marked requests to",
     detail: exposeText(args.expose),
     adjust: (config: Parameters<typeof withMark>[0]) => withMark(config, mark),

@@ -4,10 +4,12 @@ import type { CommandSyntax } from "../arguments.ts";
 import {
   readExposeFlag,
   readServiceFlags,
+  readTarget,
   type ServiceArguments,
   withExpose,
   withReplicas,
   withServiceFlags,
+  withTarget,
 } from "../services/arguments.ts";
 import { type ExposeWish, neededExpose } from "../services/expose.ts";
 import type { Mark } from "../services/mark.ts";
@@ -43,13 +45,14 @@ export const mirrorSyntax: CommandSyntax<MirrorArguments> = {
     withMarkFlags(
       withExpose(
         withReplicas(
-          withServiceFlags(
-            new Command("mirror")
-              .alias("wiretap")
-              .summary("copy what is sent to a Service to ports of this machine")
-              .description(WHAT)
-              .usage("[flags] SERVICE --expose LOCAL[:REMOTE],…")
-              .argument("[target]"),
+          withTarget(
+            withServiceFlags(
+              new Command("mirror")
+                .alias("wiretap")
+                .summary("copy what is sent to a Service to ports of this machine")
+                .description(WHAT)
+                .usage("[flags] SERVICE --expose LOCAL[:REMOTE],…"),
+            ),
           ),
         ),
       ),
@@ -59,6 +62,12 @@ export const mirrorSyntax: CommandSyntax<MirrorArguments> = {
     const mark = readMarkFlags(options);
     const udp = expose.find(({ protocol }) => protocol === "udp");
     if (mark !== undefined && udp !== undefined) throw noRequests("--expose", udp);
-    return { kind: "mirror", ...readServiceFlags(options), target, expose, mark };
+    return {
+      kind: "mirror",
+      ...readServiceFlags(options),
+      target: readTarget("mirror", options, target),
+      expose,
+      mark,
+    };
   },
 };

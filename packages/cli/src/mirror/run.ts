@@ -20,6 +20,7 @@ export function runMirror(args: MirrorArguments, io: Io): Promise<CommandResult>
     target: args.target,
     question: "of whose traffic are copies wanted?",
     steals: false,
+    needsTraffic: true,
     does: "copies to another machine what is sent to",
     detail: exposeText(args.expose),
     adjust: (config: Parameters<typeof withoutFilter>[0]) =>

@@ -1,4 +1,5 @@
 /** The words of `inpod recover`. */
+import { UserError } from "@inpod/protocol";
 import { Command, Option } from "commander";
 import type { CommandSyntax } from "../arguments.ts";
 import { type PlaceArguments, readPlaceFlags, withPlaceFlags } from "../flags.ts";
@@ -44,9 +45,18 @@ export const recoverSyntax: CommandSyntax<RecoverArguments> = {
   read: (options, [service]) => ({
     kind: "recover",
     ...readPlaceFlags(options),
-    service: service?.replace(/^(service|svc|services)\//, ""),
+    service: service === undefined ? undefined : serviceName(service),
     isMachineOnly: options.machine === true,
     hasSaidYes: options.yes === true || options.force === true,
     output: options.output as RecoverArguments["output"],
   }),
 };
+
+/** @throws UserError USAGE_INVALID */
+function serviceName(text: string): string {
+  const name = text.replace(/^(service|svc|services)\//, "");
+  if (name !== "" && !name.includes("/")) return name;
+  throw new UserError("USAGE_INVALID", `"${text}" is no name of a Service`, {
+    hints: ["inpod recover orders", "which there are: inpod status --services"],
+  });
+}

@@ -1,6 +1,7 @@
 /** `inpod recover`: Services of dead sessions lead to their own pods again. */
 import { setMaxListeners } from "node:events";
 import { UserError } from "@inpod/protocol";
+import { checkNamespace } from "@inpod/targets";
 import { openConfiguredCluster } from "../configured-cluster.ts";
 import { type Io, printable } from "../io.ts";
 import type { CommandResult } from "../result.ts";
@@ -24,6 +25,7 @@ export async function runRecover(args: RecoverArguments, io: Io): Promise<Comman
     const all = await judgedServices(cluster, namespace, signal);
     const wanted =
       args.service === undefined ? all : all.filter(({ service }) => service.name === args.service);
+    if (wanted.length === 0) await checkNamespace(cluster, signal);
     const outcomes: Outcome[] = [];
     let failure: unknown;
     for (const each of wanted) {

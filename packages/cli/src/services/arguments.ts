@@ -2,6 +2,7 @@
  * The flags that commands of service modes share: where to look and as whom, and what the agent is. A command adds its own
  * to `withServiceFlags(new Command(…))`, and reads these with `readServiceFlags(options)`.
  */
+import { UserError } from "@inpod/protocol";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Overrides } from "../config/overrides.ts";
 import {
@@ -31,6 +32,23 @@ export const withReplicas = (command: Command): Command =>
       as("replicas"),
     )
     .option("--no-canary", "do not try whether what is sent to the Service arrives");
+
+/** Of commands whose operand is the target: `exec` has a flag for it. */
+export const withTarget = (command: Command): Command =>
+  command.argument("[target]").option("-t, --target <target>", "the same as TARGET", as("target"));
+
+/** @throws UserError USAGE_INVALID */
+export function readTarget(
+  command: string,
+  options: Record<string, unknown>,
+  operand: string | undefined,
+): string | undefined {
+  const flag = options.target as string | undefined;
+  if (flag === undefined || operand === undefined || flag === operand) return operand ?? flag;
+  throw new UserError("USAGE_INVALID", `two targets: "${operand}" and -t "${flag}"`, {
+    hints: [`one ${command} is of one target: start another one beside it`],
+  });
+}
 
 /** Of commands that take traffic. */
 export const withTakingFlags = (command: Command): Command =>

@@ -45,6 +45,8 @@ export interface ServiceWish {
   readonly question: string;
   /** Whether the target's traffic is taken, and so whether that is allowed is looked at. */
   readonly steals: boolean;
+  /** Something of what is sent to the target is wanted: a pod of our own, to which nobody sends, is none. */
+  readonly needsTraffic?: boolean;
   /** For the target's events, between the user's name and the target's: "exchanges". */
   readonly does: string;
   /** What others are told of it beside its ports (`inpod status`), in one line without secrets: "-L 5432:db:5432". */
@@ -137,6 +139,7 @@ async function withService(
   const log = verbose ? say : (): void => {};
   for (const { path, why } of config.ignoredKeys) log(`"${path}" has no effect: ${why}`);
   const { text: wished, path } = serviceTarget(operand, config.target, question);
+  if (wish.needsTraffic && path.kind === "targetless") throw nobodysTraffic(args.kind);
   const { replicas } = config;
   let serve: Awaited<ReturnType<Service>>;
   await withSession(
@@ -190,6 +193,14 @@ const aborted = (signal: AbortSignal): Promise<undefined> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve(undefined);
     else signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+
+const nobodysTraffic = (command: string): UserError =>
+  new UserError("TARGET_MISSING", "nobody sends anything to a pod of inpod's own (targetless)", {
+    hints: [
+      `name a Service, workload or pod: inpod ${command} orders, deployment/orders`,
+      "for a Service that nobody has yet: inpod preview NAME --expose PORT",
+    ],
   });
 
 const sessionLost = (why: string): UserError =>

@@ -1,7 +1,14 @@
 /** `inpod status`: the sessions on a target or in a namespace, and what of its ports is whose. */
 import { setMaxListeners } from "node:events";
 import { UserError } from "@inpod/protocol";
-import { type Agent, type Cluster, findAgents, listServices, podsOfTarget } from "@inpod/targets";
+import {
+  type Agent,
+  type Cluster,
+  checkNamespace,
+  findAgents,
+  listServices,
+  podsOfTarget,
+} from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
 import { nameOf } from "../clean/run.ts";
 import { openConfiguredCluster } from "../configured-cluster.ts";
@@ -30,6 +37,7 @@ export async function runStatus(args: StatusArguments, io: Io): Promise<CommandR
     const agents = (await agentsOn(cluster, target, namespace, signal)).filter(
       ({ facts }) => facts.state !== "ended" && facts.podName !== undefined,
     );
+    if (namespace !== undefined && agents.length === 0) await checkNamespace(cluster, signal);
     const asked: Asked[] = [];
     for (let at = 0; at < agents.length; at += AT_ONCE) {
       const some = agents.slice(at, at + AT_ONCE);

@@ -107,7 +107,10 @@ function read(directory: string, path: string): string {
     if (statSync(file).size > MAX_FILE) throw new Error(`it is longer than ${MAX_FILE} bytes`);
     return readFileSync(file, "utf8");
   } catch (cause) {
-    throw new UserError("CONFIG_NOT_FOUND", `cannot read ${path}`, { cause });
+    throw new UserError("CONFIG_NOT_FOUND", `cannot read ${path}`, {
+      cause,
+      hints: ["name the file: inpod up -f FILE; without -f it is inpod-up.yaml"],
+    });
   }
 }
 

@@ -7,7 +7,7 @@ import { explain, isNotFound } from "../reach/api-errors.ts";
 import { type Choice, choosePod } from "./choose-pod.ts";
 import { judgePod, type PodVerdict } from "./judge-pod.ts";
 import { lastWarning } from "./last-warning.ts";
-import { isNamespace, notFound, unknownNamespace } from "./names.ts";
+import { checkNamespace, notFound } from "./names.ts";
 import type { KnownWorkload } from "./policy.ts";
 import { containerNotFound, podNotRunning, type TargetPod } from "./target-pod.ts";
 import { type PodKin, type WorkloadPath, workloadPods } from "./workload-pods.ts";
@@ -105,8 +105,7 @@ async function findWorkload(
       throw containerNotFound(what, path.container ?? "", choice.known);
     case "empty":
       // Lists of a namespace that is not there are empty.
-      if (path.kind === "label" && !(await isNamespace(api, namespace, signal)))
-        throw await unknownNamespace(api, namespace, signal);
+      if (path.kind === "label") await checkNamespace({ api, namespace }, signal);
       throw none();
     case "none-usable": {
       const [first] = choice.unusable;

@@ -1,6 +1,7 @@
 /** What is not there, with what was probably meant. */
 import { nearestNames, UserError } from "@inpod/protocol";
 import type { WorkloadKind } from "../../target-path.ts";
+import type { Cluster } from "../cluster.ts";
 import type { ApiClient } from "../reach/api-client.ts";
 import { type ApiCall, isNotFound } from "../reach/api-errors.ts";
 import { listMetadata } from "../reach/list.ts";
@@ -43,7 +44,7 @@ export async function notFound(
 }
 
 /** @returns true also when it may not be asked */
-export const isNamespace = (
+const isNamespace = (
   api: ApiClient,
   namespace: string,
   signal: AbortSignal | undefined,
@@ -52,6 +53,15 @@ export const isNamespace = (
     () => true,
     (error) => !isNotFound(error),
   );
+
+/** For who has found nothing there. @throws UserError NAMESPACE_NOT_FOUND, where that may be asked */
+export async function checkNamespace(
+  { api, namespace }: Pick<Cluster, "api" | "namespace">,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (!(await isNamespace(api, namespace, signal)))
+    throw await unknownNamespace(api, namespace, signal);
+}
 
 export const unknownNamespace = async (
   api: ApiClient,

@@ -2,7 +2,7 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { WORKLOADS, type WorkloadKind } from "../../target-path.ts";
 import type { Cluster } from "../cluster.ts";
-import { isNamespace, isUnknownKind, noRollouts, unknownNamespace } from "../find/names.ts";
+import { checkNamespace, isUnknownKind, noRollouts } from "../find/names.ts";
 import { explain, isForbidden } from "../reach/api-errors.ts";
 import { type ListOptions, listAll, listMetadata, type Metadata } from "../reach/list.ts";
 import { RESOURCES } from "../reach/roles.ts";
@@ -92,12 +92,8 @@ export async function listTargets(cluster: Cluster, query: ListQuery): Promise<T
   const [refused] = notListed;
   if (refused !== undefined && (query.kinds !== undefined || targets.length === 0))
     throw refused.error;
-  if (
-    targets.length === 0 &&
-    namespace !== undefined &&
-    !(await isNamespace(api, namespace, signal))
-  )
-    throw await unknownNamespace(api, namespace, signal);
+  if (targets.length === 0 && namespace !== undefined)
+    await checkNamespace({ api, namespace }, signal);
   return { targets: targets.sort(byPlace(kinds)), notListed };
 }
 

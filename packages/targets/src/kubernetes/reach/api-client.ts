@@ -12,7 +12,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
-import { type ApiCall, ApiError, unreachable } from "./api-errors.ts";
+import { type ApiCall, ApiError, notKubernetes, unreachable } from "./api-errors.ts";
 import type { Access, Credentials } from "./kubeconfig.ts";
 import { proxyAgent, proxyName, proxyRefused } from "./proxy.ts";
 import { isWorthRetrying, type Retry, retryDelayMs } from "./retry.ts";
@@ -99,7 +99,17 @@ export class ApiClient {
 
   /** @throws ApiError, UserError when there is no answer (after the tries of `retry`), the signal's reason */
   async request<T>(call: ApiCall, extras: RequestExtras = {}): Promise<T> {
-    return JSON.parse(await this.requestText(call, extras)) as T;
+    return this.#parsed<T>(await this.requestText(call, extras));
+  }
+
+  /** What answers for the API server (a login page, a proxy) need not speak JSON. */
+  #parsed<T>(text: string): T {
+    try {
+      return JSON.parse(text) as T;
+    } catch (error) {
+      const { server, contextName } = this.#access;
+      throw notKubernetes(server, contextName, text, error);
+    }
   }
 
   /** The body as it is: a log. */
@@ -154,7 +164,7 @@ export class ApiClient {
         if (rest.length > MAX_WATCH_LINE) throw new Error("a watch event is too long");
         for (const line of lines) {
           if (line === "") continue;
-          const event = JSON.parse(line) as WatchEvent<T>;
+          const event = this.#parsed<WatchEvent<T>>(line);
           if (event.type === "ERROR") {
             const { code = 500, message = "" } = event.object as StatusBody;
             throw new ApiError(call, code, message);

@@ -165,3 +165,27 @@ export function unreachable(
     },
   );
 }
+
+/** @param text what came in the place of an object: of a page at most a line is shown */
+export function notKubernetes(
+  server: URL,
+  contextName: string,
+  text: string,
+  cause: unknown,
+): UserError {
+  const line = text
+    .replace(/[^\x20-\x7e]+/g, " ")
+    .trim()
+    .slice(0, 120);
+  return new UserError(
+    "API_SERVER_FAILED",
+    `what answers at ${server.origin} for the API server of context "${contextName}" is none`,
+    {
+      hints: [
+        "a login page or a proxy on the way? See whether kubectl gets through: kubectl version",
+        "choose another: --context NAME",
+      ],
+      cause: line === "" ? cause : new Error(`it says: ${line}`),
+    },
+  );
+}

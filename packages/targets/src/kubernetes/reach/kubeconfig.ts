@@ -176,6 +176,8 @@ async function load(
   for (const file of files) {
     const one = new KubeConfig();
     try {
+      // As kubectl: one that says nothing is one without contexts.
+      if (readFileSync(file, "utf8").trim() === "") continue;
       one.loadFromFile(file, { onInvalidEntry: "filter" });
       readExtras(file, extras);
     } catch (error) {
@@ -206,11 +208,21 @@ const kubeconfigNotFound = (looked: readonly string[]): UserError =>
   });
 
 const kubeconfigInvalid = (file: string, cause: unknown): UserError =>
-  new UserError("KUBECONFIG_INVALID", `cannot use the kubeconfig ${file}`, { cause });
+  new UserError("KUBECONFIG_INVALID", `cannot use the kubeconfig ${file}`, {
+    cause,
+    hints: [
+      "see whether kubectl can: kubectl config view",
+      "name another: --kubeconfig FILE, or KUBECONFIG=FILE",
+    ],
+  });
 
 const noContext = (known: readonly string[]): UserError =>
   new UserError("CONTEXT_NOT_FOUND", "the kubeconfig has no current context", {
-    hints: [`choose one: --context ${known.length > 0 ? known.slice(0, 10).join(" | ") : "NAME"}`],
+    hints: [
+      known.length > 0
+        ? `choose one: --context ${known.slice(0, 10).join(" | ")}`
+        : "it has no context at all: name another, --kubeconfig FILE or KUBECONFIG=FILE",
+    ],
   });
 
 const contextNotFound = (wanted: string, known: readonly string[]): UserError =>
@@ -223,7 +235,9 @@ const contextNotFound = (wanted: string, known: readonly string[]): UserError =>
   });
 
 const contextInvalid = (name: string, why: string): UserError =>
-  new UserError("CONTEXT_INVALID", `context "${name}" cannot be used: ${why} in the kubeconfig`);
+  new UserError("CONTEXT_INVALID", `context "${name}" cannot be used: ${why} in the kubeconfig`, {
+    hints: ["see what it says: kubectl config view", "choose another: --context NAME"],
+  });
 
 const loginFailed = (user: string, cause: unknown): UserError =>
   new UserError("LOGIN_FAILED", `cannot log in to the cluster as "${user}"`, {

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "@inpod/protocol";
 import type { V1Job, V1Service } from "@kubernetes/client-node";
 import type { Published, PublishWish } from "../../api.ts";
+import { unknownNamespace } from "../find/names.ts";
 import type { AgentBody } from "../place/agent-body.ts";
 import type { SessionFacts } from "../place/agent-command.ts";
 import type { OwnRole } from "../place/job-spec.ts";
@@ -83,6 +84,7 @@ export class Publisher {
         { query: { dryRun: "All" }, body: publishedService(wish, namespace, facts), signal },
       );
     } catch (error) {
+      if (isNotFound(error)) throw await unknownNamespace(api, namespace, signal);
       throw explain(error);
     }
   }
