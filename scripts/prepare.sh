@@ -170,10 +170,41 @@ install_node_programs() {
     yarn@1.22.22 nodemon@3.1.10 >&2 </dev/null || say "this failed: npm install yarn nodemon; their tests are skipped"
 }
 
+# Name resolvers that users' machines have, for tests that run them in namespaces of their own. Unpacked only: installed
+# they would take over this machine's /etc/resolv.conf.
+unpack_resolvers() {
+  folder=.cache/resolvers
+  [ ! -e "$folder/complete" ] && has apt-get && has dpkg-deb || return 0
+  packages="systemd-resolved libsystemd-shared libnss-resolve dbus-daemon libdbus-1-3 dnsmasq-base unbound openresolv"
+  say "unpacking $packages into $folder"
+  rm -rf "$folder"
+  mkdir -p "$folder/packages"
+  # shellcheck disable=SC2086 # a list of words
+  download_packages "$folder/packages" $packages || {
+    [ "$(id -u)" != 0 ] || timeout 120 apt-get update -qq >&2 || true
+    # One by one, so that an unknown one is missed alone.
+    for package in $packages; do
+      download_packages "$folder/packages" "$package" || say "there is no $package: its tests are skipped"
+    done
+  }
+  for package in "$folder"/packages/*.deb; do
+    [ ! -e "$package" ] || dpkg-deb -x "$package" "$folder"
+  done
+  rm -rf "$folder/packages" "$folder/usr/share"
+  [ ! -e "$folder/usr" ] || : >"$folder/complete" # without a network it is tried again
+}
+
+# download_packages FOLDER PACKAGE...
+download_packages() (
+  cd "$1"
+  shift
+  timeout 120 apt-get -o APT::Sandbox::User=root download -qq "$@" >&2 </dev/null
+)
+
 check_node
 install_npm_packages
 case ${1:-} in
   packages) ;;
-  tests) check_system_packages; check_test_programs; install_file_suite; install_node_programs; open_fuse_device ;;
+  tests) check_system_packages; check_test_programs; install_file_suite; install_node_programs; unpack_resolvers; open_fuse_device ;;
   *) check_system_packages ;;
 esac

@@ -74,15 +74,20 @@ exec "$0" "$@"`;
     return new Laptop(child, said.trim());
   }
 
-  start(argv: readonly string[]): ChildProcess {
+  start(argv: readonly string[], env = process.env): ChildProcess {
     const [program = "", ...args] = [...this.enter, ...argv];
-    return spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    return spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   }
 
   /** Its output. Rejects with what it said when it fails. */
-  async run(...argv: readonly string[]): Promise<string> {
+  run(...argv: readonly string[]): Promise<string> {
+    return this.with(process.env, argv);
+  }
+
+  /** The same, with variables. */
+  async with(env: NodeJS.ProcessEnv, argv: readonly string[]): Promise<string> {
     const [program = "", ...args] = [...this.enter, ...argv];
-    const { stdout } = await promisify(execFile)(program, args, { timeout: TOOL_TIMEOUT_MS });
+    const { stdout } = await promisify(execFile)(program, args, { env, timeout: TOOL_TIMEOUT_MS });
     return stdout;
   }
 

@@ -4,14 +4,14 @@ import type { Socket } from "node:net";
 import { UserError } from "@inpod/protocol";
 import { parseResolvConf, resetSocket, type Session } from "@inpod/session";
 import { clusterServers, machineServers } from "./dns/ask.ts";
-import { clusterNames, searchOf } from "./dns/decide.ts";
+import { type ClusterNames, clusterNames, searchOf } from "./dns/decide.ts";
 import { JOURNAL, type JournalPlace } from "./dns/journal.ts";
 import { type MachineDns, readMachineDns, type SplitSetup, setUpDns } from "./dns/setup.ts";
 import { SplitDns } from "./dns/split.ts";
 import { type Helper, machineFacts, runHelper, startHelper } from "./helper.ts";
 import { recoverMachine } from "./left.ts";
 import { planRoutes, type RoutesPlan, type RoutesWish } from "./plan/plan.ts";
-import { parseSubnet } from "./plan/subnets.ts";
+import { parseSubnet, type Subnet } from "./plan/subnets.ts";
 import { TcpListeners } from "./tcp.ts";
 import { UdpFlows } from "./udp.ts";
 
@@ -66,7 +66,7 @@ export async function startRoutes(options: RoutesOptions): Promise<Routes> {
   const { session, wish, resolvConf, say, log, place = JOURNAL } = options;
   for (const line of await recoverMachine(place)) say(line);
   const machine = resolvConf === undefined ? undefined : readMachineDns(place);
-  const never = (machine?.nameServers ?? []).map((address) => ({
+  const never = (machine?.neverRouted ?? []).map((address) => ({
     address,
     why: "this machine's name server",
   }));
@@ -95,7 +95,8 @@ export async function startRoutes(options: RoutesOptions): Promise<Routes> {
   let setup: SplitSetup | undefined;
   const begin = async (): Promise<void> => {
     if (split === undefined || machine === undefined) return;
-    const parts = { helper, names: split.names, machine, place, say, lookMs: options.lookMs };
+    const { names, routes } = split;
+    const parts = { helper, names, routes, machine, place, say, lookMs: options.lookMs };
     setup = await setUpDns(parts);
   };
   const pause = async (): Promise<void> => {
@@ -143,20 +144,21 @@ function splitOf(
   machine: MachineDns,
   plan: RoutesPlan,
   session: RoutesOptions["session"],
-): { readonly dns: SplitDns; readonly names: ReturnType<typeof clusterNames> } {
+): { readonly dns: SplitDns; readonly names: ClusterNames; readonly routes: readonly Subnet[] } {
   const { nameservers, searchDomains } = parseResolvConf(resolvConf);
   if (!/^nameserver\b/m.test(resolvConf))
     throw new UserError("DNS_NOT_SPLIT", "the target has no name server to ask", {
       hints: ["go on with addresses only: --no-dns"],
     });
   const names = clusterNames(searchDomains);
+  const routes = plan.routes.flatMap((cidr) => parseSubnet(cidr) ?? []);
   const dns = new SplitDns({
     names,
     cluster: clusterServers(nameservers, session),
     former: machineServers(machine.nameServers),
-    routes: plan.routes.flatMap((cidr) => parseSubnet(cidr) ?? []),
+    routes,
   });
-  return { dns, names };
+  return { dns, names, routes };
 }
 
 /** To the other end of the link, where nothing is but our name server. */

@@ -15,6 +15,8 @@ const MAX_QUEUED = 4 << 20;
 export interface Helper {
   /** "inpod0" */
   readonly link: string;
+  /** The kernel's number of it. */
+  readonly index: string;
   /** The link's other end, where names are resolved. IPv4 first; IPv6 where it is routed. */
   readonly inner: readonly string[];
   /** Listening sockets for whatever is sent to the subnets. The caller's from now on. */
@@ -78,10 +80,11 @@ function ready(child: ChildProcess, descriptors: () => readonly number[]): Promi
       clearTimeout(late);
       reject(refused(why));
     });
-    const begin = ([link = "", , inner4 = "", , inner6 = "-"]: readonly string[]) => {
+    const begin = ([link = "", , inner4 = "", , inner6 = "-", index = ""]: readonly string[]) => {
       clearTimeout(late);
       helper = {
         link,
+        index,
         inner: [inner4, inner6].filter((each) => each !== "-"),
         listeners: descriptors(),
         gone: closed.then((why) => (isClosing ? new Promise(() => {}) : why)),

@@ -57,6 +57,30 @@ test("a symbolic link is one again, and what it leads to was never touched", asy
   assert.ok(!existsSync(`${at.path}.inpod`) && !existsSync(at.directory));
 });
 
+test("a link that leads elsewhere for a while leads back, unless another program has changed it", async (t) => {
+  const at = place(t);
+  writeFileSync(`${at.path}.real`, ORIGINAL);
+  writeFileSync(`${at.path}.other`, OURS);
+  symlinkSync("resolv.conf.real", at.path);
+  await changeFile(at, { link: "resolv.conf.other" }, () => {});
+  assert.equal(readlinkSync(at.path), "resolv.conf.other");
+  assert.deepEqual(await restoreFile(at), { kind: "restored" });
+  assert.equal(readlinkSync(at.path), "resolv.conf.real");
+  assert.ok(!existsSync(`${at.path}.inpod`) && !existsSync(at.directory));
+
+  await changeFile(at, { link: "resolv.conf.other" }, () => {});
+  abandon(at);
+  assert.deepEqual(await recoverMachine(at), [`${at.path} is again what it was`]);
+  assert.equal(readlinkSync(at.path), "resolv.conf.real");
+
+  await changeFile(at, { link: "resolv.conf.other" }, () => {});
+  rmSync(at.path);
+  writeFileSync(at.path, OURS); // the same bytes, and yet not our link
+  assert.deepEqual(await restoreFile(at), { kind: "changed" });
+  assert.ok(lstatSync(at.path).isFile());
+  assert.ok(!existsSync(at.directory));
+});
+
 test("what another program has written since stays as it is", async (t) => {
   const at = place(t);
   const theirs = Buffer.from("nameserver 192.0.2.99\n");

@@ -235,8 +235,8 @@ static void say_ready(const struct held *held, struct outbox *outbox) {
   inet_ntop(AF_INET, held->v4.inner.bytes, address[1], sizeof *address);
   inet_ntop(AF_INET6, held->v6.outer.bytes, address[2], sizeof *address);
   inet_ntop(AF_INET6, held->v6.inner.bytes, address[3], sizeof *address);
-  int length = snprintf(text, sizeof text, "%s %s %s %s %s", held->name, address[0], address[1],
-                        held->has_v6 ? address[2] : "-", held->has_v6 ? address[3] : "-");
+  int length = snprintf(text, sizeof text, "%s %s %s %s %s %d", held->name, address[0], address[1],
+                        held->has_v6 ? address[2] : "-", held->has_v6 ? address[3] : "-", held->index);
   outbox_put(outbox, FRAME_READY, text, (size_t)length, NULL, 0);
 }
 

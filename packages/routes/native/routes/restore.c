@@ -101,9 +101,12 @@ int restore(const char *directory, const char *path, const char **done) {
   snprintf(original, sizeof original, "%s/original", directory);
   snprintf(written, sizeof written, "%s/written", directory);
   struct stat now_status;
-  struct content ours, now = {0};
+  struct content ours = {0}, now = {0};
   *done = "same";
-  int error = read_all(written, &ours);
+  ssize_t linked = readlink(written, target, sizeof target - 1); /* it was a link that was put there */
+  if (linked >= 0) target[linked] = 0;
+  bool is_our_link = linked >= 0 && is_link(path, target);
+  int error = linked >= 0 ? 0 : read_all(written, &ours);
   if (error == -ENOENT) { /* it died before it changed anything */
     remove_directory(directory);
     return 0;
@@ -113,7 +116,7 @@ int restore(const char *directory, const char *path, const char **done) {
   bool is_file = is_there && S_ISREG(now_status.st_mode);
   error = is_file ? read_all(path, &now) : 0;
   if (error) return error;
-  bool is_ours = is_file && is_same(&now, &ours);
+  bool is_ours = is_our_link || (linked < 0 && is_file && is_same(&now, &ours));
   ssize_t length = readlink(original, target, sizeof target - 1);
   if (length >= 0) {
     target[length] = 0;

@@ -13,6 +13,7 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  rmSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -70,6 +71,9 @@ export function holder({ directory }: JournalPlace = JOURNAL): Holder {
   return identity(pid) === owner ? { kind: "held", pid } : { kind: "left" };
 }
 
+/** Bytes, or a link to another file in a link's place. */
+export type Content = Uint8Array | { readonly link: string };
+
 /**
  * Writes down what the file is, and changes it.
  * @param guard told in between: from then on whoever it is may have to restore it
@@ -77,7 +81,7 @@ export function holder({ directory }: JournalPlace = JOURNAL): Holder {
  */
 export async function changeFile(
   place: JournalPlace,
-  content: Uint8Array,
+  content: Content,
   guard: () => void,
 ): Promise<void> {
   const { path, directory } = place;
@@ -94,10 +98,11 @@ export async function changeFile(
     const link = linkTarget(path);
     if (link === undefined) put(join(directory, "original"), readFileSync(path));
     else symlinkSync(link, join(directory, "original"));
-    put(join(directory, "written"), content);
+    if ("link" in content) symlinkSync(content.link, join(directory, "written"));
+    else put(join(directory, "written"), content);
     guard();
-    if (link === undefined) writeInPlace(path, content);
-    else replaceLink(path, content);
+    if ("link" in content || link !== undefined) replaceLink(path, content);
+    else writeInPlace(path, content);
   } catch (error) {
     await restoreFile(place);
     throw notSplit(`${path} cannot be changed`, error, hintsOf(path, error));
@@ -146,10 +151,13 @@ function writeInPlace(path: string, content: Uint8Array): void {
   }
 }
 
-/** A file in the link's place: what it leads to is some other program's, and stays as it is. */
-function replaceLink(path: string, content: Uint8Array): void {
+/** In the link's place: what it leads to is some other program's, and stays as it is. */
+function replaceLink(path: string, content: Content): void {
   const aside = `${path}.inpod`;
-  writeFileSync(aside, content, { mode: 0o644, flush: true });
+  if ("link" in content) {
+    rmSync(aside, { force: true });
+    symlinkSync(content.link, aside);
+  } else writeFileSync(aside, content, { mode: 0o644, flush: true });
   try {
     renameSync(aside, path);
   } catch (error) {
