@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseRelayPlace } from "@inpod/protocol";
 import type { V1Pod, V1Service } from "@kubernetes/client-node";
 import { publishedService } from "../src/kubernetes/services/publish.ts";
-import { relayFit } from "../src/kubernetes/services/relay-fit.ts";
+import { changedSince, relayFit } from "../src/kubernetes/services/relay-fit.ts";
 import {
   isOrigin,
   noteOf,
@@ -65,6 +65,15 @@ test("a Service fits with the ports of its pods, by name and by number", () => {
       ],
     },
   );
+});
+
+test("a relay does not take a Service that has other pods or ports than when the relay was made for it", () => {
+  const was = service({ selector: { app: "web", tier: "a" } });
+  assert.equal(changedSince(was, service({ selector: { tier: "a", app: "web" } })), undefined);
+  assert.equal(changedSince(was, service({ selector: { app: "web" } })), "selector");
+  assert.equal(changedSince(was, { ...was, spec: { ...was.spec, type: "NodePort" } }), undefined);
+  const ports = [{ port: 80, targetPort: "http" }, { port: 81 }];
+  assert.equal(changedSince(was, { ...was, spec: { ...was.spec, ports } }), "ports");
 });
 
 test("a Service does not fit whose traffic would be lost somewhere", () => {

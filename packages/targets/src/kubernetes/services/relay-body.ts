@@ -12,7 +12,7 @@ import type { ApiClient } from "../reach/api-client.ts";
 import { explain, isForbidden } from "../reach/api-errors.ts";
 import { followPod } from "../reach/follow-pod.ts";
 import { followHold, giveBack, LEASE_MS, type ServicePlace, take } from "./hold.ts";
-import type { RelayPort } from "./relay-fit.ts";
+import { changedSince, type RelayPort } from "./relay-fit.ts";
 import { noteOf, ownedBy, type RelayObjects, relayObjects } from "./relay-objects.ts";
 
 /** The nodes' proxies learn of the selector one after the other: so long the relay must still be there. */
@@ -109,10 +109,11 @@ export async function relayBody(parts: RelayParts, signal: AbortSignal): Promise
       // Not before it is ready: until then it would be none of the Service's endpoints.
       const pod = await untilReady(api, namespace, body.query, settling);
       await keepFor(pod);
-      await hold.take(
-        (now) => noteOf(now, objects.selector, facts, api.nowMs() + LEASE_MS),
-        settling,
-      );
+      await hold.take((now) => {
+        const changed = changedSince(service, now);
+        if (changed !== undefined) throw serviceChanged(name, changed);
+        return noteOf(now, objects.selector, facts, api.nowMs() + LEASE_MS);
+      }, settling);
       return `service/${name} leads to the relay pod`;
     },
     remove: async (removing, others) => {
@@ -226,6 +227,13 @@ const named = ({ metadata }: V1Pod) => ({ name: metadata?.name ?? "", uid: metad
 
 const isReady = ({ status }: V1Pod): boolean =>
   status?.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") ?? false;
+
+const serviceChanged = (name: string, what: string): UserError =>
+  new UserError(
+    "RELAY_UNFIT",
+    `service/${name} was given other ${what === "ports" ? "ports" : "pods"} while its relay pod was starting`,
+    { hints: ["start this session anew"] },
+  );
 
 const cannotRestore = (name: string, namespace: string): UserError =>
   new UserError(

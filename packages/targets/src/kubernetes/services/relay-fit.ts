@@ -53,6 +53,22 @@ export function relayFit(service: V1Service, pod: V1Pod): RelayFit {
   return ports.length === 0 ? unfit("it has no ports") : { kind: "fit", ports };
 }
 
+/** What of it a relay does not serve that was made for `service`, the same one some seconds before; for people. */
+export function changedSince(service: V1Service, now: V1Service): "selector" | "ports" | undefined {
+  if (sorted(ownSelector(service)) !== sorted(ownSelector(now))) return "selector";
+  const ports = ({ spec }: V1Service): string =>
+    JSON.stringify(
+      (spec?.ports ?? []).map(({ protocol = "TCP", port, targetPort }) => [
+        protocol,
+        targetPort ?? port,
+      ]),
+    );
+  return ports(service) === ports(now) ? undefined : "ports";
+}
+
+const sorted = (selector: Readonly<Record<string, string>> = {}): string =>
+  JSON.stringify(Object.entries(selector).sort(([one], [other]) => (one < other ? -1 : 1)));
+
 export const portNumbers = (ports: readonly RelayPort[]): number[] => [
   ...new Set(ports.map(({ podPort }) => podPort)),
 ];
