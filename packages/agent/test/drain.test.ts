@@ -33,13 +33,13 @@ interface Developer {
   waiting(): Promise<ServerResponse>;
 }
 
-async function developer(agent: Agent): Promise<Developer> {
+async function developer(agent: Agent, sessionId = "me"): Promise<Developer> {
   const server = createServer((request, response) => {
     if (request.url === "/wait") server.emit("waiting", response);
     else response.end(`me ${request.url}`);
   });
   const tunnel = await connectTunnel(agent.dial(), {
-    sessionId: "me",
+    sessionId,
     privateKey,
     build: "test",
     handlers: {
@@ -155,6 +155,37 @@ for (const who of ["root", "user"] as Who[]) {
       me.tunnel.close("done");
       assert.equal(await agent.ended(), 0);
       assert.equal(place.pod.run("nft", "list", "ruleset"), ruleset);
+    },
+  );
+
+  test(
+    `${who}: who ends beside another session has a second to answer, and his client's connection goes on`,
+    options,
+    async (t) => {
+      const place = await Place.start(who, SERVERS);
+      t.after(() => place.stop());
+      const clients = clientsOf(place, (close) => t.after(close));
+      const agent = await Agent.serve(who, place.pod, ARGS);
+      t.after(() => agent.stop());
+      const me = await developer(agent);
+      const you = await developer(agent, "you");
+      await me.tunnel.call("incoming.steal", { port: 8081, filter: FILTER });
+      await you.tunnel.call("incoming.steal", { port: 8081, filter: { header: "^x-user: you$" } });
+      const waits = await clients.talk(8081);
+      const next = await clients.talk(8081);
+      const mine = me.waiting();
+      waits.say(get("/wait", ME));
+      const response = await mine;
+      const end = me.tunnel.call("end", {});
+      void end.then(() => me.tunnel.close("done"));
+      // Until it has been heard.
+      while (!/pod \d+ \/2$/.test(await next.ask(get("/2", ME))));
+      response.end("me at last");
+      assert.match(await waits.next(), /^(?!.*Connection: close).*me at last/s);
+      assert.deepEqual(await end, { others: 1 });
+      assert.match(await waits.ask(get("/3", ME)), /pod \d+ \/3/);
+      assert.match(await waits.ask(get("/4", "X-User: you")), /me \/4/);
+      you.tunnel.close("done");
     },
   );
 

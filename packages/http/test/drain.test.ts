@@ -4,8 +4,9 @@ import { test } from "node:test";
 import { editedHead } from "../src/http1/edit-head.ts";
 import { answeredBy, fromLatin1, latin1 } from "../src/index.ts";
 import {
-  type apply,
+  apply,
   get,
+  lines,
   MINE,
   ok,
   play,
@@ -48,6 +49,35 @@ test("an answer that has begun is completed as it is, and the connection ends wi
     when(["drain"]),
     when(["answer", 1, "e"], replied("e"), "end-client", "end 1"),
   ]);
+});
+
+test("it is known of whom something is asked: from the request's head to the end of its answer", () => {
+  const splitter = split();
+  const asked = (...event: Parameters<typeof apply>[1]): string => {
+    apply(splitter, event as Parameters<typeof apply>[1]);
+    return (["pod", "mine"] as const).filter((to) => splitter.isAsking(to)).join();
+  };
+  assert.equal(asked("client", "GET /1 HT"), "");
+  assert.equal(asked("client", get("/1", MINE).slice("GET /1 HT".length)), "mine");
+  assert.equal(asked("answer", 1, ok("one").slice(0, -1)), "mine");
+  assert.equal(asked("answer", 1, "e"), "");
+  const request = post("/2", "abc");
+  assert.equal(asked("client", request.slice(0, -1)), "pod");
+  assert.equal(asked("client", "c"), "pod");
+  assert.equal(asked("answer", 2, ok("two")), "");
+  assert.equal(asked("client", get("/3")), "pod");
+  assert.equal(asked("client-reset"), "");
+});
+
+test("the end of somebody of whom nothing is asked is not the client's when he goes away", () => {
+  const splitter = split();
+  const did = (event: Parameters<typeof apply>[1]): string[] => lines(apply(splitter, event));
+  did(["client", get("/1", MINE)]);
+  assert.deepEqual(splitter.leave("mine"), [], "it is waited for");
+  did(["answer", 1, ok("one")]);
+  assert.deepEqual(lines(splitter.leave("mine")), ["end 1"]);
+  assert.deepEqual(did(["reset", 1]), []);
+  assert.deepEqual(did(["client", get("/2")]), ["open 2 pod", sent(2, get("/2"))]);
 });
 
 test("a request that has begun is answered, too", () => {

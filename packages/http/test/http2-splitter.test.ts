@@ -346,7 +346,10 @@ test("when stealing ends, the client is told, and what it still sends is served"
     "client: PING inpod-go",
   ]);
   assert.deepEqual(dialogue.lines(splitter.drain()), []);
+  assert.equal(splitter.isAsking("pod"), false);
   dialogue.says(client.get(1, "/1"));
+  assert.equal(splitter.isAsking("pod"), true);
+  assert.equal(splitter.isAsking("mine"), false);
   assert.deepEqual(dialogue.says(client.ping("inpod-go", true)), ["client: GOAWAY 1 NONE"]);
   // It was told: this one is nobody's.
   assert.deepEqual(dialogue.says(client.get(3, "/3")), []);

@@ -71,6 +71,15 @@ export class Connection<D> implements Drainable {
     if (isOpen) this.#run(this.#passage.drain?.() ?? []);
   }
 
+  isAsking(to: unknown): boolean {
+    return !this.#client.destroyed && this.#passage.isAsking?.(to as D) === true;
+  }
+
+  leave(to: unknown): void {
+    const isOpen = !this.#client.destroyed && !this.#passage.isOver;
+    if (isOpen) this.#run(this.#passage.leave?.(to as D) ?? []);
+  }
+
   #run(commands: readonly Command<D>[]): void {
     for (const command of commands) this.#do(command);
     if (this.#passage.isOver) {

@@ -3,12 +3,20 @@
  * them, and so each is asked to end in good order.
  */
 import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { reset } from "./reset.ts";
 
 export interface Drainable {
   /** Its client should come with a new connection. */
   drain(): void;
+  /** Something that went to `to` has not had all of its answer. */
+  isAsking(to: unknown): boolean;
+  /** `to` goes away: its end is not the client's, unless something is asked of it. */
+  leave(to: unknown): void;
 }
+
+/** For what has no event: an answer is over when its last byte has been understood. */
+const LOOK_MS = 20;
 
 export class Draining {
   readonly #open = new Set<Drainable>();
@@ -27,6 +35,14 @@ export class Draining {
   begin(): void {
     this.#hasBegun = true;
     for (const connection of [...this.#open]) connection.drain();
+  }
+
+  /** Until nothing is asked of `to` any more, or `graceMs` are over: then whoever asks nothing of it goes on without. */
+  async answered(to: unknown, graceMs: number): Promise<void> {
+    const deadline = performance.now() + graceMs;
+    const isAsked = (): boolean => [...this.#open].some((each) => each.isAsking(to));
+    while (isAsked() && performance.now() < deadline) await delay(LOOK_MS);
+    for (const each of [...this.#open]) each.leave(to);
   }
 
   /** The port is stolen again: who comes from now on stays. */

@@ -185,7 +185,11 @@ export class Ports {
       for (const { relay, isKept } of this.#ports.values())
         for (const socket of (isKept ? undefined : relay?.connections) ?? []) left.add(socket);
     }
-    await ended(left, END_GRACE_MS);
+    // Of connections that are not all its: those go on when it is gone.
+    const shared = [...this.#ports.values()].map(({ draining }) =>
+      draining.answered(holder, END_GRACE_MS),
+    );
+    await Promise.all([ended(left, END_GRACE_MS), ...shared]);
   }
 
   /** @returns the connections that were all its */

@@ -25,6 +25,10 @@ export type Passage<D> = Pick<
    * nobody knows where its messages end, and it lives on.
    */
   readonly drain?: (() => Command<D>[]) | undefined;
+  /** Something that went to `to` has not had all of its answer. Left out: nobody knows. */
+  readonly isAsking?: ((to: D) => boolean) | undefined;
+  /** `to` goes away: its end is not the client's, unless something is asked of it. Left out: it never is. */
+  readonly leave?: ((to: D) => Command<D>[]) | undefined;
 };
 
 export class Raw<D> implements Passage<D> {

@@ -92,6 +92,14 @@ export class Silent<D> implements Passage<D> {
     return this.#inner?.drain?.() ?? [];
   }
 
+  leave(to: D): Command<D>[] {
+    return this.#inner?.leave?.(to) ?? [];
+  }
+
+  isAsking(to: D): boolean {
+    return this.#inner?.isAsking?.(to) ?? false;
+  }
+
   upstreamBytes(id: number, bytes: Uint8Array): Command<D>[] {
     if (this.#inner) return this.#inner.upstreamBytes(id, bytes);
     this.#said.append(bytes);

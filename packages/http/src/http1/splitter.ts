@@ -74,6 +74,22 @@ export class Splitter<D> {
     return this.#isOver;
   }
 
+  /** Something that went to `to` has not had all of its answer. Of one that is raw nobody knows. */
+  isAsking(to: D): boolean {
+    const { kind } = this.#phase;
+    if (this.#isOver || kind === "raw" || kind === "last") return false;
+    return this.#openCurrent()?.to === to && (kind === "body" || this.#outstanding() > 0);
+  }
+
+  /** `to` goes away: its end is not the client's, unless something is asked of it. */
+  leave(to: D): Command<D>[] {
+    const { kind } = this.#phase;
+    if (this.#isOver || this.isAsking(to) || (kind !== "head" && kind !== "deciding")) return [];
+    for (const upstream of [...this.#upstreams.values()])
+      if (upstream.to === to) this.#forget(upstream);
+    return this.#advance();
+  }
+
   /** @param bytes the splitter's from now on: not to be written to again */
   clientBytes(bytes: Uint8Array): Command<D>[] {
     const phase = this.#phase;

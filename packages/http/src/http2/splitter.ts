@@ -197,6 +197,12 @@ export class Http2Splitter<D> {
     return this.#settle();
   }
 
+  /** Something that went to `to` has not had all of its answer. */
+  isAsking(to: D): boolean {
+    const all = this.#isOver ? [] : [...this.#upstreams.values()];
+    return all.some((each) => each.to === to && !each.connection.isIdle);
+  }
+
   /** The client should make a new connection. What it opens on this one meanwhile is served all the same. */
   drain(): Command<D>[] {
     if (!this.#isOver) this.#leave();
