@@ -57,6 +57,7 @@ export class Decisions {
 
   program(event: ProgramEvent): void {
     const { tgid, executable, isSkipped } = event;
+    if (!this.trace && !this.#reporter.wantsDecisions) return;
     const [why, key] = whySkipped(this.#policy(), event);
     const verdict = isSkipped ? "skipped" : "tapped";
     const decision = { call: "program", subject: executable, verdict, why, key };

@@ -9,6 +9,7 @@ import {
   readFileSync,
   writeFileSync,
 } from "node:fs";
+import { basename } from "node:path";
 import { after, before, test } from "node:test";
 import type { TapPathRule } from "../src/index.ts";
 import { makeRemoteRoot } from "./remote-root.ts";
@@ -288,4 +289,21 @@ setInterval(() => fs.appendFileSync("/data/log", "three\\n"), 50);`,
     never,
   );
   assert.equal(watched.stdout, "ENOSPC\nseen true\n", watched.stderr);
+});
+
+test("a program is told once it runs; what a fork has left of its parent in the moment before is told to who wants all", async () => {
+  const programs = async (): Promise<readonly string[]> => {
+    const found: string[] = [];
+    const loop =
+      "for n in 1 2; do cat /dev/null; done; read -r line </dev/null || /nonexistent || :";
+    const ran = await run(["bash", "--norc", "-c", loop], (event) => {
+      if (event.kind === "program") found.push(basename(event.executable)); // inpod-launch looks for it
+    });
+    assert.equal(ran.code, 0, ran.stderr);
+    return found.filter((name) => name !== "inpod-launch");
+  };
+  assert.deepEqual(await programs(), ["bash", "cat", "cat", "bash"]); // the last one stays what it is: ENOENT
+  tap.wantReports("all");
+  after(() => tap.wantReports("nothing"));
+  assert.deepEqual(await programs(), ["bash", "bash", "cat", "bash", "cat", "bash", "bash"]);
 });

@@ -1,3 +1,4 @@
+#include "paths.h"
 #include "programs.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -75,16 +76,20 @@ pid_t process_of(pid_t tid) {
   return tgid;
 }
 
-void process_executes(pid_t tid) {
+struct process_look process_look(pid_t tid) {
   char status[2048];
-  if (read_proc(tid, "status", status, sizeof status) <= 0) return;
-  pid_t tgid = field(status, "\nTgid:");
-  int alone = field(status, "\nThreads:") <= 1;
+  if (read_proc(tid, "status", status, sizeof status) <= 0) return (struct process_look){0};
+  return (struct process_look){field(status, "\nTgid:"), field(status, "\nThreads:") <= 1};
+}
+
+/* Who is alone remains so: its only thread is in our hands. */
+void process_executes(pid_t tid, struct process_look before) {
+  if (!before.tgid) return;
   pthread_mutex_lock(&mutex);
-  struct process_entry *entry = entry_locked(tgid);
+  struct process_entry *entry = entry_locked(before.tgid);
   entry->judged = entry->told_closed = false;
-  entry->unsettled_until_ns = alone ? 0 : now_ns() + UNSETTLED_NS;
-  threads[(unsigned)tid % ENTRIES] = (struct thread_entry){tid, tgid, now_ns()};
+  entry->unsettled_until_ns = before.is_alone ? 0 : now_ns() + UNSETTLED_NS;
+  threads[(unsigned)tid % ENTRIES] = (struct thread_entry){tid, before.tgid, now_ns()};
   pthread_mutex_unlock(&mutex);
 }
 
@@ -99,7 +104,7 @@ static bool is_skip_name(const char *name) {
   return false;
 }
 
-bool process_is_skipped(pid_t tid, pid_t tgid) {
+bool process_is_skipped(pid_t tid, pid_t tgid, bool executes) {
   int64_t now = now_ns();
   pthread_mutex_lock(&mutex);
   struct process_entry *entry = entry_locked(tgid);
@@ -122,7 +127,7 @@ bool process_is_skipped(pid_t tid, pid_t tgid) {
   entry->judged = true;
   entry->skipped = skipped;
   pthread_mutex_unlock(&mutex);
-  if (news) emit_program(tgid, executable, skipped);
+  if (news && (!executes || report_is_wanted())) emit_program(tgid, executable, skipped);
   if (news) program_tell_privileges(tid, executable);
   return skipped;
 }

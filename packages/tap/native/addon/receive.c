@@ -97,7 +97,8 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
 
 /* A skipped program that works in a directory of the pod has its files from there: the kernel takes it there anyway. */
 static bool is_concerned(pid_t tid, pid_t tgid, const struct path_call *call) {
-  if (process_is_skipped(tid, tgid)) return call && places_work_in_remote(tid);
+  bool executes = call && call->kind == CALL_EXEC;
+  if (process_is_skipped(tid, tgid, executes)) return call && places_work_in_remote(tid);
   return !call || !root_is_other(tid, tgid);
 }
 
@@ -126,17 +127,18 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   statistics_count(&statistics.received);
   accepts_saw(tid);
   bool executes = notif->data.nr == __NR_execve || notif->data.nr == __NR_execveat;
+  struct process_look look = executes ? process_look(tid) : (struct process_look){process_of(tid), false};
   if (executes && remote_get().fd < 0) {
-    process_executes(tid);
+    process_executes(tid, look);
     notification_continue(listener, notif->id);
     return;
   }
-  pid_t tgid = process_of(tid);
+  pid_t tgid = look.tgid;
   const struct path_call *call = call_of_number(notif->data.nr);
   bool handled = false;
   if (moves_root(notif->data.nr)) root_changes(tgid);
   if (tgid && is_concerned(tid, tgid, call)) {
-    if (executes) process_executes(tid); /* whether the program before was skipped has been asked */
+    if (executes) process_executes(tid, look); /* whether the program before was skipped has been asked */
     if (call) {
       handled = handle_path(listener, notif, tgid, call);
     } else {
@@ -155,7 +157,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
       }
     }
   } else if (executes) {
-    process_executes(tid);
+    process_executes(tid, look);
   }
   if (handled) return;
   statistics_count(&statistics.continued);
@@ -170,7 +172,7 @@ static void dispatch_compat(int listener, const struct seccomp_notif *notif) {
       dispatch(listener, &translated);
       return;
     case COMPAT_EXECUTES:
-      process_executes((pid_t)notif->pid);
+      process_executes((pid_t)notif->pid, process_look((pid_t)notif->pid));
       break;
     case COMPAT_UNTOUCHED:
       break;

@@ -232,9 +232,18 @@ unsigned call_arguments(int nr);
 
 /* The process of a thread, or 0 when it is gone. */
 pid_t process_of(pid_t tid);
-/* Whether the tap leaves this process alone (skip_build_tools, skip_processes); cached until its next exec. */
-bool process_is_skipped(pid_t tid, pid_t tgid);
-void process_executes(pid_t tid);
+struct process_look {
+  pid_t tgid;    /* 0: it is gone */
+  bool is_alone; /* no other thread */
+};
+/* The same, of one that is held in execve: nothing is remembered. */
+struct process_look process_look(pid_t tid);
+/*
+ * Whether the tap leaves this process alone (skip_build_tools, skip_processes); cached until its next exec. "program" tells of
+ * it once. `executes`: it is another one in a moment, most often after a fork, and is told to who wants all.
+ */
+bool process_is_skipped(pid_t tid, pid_t tgid, bool executes);
+void process_executes(pid_t tid, struct process_look before);
 /* roots.c: whether its absolute names are of a root directory of its own; root_changes: it is about to change that. */
 bool root_is_other(pid_t tid, pid_t tgid);
 void root_changes(pid_t tgid);
