@@ -7,7 +7,13 @@ import {
   parseRelayPlace,
   type TargetDescription,
 } from "@inpod/protocol";
-import { acceptTunnel, publicKeyFromRaw, splice, tuneHeapForBulk } from "@inpod/tunnel";
+import {
+  acceptTunnel,
+  optimiseSoon,
+  publicKeyFromRaw,
+  splice,
+  tuneHeapForBulk,
+} from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { FileService } from "./files/service.ts";
@@ -76,6 +82,7 @@ const memoryMib = values["memory-mib"] === undefined ? undefined : Number(values
 const filesBudgetBytes = memoryMib === undefined ? undefined : (memoryMib / 8) * 1024 * 1024;
 const bufferBudgetBytes = filesBudgetBytes;
 tuneHeapForBulk({ mayGrow: memoryMib === undefined });
+if (memoryMib === undefined) optimiseSoon(); // what compilers need is a part of it, too
 
 const publicKey = values["public-key"] ?? "";
 // Throws here, not at the first session's greeting.

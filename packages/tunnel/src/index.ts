@@ -17,5 +17,6 @@ export { duplexOf } from "./duplex.ts";
 export { TunnelFailure } from "./failure.ts";
 export { tuneHeapForBulk } from "./heap.ts";
 export { peekAgent, publicKeyFromRaw, rawFromPublicKey } from "./hello.ts";
+export { optimiseSoon } from "./optimise.ts";
 export { resetSocket } from "./reset.ts";
 export { splice } from "./splice.ts";

@@ -115,7 +115,7 @@ export class Connections {
       const peer = encodeAddress(to.address, to.port);
       const forget = this.#tap.setName("outgoing", userPort, local, peer);
       const isCompleted = this.#complete(call, userPort, (socket) =>
-        this.#relay.join(userPort, socket, channel),
+        this.#relay.join(socket, channel, forget),
       );
       if (isCompleted) return;
       forget();

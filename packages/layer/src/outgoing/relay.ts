@@ -48,7 +48,7 @@ export class Relay {
     const socket = this.#sockets.get(userPort);
     if (socket) {
       this.#sockets.delete(userPort);
-      this.join(userPort, socket, channel);
+      this.#join(userPort, socket, channel);
       // It was paused by name: a "data" handler alone does not make it flow.
       socket.resume();
       return;
@@ -71,7 +71,7 @@ export class Relay {
     const channel = this.#channels.get(userPort);
     if (channel) {
       this.#channels.delete(userPort);
-      this.join(userPort, socket, channel);
+      this.#join(userPort, socket, channel);
       return;
     }
     socket.pause();
@@ -84,9 +84,13 @@ export class Relay {
     }, MEETING_MS).unref();
   }
 
-  /** Bytes flow until either end closes; the tap forgets the socket's names then. */
-  join(userPort: number, socket: Socket, channel: Channel): void {
-    socket.on("close", this.#tap.nameAt("outgoing", userPort, socket.localPort ?? 0));
+  #join(userPort: number, socket: Socket, channel: Channel): void {
+    this.join(socket, channel, this.#tap.nameAt("outgoing", userPort, this.#port));
+  }
+
+  /** Bytes flow until either end closes; the tap is to forget the socket's names then. */
+  join(socket: Socket, channel: Channel, forget: () => void): void {
+    socket.on("close", forget);
     splice(socket, channel);
   }
 

@@ -117,6 +117,8 @@ static bool is_begun(int listener, const struct seccomp_notif *notif, pid_t tgid
 #endif
     case __NR_accept4:
       return accept_begin(listener, notif, tgid, socket);
+    case __NR_getsockopt:
+      return socket_error_begin(listener, notif, tgid, socket);
     default:
       return false;
   }

@@ -466,6 +466,8 @@ bool handle_udp_moved(struct op *op);
 bool handle_sendmsg(struct op *op);
 bool handle_recvmsg(struct op *op);
 bool handle_socket_error(struct op *op);
+/* Where nothing is to be told: see names_begin(). */
+bool socket_error_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket);
 void handle_uname(struct op *op);
 void uname_set(const char *nodename);
 

@@ -189,6 +189,21 @@ static void wait_for_verdict(void *argument) {
   else op_continue(op);
 }
 
+/* Nothing of it is ours to tell, as of nearly all: the kernel's own is the true one. */
+bool socket_error_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, int *socket) {
+  if (op_is_held_of((pid_t)notif->pid)) return false; /* it may be this call, made again */
+  struct cookie_entry entry;
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  int fd = *socket = process_get_fd(tgid, (int)notif->data.args[0]);
+  bool is_known = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0;
+  if (is_known && ((cookie_get(cookie, &entry) && entry.error) || op_connects_unawaited(cookie))) return false;
+  statistics_count(&statistics.continued);
+  notification_continue(listener, notif->id);
+  if (fd >= 0) close(fd);
+  return true;
+}
+
 bool handle_socket_error(struct op *op) {
   struct cookie_entry entry;
   if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_tcp(op)) return false;
