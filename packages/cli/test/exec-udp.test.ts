@@ -254,6 +254,36 @@ input()
   await interrupted(run);
 });
 
+test("loopback is the program's own sockets by whatever port the kernel gave them, and else the pod's, connected or not", async () => {
+  const source = `
+import socket
+def new(address=None):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)
+    if address: s.bind((address, 0))
+    return s
+def got(s): return s.recv(100).decode()
+a, b = new("127.0.0.1"), new("127.0.0.1")
+a.connect(b.getsockname()); b.connect(a.getsockname())
+a.send(b"pair"); print(got(b)); b.send(b"and back"); print(got(a))
+print(a.getpeername() == b.getsockname())
+me = new("127.0.0.1"); me.connect(me.getsockname()); me.send(b"me"); print(got(me))
+everywhere, client = new("0.0.0.0"), new()
+client.sendto(b"unconnected", ("127.0.0.1", everywhere.getsockname()[1]))
+text, peer = everywhere.recvfrom(100); print(text.decode(), peer == ("127.0.0.1", client.getsockname()[1]))
+everywhere.sendto(b"answered", peer); print(got(client))
+for s in (new(), new("127.0.0.1")):
+    s.sendto(b"sidecar", ("127.0.0.1", ${udpPort}))
+    text, peer = s.recvfrom(100); print(text.decode()[:12], peer)
+connected = new(); connected.connect(("127.0.0.1", ${udpPort})); connected.send(b"x"); print(got(connected)[:12])
+`;
+  const run = await startInpod(sandbox, await python("loopback.py", source), STEAL);
+  const { code, stdout, stderr } = await run.ended;
+  assert.equal(code, 0, stderr);
+  const sidecar = `I am the pod ('127.0.0.1', ${udpPort})`;
+  const own = ["pair", "and back", "True", "me", "unconnected True", "answered"];
+  assert.deepEqual(stdout.trim().split("\n"), [...own, sidecar, sidecar, "I am the pod"]);
+});
+
 test("a server that also asks others is answered by them; ignore_ports and ports hold, port_mapping maps", async (t) => {
   const argv = await witness("c-udp", t);
   if (argv === undefined) return;

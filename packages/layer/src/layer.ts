@@ -21,6 +21,7 @@ import { Connections } from "./outgoing/connections.ts";
 import { Datagrams } from "./outgoing/datagrams.ts";
 import { DnsQuestions } from "./outgoing/dns-questions.ts";
 import { Relay } from "./outgoing/relay.ts";
+import { isOfTree, isTakenHere } from "./outgoing/udp-here.ts";
 import { UnixStreams } from "./outgoing/unix.ts";
 import { compileSkips } from "./rules/build-tools.ts";
 import { debuggerPorts } from "./rules/debugger-ports.ts";
@@ -48,6 +49,8 @@ export interface LayerParts {
   readonly reporter: Reporter;
   /** Who serves the pod's files: the tap, from the root of whoever has the file server, or snapshots. */
   readonly podFiles: PodRoot | SnapshotServer;
+  /** By which the session's processes are known (hasMark). */
+  readonly mark: string;
 }
 
 export class Layer {
@@ -270,6 +273,17 @@ export class Layer {
       else this.#connections.connectToTree(call, treePort);
       return;
     }
+    if (
+      isLoopback &&
+      !call.isStream &&
+      (await isOfTree(loopbackOf(to), call.tgid, this.#parts.mark))
+    ) {
+      const decision = { call: "connect", verdict: "local", why: OWN_PORT, key: undefined };
+      this.#decisions.decided(call, { ...decision, subject: `udp ${endpointText(to)}` });
+      this.#udpServers.connected(call.cookie);
+      this.#parts.tap.continue(call.token);
+      return;
+    }
     const decision = this.#policy.outgoing({ protocol, ...to });
     const { verdict } = decision;
     const subject = `${protocol} ${endpointText(to)}`;
@@ -293,8 +307,8 @@ export class Layer {
       this.#parts.tap.replySentTo(call.token, flowPort);
       return;
     }
-    // Of a socket that is bound to a port of the pod, datagrams to loopback come here, too.
-    if (to && isLoopbackAddress(to.address)) {
+    // A client here that such a server answers may be any program of this machine.
+    if (to && isLoopbackAddress(to.address) && (await this.#isHere(to))) {
       this.#parts.tap.continue(call.token);
       return;
     }
@@ -312,8 +326,12 @@ export class Layer {
       this.#noRoute(call);
       return;
     }
-    const port = await this.#datagrams.portFor(call, to, false);
+    const port = await this.#datagrams.portFor(call, loopbackOf(to), false);
     this.#parts.tap.replySentTo(call.token, port);
+  }
+
+  async #isHere(to: Endpoint): Promise<boolean> {
+    return this.#udpServers.realPort(to.port) !== undefined || isTakenHere(loopbackOf(to));
   }
 
   /**

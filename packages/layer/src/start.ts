@@ -135,6 +135,7 @@ export class PreparedTap {
       resolver: await podResolver(session, config),
       reporter,
       podFiles,
+      mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
     });
     this.#handle = (event) => layer.handle(event);
     await layer.start();

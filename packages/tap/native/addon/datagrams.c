@@ -10,12 +10,7 @@ static int datagram_flags(const struct op *op) { return (int)op->args[3]; }
 
 bool datagram_is_asked(struct op *op) {
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
-  bool to_loopback = address_is_loopback(&op->address);
-  if (to_loopback && !cookies_have_servers()) return false;
-  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_udp(op)) return false;
-  /* A port of the pod has clients on the pod's loopback, too. */
-  struct cookie_entry entry;
-  return !to_loopback || (cookie_get(op->cookie, &entry) && entry.bound);
+  return socket_describe(op, (int)op->args[0]) == 0 && socket_is_udp(op);
 }
 
 bool handle_sendto(struct op *op) {

@@ -129,16 +129,14 @@ static struct place *find_locked(uint64_t cookie, bool make) {
   return make ? oldest : NULL;
 }
 
-static bool has_servers, has_datagrams, has_listeners;
+static bool has_datagrams, has_listeners;
 bool cookies_have_listeners(void) { return __atomic_load_n(&has_listeners, __ATOMIC_RELAXED); }
 bool cookies_have_datagrams(void) { return __atomic_load_n(&has_datagrams, __ATOMIC_RELAXED); }
-bool cookies_have_servers(void) { return __atomic_load_n(&has_servers, __ATOMIC_RELAXED); }
 
 void cookie_update(uint64_t cookie, const struct cookie_entry *entry) {
   if (entry->is_unix) __atomic_store_n(&has_unix_peers, true, __ATOMIC_RELAXED);
   if (entry->udp) __atomic_store_n(&has_datagrams, true, __ATOMIC_RELAXED);
   if (entry->bound && !entry->udp) __atomic_store_n(&has_listeners, true, __ATOMIC_RELAXED);
-  if (entry->bound && entry->udp) __atomic_store_n(&has_servers, true, __ATOMIC_RELAXED);
   pthread_rwlock_wrlock(&cookies_rwlock);
   struct place *place = find_locked(cookie, true);
   place->entry = *entry;

@@ -300,9 +300,7 @@ bool cookie_get(uint64_t cookie, struct cookie_entry *into);
 void cookie_forget(uint64_t cookie);
 /* No connect is in progress any more; that it is bound is not forgotten. */
 void cookie_settle(uint64_t cookie);
-/* Whether a UDP socket has ever been bound to a port of the pod. */
-bool cookies_have_servers(void);
-/* The same of a TCP socket. */
+/* Whether a TCP socket has ever been bound to a port of the pod. */
 bool cookies_have_listeners(void);
 /* Whether there has ever been a UDP socket with which one of ours speaks. */
 bool cookies_have_datagrams(void);
