@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { type HeldNote, type ServiceLike, takePatch } from "@inpod/protocol";
+import { OwnPorts } from "../src/incoming/own-ports.ts";
+import { Ports } from "../src/incoming/ports.ts";
 import { RelayPod } from "../src/relay/relay-pod.ts";
 import type { Answer, ServiceApi } from "../src/relay/service-api.ts";
 
@@ -69,6 +74,62 @@ function relayPod(api: ServiceApi): { pod: RelayPod; served: () => boolean } {
   };
   return { pod: new RelayPod(PLACE, ports, () => {}, api, WAITS), served: () => !drained };
 }
+
+class ToOrigin extends OwnPorts {
+  readonly #port: number;
+  constructor(port: number) {
+    super();
+    this.#port = port;
+  }
+  override connect(): Promise<Socket> {
+    return Promise.resolve(connect({ port: this.#port, host: "127.0.0.1", allowHalfOpen: true }));
+  }
+}
+
+/** Of a server that has just had it. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+test("who comes while a relay waits for others' answers has his own before it ends", async (t) => {
+  const origin = createServer().listen(0, "127.0.0.1");
+  t.after(() => origin.closeAllConnections());
+  t.after(() => origin.close());
+  await once(origin, "listening");
+  const ownPorts = new ToOrigin((origin.address() as AddressInfo).port);
+  const own = { add: () => {}, remove: () => {} };
+  const ports = new Ports(ownPorts, () => {}, own, undefined, ownPorts);
+  const port = await freePort();
+  await ports.keep([port]);
+  const ask = async (): Promise<{ response: ServerResponse; answer: Promise<string> }> => {
+    const arrived = once(origin, "request");
+    const asked = request({ host: "127.0.0.1", port, agent: false });
+    const answer = once(asked, "response").then(async ([message]: IncomingMessage[]) => {
+      let text = "";
+      for await (const bytes of message ?? []) text += bytes;
+      if (message?.socket.destroyed === false) await once(message.socket, "close");
+      return text;
+    });
+    asked.end();
+    const [, response] = (await arrived) as [unknown, ServerResponse];
+    return { response, answer };
+  };
+  const first = await ask();
+  const drained = ports.drainAll(20_000);
+  const second = await ask();
+  first.response.end("first");
+  assert.equal(await first.answer, "first");
+  const third = await ask();
+  for (const { response, answer } of [second, third]) {
+    response.end("next");
+    assert.equal(await answer, "next");
+  }
+  await drained;
+});
 
 const refused = (): Promise<Answer> => Promise.reject(new Error("connect ECONNREFUSED"));
 const forbidden = async (): Promise<Answer> => ({ status: 403, service: undefined });

@@ -72,4 +72,4 @@ export async function ended(sockets: Iterable<Socket>, graceMs: number): Promise
   for (const socket of open) if (isOpen(socket)) reset(socket);
 }
 
-const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.writableFinished;
+export const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.writableFinished;

@@ -11,7 +11,7 @@ import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Canary } from "./canary.ts";
-import { ended } from "./draining.ts";
+import { ended, isOpen } from "./draining.ts";
 import type { OwnPorts } from "./own-ports.ts";
 import { Relay } from "./relay.ts";
 import { reset } from "./reset.ts";
@@ -85,13 +85,17 @@ export class Ports {
 
   /** Every connection is asked to end, and until `graceMs` have passed there is time to. Then there are no ports any more. */
   async drainAll(graceMs: number): Promise<void> {
-    const open: Socket[] = [];
-    for (const { draining, relay } of this.#ports.values()) {
-      draining.begin();
-      open.push(...(relay?.connections ?? []));
+    const all = [...this.#ports.values()];
+    for (const { draining } of all) draining.begin();
+    const deadline = performance.now() + graceMs;
+    for (;;) {
+      // Also who has come meanwhile: a SYN that was lost comes again after a second.
+      const open = all.flatMap(({ relay }) => [...(relay?.connections ?? [])].filter(isOpen));
+      const leftMs = deadline - performance.now();
+      if (open.length === 0 || leftMs <= 0) break;
+      await ended(open, leftMs);
     }
-    await ended(open, graceMs);
-    for (const { relay } of this.#ports.values()) relay?.close();
+    for (const { relay } of all) relay?.close();
   }
 
   #open(stolen: StolenPort): Promise<Relay> {
