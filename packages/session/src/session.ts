@@ -247,7 +247,14 @@ export class Session {
     try {
       await this.#link.ask((tunnel) => this.#askFor(tunnel, taken, takesOver));
     } catch (error) {
-      if (this.#taken.has(taken)) this.#taken.forget(taken);
+      if (this.#taken.has(taken)) {
+        this.#taken.forget(taken);
+        // The agent may have it all the same, and nobody here would take what comes.
+        if (isUnanswered(error)) {
+          this.#taken.release(taken);
+          this.#release(this.#link.current, podPort(taken)).catch(() => {});
+        }
+      }
       throw error;
     }
     const kind = taken.way === "steal" ? "stolen" : "mirrored";
@@ -492,6 +499,9 @@ export class Session {
     this.#taken.settle(port);
   }
 }
+
+const isUnanswered = (error: unknown): boolean =>
+  isLost(error) || (error instanceof TunnelFailure && error.errno === "ETIMEDOUT");
 
 const isInUse = (error: unknown): boolean =>
   error instanceof TunnelFailure && error.errno === "EADDRINUSE";

@@ -275,3 +275,39 @@ test("the target is described once; what a redial asks for is not kept", async (
   await resumed;
   assert.equal(session.target.hostname, TARGET.hostname);
 });
+
+test("a port that was asked for when the tunnel was lost is given back by the next one, where nobody waits for it any more", async (t) => {
+  const { agent, session, watched } = await begun(t);
+  let reach: () => void = () => {};
+  agent.answers["incoming.steal"] = () => {
+    agent.beforeDial = () =>
+      new Promise((resolve) => {
+        reach = resolve;
+      });
+    agent.cut();
+    return new Promise(() => {});
+  };
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const dialled = once(agent.events, "dialled");
+  const lost = watched.next("tunnel-lost");
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const stolen = session
+    .steal(80, () => {})
+    .then(
+      () => "had",
+      ({ errno }) => errno,
+    );
+  await lost;
+  await turn();
+  t.mock.timers.tick(1000); // a tunnel that was short-lived is not dialled again at once
+  await dialled;
+  await turn();
+  t.mock.timers.tick(10_000);
+  assert.equal(await stolen, "ECONNRESET");
+  t.mock.timers.reset();
+  const resumed = watched.next("resumed");
+  reach();
+  await resumed;
+  // The agent has it all the same: it was asked.
+  assert.deepEqual(agent.asked.slice(-2), ["incoming.release 80", "resume"]);
+});
