@@ -29,7 +29,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { CANNOT_TAP = 125, ANSWER_SECONDS = 10, LINE = 256, SIGNAL_SET_BYTES = 8, EACCES_ = 13, EINTR_ = 4, EBUSY_ = 16, EINVAL_ = 22 };
+enum { CANNOT_TAP = 125, ANSWER_SECONDS = 10, LINE = 256, SIGNAL_SET_BYTES = 8, EACCES_ = 13, EINTR_ = 4, EBUSY_ = 16, EINVAL_ = 22, SIGKILL_ = 9 };
 
 /* What was found in the environment. */
 static struct {
@@ -158,10 +158,12 @@ static long send_errno(int control, int error) {
  * With the filter the program can send nothing until somebody answers its calls. So a child without it, which shares our
  * descriptors, waits for the listener's number and sends it. It has no signal for its end: the program never hears of it.
  */
-static void be_messenger(int control, int ready) {
+static void be_messenger(int control, int ready, long program) {
   int listener;
   long sent = -1;
-  if (raw3(__NR_read, ready, &listener, sizeof listener) == sizeof listener)
+  /* Whoever kills the program now leaves nothing: its end of the pipe is open in us, too. */
+  raw5(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL_, 0, 0, 0);
+  if (raw3(__NR_getppid, 0, 0, 0) == program && raw3(__NR_read, ready, &listener, sizeof listener) == sizeof listener)
     sent = listener < 0 ? send_errno(control, -listener) : send_listener(control, listener);
   for (;;) raw3(__NR_exit_group, sent > 0 && listener >= 0 ? 0 : 1, 0, 0);
 }
@@ -241,8 +243,8 @@ static void enter(int control, unsigned groups) {
   long failed = raw3(__NR_pipe2, ready, O_CLOEXEC, 0);
   if (failed == 0) {
     let_session_look();
-    long child = raw5(__NR_clone, CLONE_FILES, 0, 0, 0, 0);
-    if (child == 0) be_messenger(control, ready[0]);
+    long program = raw3(__NR_getpid, 0, 0, 0), child = raw5(__NR_clone, CLONE_FILES, 0, 0, 0, 0);
+    if (child == 0) be_messenger(control, ready[0], program);
     int listener = child < 0 ? (int)child : install(groups);
     if (child > 0) {
       raw3(__NR_write, ready[1], &listener, sizeof listener);
