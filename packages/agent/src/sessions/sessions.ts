@@ -144,15 +144,11 @@ export class Sessions {
       if (this.#sessions.size === 0) this.#finish("the last session has ended");
     } else {
       // At once: behind a rule without a tunnel every new connection would wait for nobody.
-      this.#parts.ports
-        .suspend(session, "tunnel lost")
-        .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
-      this.#parts.mirror
-        .suspend(session)
-        .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
-      session.udp
-        .suspend("tunnel lost")
-        .catch((error: Error) => this.#parts.log("suspend-failed", { why: error.message }));
+      this.#untilDone("suspend-failed", [
+        this.#parts.ports.suspend(session, "tunnel lost"),
+        this.#parts.mirror.suspend(session),
+        session.udp.suspend("tunnel lost"),
+      ]);
       const timer = setTimeout(() => this.#forget(session), this.#lifetime.resumeTimeoutMs);
       this.#forgetting.set(session, timer.unref());
     }
@@ -171,15 +167,17 @@ export class Sessions {
     this.#forgetting.delete(session);
     if (this.#sessions.get(session.id) === session) this.#sessions.delete(session.id);
     session.closeFiles();
-    this.#parts.ports
-      .releaseAll(session, "session forgotten")
-      .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
-    this.#parts.mirror
-      .unwatchAll(session)
-      .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
-    session.udp
-      .end("session forgotten")
-      .catch((error: Error) => this.#parts.log("release-failed", { why: error.message }));
+    this.#untilDone("release-failed", [
+      this.#parts.ports.releaseAll(session, "session forgotten"),
+      this.#parts.mirror.unwatchAll(session),
+      session.udp.end("session forgotten"),
+    ]);
+  }
+
+  /** Nobody waits for it; what fails is logged. */
+  #untilDone(event: string, all: readonly Promise<void>[]): void {
+    for (const each of all)
+      each.catch((error: Error) => this.#parts.log(event, { why: error.message }));
   }
 }
 

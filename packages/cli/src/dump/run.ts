@@ -1,12 +1,10 @@
 /** `inpod dump`: what is sent to a target is printed here. */
 import { type Seen, Watcher } from "@inpod/ports";
-import { UserError } from "@inpod/protocol";
-import { whyNoMirror } from "../exec/permission.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
-import { withoutFilter } from "../services/incoming.ts";
-import { markWords, withMark } from "../services/mark.ts";
-import { runService, type ServicePlace, type Serving } from "../services/with-service.ts";
+import { runCopies } from "../services/copies.ts";
+import { markWords } from "../services/mark.ts";
+import type { ServicePlace, Serving } from "../services/with-service.ts";
 import type { DumpArguments } from "./arguments.ts";
 import { checkFile, toFile } from "./file.ts";
 import { formOf } from "./form.ts";
@@ -15,26 +13,21 @@ import { type DumpedPort, dumpedPorts, portsText, watchPort } from "./ports.ts";
 
 /** @throws UserError */
 export async function runDump(args: DumpArguments, io: Io): Promise<CommandResult> {
-  const { mark, file } = args;
+  const { file } = args;
   if (file !== undefined) checkFile(file);
-  const wish = {
-    args,
-    io,
-    target: args.target,
-    question: "of whose traffic is a dump wanted?",
-    steals: false,
-    needsTraffic: true,
-    does: "prints on another machine what is sent to",
-    detail: portsText(args.ports),
-    adjust: (config: Parameters<typeof withoutFilter>[0]) =>
-      mark === undefined ? withoutFilter(config) : withMark(config, mark),
-  };
-  return runService(wish, async ({ target, signal }) => {
-    const why = whyNoMirror(target.policy);
-    if (why !== undefined) throw new UserError("POLICY_NO_MIRROR", why);
-    const ports = await dumpedPorts(target, args.ports, signal);
-    return (place) => dump(args, io, place, ports);
-  });
+  return runCopies(
+    {
+      args,
+      io,
+      question: "of whose traffic is a dump wanted?",
+      does: "prints on another machine what is sent to",
+      detail: portsText(args.ports),
+    },
+    async ({ target, signal }) => {
+      const ports = await dumpedPorts(target, args.ports, signal);
+      return (place) => dump(args, io, place, ports);
+    },
+  );
 }
 
 async function dump(
