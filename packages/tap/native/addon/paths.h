@@ -131,6 +131,8 @@ bool remote_is_below(const char *proc_link, char *path);
  * or -errno.
  */
 int remote_open(const struct path_work *work, const struct place *place, const char *walk, uint64_t flags, uint64_t mode);
+/* Whether the way there, or that there is none, is in the cache. */
+bool remote_knows(const struct path_work *work, const char *walk, uint64_t flags);
 /* The calling thread makes files with the umask that the program has. */
 void remote_take_umask(pid_t tid);
 
@@ -194,6 +196,8 @@ void serve_by_itself(struct op *op, const struct path_work *work, const struct o
 int64_t exec_act(struct tracee *tracee, const struct path_work *work, const struct outcome *outcome);
 /* The call's path as an O_PATH descriptor, of a link itself where its flags say so; or -errno. */
 int serve_path(const struct path_work *work);
+/* Whether that asks no server. */
+bool serve_path_is_known(const struct path_work *work);
 /* That descriptor as a path: what a call without a variant for descriptors is made with. */
 enum { SELF_PATH = 32 };
 void serve_self(int fd, char path[SELF_PATH]);

@@ -107,6 +107,13 @@ static int open_local(const struct path_work *work, const char *path, uint64_t f
   return fd;
 }
 
+bool remote_knows(const struct path_work *work, const char *walk, uint64_t flags) {
+  int root = remote_get().fd;
+  int fd = root < 0 ? -EAGAIN : open_how(root, walk, flags, 0, RESOLVE_IN_ROOT | work->how_resolve | RESOLVE_CACHED);
+  if (fd >= 0) close(fd);
+  return fd >= 0 || fd == -ENOENT;
+}
+
 int remote_open(const struct path_work *work, const struct place *place, const char *walk, uint64_t flags, uint64_t mode) {
   uint64_t resolve = RESOLVE_IN_ROOT | work->how_resolve;
   bool makes = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY));

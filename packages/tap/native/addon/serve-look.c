@@ -81,9 +81,16 @@ void serve_open(const struct path_work *work, struct outcome *outcome) {
   outcome->fd = fd;
 }
 
+static uint64_t path_flags(const struct path_work *work) {
+  return O_PATH | (work->flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
+}
+
 int serve_path(const struct path_work *work) {
-  bool stays = (work->flags & AT_SYMLINK_NOFOLLOW) != 0;
-  return remote_open(work, &work->place, work->place.walk, (uint64_t)(O_PATH | (stays ? O_NOFOLLOW : 0)), 0);
+  return remote_open(work, &work->place, work->place.walk, path_flags(work), 0);
+}
+
+bool serve_path_is_known(const struct path_work *work) {
+  return remote_knows(work, work->place.walk, path_flags(work));
 }
 
 void serve_self(int fd, char path[SELF_PATH]) { snprintf(path, SELF_PATH, "/proc/self/fd/%d", fd); }
