@@ -15,6 +15,7 @@ import { runForward } from "../src/forward/run.ts";
 import type { Io } from "../src/io.ts";
 import { runMesh } from "../src/mesh/run.ts";
 import { runMirror } from "../src/mirror/run.ts";
+import { runPreview } from "../src/preview/run.ts";
 
 const TARGET = `process/${process.pid}`;
 
@@ -41,6 +42,7 @@ async function refused(line: string): Promise<{ error: string; hints: string; sa
     else if (parsed.kind === "dump") await runDump(parsed, io);
     else if (parsed.kind === "forward") await runForward(parsed, io);
     else if (parsed.kind === "connect") await runConnect(parsed, io);
+    else if (parsed.kind === "preview") await runPreview(parsed, io);
   } catch (error) {
     assert.ok(error instanceof UserError, String(error));
     return { error: error.message, hints: error.hints.join("\n"), said };
@@ -94,6 +96,11 @@ const CASES: Readonly<
       /no target: of whom are the ports that -R takes/,
       /inpod preview/,
     ],
+  ],
+  "a container in nobody's pod": [
+    ["connect --mode proxy --port 0 -e", /-e: without a target there is no pod/, /leave it out/],
+    ["forward -L 0:orders:80 -e", /-e: without a target there is no pod/, /-t pod\/NAME/],
+    ["preview new --expose 80 -e", /-e: without a target there is no pod/, /leave it out/],
   ],
   "a target that is said twice": [
     ...["exchange", "mesh", "mirror", "dump"].map(

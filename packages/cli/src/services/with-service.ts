@@ -140,7 +140,10 @@ async function withService(
   const log = verbose ? say : (): void => {};
   for (const { path, why } of config.ignoredKeys) log(`"${path}" has no effect: ${why}`);
   const { text: wished, path } = serviceTarget(operand, config.target, question);
-  if (wish.needsTraffic && path.kind === "targetless") throw nobodysTraffic(args.kind);
+  if (path.kind === "targetless") {
+    if (wish.needsTraffic) throw nobodysTraffic(args.kind);
+    if (flags.ephemeral === true) throw nobodysContainer();
+  }
   const { replicas } = config;
   let serve: Awaited<ReturnType<Service>>;
   await withSession(
@@ -202,6 +205,11 @@ const nobodysTraffic = (command: string): UserError =>
       `name a Service, workload or pod: inpod ${command} orders, deployment/orders`,
       "for a Service that nobody has yet: inpod preview NAME --expose PORT",
     ],
+  });
+
+const nobodysContainer = (): UserError =>
+  new UserError("USAGE_INVALID", "-e: without a target there is no pod to put a container into", {
+    hints: ["leave it out: the agent has a pod of its own", "or name a target: -t pod/NAME"],
   });
 
 const sessionLost = (why: string): UserError =>
