@@ -284,6 +284,34 @@ connected = new(); connected.connect(("127.0.0.1", ${udpPort})); connected.send(
   assert.deepEqual(stdout.trim().split("\n"), [...own, sidecar, sidecar, "I am the pod"]);
 });
 
+test("a datagram has come to the pod's address, which may be where its answer leaves from (IP_PKTINFO)", async () => {
+  const source = `
+import socket, struct
+PKTINFO = 8
+def own(control): return [socket.inet_ntoa(data[i:i + 4]) for _, kind, data in control if kind == PKTINFO for i in (4, 8)]
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)
+s.setsockopt(socket.IPPROTO_IP, PKTINFO, 1); s.bind(("0.0.0.0", ${udpPort}))
+text, control, flags, client = s.recvmsg(100, 100)
+print(text.decode(), own(control))
+source = [(socket.IPPROTO_IP, PKTINFO, data) for _, kind, data in control if kind == PKTINFO]
+s.sendmsg([b"answer"], source, 0, client)
+c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); c.settimeout(20)
+c.setsockopt(socket.IPPROTO_IP, PKTINFO, 1)
+address = struct.pack("=I4s4s", 0, socket.inet_aton("${pod}"), bytes(4))
+c.sendmsg([b"echo"], [(socket.IPPROTO_IP, PKTINFO, address)], 0, ("${NETWORK.services.greetings}", ${NETWORK.services.udpEchoPort}))
+text, control, flags, peer = c.recvmsg(100, 100)
+print(text.decode(), own(control), peer[0])
+`;
+  const run = await startInpod(sandbox, await python("pktinfo.py", source), STEAL);
+  await run.said(TAKEN, "stderr");
+  const peers = await udpClients();
+  assert.equal(await peers.ask(0, "asked"), "answer");
+  const { code, stdout, stderr } = await run.ended;
+  assert.equal(code, 0, stderr);
+  const own = `['${pod}', '${pod}']`;
+  assert.equal(stdout, `asked ${own}\necho ${own} ${NETWORK.services.greetings}\n`);
+});
+
 test("a server that also asks others is answered by them; ignore_ports and ports hold, port_mapping maps", async (t) => {
   const argv = await witness("c-udp", t);
   if (argv === undefined) return;

@@ -106,7 +106,7 @@ print(six.recvmsg(100)[::3])
       "7",
       `(b're:', ${from})`,
       `11 b're: o' b'ne two' 0 ${from}`,
-      "[(0, 8)] 127.0.0.1",
+      "[(0, 8)] 198.18.200.2",
       // MSG_CTRUNC: there was no room for IP_PKTINFO, either.
       `(40, ${from}) 32`,
       "timeout",

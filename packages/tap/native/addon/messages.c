@@ -4,6 +4,7 @@
  */
 #include "tap.h"
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -38,6 +39,47 @@ static int read_message(pid_t tid, uint64_t address, struct message *message) {
 
 static bool is_many(const struct op *op) { return op->nr == __NR_sendmmsg || op->nr == __NR_recvmmsg; }
 static int flags_of(const struct op *op) { return (int)op->args[is_many(op) ? 3 : 2]; }
+
+/* ---- its own address (IP_PKTINFO in ip(7), ipv6(7)) ---- */
+
+/* IP_PKTINFO of `control`, or that of IPv6. */
+static struct cmsghdr *own_address(struct msghdr *head) {
+  for (struct cmsghdr *each = CMSG_FIRSTHDR(head); each; each = CMSG_NXTHDR(head, each)) {
+    size_t length = each->cmsg_len - CMSG_LEN(0);
+    if (each->cmsg_level == IPPROTO_IP && each->cmsg_type == IP_PKTINFO && length >= sizeof(struct in_pktinfo)) return each;
+    if (each->cmsg_level == IPPROTO_IPV6 && each->cmsg_type == IPV6_PKTINFO && length >= sizeof(struct in6_pktinfo))
+      return each;
+  }
+  return NULL;
+}
+
+/* What is sent goes to loopback, to which neither the pod's address nor one of its interfaces leads. */
+static void clear_own_address(struct msghdr *head) {
+  struct cmsghdr *own = own_address(head);
+  if (own) memset(CMSG_DATA(own), 0, own->cmsg_level == IPPROTO_IP ? sizeof(struct in_pktinfo) : sizeof(struct in6_pktinfo));
+}
+
+/* What comes from a socket that stands for a peer of the pod has come to the pod's address. */
+static void show_own_address(struct msghdr *head, const struct sockaddr_storage *from) {
+  struct cmsghdr *own = own_address(head);
+  struct name name;
+  if (!own || !address_is_loopback(from) || !names_get(NAME_UDP, address_port(from), 0, &name)) return;
+  struct sockaddr_storage shown;
+  bool is_v6 = own->cmsg_level == IPPROTO_IPV6;
+  address_for_domain(is_v6 ? AF_INET6 : AF_INET, &name.local, &shown);
+  if (shown.ss_family != (is_v6 ? AF_INET6 : AF_INET)) return;
+  if (is_v6) {
+    struct in6_pktinfo info;
+    memcpy(&info, CMSG_DATA(own), sizeof info);
+    info.ipi6_addr = ((struct sockaddr_in6 *)&shown)->sin6_addr;
+    memcpy(CMSG_DATA(own), &info, sizeof info);
+    return;
+  }
+  struct in_pktinfo info;
+  memcpy(&info, CMSG_DATA(own), sizeof info);
+  info.ipi_addr = info.ipi_spec_dst = ((struct sockaddr_in *)&shown)->sin_addr;
+  memcpy(CMSG_DATA(own), &info, sizeof info);
+}
 
 /* ---- sending ---- */
 
@@ -86,9 +128,12 @@ void datagram_send(void *argument) {
   int flags = (is_sendto ? (int)op->args[3] : flags_of(op)) | MSG_NOSIGNAL | MSG_DONTWAIT;
   struct iovec vector = {op->payload, op->payload_length};
   struct msghdr head = {.msg_name = &op->address, .msg_namelen = op->address_length, .msg_iov = &vector, .msg_iovlen = 1};
+  _Alignas(struct cmsghdr) uint8_t control[MAX_CONTROL];
   if (op->control_length) {
-    head.msg_control = op->payload + op->payload_length;
+    memcpy(control, op->payload + op->payload_length, op->control_length);
+    head.msg_control = control;
     head.msg_controllen = op->control_length;
+    clear_own_address(&head);
   }
   /* Sent or lost, never sent twice. */
   kept_acting(op, op->nr == __NR_sendmmsg ? 1 : (int64_t)op->payload_length, 0);
@@ -121,7 +166,7 @@ static ssize_t receive_message(struct op *op, uint64_t address, struct message *
   int failed = read_message(op->tid, address, message);
   if (failed) return failed;
   struct sockaddr_storage from, shown;
-  uint8_t control[MAX_CONTROL];
+  _Alignas(struct cmsghdr) uint8_t control[MAX_CONTROL];
   struct iovec vector = {buffer, message->room};
   struct msghdr head = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1};
   if (message->head.msg_control) {
@@ -130,6 +175,7 @@ static ssize_t receive_message(struct op *op, uint64_t address, struct message *
   }
   ssize_t got = recvmsg(op->socket, &head, (flags_of(op) & ~MSG_WAITFORONE) | MSG_DONTWAIT);
   if (got < 0) return -errno;
+  if (head.msg_control) show_own_address(&head, &from);
   socklen_t length = datagram_shown(op, &from, &shown);
   size_t stored = (size_t)got < message->room ? (size_t)got : message->room; /* MSG_TRUNC tells the true length */
   failed = scatter(op, message, buffer, stored);
