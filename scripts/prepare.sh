@@ -175,7 +175,7 @@ install_node_programs() {
 unpack_resolvers() {
   folder=.cache/resolvers
   [ ! -e "$folder/complete" ] && has apt-get && has dpkg-deb || return 0
-  packages="systemd-resolved libsystemd-shared libnss-resolve dbus-daemon libdbus-1-3 dnsmasq-base unbound openresolv"
+  packages="systemd-resolved libsystemd-shared libnss-resolve dbus-daemon libdbus-1-3 dnsmasq-base unbound"
   say "unpacking $packages into $folder"
   rm -rf "$folder"
   mkdir -p "$folder/packages"

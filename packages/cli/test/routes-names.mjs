@@ -46,7 +46,7 @@ function answer(query, how) {
     head.writeUInt16BE(0xc00c, 0);
     head.writeUInt16BE(number, 2);
     head.writeUInt16BE(1, 4);
-    head.writeUInt32BE(5, 6);
+    head.writeUInt32BE(1, 6); // soon forgotten by whoever keeps it
     head.writeUInt16BE(bytes.length, 10);
     return Buffer.concat([head, bytes]);
   });

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { UserError } from "@inpod/protocol";
 import { parseResolvConf, resetSocket, type Session } from "@inpod/session";
-import { clusterServers, machineServers } from "./dns/ask.ts";
+import { askMachine, clusterServers } from "./dns/ask.ts";
 import { type ClusterNames, clusterNames, searchOf } from "./dns/decide.ts";
+import { FormerServers } from "./dns/former.ts";
 import { JOURNAL, type JournalPlace } from "./dns/journal.ts";
 import { type MachineDns, readMachineDns, type SplitSetup, setUpDns } from "./dns/setup.ts";
 import { SplitDns } from "./dns/split.ts";
@@ -155,7 +156,7 @@ function splitOf(
   const dns = new SplitDns({
     names,
     cluster: clusterServers(nameservers, session),
-    former: machineServers(machine.nameServers),
+    former: new FormerServers(machine.nameServers, askMachine),
     routes,
   });
   return { dns, names, routes };

@@ -10,13 +10,13 @@ export interface NameServers {
 
 const DNS_PORT = 53;
 /** Below a resolver's own 5 s (resolv.conf(5)), so that a second server has its turn. */
-const ANSWER_MS = 2000;
+export const ANSWER_MS = 2000;
 /** MAXNS of glibc and musl. */
-const MAX_SERVERS = 3;
+export const MAX_SERVERS = 3;
 /** Over TCP a message has its length before it, as u16. */
 const MAX_MESSAGE = 0x1_0000 + 2;
 
-type AskOne = (
+export type AskOne = (
   server: string,
   message: Uint8Array,
   isTcp: boolean,
@@ -83,10 +83,8 @@ function messageOf(channel: Channel, message: Uint8Array, signal: AbortSignal): 
   }).finally(() => channel.reset("ECONNRESET"));
 }
 
-export const machineServers = (servers: readonly string[]): NameServers =>
-  askEach(servers, (server, message, isTcp, signal) =>
-    isTcp ? overTcp(server, message, signal) : overUdp(server, message, signal),
-  );
+export const askMachine: AskOne = (server, message, isTcp, signal) =>
+  isTcp ? overTcp(server, message, signal) : overUdp(server, message, signal);
 
 function overUdp(server: string, message: Uint8Array, signal: AbortSignal): Promise<Buffer> {
   const socket = createSocket(isIPv6(server) ? "udp6" : "udp4");
