@@ -137,6 +137,26 @@ test("what the pod does not have is the developer's where the rule says so, and 
   assert.match(ran.stderr, /No such file/);
 });
 
+test("a file of the pod where a directory is looked for is ENOTDIR, unless the developer has one of that name", async () => {
+  mkdirSync(`${folder}/both`);
+  mkdirSync(root.at(folder), { recursive: true });
+  writeFileSync(root.at(`${folder}/both`), "");
+  tap.setPathRules([folder.toLowerCase(), "/app"].map((path) => remote(path, { fallback: true })));
+  const ran = await python(
+    "kinds.py",
+    `import os
+def error(f, *a):
+  try: return f(*a)
+  except OSError as e: return e.errno
+print(error(os.listdir, "/app/appended"), error(os.open, "/app/appended", os.O_RDONLY | os.O_DIRECTORY), error(os.stat, "/app/appended/x"))
+print(error(os.stat, "/app/nowhere"), error(os.stat, "/app/nowhere/x"))
+print(error(os.listdir, "${folder}/both"))
+`,
+  );
+  tap.setPathRules([remote("/app"), remote("/etc/hostname")]);
+  assert.equal(ran.stdout, "20 20 20\n2 2\n[]\n", ran.stderr);
+});
+
 test("a relative path from a directory of the pod is the pod's, and one that climbs out of it is the rules'", async () => {
   tap.setPathRules([
     { ...remote("/app/hidden"), verdict: "not-found", isBinding: true },

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The server answers each of its requests within ten seconds, and a call rarely needs a second one. */
@@ -71,6 +73,23 @@ static bool go_native(struct path_work *work) {
   return true;
 }
 
+/* Whether this machine has something of that name, in the program's own root; who may not look takes it that it has. */
+static bool is_here(const struct path_work *work) {
+  char path[64 + LONGEST_PATH];
+  int length = snprintf(path, sizeof path, "/proc/%d/root%s", work->tid, work->place.path);
+  struct stat found;
+  return length >= (int)sizeof path || lstat(path, &found) == 0 || !is_missing(errno);
+}
+
+/*
+ * A file where a directory was looked for is something that the pod has: ENOTDIR is to be told, unless the developer has what
+ * was named.
+ */
+static bool falls_back(const struct path_work *work, int error) {
+  if (!is_missing(error) || work->place.verdict == VERDICT_LOCAL || !work->place.fallback) return false;
+  return error == ENOENT || is_here(work);
+}
+
 static void serve_now(struct path_work *work) {
   struct outcome outcome;
   for (;;) {
@@ -79,7 +98,7 @@ static void serve_now(struct path_work *work) {
     outcome.by_itself = work->call->kind >= CALL_CHDIR;
     outcome.answer = outcome.heap = NULL;
     serve_kind(work, &outcome);
-    if (!is_missing(outcome.error) || work->place.verdict == VERDICT_LOCAL || !work->place.fallback) break;
+    if (!falls_back(work, outcome.error)) break;
     free(outcome.heap);
     if (go_native(work)) return;
   }
