@@ -101,7 +101,7 @@ export async function useNames(setUp: string): Promise<Names> {
   });
   const building = Daemon.start(
     laptop,
-    ["sh", "-c", "echo built; exec cat /dev/zero >/dev/null"],
+    ["sh", "-c", "echo built; exec sleep infinity"],
     [...["unshare", "--net"]],
   );
   after(async () => {

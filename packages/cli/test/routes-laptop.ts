@@ -110,6 +110,8 @@ nft list ruleset; ls -l /etc/resolv.conf* | sed 's/ [A-Z][a-z]* [ 0-9]* [0-9:]* 
   }
 
   async stop(): Promise<void> {
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode !== null || signalCode !== null) return; // with its sandbox
     const ended = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await ended;
