@@ -10,7 +10,8 @@ static int datagram_flags(const struct op *op) { return (int)op->args[3]; }
 
 bool datagram_is_asked(struct op *op) {
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
-  return socket_describe(op, (int)op->args[0]) == 0 && socket_is_udp(op);
+  if (address_port(&op->address) == 0) return false; /* EINVAL, says the kernel, whatever else is wrong */
+  return socket_describe(op, (int)op->args[0]) == 0 && socket_is_udp(op) && socket_takes_family(op);
 }
 
 bool handle_sendto(struct op *op) {
@@ -23,7 +24,8 @@ bool handle_sendto(struct op *op) {
   if (!op->payload) return false;
   op->is_unreadable =
       memory_read(op->tid, op->args[1], op->payload, op->payload_length) != (ssize_t)op->payload_length;
-  if (op->is_unreadable) return socket_refuses_unreadable(op);
+  /* On loopback the kernel says what else is wrong, and chooses the socket's port. */
+  if (op->is_unreadable) return !address_is_loopback(&op->address) && socket_refuses_unreadable(op);
   op->keep_result = true; /* sent once, also for who was interrupted and calls again */
   op_ask(op, OP_SENDTO, OP_LOCAL_MS, ENOBUFS);
   return true;

@@ -103,7 +103,7 @@ static void find_local(struct op *op) {
 }
 
 /* The kernel refuses the others: of another family, or IPv4 on a socket that is for IPv6 only. */
-static bool fits_family(const struct op *op) {
+bool socket_takes_family(const struct op *op) {
   bool is_v6 = op->address.ss_family == AF_INET6;
   if (op->domain == AF_INET) return !is_v6;
   if (!is_v6) return socket_is_udp(op) && !op->v6only;
@@ -174,7 +174,7 @@ static bool is_begun(const struct op *op) {
 bool connect_begin(struct op *op) {
   struct cookie_entry entry;
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
-  if (is_native(op) || !fits_family(op)) return false;
+  if (is_native(op) || !socket_takes_family(op)) return false;
   /*
    * Before it is looked whether there is a connect already: TypeScript may begin one at any time, for a call that a signal
    * has interrupted, and then this is an address of loopback that the program knows nothing of.

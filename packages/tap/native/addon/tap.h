@@ -326,6 +326,8 @@ bool socket_is_readable(int fd);
 int socket_option(int fd, int level, int name);
 /* Copies the call's address into op->address; false: let the kernel say what is wrong with it. */
 bool socket_read_address(struct op *op, int address_argument, int length_argument);
+/* Whether the kernel takes such an address for it at all. */
+bool socket_takes_family(const struct op *op);
 bool address_read(struct op *op, uint64_t address, uint64_t length);
 /*
  * Answers a call on a socket with EFAULT when what it points at cannot be read. Where that is a page of a remote file that
