@@ -309,7 +309,7 @@ export class Layer {
     }
     // A client here that such a server answers may be any program of this machine.
     if (to && isLoopbackAddress(to.address) && (await this.#isHere(to))) {
-      this.#parts.tap.continue(call.token);
+      this.#parts.tap.continueHere(call.token);
       return;
     }
     const decision = to && this.#policy.outgoing({ protocol: "udp", ...to });

@@ -76,6 +76,7 @@ export interface Native {
   forgetName(table: number, port: number, number: number): void;
   reply(token: number, value: number, errno: number): number;
   continue(token: number): number;
+  continueHere(token: number): number;
   replyStat(token: number, fields: BigUint64Array): number;
   replyReadlink(token: number, target: Buffer): number;
   serveRemote(token: number, path: string, second: string, fallback: boolean): number;

@@ -331,6 +331,14 @@ export class Tap {
     this.#native.failPending(token, tgid, fd, cookie, userPort, isIPv6Only, errno);
   }
 
+  /**
+   * The datagram to loopback is for somebody of this machine. Others to there go on without an event for a second, but for
+   * those of sockets that are bound to a port of the pod.
+   */
+  continueHere(token: number): void {
+    this.#answered(token, undefined);
+    this.#native.continueHere(token);
+  }
   replyConnectedDatagram(token: number, relayPort: number): void {
     this.#answered(token, 0);
     this.#native.replyConnectedDatagram(token, relayPort);

@@ -11,7 +11,11 @@ static int datagram_flags(const struct op *op) { return (int)op->args[3]; }
 bool datagram_is_asked(struct op *op) {
   if (op->address.ss_family != AF_INET && op->address.ss_family != AF_INET6) return false;
   if (address_port(&op->address) == 0) return false; /* EINVAL, says the kernel, whatever else is wrong */
-  return socket_describe(op, (int)op->args[0]) == 0 && socket_is_udp(op) && socket_takes_family(op);
+  if (socket_describe(op, (int)op->args[0]) != 0 || !socket_is_udp(op) || !socket_takes_family(op)) return false;
+  if (!address_is_loopback(&op->address) || !here_is_known(&op->address)) return true;
+  /* A port of the pod has clients on the pod's loopback, too. */
+  struct cookie_entry entry;
+  return cookie_get(op->cookie, &entry) && entry.bound;
 }
 
 bool handle_sendto(struct op *op) {

@@ -213,6 +213,7 @@ struct answer {
 static const struct answer answers[] = {
     {"reply", reply},
     {"continue", continue_natively},
+    {"continueHere", continue_here},
     {"replyStat", reply_stat},
     {"replyReadlink", reply_readlink},
     {"replyFile", reply_file},

@@ -89,6 +89,7 @@ napi_value set_times(napi_env env, napi_callback_info info);
 /* answers.c: each takes the op that the first argument names, and what it returns is the result */
 int reply(const struct call *call, struct op *op);
 int continue_natively(const struct call *call, struct op *op);
+int continue_here(const struct call *call, struct op *op);
 int reply_stat(const struct call *call, struct op *op);
 int reply_readlink(const struct call *call, struct op *op);
 int serve_remote_js(const struct call *call, struct op *op);

@@ -388,7 +388,11 @@ void accepts_release(uint16_t port);
 /* Wakes the thread, if it may be traced, from the call in which it sleeps: it makes it again, and that is told anew. */
 void thread_restart_call(pid_t tid);
 
-/* ---- datagrams.c, messages.c: UDP ---- */
+/* ---- datagrams.c, messages.c, here.c: UDP ---- */
+
+/* Of an address of loopback: that somebody of this machine takes what is sent there, for a second. */
+void here_remember(const struct sockaddr_storage *to);
+bool here_is_known(const struct sockaddr_storage *to);
 
 /* Whether TypeScript is to say where the datagram to op->address goes; describes the socket. */
 bool datagram_is_asked(struct op *op);
