@@ -1,7 +1,7 @@
 /** `inpod connect` by routes beside the real systemd-resolved. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { CLI, isRoot, Run, until } from "./exec-support.ts";
+import { CLI, isRoot, isStopped, Run, until } from "./exec-support.ts";
 import { BEFORE, becomes, MEETS, type Names, OFFICE, useNames } from "./names-support.ts";
 import { ENVIRONMENT, missing, Resolved } from "./resolvers.ts";
 
@@ -112,6 +112,7 @@ test(
       async () => !(await linkStatus()).includes("cluster.local"),
     );
     await names.assertMeets(BEFORE);
+    await until("it is stopped", () => isStopped(run.pid));
     run.signalGroup("SIGCONT");
     await becomes("the link has its names again", linkStatus, told);
     await names.assertMeets({ web: "198.18.200.10" });

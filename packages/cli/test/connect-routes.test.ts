@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { NAMES, NETWORK, type Sandbox, startSandbox } from "@inpod/sandbox";
-import { CLI, endRuns, Inventory, isRoot, Run, startCli, until } from "./exec-support.ts";
+import {
+  CLI,
+  endRuns,
+  Inventory,
+  isRoot,
+  isStopped,
+  Run,
+  startCli,
+  until,
+} from "./exec-support.ts";
 import { Laptop } from "./routes-laptop.ts";
 
 const options = isRoot ? {} : { skip: "routes need root" };
@@ -222,6 +231,7 @@ test(
       (await laptop.sh("cat /etc/resolv.conf")).startsWith("nameserver 127.0.0.77"),
     );
     assert.deepEqual(await laptop.meets("lookup www.example.com"), ["192.0.2.80"]);
+    await until("it is stopped", () => isStopped(run.pid));
     run.signalGroup("SIGCONT");
     await until("names are the cluster's again", async () =>
       (await laptop.sh("cat /etc/resolv.conf")).startsWith("# While inpod connect runs"),

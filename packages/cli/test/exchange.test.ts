@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NETWORK, startSandbox } from "@inpod/sandbox";
-import { podAnswers, until } from "./exec-support.ts";
+import { isStopped, podAnswers, until } from "./exec-support.ts";
 import { http2Request, startMode, startServer, useServices } from "./services-support.ts";
 
 const { sandbox, inventory, server, interrupted } = await useServices();
@@ -106,7 +106,8 @@ test("while it is stopped by Ctrl-Z the target answers", async () => {
   const run = startMode(sandbox, "exchange", ["--expose", `${server.http}:${httpPort}`]);
   await run.said("until Ctrl-C", "stderr");
   process.kill(run.pid, "SIGTSTP");
-  await until("the pod answers", () => podAnswers(sandbox));
+  await until("it is stopped", () => isStopped(run.pid));
+  assert.ok(await podAnswers(sandbox));
   run.signalGroup("SIGCONT");
   await until("the developer answers again", async () => !(await podAnswers(sandbox)));
   await interrupted(run);

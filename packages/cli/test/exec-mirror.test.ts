@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { NETWORK } from "@inpod/sandbox";
-import { podAnswers, type Run, startInpod, until, useSandbox } from "./exec-support.ts";
+import { isStopped, podAnswers, type Run, startInpod, until, useSandbox } from "./exec-support.ts";
 
 const { sandbox, inventory, folder } = await useSandbox();
 
@@ -118,10 +118,7 @@ test("a program that is stopped gets no copies, and one that goes on does", asyn
   await run.said("listening");
   await run.said(COPIED, "stderr");
   run.signalGroup("SIGTSTP");
-  await until("the program is stopped", async () => {
-    const { readFileSync } = await import("node:fs");
-    return readFileSync(`/proc/${run.pid}/stat`, "latin1").replace(/^.*\) /s, "")[0] === "T";
-  });
+  await until("the program is stopped", () => isStopped(run.pid));
   assert.match((await sandbox.request({ path: "/while-stopped" })).body, /^I am the pod/);
   run.signalGroup("SIGCONT");
   await until("copies come again", async () => {

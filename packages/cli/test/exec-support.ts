@@ -236,6 +236,11 @@ export async function podAnswers(sandbox: Sandbox): Promise<boolean> {
   }
 }
 
+/** By a signal: SIGCONT before that is lost. */
+export async function isStopped(pid: number): Promise<boolean> {
+  return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+}
+
 /** A zombie has ended. */
 export function isRunning(pid: number): boolean {
   try {
