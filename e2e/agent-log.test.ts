@@ -80,6 +80,11 @@ describe("the agent's log", { skip: noCluster, timeout: 180_000 }, () => {
       ...["get", "pods", "-n", namespace, "-l", "app.kubernetes.io/managed-by=inpod"],
       ...["-o", "jsonpath={.items[*].metadata.name}"],
     );
+    // The kubelet may not have told yet that what we speak with is running.
+    await kubectl(
+      ...["wait", `pod/${agents.trim()}`, "-n", namespace, "--timeout=30s"],
+      "--for=jsonpath={.status.phase}=Running",
+    );
     // Until the end: releasing is logged too.
     const logs = startLogs(namespace, agents.trim());
     inpod.interrupt();
