@@ -48,11 +48,19 @@ const folder = mkdtempSync(join(tmpdir(), "inpod-chaos-"));
 const server = new DevServer();
 let next = 0;
 let wrong = 0;
+let isOver = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    isOver = true;
+    console.log(
+      "ending when the rounds that run are over; at once by the same again, which leaves namespaces",
+    );
+  });
 
 async function work(): Promise<void> {
   let world: World | undefined;
   try {
-    while (next < Number(values.rounds) && Date.now() < until) {
+    while (!isOver && next < Number(values.rounds) && Date.now() < until) {
       const own = seed + next++;
       if (world === undefined) {
         world = new World(`inpod-chaos-${own}-${Math.random().toString(36).slice(2, 6)}`);
