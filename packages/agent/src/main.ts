@@ -7,13 +7,7 @@ import {
   parseRelayPlace,
   type TargetDescription,
 } from "@inpod/protocol";
-import {
-  acceptTunnel,
-  optimiseSoon,
-  publicKeyFromRaw,
-  splice,
-  tuneHeapForBulk,
-} from "@inpod/tunnel";
+import { acceptTunnel, publicKeyFromRaw, splice, tuneForRelaying } from "@inpod/tunnel";
 import { Enter } from "./control/enter.ts";
 import { errnoOf, Failure } from "./failure.ts";
 import { FileService } from "./files/service.ts";
@@ -81,8 +75,7 @@ const log = createLog({
 const memoryMib = values["memory-mib"] === undefined ? undefined : Number(values["memory-mib"]);
 const filesBudgetBytes = memoryMib === undefined ? undefined : (memoryMib / 8) * 1024 * 1024;
 const bufferBudgetBytes = filesBudgetBytes;
-tuneHeapForBulk({ mayGrow: memoryMib === undefined });
-if (memoryMib === undefined) optimiseSoon(); // what compilers need is a part of it, too
+tuneForRelaying({ mayGrow: memoryMib === undefined });
 
 const publicKey = values["public-key"] ?? "";
 // Throws here, not at the first session's greeting.

@@ -135,7 +135,7 @@ export class PreparedTap {
       resolver: await podResolver(session, config),
       reporter,
       podFiles,
-      mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
+      mark: markOf(environment),
     });
     this.#handle = (event) => layer.handle(event);
     await layer.start();
@@ -145,7 +145,7 @@ export class PreparedTap {
   async #serve(options: ServeOptions, podFiles: PodRoot | SnapshotServer): Promise<Served> {
     const { config, environment, onProgram, onRefused } = options;
     const layer = await this.#layer(options, podFiles);
-    const mark = `INPOD_SESSION=${environment.INPOD_SESSION}`;
+    const mark = markOf(environment);
     const folder = "serve" in podFiles ? keepPaths(mark, [podFiles.folder]) : undefined;
     const programs = new Programs(this.tap, {
       path: options.socketPath,
@@ -187,7 +187,7 @@ export class PreparedTap {
       argv0: command[0],
       environment,
       groups: groupsOf(config),
-      mark: `INPOD_SESSION=${environment.INPOD_SESSION}`,
+      mark: markOf(environment),
       onDeath: options.onDeath ?? "stop",
       cwd: options.cwd,
       ...("serve" in podFiles ? { folder: podFiles.folder } : {}),
@@ -262,6 +262,10 @@ function snapshotServer(parts: SnapshotParts): SnapshotServer {
 }
 
 /** For what looks at this machine by JavaScript's strings. */
+/** By which the session's processes are known. */
+const markOf = ({ INPOD_SESSION }: StartOptions["environment"]): ByteString =>
+  `INPOD_SESSION=${INPOD_SESSION}`;
+
 const textOf = (environment: StartOptions["environment"]): Record<string, string> =>
   Object.fromEntries(Object.entries(environment).map((entry) => entry.map(bytesToText)));
 

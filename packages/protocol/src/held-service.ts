@@ -103,7 +103,7 @@ export const ownSelector = (service: ServiceLike): Selector | undefined => {
   return (hold.kind === "held" ? hold.note.selector : service.spec?.selector) ?? undefined;
 };
 
-const sameSelector = (one: Selector, other: Selector): boolean =>
+export const sameSelector = (one: Selector, other: Selector): boolean =>
   Object.keys(one).length === Object.keys(other).length &&
   Object.entries(one).every(([key, value]) => other[key] === value);
 

@@ -60,6 +60,7 @@ export {
   renewPatch,
   restorePatch,
   type ServiceLike,
+  sameSelector,
   takePatch,
 } from "./held-service.ts";
 export { ipBytes } from "./ip.ts";

@@ -248,12 +248,11 @@ export class Session {
       await this.#link.ask((tunnel) => this.#askFor(tunnel, taken, takesOver));
     } catch (error) {
       if (this.#taken.has(taken)) {
-        this.#taken.forget(taken);
-        // The agent may have it all the same, and nobody here would take what comes.
         if (isUnanswered(error)) {
+          // The agent may have it all the same, and nobody here would take what comes.
           this.#taken.release(taken);
           this.#release(this.#link.current, podPort(taken)).catch(() => {});
-        }
+        } else this.#taken.forget(taken);
       }
       throw error;
     }

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { keepPaths, preloadLibrary, type Served } from "@inpod/layer";
 import { checkPlatform } from "@inpod/layer/platform";
 import { UserError } from "@inpod/protocol";
-import { optimiseSoon, tuneHeapForBulk } from "@inpod/session";
+import { tuneForRelaying } from "@inpod/session";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { checkEnvironment, toBytes } from "../exec/environment.ts";
 import { endPrograms, portHeld, sessionLost, signalTree } from "../exec/lost.ts";
@@ -45,8 +45,7 @@ export async function keepOpen(
   if (/[\s:]/.test(preloadLibrary)) throw badPlace(preloadLibrary);
   const target = wantedTarget(config.target, "whose place are programs to take?");
   checkEnvironment(config, io);
-  tuneHeapForBulk({ mayGrow: true });
-  optimiseSoon();
+  tuneForRelaying({ mayGrow: true });
   const { hasSaidYes } = args;
   const given = { config, target, verbose, hasSaidYes, io };
   return inPlace(given, progress, signals, async (place) => {

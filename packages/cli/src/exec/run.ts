@@ -1,5 +1,5 @@
 /** `inpod exec`: a session beside the target, and the command in the target's place. */
-import { optimiseSoon, tuneHeapForBulk } from "@inpod/session";
+import { tuneForRelaying } from "@inpod/session";
 import type { CommandResult } from "../result.ts";
 import { createProgress, type Progress } from "../text/progress.ts";
 import { Elsewhere } from "./elsewhere.ts";
@@ -17,8 +17,7 @@ export interface ExecOptions extends PlaceWish {
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
 export async function runExec(options: ExecOptions): Promise<CommandResult> {
-  tuneHeapForBulk({ mayGrow: true });
-  optimiseSoon();
+  tuneForRelaying({ mayGrow: true });
   const progress = createProgress(options.io);
   const signals = new Signals();
   try {

@@ -19,7 +19,7 @@
  * Ctrl-Z gives the target its traffic back until the process is continued.
  */
 import { UserError } from "@inpod/protocol";
-import { optimiseSoon, tuneHeapForBulk } from "@inpod/session";
+import { tuneForRelaying } from "@inpod/session";
 import type { PublishWish, Target } from "@inpod/targets";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
@@ -102,8 +102,7 @@ interface Talk {
 
 /** @throws UserError */
 export async function runService(wish: ServiceWish, service: Service): Promise<CommandResult> {
-  tuneHeapForBulk({ mayGrow: true });
-  optimiseSoon();
+  tuneForRelaying({ mayGrow: true });
   const progress = createProgress(wish.io);
   const signals = new Signals();
   try {

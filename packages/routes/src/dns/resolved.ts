@@ -89,40 +89,34 @@ function keepTelling(
   signal: AbortSignal,
 ): { end(): Promise<void> } {
   let isKnown = true;
-  let hasSaid = false;
-  let isAtWork = false;
-  let work = Promise.resolve();
+  let work: Promise<void> | undefined;
   const again = async (): Promise<void> => {
     if (signal.aborted || (isKnown && isThere(note))) return;
     try {
       await tell(parts);
       isKnown = true;
-      hasSaid = false;
       parts.say("systemd-resolved had forgotten the cluster's names, and was told again");
     } catch (error) {
-      isKnown = false;
-      if (!hasSaid && !signal.aborted)
+      if (isKnown && !signal.aborted)
         parts.say(
           `the cluster's names are not resolved until systemd-resolved is back: ${error instanceof Error ? error.message : error}`,
         );
-      hasSaid = true;
+      isKnown = false; // said once
     }
   };
   // Its notes may be elsewhere, or none: then nothing tells.
   if (!isThere(note)) return { end: async () => {} };
   const looks = (): void => {
-    if (isAtWork) return;
-    isAtWork = true;
-    work = again().finally(() => {
-      isAtWork = false;
+    work ??= again().finally(() => {
+      work = undefined;
     });
   };
   const timer = setInterval(looks, parts.lookMs);
   timer.unref();
   return {
-    end: () => {
+    end: async () => {
       clearInterval(timer);
-      return work;
+      await work;
     },
   };
 }

@@ -1,5 +1,5 @@
 /** Whether a Service's traffic can go through a relay pod, and by which ports. Pure. */
-import { ownSelector } from "@inpod/protocol";
+import { ownSelector, sameSelector } from "@inpod/protocol";
 import type { V1Pod, V1Service } from "@kubernetes/client-node";
 import { AGENT_PORT } from "../place/job-spec.ts";
 import { targetPortOf } from "./pod-port.ts";
@@ -55,7 +55,7 @@ export function relayFit(service: V1Service, pod: V1Pod): RelayFit {
 
 /** What of it a relay does not serve that was made for `service`, the same one some seconds before; for people. */
 export function changedSince(service: V1Service, now: V1Service): "selector" | "ports" | undefined {
-  if (sorted(ownSelector(service)) !== sorted(ownSelector(now))) return "selector";
+  if (!sameSelector(ownSelector(service) ?? {}, ownSelector(now) ?? {})) return "selector";
   const ports = ({ spec }: V1Service): string =>
     JSON.stringify(
       (spec?.ports ?? []).map(({ protocol = "TCP", port, targetPort }) => [
@@ -65,9 +65,6 @@ export function changedSince(service: V1Service, now: V1Service): "selector" | "
     );
   return ports(service) === ports(now) ? undefined : "ports";
 }
-
-const sorted = (selector: Readonly<Record<string, string>> = {}): string =>
-  JSON.stringify(Object.entries(selector).sort(([one], [other]) => (one < other ? -1 : 1)));
 
 export const portNumbers = (ports: readonly RelayPort[]): number[] => [
   ...new Set(ports.map(({ podPort }) => podPort)),
