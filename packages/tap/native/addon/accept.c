@@ -143,9 +143,8 @@ bool accept_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, i
   if (is_ours && !number && !finds_none) return false;
   if (finds_none) {
     notification_reply(listener, notif->id, 0, EAGAIN);
-  } else {
-    statistics_count(&statistics.continued);
-    if (notification_continue(listener, notif->id) == -ENOENT && number) accepts_take_back(number);
+  } else if (notification_let_go(listener, notif->id) == -ENOENT && number) {
+    accepts_take_back(number);
   }
   if (fd >= 0) close(fd);
   return true;

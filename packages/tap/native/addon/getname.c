@@ -68,8 +68,7 @@ bool names_begin(int listener, const struct seccomp_notif *notif, pid_t tgid, in
   int fd = wants_local || have_peers ? process_get_fd(tgid, (int)notif->data.args[0]) : -1;
   *socket = fd;
   if (fd >= 0 && ((have_peers && may_be_ours(fd)) || (wants_local && is_bound(fd)))) return false;
-  statistics_count(&statistics.continued);
-  notification_continue(listener, notif->id);
+  notification_let_go(listener, notif->id);
   if (fd >= 0) close(fd);
   return true;
 }

@@ -18,6 +18,11 @@ int notification_continue(int listener, uint64_t id) {
   return notification_send(listener, (struct seccomp_notif_resp){.id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
 }
 
+int notification_let_go(int listener, uint64_t id) {
+  statistics_count(&statistics.continued);
+  return notification_continue(listener, id);
+}
+
 bool notification_is_valid(int listener, uint64_t id) {
   return listener_ask(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }

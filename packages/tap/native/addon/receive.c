@@ -96,8 +96,7 @@ static bool handle_path(int listener, const struct seccomp_notif *notif, pid_t t
 }
 
 /* A skipped program that works in a directory of the pod has its files from there: the kernel takes it there anyway. */
-static bool is_concerned(pid_t tid, pid_t tgid, const struct path_call *call) {
-  bool executes = call && call->kind == CALL_EXEC;
+static bool is_concerned(pid_t tid, pid_t tgid, const struct path_call *call, bool executes) {
   if (process_is_skipped(tid, tgid, executes)) return call && places_work_in_remote(tid);
   return !call || !root_is_other(tid, tgid);
 }
@@ -139,7 +138,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
   const struct path_call *call = call_of_number(notif->data.nr);
   bool handled = false;
   if (moves_root(notif->data.nr)) root_changes(tgid);
-  if (tgid && is_concerned(tid, tgid, call)) {
+  if (tgid && is_concerned(tid, tgid, call, executes)) {
     if (executes) process_executes(tid, look); /* whether the program before was skipped has been asked */
     if (call) {
       handled = handle_path(listener, notif, tgid, call);
@@ -162,8 +161,7 @@ static void dispatch(int listener, const struct seccomp_notif *notif) {
     process_executes(tid, look);
   }
   if (handled) return;
-  statistics_count(&statistics.continued);
-  notification_continue(listener, notif->id);
+  notification_let_go(listener, notif->id);
 }
 
 /* Of a 32-bit program. What it executes itself is this machine's: the pod's would take its registers (tracee.h). */

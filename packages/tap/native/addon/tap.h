@@ -182,6 +182,8 @@ enum { OP_LOCAL_MS = 10000 }; /* for what TypeScript decides without the agent *
 void op_ask(struct op *op, enum op_kind kind, int64_t deadline_ms, int default_error);
 bool notification_is_valid(int listener, uint64_t id);
 int notification_continue(int listener, uint64_t id);
+/* The same, counted among those that were looked at and are not ours. */
+int notification_let_go(int listener, uint64_t id);
 int notification_reply(int listener, uint64_t id, int64_t value, int error);
 
 /* ---- kept.c: what the keeper must know when we are killed (../kept.h) ---- */

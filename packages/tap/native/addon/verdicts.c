@@ -198,8 +198,7 @@ bool socket_error_begin(int listener, const struct seccomp_notif *notif, pid_t t
   int fd = *socket = process_get_fd(tgid, (int)notif->data.args[0]);
   bool is_known = fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0;
   if (is_known && ((cookie_get(cookie, &entry) && entry.error) || op_connects_unawaited(cookie))) return false;
-  statistics_count(&statistics.continued);
-  notification_continue(listener, notif->id);
+  notification_let_go(listener, notif->id);
   if (fd >= 0) close(fd);
   return true;
 }
