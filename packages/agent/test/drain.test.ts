@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { connectTunnel, duplexOf, rawFromPublicKey, type Tunnel } from "@inpod/tunnel";
 import { Place, type Talker } from "./support/outside.ts";
 import { Agent, skipUnless, type Who } from "./support/pod.ts";
@@ -88,6 +88,15 @@ async function untilEnd(talker: Talker): Promise<string> {
   return all;
 }
 
+async function served(who: Who, t: TestContext) {
+  const place = await Place.start(who, SERVERS);
+  t.after(() => place.stop());
+  const clients = clientsOf(place, (close) => t.after(close));
+  const agent = await Agent.serve(who, place.pod, ARGS);
+  t.after(() => agent.stop());
+  return { place, clients, agent };
+}
+
 for (const who of ["root", "user"] as Who[]) {
   const options = { timeout: 90_000, skip: skipUnless(who) };
 
@@ -95,11 +104,7 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: when stealing ends, who waits is answered, who does not is closed, and who upgraded goes on`,
     options,
     async (t) => {
-      const place = await Place.start(who, SERVERS);
-      t.after(() => place.stop());
-      const clients = clientsOf(place, (close) => t.after(close));
-      const agent = await Agent.serve(who, place.pod, ARGS);
-      t.after(() => agent.stop());
+      const { clients, agent } = await served(who, t);
       const me = await developer(agent);
       await me.tunnel.call("incoming.steal", { port: 8081, filter: FILTER });
       const idle = [await answered(clients, get("/1")), await answered(clients, get("/1", ME))];
@@ -162,11 +167,7 @@ for (const who of ["root", "user"] as Who[]) {
     `${who}: who ends beside another session has a second to answer, and his client's connection goes on`,
     options,
     async (t) => {
-      const place = await Place.start(who, SERVERS);
-      t.after(() => place.stop());
-      const clients = clientsOf(place, (close) => t.after(close));
-      const agent = await Agent.serve(who, place.pod, ARGS);
-      t.after(() => agent.stop());
+      const { clients, agent } = await served(who, t);
       const me = await developer(agent);
       const you = await developer(agent, "you");
       await me.tunnel.call("incoming.steal", { port: 8081, filter: FILTER });
@@ -190,11 +191,7 @@ for (const who of ["root", "user"] as Who[]) {
   );
 
   test(`${who}: what does not end by itself is ended with the last session`, options, async (t) => {
-    const place = await Place.start(who, SERVERS);
-    t.after(() => place.stop());
-    const clients = clientsOf(place, (close) => t.after(close));
-    const agent = await Agent.serve(who, place.pod, ARGS);
-    t.after(() => agent.stop());
+    const { clients, agent } = await served(who, t);
     const me = await developer(agent);
     await me.tunnel.call("incoming.steal", { port: 8081, filter: FILTER });
     const [upgraded, waits] = [
@@ -211,11 +208,7 @@ for (const who of ["root", "user"] as Who[]) {
   });
 
   test(`${who}: responses say who answered, where a session wants it`, options, async (t) => {
-    const place = await Place.start(who, SERVERS);
-    t.after(() => place.stop());
-    const clients = clientsOf(place, (close) => t.after(close));
-    const agent = await Agent.serve(who, place.pod, ARGS);
-    t.after(() => agent.stop());
+    const { clients, agent } = await served(who, t);
     const { tunnel } = await developer(agent);
     const answers = async (): Promise<(string | undefined)[]> => {
       const talker = await clients.talk(8081);
