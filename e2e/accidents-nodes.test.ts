@@ -8,14 +8,18 @@ import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { kubectl, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, waitFor } from "./support/kubectl.ts";
 import { type Scene, seen, useStage } from "./support/scene.ts";
 import { daemonsOf, kill9, notOnThisKernel, parentOf } from "./support/this-kernel.ts";
+import { workload } from "./support/workloads.ts";
 
 const CLUSTER = fileURLToPath(new URL("cluster/cluster", import.meta.url));
 const HOST = "lab-2";
+const UIDS = "jsonpath={.items[*].metadata.uid}";
+/** Twice the longest pause of theirs. */
+const CONTROLLERS_TIMEOUT_MS = 120_000;
 
-/** Nodes are Ready, names are answered: whoever comes next finds the cluster as it was. */
+/** Nodes are Ready, names are answered, pods replaced: whoever comes next finds the cluster as it was. */
 async function untilHealthy(): Promise<void> {
   await waitFor(
     "the API server",
@@ -26,6 +30,31 @@ async function untilHealthy(): Promise<void> {
   await waitFor("pods of the node", () => kubectl("get", "pods", "-A").catch(() => undefined));
   const rollout = ["-n", "kube-system", "rollout", "status", "deployment/coredns"];
   await kubectl(...rollout, "--timeout=55s").catch(() => kubectl(...rollout, "--timeout=55s"));
+  await untilPodsAreReplaced();
+}
+
+/**
+ * Until the controllers follow what happens: after an API server that was away they look again after pauses that
+ * double, up to a minute (client-go, tools/cache/reflector.go), each kind of object for itself.
+ */
+async function untilPodsAreReplaced(): Promise<void> {
+  const labels = { app: "replaced" };
+  // No node runs it: what is waited for is that there is one.
+  const pod = { schedulingGates: [{ name: "inpod.test/never" }] };
+  await apply(workload("Deployment", "default", "replaced", { labels, pod }));
+  const replaced = async (than: string): Promise<string> =>
+    waitFor(
+      "controllers to make a pod",
+      async () => {
+        const uid = await kubectl("get", "pods", "-l", "app=replaced", "-o", UIDS);
+        return uid !== "" && uid !== than ? uid : undefined;
+      },
+      CONTROLLERS_TIMEOUT_MS,
+    );
+  const first = await replaced("");
+  await kubectl("delete", "pods", "-l", "app=replaced", "--wait=false");
+  await replaced(first);
+  await kubectl("delete", "deployment", "replaced", "--wait=false");
 }
 
 describe("accidents: nodes and daemons", { skip: notOnThisKernel, timeout: 500_000 }, () => {
