@@ -248,14 +248,17 @@ test("a removed file can be read as long as it is open", async (t) => {
     writeFileSync(join(root, "small"), "small");
     writeFileSync(join(root, "large"), "l".repeat(300_000));
   });
+  // What is removed in the pod is told here, and believed to be there for LEASED_MS at most.
   const script = `
-import os, sys
+import os, sys, time
 f = os.open("small", os.O_RDONLY); g = os.open("large", os.O_RDONLY)
 print("open", flush=True)
 sys.stdin.readline()
 assert os.pread(f, 10, 0) == b"small"
 assert os.pread(g, 10, 299_995) == b"lllll"
 assert os.fstat(g).st_size == 300_000
+end = time.monotonic() + ${LEASED_MS / 1000 + 2}
+while os.path.exists("small") and time.monotonic() < end: time.sleep(0.01)
 assert not os.path.exists("small"), "small"
 print("ok")
 `;
@@ -263,7 +266,7 @@ print("ok")
   await once(reader.child.stdout as NodeJS.ReadableStream, "data");
   for (const name of ["small", "large"]) unlinkSync(join(pod.folder, name));
   reader.child.stdin?.end("\n");
-  const { stdout, stderr } = await within(12_000, "the reader", reader.ended);
+  const { stdout, stderr } = await within(LEASED_MS + 12_000, "the reader", reader.ended);
   assert.equal(stdout, "open\nok\n", stderr);
 });
 
