@@ -8,6 +8,7 @@ import {
   parseResolvConf,
   type ResolverConfig,
   type Session,
+  unlessAborted,
 } from "@inpod/session";
 import type { FilterGroup, Program, TapEvent } from "@inpod/tap";
 import { GroupHelper, keepPaths, LaunchError, launch, Programs, Tap, TapError } from "@inpod/tap";
@@ -46,6 +47,8 @@ export interface PlaceOptions {
   readonly podRoot?: PodRoot | undefined;
   /** When this process is killed: "stop" (left out, too) ends the tree, "continue" lets it go on natively. */
   readonly onDeath?: "stop" | "continue";
+  /** Ends what is waited for before a program may come, also an agent that does not answer; its reason is thrown. */
+  readonly signal?: AbortSignal;
 }
 
 export interface StartOptions extends PlaceOptions {
@@ -122,7 +125,8 @@ export class PreparedTap {
 
   /** The tap's events are the layer's from now on. */
   async #layer(options: PlaceOptions, podFiles: PodRoot | SnapshotServer): Promise<Layer> {
-    const { session, config, reporter, environment, executable } = options;
+    const { session, config, reporter, environment, executable, signal } = options;
+    const resolver = podResolver(session, config);
     const layer = new Layer({
       tap: this.tap,
       session,
@@ -132,13 +136,17 @@ export class PreparedTap {
         ...gatherFacts(thisMachine({ env: textOf(environment), cwd: options.cwd, executable })),
         volumeMounts: config.files.autoMount ? options.volumeMounts : [],
       },
-      resolver: await podResolver(session, config),
+      resolver: await (signal ? unlessAborted(resolver, signal) : resolver),
       reporter,
       podFiles,
       mark: markOf(environment),
     });
     this.#handle = (event) => layer.handle(event);
     await layer.start();
+    if (signal?.aborted) {
+      await layer.close();
+      throw signal.reason;
+    }
     return layer;
   }
 

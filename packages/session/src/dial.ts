@@ -17,6 +17,32 @@ export function dialled(
   });
 }
 
+/**
+ * What `work` gives, unless a signal ends the waiting.
+ * @param late gets what comes of it when nobody waits any more
+ * @throws what `work` does; the signal's reason, as soon as there is one
+ */
+export async function unlessAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  late: (value: T) => unknown = () => {},
+): Promise<T> {
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+  });
+  try {
+    return await Promise.race([aborted, work]);
+  } catch (error) {
+    if (signal.aborted) work.then(late).catch(() => {});
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
 /** Returns early, without an error, when one of `stops` is aborted. */
 export function pause(ms: number, stops: readonly AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {

@@ -125,6 +125,7 @@ async function serve(
   const onStop = (): void => say("it does not stop at Ctrl-Z: its programs would stand still");
   process.on("SIGTSTP", onStop);
   try {
+    signals.hasBegun();
     const found = { target: target.name, environment, isOfSpec, specNames };
     tell(found, args, io, sessionVariables(place, socketPath));
     if (args.format === "vscode")

@@ -3,12 +3,12 @@ import { UserError } from "@inpod/protocol";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { checkEnvironment, programEnvironment, reportEnvironment } from "../exec/environment.ts";
-import { Signals } from "../exec/signals.ts";
 import { specNames, withSpecEnvironment } from "../exec/spec-environment.ts";
+import { stoppable } from "../exec/stoppable.ts";
 import { withSession } from "../exec/with-session.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
-import { createProgress, type Progress } from "../text/progress.ts";
+import type { Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { wantedTarget } from "../wanted-target.ts";
 import type { EnvArguments } from "./arguments.ts";
@@ -19,14 +19,12 @@ import { type Found, tell, writeBytes } from "./tell.ts";
  * @param words of the command line, `env` first
  * @throws UserError
  */
-export async function runEnv(
+export function runEnv(
   args: EnvArguments,
   io: Io,
   words: readonly string[],
 ): Promise<CommandResult> {
-  const progress = createProgress(io);
-  const signals = new Signals();
-  try {
+  return stoppable(io, async (progress, signals) => {
     const { flags, isFileWanted, isVerbose } = args;
     const config = loadConfig({ flags, env: io.env, directory: io.directory, isFileWanted });
     const verbose = isVerbose || io.env.INPOD_LOG === "debug";
@@ -42,13 +40,7 @@ export async function runEnv(
     tell(found, args, io);
     if (args.format === "vscode") writeBytes(vscodeFragment(args.output ?? "", undefined), io);
     return { code: 0 };
-  } catch (error) {
-    progress.failed();
-    if (signals.stoppedBy) return { signal: signals.stoppedBy };
-    throw error;
-  } finally {
-    signals.close();
-  }
+  });
 }
 
 interface Fetching {

@@ -178,6 +178,7 @@ export class Agents {
    */
   async #othersOn(agent: PlacedAgent): Promise<number | undefined> {
     if (this.#tunnel === undefined) return undefined; // no session, nothing that could have been lost
+    if (agent.followJoiners === undefined) return undefined; // nobody else comes to it
     this.#progress.say("inpod: asking the agent whether it serves others");
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), ASK_MS);

@@ -1,6 +1,7 @@
 /** The place of a target, ready for programs: an agent, a session with it, the tap, and the variables. */
 import { existsSync } from "node:fs";
 import { type PlaceOptions, PreparedTap } from "@inpod/layer";
+import { unlessAborted } from "@inpod/session";
 import type { TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
@@ -133,7 +134,7 @@ async function prepare(
   const noMirror = config.layer.incoming.mode === "mirror" ? whyNoMirror(target.policy) : undefined;
   if (noMirror !== undefined) reporter.notice({ key: "no-mirror", text: noMirror });
   const layer = noMirror === undefined ? config.layer : withoutIncoming(config.layer);
-  const noMount = await files?.first(session);
+  const noMount = files && (await unlessAborted(files.first(session), signals.signal));
   if (noMount !== undefined) reporter.notice({ key: "files", text: snapshotsLine(noMount) });
   signals.throwIfStopped();
   progress.done();
@@ -150,6 +151,7 @@ async function prepare(
       reporter,
       volumeMounts: target.volumeMounts ?? [],
       onDeath: config.onDisconnect,
+      signal: signals.signal,
     },
   };
 }

@@ -1,12 +1,13 @@
 /** `inpod exec`: a session beside the target, and the command in the target's place. */
 import { tuneForRelaying } from "@inpod/session";
 import type { CommandResult } from "../result.ts";
-import { createProgress, type Progress } from "../text/progress.ts";
+import type { Progress } from "../text/progress.ts";
 import { Elsewhere } from "./elsewhere.ts";
 import { endWithSession, portHeld, TreeEnd } from "./lost.ts";
 import { inPlace, type Place, type PlaceWish } from "./place.ts";
 import { untilTreeEnds } from "./rest.ts";
-import { Signals } from "./signals.ts";
+import type { Signals } from "./signals.ts";
+import { stoppable } from "./stoppable.ts";
 
 export interface ExecOptions extends PlaceWish {
   /** As the user wrote it: argv of the program. */
@@ -16,21 +17,11 @@ export interface ExecOptions extends PlaceWish {
 }
 
 /** Runs the command in the place of its target and undoes everything when it has ended. */
-export async function runExec(options: ExecOptions): Promise<CommandResult> {
+export function runExec(options: ExecOptions): Promise<CommandResult> {
   tuneForRelaying({ mayGrow: true });
-  const progress = createProgress(options.io);
-  const signals = new Signals();
-  try {
-    return await inPlace(options, progress, signals, (place) =>
-      runInPlace(options, place, progress, signals),
-    );
-  } catch (error) {
-    progress.failed();
-    if (signals.stoppedBy) return { signal: signals.stoppedBy };
-    throw error;
-  } finally {
-    signals.close();
-  }
+  return stoppable(options.io, (progress, signals) =>
+    inPlace(options, progress, signals, (place) => runInPlace(options, place, progress, signals)),
+  );
 }
 
 async function runInPlace(
@@ -54,6 +45,7 @@ async function runInPlace(
   endWithSession(session, end, config.onDisconnect, progress);
   const result = await signals.follow(tree, incoming);
   await untilTreeEnds(tree, sessionId, signals, progress);
+  signals.hasEnded();
   await tree.close();
   end.throwIfStopped();
   return result;

@@ -1,7 +1,7 @@
 /** An agent beside the target, a session with it, and both undone when what was to be done has been done. */
 import { hostname } from "node:os";
 import type { SessionEvent } from "@inpod/protocol";
-import { type IncomingSource, newSessionKey, type Session } from "@inpod/session";
+import { type IncomingSource, newSessionKey, type Session, unlessAborted } from "@inpod/session";
 import type { AgentRung, Target, TargetPath } from "@inpod/targets";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Io } from "../io.ts";
@@ -68,10 +68,8 @@ export async function withSession<Result>(
   const hasFleet = replicas > 1 || wish.isFleet;
   const key = newSessionKey();
   progress.begin(`finding ${config.target}`);
-  const { target, contextName, close } = await openTarget(path, config, signal, {
-    ...wish.open,
-    wantsReplicas: hasFleet,
-  });
+  const opening = openTarget(path, config, signal, { ...wish.open, wantsReplicas: hasFleet });
+  const { target, contextName, close } = await unlessAborted(opening, signal, (it) => it.close());
   const { mode = "exec", detail } = wish;
   const named = config.target ?? target.name;
   const about = { mode, target: named, machine: hostname(), detail };
@@ -82,7 +80,7 @@ export async function withSession<Result>(
       if (verbose) progress.say(`inpod: target ${target.why}`);
       else progress.detail(target.why);
     }
-    await wish.look?.(target, signal);
+    if (wish.look) await unlessAborted(wish.look(target, signal), signal);
     const confirm = createAsk(io, signal);
     const hasFilter = config.layer.incoming.httpFilter !== undefined;
     await checkPermission({
@@ -96,7 +94,10 @@ export async function withSession<Result>(
       confirm,
     });
     const certificates = steals
-      ? await loadCertificates(config.tls.certificates, target, io.directory, signal)
+      ? await unlessAborted(
+          loadCertificates(config.tls.certificates, target, io.directory, signal),
+          signal,
+        )
       : [];
     const audit = new SessionAudit(target, key.sessionId, (line) => progress.say(line));
     progress.begin(`starting an agent beside ${target.name}`);

@@ -2,17 +2,18 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { UserError } from "@inpod/protocol";
-import { ConfigValueError, parseResolvConf, type Resolved } from "@inpod/session";
+import { ConfigValueError, parseResolvConf, type Resolved, unlessAborted } from "@inpod/session";
 import { type LoadedConfig, loadSources } from "../config/load.ts";
 import { checkEnvironment } from "../exec/environment.ts";
 import { whyNoMirror } from "../exec/permission.ts";
 import { layerConfig, withoutIncoming } from "../exec/rung.ts";
-import { Signals } from "../exec/signals.ts";
+import type { Signals } from "../exec/signals.ts";
 import { withSpecEnvironment } from "../exec/spec-environment.ts";
+import { stoppable } from "../exec/stoppable.ts";
 import { type PlacedSession, withSession } from "../exec/with-session.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
-import { createProgress, type Progress } from "../text/progress.ts";
+import type { Progress } from "../text/progress.ts";
 import { createReporter } from "../text/reports.ts";
 import { wantedTarget } from "../wanted-target.ts";
 import type { ExplainArguments } from "./arguments.ts";
@@ -46,14 +47,17 @@ export async function runExplain(args: ExplainArguments, io: Io): Promise<Comman
   checkEnvironment(loaded.config, io);
   // A target in the file is not asked unless -t says so: this command is to work without a cluster.
   const target = flags.target;
-  const explanations =
-    target === undefined
-      ? withoutTarget(asked, groundOf({ loaded, io, command: args.command }))
-      : await withTarget(asked, target, loaded, args, io);
-  const render =
-    output === "json" ? renderJson(explanations, target) : renderText(explanations, target, io);
-  io.stdout.write(render);
-  return { code: 0 };
+  const show = (explanations: readonly Explanation[]): CommandResult => {
+    const render =
+      output === "json" ? renderJson(explanations, target) : renderText(explanations, target, io);
+    io.stdout.write(render);
+    return { code: 0 };
+  };
+  if (target === undefined)
+    return show(withoutTarget(asked, groundOf({ loaded, io, command: args.command })));
+  return stoppable(io, async (progress, signals) =>
+    show(await withTarget(asked, target, loaded, args, { io, progress, signals })),
+  );
 }
 
 function groundOf(options: Parameters<typeof ground>[0]): Ground {
@@ -96,45 +100,39 @@ async function withTarget(
   target: string,
   loaded: LoadedConfig,
   { command, isVerbose }: ExplainArguments,
-  io: Io,
+  talk: Talk,
 ): Promise<Explanation[]> {
-  const progress = createProgress(io);
-  const signals = new Signals();
-  try {
-    const wish = {
-      config: { ...loaded.config, canary: false },
-      target: wantedTarget(target, "whose place is meant?"),
-      ...{ verbose: isVerbose, hasSaidYes: false, io, steals: false, replicas: 1 },
-      does: "explains what a process would get of",
-      mode: "explain",
-    };
-    return await withSession(wish, progress, signals.signal, async (placed) => {
-      const base = await groundOfTarget(placed, loaded, command, {
-        io,
-        progress,
-        signals,
-        isVerbose,
-      });
-      const explanations: Explanation[] = [];
-      for (const { text, subject } of asked) {
-        signals.throwIfStopped();
-        explanations.push(explain(text, subject, base, await see(subject, base, placed)));
-      }
-      progress.done();
-      return explanations;
-    });
-  } catch (error) {
-    progress.failed();
-    throw error;
-  } finally {
-    signals.close();
-  }
+  const { io, progress, signals } = talk;
+  const wish = {
+    config: { ...loaded.config, canary: false },
+    target: wantedTarget(target, "whose place is meant?"),
+    ...{ verbose: isVerbose, hasSaidYes: false, io, steals: false, replicas: 1 },
+    does: "explains what a process would get of",
+    mode: "explain",
+  };
+  const look = async (placed: PlacedSession): Promise<Explanation[]> => {
+    const base = await groundOfTarget(placed, loaded, command, { ...talk, isVerbose });
+    const explanations: Explanation[] = [];
+    for (const { text, subject } of asked) {
+      signals.throwIfStopped();
+      explanations.push(explain(text, subject, base, await see(subject, base, placed)));
+    }
+    return explanations;
+  };
+  return withSession(wish, progress, signals.signal, async (placed) => {
+    const explanations = await unlessAborted(look(placed), signals.signal);
+    progress.done();
+    return explanations;
+  });
 }
 
-interface Around {
+interface Talk {
   readonly io: Io;
   readonly progress: Progress;
   readonly signals: Signals;
+}
+
+interface Around extends Talk {
   readonly isVerbose: boolean;
 }
 

@@ -19,17 +19,18 @@
  * Ctrl-Z gives the target its traffic back until the process is continued.
  */
 import { UserError } from "@inpod/protocol";
-import { tuneForRelaying } from "@inpod/session";
+import { tuneForRelaying, unlessAborted } from "@inpod/session";
 import type { PublishWish, Target } from "@inpod/targets";
 import { loadConfig } from "../config/load.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { followTarget } from "../exec/follow.ts";
 import { rungLine } from "../exec/rung.ts";
-import { Signals } from "../exec/signals.ts";
+import type { Signals } from "../exec/signals.ts";
+import { stoppable } from "../exec/stoppable.ts";
 import { type PlacedSession, withSession } from "../exec/with-session.ts";
 import type { Io } from "../io.ts";
 import type { CommandResult } from "../result.ts";
-import { createProgress, type Progress } from "../text/progress.ts";
+import type { Progress } from "../text/progress.ts";
 import type { ServiceArguments } from "./arguments.ts";
 import { pauseWhileStopped } from "./stopped.ts";
 import { serviceTarget } from "./target.ts";
@@ -97,37 +98,28 @@ export interface Serving {
 
 interface Talk {
   readonly progress: Progress;
-  readonly signal: AbortSignal;
+  readonly signals: Signals;
 }
 
 /** @throws UserError */
-export async function runService(wish: ServiceWish, service: Service): Promise<CommandResult> {
+export function runService(wish: ServiceWish, service: Service): Promise<CommandResult> {
   tuneForRelaying({ mayGrow: true });
-  const progress = createProgress(wish.io);
-  const signals = new Signals();
-  try {
-    await withService(wish, { progress, signal: signals.signal }, service);
+  return stoppable(wish.io, async (progress, signals) => {
+    await withService(wish, { progress, signals }, service);
     return { code: 0 };
-  } catch (error) {
-    progress.failed();
-    if (signals.stoppedBy && isReason(error, signals.signal)) return { signal: signals.stoppedBy };
-    throw error;
-  } finally {
-    signals.close();
-  }
+  });
 }
 
-const isReason = (error: unknown, { reason }: AbortSignal): boolean => error === reason;
-
 /**
- * Lasts until `signal` is aborted.
+ * Lasts until a signal comes.
  * @throws UserError SESSION_LOST among others; the signal's reason, when it came before the session stood
  */
 async function withService(
   wish: ServiceWish,
-  { progress, signal }: Talk,
+  { progress, signals }: Talk,
   service: Service,
 ): Promise<void> {
+  const { signal } = signals;
   const { args, io, target: operand, question, steals, does } = wish;
   const { publishes, adjust = (same) => same } = wish;
   const { flags, isFileWanted, isVerbose, hasSaidYes } = args;
@@ -167,8 +159,10 @@ async function withService(
       const line = rungLine(rung, session.target.missing);
       let serving: Serving | undefined;
       try {
-        serving = await serve({ ...placed, config, wished, env, signal, say, log });
-        signal.throwIfAborted();
+        // An agent that does not answer is asked for half a minute.
+        const beginning = serve({ ...placed, config, wished, env, signal, say, log });
+        serving = await unlessAborted(beginning, signal, (late) => late.close?.());
+        signals.hasBegun();
         progress.done();
         if (line !== undefined) log(line);
         const stopPausing = pauseWhileStopped([incoming, serving]);

@@ -12,7 +12,7 @@ export type Ask = (question: string) => Promise<boolean>;
 /**
  * The default is no: an empty line, the terminal's end and everything that does not begin with "y".
  *
- * @param signal ends the waiting; the question then counts as answered with no
+ * @param signal ends the waiting: the answer is its reason then, which is thrown
  * @returns undefined where nobody can be asked
  */
 export function createAsk({ stderr, env }: Io, signal: AbortSignal): Ask | undefined {
@@ -23,7 +23,9 @@ export function createAsk({ stderr, env }: Io, signal: AbortSignal): Ask | undef
     if (terminal === undefined) return false;
     stderr.write(`\n${yellow("inpod:")} ${printable(question)} [y/N] `);
     try {
-      return /^\s*y(es)?\s*$/i.test(await firstLine(terminal, signal));
+      const answer = await firstLine(terminal, signal);
+      signal.throwIfAborted();
+      return /^\s*y(es)?\s*$/i.test(answer);
     } finally {
       terminal.destroy();
     }
