@@ -16,6 +16,8 @@ enum {
   IDLE_MS = 200,
   // A busy client may say its first words late, and takes a reset instead of an answer to them for a failure.
   SILENT_MS = 1000,
+  // As in pass-through.ts.
+  SEEN_BELOW = 28672,
   PATIENCE_S = 2,
   // What is more is seen by the next call.
   MAX_FOUND = 4096,
@@ -50,8 +52,15 @@ struct search {
   size_t count, beyond;
 };
 
-static bool is_own(const struct search *search, uint16_t port) {
+static bool is_own_port(const struct search *search, uint16_t port) {
   return search->own_ports[port / 8] & 1 << port % 8;
+}
+
+// Of what is passed on the pod sees the client's address, with a port that no client has, or its own.
+static bool is_own(const struct search *search, const struct inet_diag_sockid *id) {
+  uint16_t port = ntohs(id->idiag_dport);
+  if (port <= UINT16_MAX - SEEN_BELOW && is_own_port(search, port + SEEN_BELOW)) return true;
+  return is_own_port(search, port) && !memcmp(id->idiag_src, id->idiag_dst, sizeof id->idiag_src);
 }
 
 static void note_own(struct search *search, const struct inet_diag_msg *socket, const struct tcp_info *info) {
@@ -187,7 +196,7 @@ static int end_connection(int netlink, const struct found *found) {
 static int end_found(int netlink, const struct search *search, bool all, struct flushed *flushed) {
   for (size_t each = 0; each < search->count; each++) {
     const struct found *found = &search->found[each];
-    if (!is_incoming(search, found) || is_own(search, ntohs(found->id.idiag_dport))) continue;
+    if (!is_incoming(search, found) || is_own(search, &found->id)) continue;
     if (!all && !found->is_idle) {
       flushed->left++;
       continue;

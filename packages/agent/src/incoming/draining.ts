@@ -4,7 +4,9 @@
  */
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Relay } from "./relay.ts";
 import { reset } from "./reset.ts";
+import { isSomebodyComing } from "./still-coming.ts";
 
 export interface Drainable {
   /** Its client should come with a new connection. */
@@ -72,4 +74,21 @@ export async function ended(sockets: Iterable<Socket>, graceMs: number): Promise
   for (const socket of open) if (isOpen(socket)) reset(socket);
 }
 
-export const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.writableFinished;
+/**
+ * The same of all who have come by these, and of those who come meanwhile: nobody is redirected any more, but who was just
+ * before waits to be accepted, or for a packet that was lost.
+ */
+export async function allEnded(relays: readonly Relay[], graceMs: number): Promise<void> {
+  const ports = relays.map(({ port }) => port);
+  const deadline = performance.now() + graceMs;
+  const open = (): Socket[] => relays.flatMap(({ connections }) => [...connections].filter(isOpen));
+  for (;;) {
+    const leftMs = deadline - performance.now();
+    if (open().length > 0) await ended(open(), Math.max(0, leftMs));
+    else if (leftMs <= 0) return;
+    else if (await isSomebodyComing(ports)) await delay(Math.min(LOOK_MS, leftMs));
+    else if (open().length === 0) return;
+  }
+}
+
+const isOpen = (socket: Socket): boolean => !socket.destroyed && !socket.writableFinished;

@@ -9,8 +9,14 @@ import { established } from "./established.ts";
 
 /** A port of ours can be in use by somebody else, or, with the client's address, by the client. */
 const ATTEMPTS = 8;
-/** Linux's own ephemeral ports begin there. */
+/** Linux's own ephemeral ports: no server is kept from one for long. */
 const PORTS = [32768, 60999] as const;
+/**
+ * The pod sees a port that is so much lower, which no client's kernel picks: with one that the client has, too, the kernel
+ * would take two connections for one, or tell them apart by translating the client's own, which ends with our table.
+ * enter knows it too (flush.c).
+ */
+const SEEN_BELOW = 28_672;
 /** The pod is on this side of every wire. */
 const TIMEOUT_MS = 5000;
 
@@ -44,9 +50,8 @@ export async function addressed(
 }
 
 /**
- * The pod sees the client's address where the kernel can do that, with a port of ours: the client's may still be
- * known to the kernel from a connection that has just ended. A server that listens on loopback only is
- * connected to from there.
+ * The pod sees the client's address where the kernel can do that, with another port: the client's is known to the kernel
+ * from the connection to us. A server that listens on loopback only is connected to from there.
  *
  * @param local the address and port that the client has connected to
  * @returns a connected socket, half-open allowed. Rejects with a Failure or connect(2)'s error.
@@ -61,7 +66,9 @@ export async function connectToPod(
   let isSeen = true;
   for (let attempt = 1; ; attempt++) {
     const ownPort = randomInt(PORTS[0], PORTS[1] + 1);
-    const seen = { address: isSeen ? client.address : host, port: ownPort };
+    const seen = isSeen
+      ? { address: client.address, port: ownPort - SEEN_BELOW }
+      : { address: host, port: ownPort };
     // The client's own packets are copied already, where somebody mirrors.
     own.add(seen);
     const passing = { ownPort, port: local.port, client: isSeen ? seen : undefined };

@@ -11,10 +11,11 @@ import type { Log } from "../log.ts";
 import type { OwnEnds } from "../mirror/own-ends.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Canary } from "./canary.ts";
-import { ended, isOpen } from "./draining.ts";
+import { allEnded, ended } from "./draining.ts";
 import type { OwnPorts } from "./own-ports.ts";
 import { Relay } from "./relay.ts";
 import { reset } from "./reset.ts";
+import { isSomebodyComing } from "./still-coming.ts";
 import {
   type Claim,
   claimOf,
@@ -87,15 +88,9 @@ export class Ports {
   async drainAll(graceMs: number): Promise<void> {
     const all = [...this.#ports.values()];
     for (const { draining } of all) draining.begin();
-    const deadline = performance.now() + graceMs;
-    for (;;) {
-      // Also who has come meanwhile: a SYN that was lost comes again after a second.
-      const open = all.flatMap(({ relay }) => [...(relay?.connections ?? [])].filter(isOpen));
-      const leftMs = deadline - performance.now();
-      if (open.length === 0 || leftMs <= 0) break;
-      await ended(open, leftMs);
-    }
-    for (const { relay } of all) relay?.close();
+    const relays = all.flatMap(({ relay }) => relay ?? []);
+    await allEnded(relays, graceMs);
+    for (const relay of relays) relay.close();
   }
 
   #open(stolen: StolenPort): Promise<Relay> {
@@ -183,17 +178,15 @@ export class Ports {
    * @param isLast the agent ends, too, and with it every connection
    */
   async end(holder: Holder, isLast: () => boolean): Promise<void> {
-    const left = new Set(await this.#giveBack(holder, "session ended"));
-    if (isLast()) {
-      // What a kept port passes on is the Service's, which is given back first.
-      for (const { relay, isKept } of this.#ports.values())
-        for (const socket of (isKept ? undefined : relay?.connections) ?? []) left.add(socket);
-    }
+    const left = await this.#giveBack(holder, "session ended");
+    const all = [...this.#ports.values()];
+    // What a kept port passes on is the Service's, which is given back first.
+    const ending = isLast()
+      ? all.flatMap(({ relay, isKept }) => (isKept ? [] : (relay ?? [])))
+      : [];
     // Of connections that are not all its: those go on when it is gone.
-    const shared = [...this.#ports.values()].map(({ draining }) =>
-      draining.answered(holder, END_GRACE_MS),
-    );
-    await Promise.all([ended(left, END_GRACE_MS), ...shared]);
+    const shared = all.map(({ draining }) => draining.answered(holder, END_GRACE_MS));
+    await Promise.all([ended(left, END_GRACE_MS), allEnded(ending, END_GRACE_MS), ...shared]);
   }
 
   /** @returns the connections that were all its */
@@ -362,8 +355,14 @@ export class Ports {
 
   async #removeDrained(): Promise<void> {
     for (const stolen of this.#ports.values()) {
-      if (stolen.hasRule || (stolen.relay?.connectionCount ?? 0) > 0) continue;
-      stolen.relay?.close();
+      const { relay } = stolen;
+      if (stolen.hasRule || (relay?.connectionCount ?? 0) > 0) continue;
+      if (relay !== undefined && (await isSomebodyComing([relay.port]))) {
+        this.#sweepLater();
+        continue;
+      }
+      if ((relay?.connectionCount ?? 0) > 0) continue; // whoever came meanwhile
+      relay?.close();
       stolen.relay = undefined;
       if (stolen.claims.length === 0) this.#ports.delete(stolen.port);
     }
