@@ -51,9 +51,9 @@ export class ClientError extends Error {
   }
 }
 
-const DEFAULT_TIMEOUT_MS = 5_000;
+const DEFAULT_TIMEOUT_MS = 30_000;
 /** On top of the client's own deadline, for a client that has died or hangs. */
-const ANSWER_SLACK_MS = 2_000;
+const ANSWER_SLACK_MS = 10_000;
 
 type Parameters = { readonly timeoutMs: number; readonly [name: string]: unknown };
 type Pending = { resolve(result: unknown): void; reject(error: Error): void };

@@ -81,9 +81,9 @@ export interface Sandbox {
   stop(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 10_000;
-const STOP_TIMEOUT_MS = 3_000;
-const TOOL_TIMEOUT_MS = 5_000;
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+const TOOL_TIMEOUT_MS = 60_000;
 
 /** @throws Error with one sentence that names the setting to change, where this machine refuses namespaces. */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {

@@ -1,6 +1,7 @@
 /** A try through a Service: the neighbour's network does what kube-proxy does on a node. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MAX_CANARY_MS } from "@inpod/protocol";
 import { peersOf } from "../src/incoming/canary.ts";
 import { ARGS, Developer } from "./support/developer.ts";
 import { CLIENT, startNeighbour } from "./support/neighbour.ts";
@@ -24,7 +25,7 @@ const SERVERS = `let n=0;for(const p of [8081,8082])require("net").createServer(
   s.on("error",()=>{});s.on("data",b=>s.write("pod"))}).listen(p,()=>++n==2&&console.log("ready"))`;
 
 const nonce = "0123456789abcdef".repeat(2);
-const wish = { nonce, port: 8081, host: SERVICE, attempts: 3, timeoutMs: 3000 } as const;
+const wish = { nonce, port: 8081, host: SERVICE, attempts: 3, timeoutMs: MAX_CANARY_MS } as const;
 
 for (const who of ["root", "user"] as Who[]) {
   const options = { timeout: 90_000, skip: skipUnless(who) };
@@ -86,13 +87,12 @@ for (const who of ["root", "user"] as Who[]) {
     async (t) => {
       const { one, said } = await place(t);
       await one.tunnel.call("incoming.steal", { port: 8081 });
-      const send = (servicePort: number, host: string = SERVICE) =>
+      const send = (servicePort: number, timeoutMs: number = wish.timeoutMs) =>
         one.tunnel.call("incoming.canary", {
           ...wish,
-          host,
+          timeoutMs,
           servicePort,
           way: "steal",
-          timeoutMs: 1500,
         });
       const bypass = await send(BYPASSES);
       assert.deepEqual(
@@ -102,7 +102,7 @@ for (const who of ["root", "user"] as Who[]) {
       assert.equal(said(), `ready\n${"pod 8082\n".repeat(3)}`);
       const refused = await send(REFUSES);
       assert.deepEqual([refused.isProved, refused.errno], [false, "ECONNREFUSED"]);
-      const dropped = await send(DROPS);
+      const dropped = await send(DROPS, 1500);
       assert.deepEqual([dropped.isProved, dropped.errno], [false, "ETIMEDOUT"]);
       // As where a plugin makes the Service's address the pod's in the pod itself.
       const inside = await one.tunnel.call("incoming.canary", {
@@ -120,11 +120,13 @@ for (const who of ["root", "user"] as Who[]) {
     async (t) => {
       const { one, ask } = await place(t);
       await one.tunnel.call("incoming.steal", { port: 8081 });
-      const out = one.tunnel.call("incoming.canary", {
-        ...wish,
-        way: "steal",
-        servicePort: DROPS,
-        timeoutMs: 5000,
+      // Two by turns: a busy machine's clients may take longer than one is out.
+      let isOver = false;
+      const out = [MAX_CANARY_MS, 0.7 * MAX_CANARY_MS].map(async (timeoutMs) => {
+        const send = { ...wish, way: "steal", servicePort: DROPS, timeoutMs } as const;
+        let isProved = false;
+        while (!isOver) ({ isProved } = await one.tunnel.call("incoming.canary", send));
+        return isProved;
       });
       const PROGRAM = /an answer that nobody asked for/;
       for (const bytes of ["x", "inpod-canary 0123\n", "GET / HTTP/1.1\r\n\r\n"]) {
@@ -132,8 +134,9 @@ for (const who of ["root", "user"] as Who[]) {
         await one.copyOf(bytes);
       }
       // Neither the program nor the pod would have learnt more of it than that it has been there.
-      assert.match(await ask(CLIENT, 8081, ""), /^inpod-canary [0-9a-f]{32}$/);
-      assert.equal((await out).isProved, false);
+      assert.match(await ask(CLIENT, 8081, ""), /^(inpod-canary [0-9a-f]{32}\n?)+$/);
+      isOver = true;
+      assert.deepEqual(await Promise.all(out), [false, false]);
       assert.equal(await ask(CLIENT, 8081, ""), "an answer that nobody asked for");
     },
   );

@@ -49,7 +49,7 @@ interface Place {
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 40_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
   /** @param setup of /mnt, a filesystem of 64 KiB. The pod's ids are root's (of its namespace), unless told. */
   const start = async (
     t: { after(run: () => unknown): void },

@@ -60,7 +60,7 @@ const entries = (records: readonly FileRecord[]): Map<string, FileRecord> =>
   new Map(records.filter(({ kind }) => kind === "entry").map((record) => [record.path, record]));
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 40_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
   const start = async (t: { after(run: () => unknown): void }): Promise<FileClient> => {
     const pod = await Pod.start(who);
     t.after(() => pod.stop());

@@ -24,7 +24,7 @@ const ARGS = [
   ...["--communication-timeout-ms", "60000"],
 ];
 const FOREIGN = join(import.meta.dirname, "foreign");
-const READY_MS = 20_000;
+const READY_MS = 60_000;
 /** Requests over one connection. */
 const COUNT = 20;
 
@@ -222,9 +222,13 @@ async function sums(place: Place, server: Server): Promise<Record<string, string
 async function storm(place: Place, server: Server): Promise<void> {
   const url = `http://${POD.v4}:${server.port}/page`;
   const words = ["wrk", "--timeout", "20s", "-t1", "-c16", "-d1s", url];
-  const told = await run(place.pod.inside(words, place.outside));
-  assert.doesNotMatch(told, /Socket errors|Non-2xx/, `${server.name}: ${told}`);
-  assert.match(told, /[1-9]\d* requests in /, told);
+  let told = "";
+  // On a busy machine a second may be over before the first answer.
+  for (let tries = 0; tries < 20 && !/[1-9]\d* requests in /.test(told); tries++) {
+    told = await run(place.pod.inside(words, place.outside));
+    assert.doesNotMatch(told, /Socket errors|Non-2xx/, `${server.name}: ${told}`);
+  }
+  assert.match(told, /[1-9]\d* requests in /, `${server.name}: ${told}`);
 }
 
 for (const who of ["root", "user"] as Who[]) {

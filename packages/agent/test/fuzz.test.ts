@@ -135,7 +135,7 @@ function messages(random: Random): Buffer {
 }
 
 test("Node survives whatever enter and the file worker say, and no question of it waits for ever", {
-  timeout: 30_000,
+  timeout: 120_000,
 }, async () => {
   let answered = 0;
   for (let seed = 1; seed <= 300; seed++) {

@@ -38,7 +38,7 @@ const flags = (record: FileRecord | undefined): number =>
   record && record.kind !== "negative" ? record.attributes.flags : -1;
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 40_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
   /** @param setup of /mnt, where a tmpfs is mounted */
   const start = async (t: { after(run: () => unknown): void }, setup = ""): Promise<Place> => {
     const pod = await Pod.start(who, `mount -t tmpfs none /mnt; cd /mnt; ${setup}`);
@@ -234,7 +234,7 @@ for (const who of ["root", "user"] as Who[]) {
 }
 
 test("where the kernel grants no more watches, a directory is listed without a lease", {
-  timeout: 40_000,
+  timeout: 120_000,
 }, async (t) => {
   const setup =
     "mount -t tmpfs none /mnt; mkdir /mnt/1 /mnt/2 /mnt/3; echo 4 > /proc/sys/user/max_inotify_watches";

@@ -11,7 +11,7 @@ import { Agent, Pod, skipUnless, type Who } from "./support/pod.ts";
 const CABLE = `
   unshare -n sleep 600 >/dev/null & client=$!
   # unshare has become another network's when it has become sleep.
-  for i in $(seq 500); do grep -q sleep /proc/$client/comm && break; done
+  for i in $(seq 500); do grep -q sleep /proc/$client/comm && break; sleep 0.02; done
   ip link add veth0 type veth peer name veth1 netns $client
   in_client() { nsenter -n -t $client "$@"; }
   ip address add 198.18.9.1/24 dev veth0; ip address add fd09::1/64 dev veth0 nodad; ip link set veth0 up
@@ -40,7 +40,7 @@ const HAS_VLANS =
 /** Behind the client another one, whose packets have no DF, and are too large for the cable between the two and the pod. */
 const FAR = `${CABLE}
   unshare -n sleep 601 >/dev/null & far=$!
-  for i in $(seq 500); do grep -q sleep /proc/$far/comm && break; done
+  for i in $(seq 500); do grep -q sleep /proc/$far/comm && break; sleep 0.02; done
   ip link add veth2 type veth peer name veth3 netns $far; ip link set veth2 netns $client
   in_far() { nsenter -n -t $far "$@"; }
   in_client ip address add 198.18.12.1/24 dev veth2; in_client ip link set veth2 up
@@ -284,7 +284,7 @@ for (const who of ["root", "user"] as Who[]) {
       pod.run("kill", "-CONT", String(reader));
       const seen = (): Promise<{ packets: number; lost: number }> => agent.call("packets");
       const wanted = counted(pod);
-      const deadline = performance.now() + 20_000;
+      const deadline = performance.now() + 60_000;
       let last = await seen();
       while (last.packets + last.lost < wanted && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 20));

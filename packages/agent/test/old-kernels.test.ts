@@ -26,7 +26,7 @@ execFileSync("cc", ["-O", "-o", withoutOpenat2, source]);
 for (const who of ["root", "user"] as Who[]) {
   for (const errno of ["ENOSYS", "EPERM"] as const) {
     test(`${who}: files are served where openat2 is ${errno}`, {
-      timeout: 40_000,
+      timeout: 120_000,
       skip: skipUnless(who),
     }, async (t) => {
       const setup =

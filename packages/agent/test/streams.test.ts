@@ -47,7 +47,7 @@ function content(channel: Channel): Promise<Buffer> {
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 40_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
   const start = async (
     t: { after(run: () => unknown): void },
     setup = "",

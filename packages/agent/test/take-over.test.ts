@@ -19,9 +19,9 @@ const SERVERS = `const net=require("net");const held=[];const seen=[];
   .listen(8090,"0.0.0.0",()=>console.log("ready"))`;
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error("not within 20 s");
+    if (performance.now() > deadline) throw new Error("not within 60 s");
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -137,7 +137,7 @@ test("at a Tab nothing goes wrong aloud: no cluster, no kubeconfig, nonsense", (
         XDG_RUNTIME_DIR: folder,
         KUBECONFIG: "/no/such",
       },
-      timeout: 30_000,
+      timeout: 120_000,
     });
     assert.deepEqual([status, stderr], [0, ""], line.join(" "));
     assert.doesNotMatch(stdout, /error|pod\//);
@@ -244,7 +244,7 @@ for (const [shell, { args, define, source }] of Object.entries(STARTS)) {
       let output = "";
       const until = (said: string) =>
         new Promise<void>((resolve, reject) => {
-          const late = setTimeout(() => reject(new Error(`no ${said} in: ${output}`)), 20_000);
+          const late = setTimeout(() => reject(new Error(`no ${said} in: ${output}`)), 60_000);
           const look = () => {
             if (!output.includes(said)) return;
             clearTimeout(late);

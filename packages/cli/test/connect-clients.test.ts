@@ -19,6 +19,7 @@ test("curl, Python, Java and git find a Service by its name with what is printed
   const connect = ["connect", "-t", `process/${sandbox.pid}`, "--mode", "proxy", "--port", "0"];
   const run = startCli(sandbox, [...connect, "--format", "json"]);
   await run.said("until Ctrl-C", "stderr");
+  await run.said(/\}\n$/);
   const variables = JSON.parse(run.stdout) as Record<string, string>;
   const { host, hostname, port } = new URL(variables.http_proxy ?? "");
   const plain = Object.fromEntries(

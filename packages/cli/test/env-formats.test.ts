@@ -168,7 +168,7 @@ for (const [shell, format, script] of [
     assert.deepEqual(left, []);
     const { stdout, stderr, status } = spawnSync(program, [...flags, script], {
       env: { PATH: process.env.PATH, HOME: folder, LANG: "C.UTF-8", FILE: path, GONE: "mine" },
-      timeout: 30_000,
+      timeout: 120_000,
       maxBuffer: 16 * 1024 * 1024,
     });
     assert.equal(status, 0, stderr.toString());

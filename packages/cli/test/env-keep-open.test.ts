@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseEnv } from "node:util";
 import { buildProgram, NETWORK, POD_FILES, type Sandbox, startSandbox } from "@inpod/sandbox";
@@ -17,7 +17,7 @@ const PATH = `/greetings/${refusedPort}/${NETWORK.unreachable}/GREETING${POD_FIL
 const folder = mkdtempSync(join(tmpdir(), "inpod-keep-open-"));
 const variables = join(folder, "dev", "session.sh");
 /** A session lasts as long as most of this file. */
-const SESSION_MS = 170_000;
+const SESSION_MS = 600_000;
 const runs = new Set<Run>();
 let sandbox: Sandbox;
 let inventory: Inventory;
@@ -29,9 +29,14 @@ before(async () => {
   session = keepOpen(["--steal", "--format", "shell", "--output", variables]);
   await session.said(/^inpod: ready/m, "stderr");
 });
+async function end(which: Iterable<Run>): Promise<void> {
+  for (const run of which) run.signalGroup("SIGKILL");
+  await Promise.all([...which].map(({ ended }) => ended));
+}
+// What a failed test has left running must not fail the next.
+afterEach(() => end([...runs].filter((run) => run !== session)));
 after(async () => {
-  for (const run of runs) run.signalGroup("SIGKILL");
-  await Promise.all([...runs].map(({ ended }) => ended));
+  await end(runs);
   await sandbox?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -43,6 +48,10 @@ function inLaptop(argv: readonly string[], stdin: "ignore" | "pipe" = "ignore"):
     SESSION_MS,
   );
   runs.add(run);
+  const forget = (): void => {
+    runs.delete(run);
+  };
+  run.ended.then(forget, forget);
   return run;
 }
 const keepOpen = (flags: readonly string[], stdin: "ignore" | "pipe" = "ignore"): Run =>
@@ -260,6 +269,8 @@ test("who reads any of the formats has programs in the pod's place, in one sessi
       const run = keepOpen(["--format", format, ...flags]);
       await run.said(/^inpod: ready/m, "stderr");
       const [, file] = flags;
+      // Of two pipes what was written later may be read sooner.
+      if (file === undefined) await run.said("\n");
       const env = read(file === undefined ? run.stdout : readFileSync(file, "utf8"));
       const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
       const { stdout, stderr } = await inLaptop(["env", ...words, "sh", "-c", script]).ended;
@@ -280,6 +291,7 @@ test("for VS Code it prints what names the file and the task; it ends when stdin
   const file = join(folder, "session.env");
   const run = keepOpen(["--format", "vscode", "--output", file, "--end-with-stdin"], "pipe");
   await run.said(/^inpod: ready/m, "stderr");
+  await run.said(/^\}\n$/m);
   const fragment = JSON.parse(run.stdout);
   assert.deepEqual(fragment["launch.json"], { envFile: file, preLaunchTask: "inpod" });
   const [task] = fragment["tasks.json"].tasks;

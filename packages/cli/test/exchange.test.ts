@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NETWORK, startSandbox } from "@inpod/sandbox";
-import { isStopped, podAnswers, until } from "./exec-support.ts";
+import { isStopped, podAnswers, podAnswersNow, until } from "./exec-support.ts";
 import { http2Request, startMode, startServer, useServices } from "./services-support.ts";
 
 const { sandbox, inventory, server, interrupted } = await useServices();
@@ -109,7 +109,7 @@ test("while it is stopped by Ctrl-Z the target answers", async () => {
   await until("it is stopped", () => isStopped(run.pid));
   assert.ok(await podAnswers(sandbox));
   run.signalGroup("SIGCONT");
-  await until("the developer answers again", async () => !(await podAnswers(sandbox)));
+  await until("the developer answers again", async () => !(await podAnswersNow(sandbox)));
   await interrupted(run);
 });
 

@@ -3,7 +3,14 @@ import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { NETWORK } from "@inpod/sandbox";
-import { podAnswers, type Run, startInpod, until, useSandbox } from "./exec-support.ts";
+import {
+  podAnswers,
+  podAnswersNow,
+  type Run,
+  startInpod,
+  until,
+  useSandbox,
+} from "./exec-support.ts";
 
 const { sandbox, inventory, folder } = await useSandbox();
 
@@ -139,10 +146,10 @@ test("a port is taken when the program listens and given back when the program i
   await run.said("listening");
   await run.said(TAKEN, "stderr");
   run.signalGroup("SIGTSTP");
-  await until("the pod answers while the program is stopped", () => podAnswers(sandbox));
+  await until("the pod answers while the program is stopped", () => podAnswersNow(sandbox));
   // Whoever knows of the program only continues inpod, too.
   process.kill(Number(/listening (\d+)/.exec(run.stdout)?.[1]), "SIGCONT");
-  await until("the program answers again", async () => !(await podAnswers(sandbox)));
+  await until("the program answers again", async () => !(await podAnswersNow(sandbox)));
   const connection = await sandbox.connect({ port: httpPort });
   await connection.send("back");
   assert.equal(await connection.receive(4), "back");

@@ -35,7 +35,8 @@ except TimeoutError: print("TimeoutError")'
   const since = performance.now();
   const { stdout, stderr } = await runInpod(sandbox, ["sh", "-c", script]);
   assert.equal(stdout, "curl 28\nTimeoutError\nblocking 124\n", stderr);
-  assert.ok(performance.now() - since < 20_000);
+  // The kernel gives up after 127 s.
+  assert.ok(performance.now() - since < 100_000);
 });
 
 test("without TCP Fast Open, from the beginning or later, a blocking connect waits and is answered", async (t) => {

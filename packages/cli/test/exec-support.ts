@@ -19,9 +19,13 @@ import {
 export const CLI = fileURLToPath(new URL("../../../dist/cli.js", import.meta.url));
 export const isRoot = process.getuid?.() === 0;
 
-const LINE_TIMEOUT_MS = 30_000;
-const END_TIMEOUT_MS = 60_000;
-const CONDITION_TIMEOUT_MS = 10_000;
+/** What has not come by then hangs: a busy machine may take ten times what it usually takes. */
+const LINE_TIMEOUT_MS = 60_000;
+const END_TIMEOUT_MS = 120_000;
+const CONDITION_TIMEOUT_MS = 60_000;
+const ANSWER_TIMEOUT_MS = 30_000;
+/** Of one of many tries: who was stopped in between may never answer it. */
+const TRY_TIMEOUT_MS = 2000;
 const POLL_MS = 20;
 
 export interface Outcome {
@@ -42,7 +46,7 @@ export interface RunOptions {
   readonly config?: object;
   /** A program that runs inpod, with its first arguments. */
   readonly through?: readonly string[];
-  /** What has not ended by then is killed. Default: a minute. */
+  /** What has not ended by then is killed. Default: two minutes. */
   readonly endTimeoutMs?: number;
   /** Another cli.js than that of dist/. */
   readonly cli?: string;
@@ -60,7 +64,10 @@ export class Run {
 
   constructor(child: ChildProcess, endTimeoutMs = END_TIMEOUT_MS) {
     this.child = child;
-    const deadline = setTimeout(() => this.signalGroup("SIGKILL"), endTimeoutMs);
+    const deadline = setTimeout(() => {
+      this.stderr += `\n[the test killed it: not over after ${endTimeoutMs / 1000} s]\n`;
+      this.signalGroup("SIGKILL");
+    }, endTimeoutMs);
     child.stdout?.setEncoding("latin1").on("data", (text: string) => {
       this.stdout += text;
       this.#wake();
@@ -93,7 +100,8 @@ export class Run {
     while (!has()) {
       const left = deadline - performance.now();
       if (this.#isOver || left <= 0) {
-        throw new Error(`it did not say ${what}:\n${this.stdout}\n${this.stderr}`);
+        const how = this.#isOver ? "it has ended" : `not within ${LINE_TIMEOUT_MS / 1000} s`;
+        throw new Error(`it did not say ${what} (${how}):\n${this.stdout}\n${this.stderr}`);
       }
       const timer = new AbortController();
       const spoken = new Promise<void>((resolve) => {
@@ -222,19 +230,29 @@ export async function until(
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    if (performance.now() > deadline) {
+      const said = [...runs].map((run) => `\n-- a session has said:\n${run.stdout}${run.stderr}`);
+      throw new Error(`not within ${timeoutMs / 1000} s: ${what}${said.join("")}`);
+    }
     await delay(POLL_MS);
   }
 }
 
-export async function podAnswers(sandbox: Sandbox): Promise<boolean> {
+export async function podAnswers(
+  sandbox: Sandbox,
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<boolean> {
   try {
-    const { body } = await sandbox.request({ timeoutMs: 2000 });
+    const { body } = await sandbox.request({ timeoutMs });
     return body.startsWith("I am the pod");
   } catch {
     return false;
   }
 }
+
+/** For until(): whether it does so soon. */
+export const podAnswersNow = (sandbox: Sandbox): Promise<boolean> =>
+  podAnswers(sandbox, TRY_TIMEOUT_MS);
 
 /** By a signal: SIGCONT before that is lost. */
 export async function isStopped(pid: number): Promise<boolean> {

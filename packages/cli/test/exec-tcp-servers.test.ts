@@ -17,7 +17,7 @@ interface Seen {
 /** @returns what it got, or how it failed. */
 async function visit(host: string, port: number): Promise<string> {
   try {
-    const connection = await sandbox.connect({ host, port, timeoutMs: 15_000 });
+    const connection = await sandbox.connect({ host, port, timeoutMs: 60_000 });
     await connection.send(`to ${port}`);
     await connection.end();
     const got = await connection.receive();

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import { NETWORK } from "@inpod/sandbox";
-import { CLI, isRunning, podAnswers, quoted, until, useSandbox } from "./exec-support.ts";
+import { CLI, isRunning, podAnswersNow, quoted, until, useSandbox } from "./exec-support.ts";
 import { endTerminals, KEYS, Terminal } from "./terminal.ts";
 
 const { sandbox, inventory, folder } = await useSandbox();
@@ -93,9 +93,9 @@ test("Ctrl-C, Ctrl-\\\\, the window's size and fg reach each process once; Ctrl-
   await terminal.answers(KEYS.interrupt, both("SIGINT"));
   await terminal.answers(KEYS.quit, both("SIGQUIT"));
   await terminal.answers(KEYS.suspend, /Stopped/);
-  await until("the pod answers while the program is stopped", () => podAnswers(sandbox));
+  await until("the pod answers while the program is stopped", () => podAnswersNow(sandbox));
   terminal.type("fg\n");
-  await until("the program answers again", async () => !(await podAnswers(sandbox)));
+  await until("the program answers again", async () => !(await podAnswersNow(sandbox)));
   await terminal.answers("hello\n", /<parent read hello>/);
   await terminal.answers(KEYS.endOfInput, /at the end of input/);
   await terminal.answers("echo code $?\n", /code 5/);
@@ -131,7 +131,7 @@ test("a program that minds no SIGHUP stays in the pod's place when its terminal 
   await terminal.run.ended;
   for (let i = 0; i < 3; i++) {
     // The first of them is told on the terminal that is no more.
-    await until("the program answers", async () => !(await podAnswers(sandbox)));
+    await until("the program answers", async () => !(await podAnswersNow(sandbox)));
   }
   assert.ok(isRunning(pid));
   process.kill(pid, "SIGKILL");
@@ -176,10 +176,10 @@ test("in the background of a shell who reads the terminal is stopped, the pod ha
   const terminal = Terminal.open(sandbox, SHELL);
   terminal.type(`${inpod(["python3", counting], ["--steal"])} &\n`);
   await terminal.shows("<parent ready>");
-  await until("the pod answers", () => podAnswers(sandbox));
+  await until("the pod answers", () => podAnswersNow(sandbox));
   await untilStopped(terminal, 1);
   terminal.type("fg\n");
-  await until("the program answers again", async () => !(await podAnswers(sandbox)));
+  await until("the program answers again", async () => !(await podAnswersNow(sandbox)));
   await terminal.answers("hello\n", /<parent read hello>/);
   await terminal.answers(KEYS.endOfInput, /at the end of input/);
   await terminal.answers("echo code $?\n", /code 5/);

@@ -64,10 +64,10 @@ async function udpClients(
     for (const wake of waiting) wake();
   });
   const has = async (isSo: () => boolean): Promise<void> => {
-    const deadline = performance.now() + 15_000;
+    const deadline = performance.now() + 60_000;
     while (!isSo()) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`nothing within 15 s after: ${heard.join("; ")}`);
+      if (left <= 0) throw new Error(`nothing within 60 s after: ${heard.join("; ")}`);
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           clearTimeout(timer);

@@ -176,7 +176,7 @@ async function started(
     for (const work of cluster.last) work();
   });
   const until = async (event: string, isSo: () => boolean): Promise<void> => {
-    while (!isSo()) await once(cluster.events, event, { signal: AbortSignal.timeout(10_000) });
+    while (!isSo()) await once(cluster.events, event, { signal: AbortSignal.timeout(60_000) });
   };
   return {
     ...{ cluster, fleet, own, ownAgent, lines },

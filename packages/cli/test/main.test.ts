@@ -18,7 +18,7 @@ function inpod(...argv: string[]) {
       encoding: "utf8",
       cwd: tmpdir(),
       env: { PATH: process.env.PATH, HOME: process.env.HOME },
-      timeout: 30_000,
+      timeout: 120_000,
     },
   );
   return { status, stdout, stderr };
@@ -50,7 +50,7 @@ test("inpod ends by the signal that ended the command, whoever listens to it, an
   const end = (signal: string) => {
     const script = `import { endBy } from "${module}"; process.on("${signal}", () => {}); endBy("${signal}");`;
     const argv = ["--import", loader, "--input-type=module", "--eval", script];
-    const { status, signal: endedBy } = spawnSync(process.execPath, argv, { timeout: 30_000 });
+    const { status, signal: endedBy } = spawnSync(process.execPath, argv, { timeout: 120_000 });
     return [status, endedBy];
   };
   assert.deepEqual(end("SIGTERM"), [null, "SIGTERM"]);

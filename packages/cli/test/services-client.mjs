@@ -5,7 +5,7 @@ import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 
-const TIMEOUT_MS = 8000;
+const TIMEOUT_MS = 40_000;
 
 const within = (promise, { do: what, timeoutMs = TIMEOUT_MS }) =>
   Promise.race([

@@ -33,7 +33,7 @@ test("a SIGCONT that comes before we have stopped keeps us from stopping", async
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
   });
-  const deadline = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  const deadline = setTimeout(() => child.kill("SIGKILL"), 60_000);
   const [code] = await once(child, "close");
   clearTimeout(deadline);
   assert.equal(output, 'resumed\n{"code":0}\n');

@@ -123,8 +123,8 @@ test("killed, it leaves nothing: the parts notice, and end as they would by them
   assert.equal(pids.length, 2);
   process.kill(run.pid, "SIGKILL");
   await run.ended;
-  await until("the programs have ended", () => !pids.some(isRunning), 20_000);
-  await until("the parts have ended", () => parts().length === 0, 20_000);
+  await until("the programs have ended", () => !pids.some(isRunning));
+  await until("the parts have ended", () => parts().length === 0);
   await inventory.assertAsBefore(folder);
 });
 

@@ -23,7 +23,7 @@ function verify(
   const { status, stdout, stderr } = spawnSync(process.execPath, [cli, "verify-config", ...args], {
     cwd: directory,
     encoding: "utf8",
-    timeout: 30_000,
+    timeout: 120_000,
     env: { PATH: process.env.PATH ?? "", HOME: directory, ...env },
   });
   return { status, stdout, stderr };

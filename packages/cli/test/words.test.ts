@@ -31,7 +31,7 @@ function inpod(args: readonly string[], { files = {}, env = {} }: Run = {}) {
     const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
       cwd: folder,
       encoding: "utf8",
-      timeout: 30_000,
+      timeout: 120_000,
       env: { PATH: process.env.PATH ?? "", HOME: folder, ...env },
     });
     return { status, stdout, stderr };

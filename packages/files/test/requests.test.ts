@@ -2,9 +2,16 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { LEASED_MS } from "../src/tree/policy.ts";
 import { begun, hint, output } from "./support/mounted.ts";
 
 // What costs is round trips: they are counted, not timed.
+
+/** What was asked about the folder. Those above it are everybody's: what happens in them meanwhile is asked about again. */
+const askedWithin = ({ folder, agent }: Awaited<ReturnType<typeof begun>>): string[] =>
+  agent.asked.filter((request) =>
+    [` ${folder}/`, `list ${folder}`, `tree ${folder}`].some((part) => request.includes(part)),
+  );
 
 test("a path seven levels deep is one request when it is announced", async (t) => {
   const path = "h/a/b/c/d/e/conf.yml";
@@ -35,10 +42,10 @@ test("ls -la of 200 files: at most 3 requests, and none again", async (t) => {
   await hint(pod, "srv/d");
   const listed = await output(pod, "ls", "-la", "srv/d");
   assert.equal(listed.split("\n").length, 204);
-  assert.ok(pod.agent.asked.length <= 3, pod.agent.asked.join("\n"));
-  const before = pod.agent.asked.length;
+  const before = askedWithin(pod);
+  assert.ok(before.length <= 3, before.join("\n"));
   assert.equal(await output(pod, "ls", "-la", "srv/d"), listed);
-  assert.equal(pod.agent.asked.length, before);
+  assert.deepEqual(askedWithin(pod), before);
 });
 
 test("grep -r of 500 files in 10 directories: at most 3 requests", async (t) => {
@@ -52,7 +59,7 @@ test("grep -r of 500 files in 10 directories: at most 3 requests", async (t) => 
   await hint(pod, "srv/data");
   const found = await output(pod, "grep", "-r", "needle", "srv/data");
   assert.equal(found.split("\n").length, 501);
-  const ofFiles = pod.agent.asked.filter((request) => !request.startsWith("statfs"));
+  const ofFiles = askedWithin(pod).filter((request) => !request.startsWith("statfs"));
   assert.ok(ofFiles.length <= 3, pod.agent.asked.join("\n"));
 });
 
@@ -70,11 +77,14 @@ test("300 modules are required with at most 3 requests", async (t) => {
     writeFileSync(join(app, "package.json"), '{"name":"app"}');
     writeFileSync(join(app, "main.js"), `${main}console.log(n);\n`);
   });
+  const since = performance.now();
   await hint(pod, "srv/app/main.js");
   const node = [process.execPath, "--preserve-symlinks", "--preserve-symlinks-main"];
   const require = [...node, `/proc/self/fd/3${pod.folder}/srv/app/main.js`];
   assert.equal(await output(pod, "sh", "-c", 'cd / && exec "$@"', "sh", ...require), "44850\n");
-  assert.ok(pod.agent.asked.length <= 3, pod.agent.asked.join("\n"));
+  // What is known is asked about again after LEASED_MS, which a busy machine may well take for it.
+  const rounds = Math.ceil((performance.now() - since) / LEASED_MS);
+  assert.ok(askedWithin(pod).length <= 3 * rounds, pod.agent.asked.join("\n"));
 });
 
 test("files that are only looked at come without their content", async (t) => {
@@ -85,5 +95,5 @@ test("files that are only looked at come without their content", async (t) => {
     }
   });
   await output(pod, "find", "srv", "-size", "+1k");
-  assert.ok(pod.agent.asked.length <= 6, pod.agent.asked.join("\n"));
+  assert.ok(askedWithin(pod).length <= 3, pod.agent.asked.join("\n"));
 });

@@ -16,7 +16,7 @@ const canBeAlone = spawnSync(ALONE[0] ?? "", [...ALONE.slice(1), "true"]).status
 
 test("without a network nobody answers, and nothing else happens", {
   skip: !canBeAlone && "needs a network namespace",
-  timeout: 30_000,
+  timeout: 120_000,
 }, () => {
   const module = new URL("../src/outgoing/dns-local.ts", import.meta.url).href;
   const message = [...query(7, "www.example.com", TXT)];

@@ -170,7 +170,7 @@ const canBeAlone = spawnSync(ALONE[0] ?? "", [...ALONE.slice(1), "true"]).status
 
 test("on a machine whose network is gone its name servers do not answer, and nothing else happens", {
   skip: !canBeAlone && "needs a network namespace",
-  timeout: 30_000,
+  timeout: 120_000,
 }, () => {
   const module = (file: string): string =>
     JSON.stringify(new URL(`../src/dns/${file}`, import.meta.url).href);
@@ -187,7 +187,7 @@ test("on a machine whose network is gone its name servers do not answer, and not
 });
 
 test("a name server of the cluster that takes its time to connect, and then says nothing, costs no more than one that is silent", {
-  timeout: 10_000,
+  timeout: 60_000,
 }, async (t) => {
   const resets: string[] = [];
   const channel = {

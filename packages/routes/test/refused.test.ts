@@ -23,7 +23,7 @@ const START = `
 
 test("a target without a name server is refused before there is a link, or a route", {
   skip: process.geteuid?.() !== 0 && "needs root",
-  timeout: 30_000,
+  timeout: 120_000,
 }, (t) => {
   const folder = mkdtempSync(join(tmpdir(), "inpod-routes-"));
   t.after(() => rmSync(folder, { recursive: true }));

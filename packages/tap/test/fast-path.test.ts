@@ -333,7 +333,7 @@ int main(void) {
 
 test("a call that hangs while its memory is read keeps no other call waiting", {
   skip: isRoot ? false : "userfaultfd of the kernel's own faults needs root",
-  timeout: 30_000,
+  timeout: 120_000,
 }, async (t) => {
   const ran = await run([compile("stuck", STUCK, "-pthread")]);
   if (ran.stdout === "no userfaultfd\n") t.skip("this kernel has no userfaultfd");

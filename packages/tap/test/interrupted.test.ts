@@ -21,7 +21,7 @@ import {
 
 const PEER = "198.18.0.9";
 const POD = "198.18.0.1";
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 /** Longer than an answer that nobody asks for again is kept: KEEP_MS in ../native/addon/op.c. */
 const UNHEARD_MS = 5500;
 

@@ -75,7 +75,7 @@ class Output {
     const deadline = setTimeout(() => {
       isLate = true;
       this.#wake();
-    }, 20_000);
+    }, 60_000);
     while ((this.#text.match(what) ?? []).length < times) {
       assert.ok(!this.#over && !isLate, `not ${times} times ${what} in:\n${this.#text}`);
       await new Promise<void>((resolve) => {

@@ -147,7 +147,7 @@ async function serve(setup: Setup) {
     requests,
     offered,
     dial: () =>
-      dialPod(api, { namespace: "shop", pod: "orders", port: PORT }, AbortSignal.timeout(5000)),
+      dialPod(api, { namespace: "shop", pod: "orders", port: PORT }, AbortSignal.timeout(60_000)),
     close: () => {
       api.close();
       for (const socket of sockets) socket.destroy();

@@ -65,7 +65,7 @@ test("port-forwards go through it too", async () => {
     { verb: "get", group: "", resource: "pods", subresource: "portforward", name: "orders" },
     {},
     { Connection: "Upgrade", Upgrade: "websocket" },
-    AbortSignal.timeout(10_000),
+    AbortSignal.timeout(60_000),
   );
   const said = head.length > 0 ? head : (await once(socket, "data"))[0];
   assert.equal(String(said), "Bearer t");

@@ -40,7 +40,7 @@ async function found(t: TestContext, answers: Readonly<Record<string, [number, o
   );
   const cluster = await openCluster({ kubeconfig });
   try {
-    const subnets = await clusterSubnets(cluster, ["10.244.7.9"], AbortSignal.timeout(10_000));
+    const subnets = await clusterSubnets(cluster, ["10.244.7.9"], AbortSignal.timeout(60_000));
     return { ...subnets, asked, hosts: await apiServerHosts({ kubeconfig }) };
   } finally {
     cluster.close();

@@ -64,12 +64,12 @@ export class Developer {
   }
 
   async until(what: string, isSo: () => boolean): Promise<void> {
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + 60_000;
     while (!isSo()) {
       const left = deadline - performance.now();
       if (left <= 0) {
         const ends = this.copies.map(({ bytes, end }) => `${bytes.length} bytes, ${end}`);
-        throw new Error(`not within 20 s: ${what}: ${ends.join("; ")}`);
+        throw new Error(`not within 60 s: ${what}: ${ends.join("; ")}`);
       }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);

@@ -15,10 +15,17 @@ execFileSync(process.execPath, ["--import", "tsx", "scripts/build.ts"], { cwd: r
 export type Who = "root" | "user";
 const isRoot = process.getuid?.() === 0;
 const ORDINARY_ID = 12345;
-const as = (who: Who): string[] =>
-  who === "user" && isRoot
-    ? ["setpriv", `--reuid=${ORDINARY_ID}`, `--regid=${ORDINARY_ID}`, "--clear-groups", "--"]
-    : [];
+/**
+ * What runs ends with this process: who is left has our output open, and the runner of a file that has come to its
+ * deadline would wait for him.
+ */
+const as = (who: Who): string[] => [
+  ...["setpriv", "--pdeathsig", "KILL"],
+  ...(who === "user" && isRoot
+    ? [`--reuid=${ORDINARY_ID}`, `--regid=${ORDINARY_ID}`, "--clear-groups"]
+    : []),
+  "--",
+];
 /** A folder of ours that an ordinary user's pod has as its own, too: root's can take it. */
 export function openToPods(path: string): void {
   chmodSync(path, 0o777);
@@ -93,6 +100,7 @@ export class Pod {
       ...as(who),
       ...unshare,
       "--fork",
+      "--kill-child",
       "--mount-proc",
       "sh",
       "-c",
@@ -122,7 +130,7 @@ export class Pod {
   /** As run(), while this process goes on. */
   async output(...inside: string[]): Promise<string> {
     const [command = "", ...rest] = this.inside(inside);
-    const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"], timeout: 30_000 });
+    const child = spawn(command, rest, { stdio: ["ignore", "pipe", "inherit"], timeout: 120_000 });
     let text = "";
     for await (const chunk of child.stdout) text += String(chunk);
     return text;
@@ -177,7 +185,16 @@ export class Pause {
 
   static async start(): Promise<Pause> {
     const script = "hostname pod-x; ip link set lo up; echo ready; exec sleep 600";
-    const child = spawn("unshare", ["--net", "--uts", "sh", "-c", script], {
+    const [command = "", ...rest] = [
+      ...as("root"),
+      "unshare",
+      "--net",
+      "--uts",
+      "sh",
+      "-c",
+      script,
+    ];
+    const child = spawn(command, rest, {
       stdio: ["ignore", "pipe", "inherit"],
     });
     await lines(child).next();
@@ -295,7 +312,7 @@ export class Agent {
 }
 
 /** Waits until the process is gone or a zombie of somebody else's. */
-export async function gone(pid: number, timeoutMs = 5000): Promise<void> {
+export async function gone(pid: number, timeoutMs = 60_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (Date.now() < deadline) {
     try {

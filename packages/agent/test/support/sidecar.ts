@@ -261,7 +261,7 @@ async function startProxy(pod: Pod, mesh: Mesh, configuration: string): Promise<
   child.once("exit", () => {
     hasEnded = true;
   });
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const listening = pod.run("ss", "-Hltn");
     if (listening.includes(`:${mesh.inbound} `) && listening.includes(`:${mesh.outbound} `)) break;

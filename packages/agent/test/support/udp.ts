@@ -28,7 +28,7 @@ const SERVER = `const u = require("dgram").createSocket("udp6");
 
 const CABLE = `
   unshare -n sleep 600 >/dev/null & client=$!
-  for i in $(seq 500); do grep -q sleep /proc/$client/comm && break; done
+  for i in $(seq 500); do grep -q sleep /proc/$client/comm && break; sleep 0.02; done
   ip link add veth0 type veth peer name veth1 netns $client
   in_client() { nsenter -n -t $client "$@"; }
   ip address add ${HOSTS.ipv4}/24 dev veth0; ip address add ${HOSTS.ipv6}/64 dev veth0 nodad; ip link set veth0 up
@@ -186,10 +186,10 @@ export class UdpDeveloper {
   }
 
   async until(what: string, isSo: () => boolean): Promise<void> {
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + 60_000;
     while (!isSo()) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`not within 20 s: ${what}`);
+      if (left <= 0) throw new Error(`not within 60 s: ${what}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#wake = () => {

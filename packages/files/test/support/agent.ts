@@ -72,7 +72,9 @@ export class TestAgent implements FilesLink {
   }
 
   #spawn(program: string, args: readonly string[]): ChildProcess {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+    // Ends with this process: the runner waits for who has our stderr open, even at a file's deadline.
+    const argv = ["--pdeathsig", "KILL", "--", program, ...args];
+    const child = spawn("setpriv", argv, { stdio: ["ignore", "pipe", "inherit"] });
     this.#children.push(child);
     return child;
   }

@@ -28,6 +28,9 @@ export interface Place {
   readonly folder: string;
 }
 
+/** Whatever is not over by then hangs. Nothing here is slow, but machines are. */
+const HANGS_MS = 100_000;
+
 /** The root of the mount is the program's descriptor 3, and the folder below it its working directory. */
 export function start({ server, folder: at }: Place, command: readonly string[], input?: string) {
   const script = '[ "$0" = / ] || cd "/proc/self/fd/3$0" && exec "$@"';
@@ -42,8 +45,15 @@ export function start({ server, folder: at }: Place, command: readonly string[],
     let [stdout, stderr] = ["", ""];
     child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString("latin1")));
     child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString("latin1")));
+    const late = setTimeout(() => {
+      child.kill("SIGKILL");
+      reject(new Error(`hangs: ${command.join(" ")}; it said: ${stdout}${stderr}`));
+    }, HANGS_MS);
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+    child.on("close", (code, signal) => {
+      clearTimeout(late);
+      resolve({ code, signal, stdout, stderr });
+    });
   });
   return { child, ended };
 }
@@ -73,10 +83,11 @@ export async function serving(
   return server;
 }
 
-export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+/** For what no program's end tells. */
+export async function comes<T>(what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new Error(`hangs: ${what}`)), HANGS_MS);
   });
   try {
     return await Promise.race([promise, deadline]);
@@ -90,7 +101,7 @@ export async function hint({ server, folder: at }: Place, path: string): Promise
   const script = `
 import socket, sys
 s = socket.socket(fileno=4)
-s.settimeout(5)
+s.settimeout(60)
 s.send(b"\\x07\\0\\0\\0" + sys.argv[1].encode())
 assert s.recv(100) == b"\\x07\\0\\0\\0"
 `;
