@@ -280,7 +280,7 @@ export class Layer {
     ) {
       const decision = { call: "connect", verdict: "local", why: OWN_PORT, key: undefined };
       this.#decisions.decided(call, { ...decision, subject: `udp ${endpointText(to)}` });
-      this.#udpServers.connected(call.cookie);
+      this.#udpServers.connected(call, to);
       this.#parts.tap.continue(call.token);
       return;
     }
@@ -288,7 +288,7 @@ export class Layer {
     const { verdict } = decision;
     const subject = `${protocol} ${endpointText(to)}`;
     this.#decisions.decided(call, { call: "connect", subject, ...decision });
-    if (!call.isStream) this.#udpServers.connected(call.cookie);
+    if (!call.isStream) this.#udpServers.connected(call, to);
     if (verdict === "local") this.#parts.tap.continue(call.token);
     else if (!isLoopback && this.#isWithoutRoute(to)) this.#noRoute(call);
     else if (protocol === "tcp" && this.#questions?.isNameServer(to))
@@ -307,6 +307,7 @@ export class Layer {
       this.#parts.tap.replySentTo(call.token, flowPort);
       return;
     }
+    if (to) await this.#udpServers.sending(call, to);
     // A client here that such a server answers may be any program of this machine.
     if (to && isLoopbackAddress(to.address) && (await this.#isHere(to))) {
       this.#parts.tap.continueHere(call.token);

@@ -9,6 +9,7 @@ import type { Tap, TrappedCall } from "@inpod/tap";
 import { decodeAddress } from "@inpod/tap";
 import type { LayerConfig, Reporter } from "../config.ts";
 import { podPort, takePort, tellNotTaken, untilTaken, whyElsewhere } from "./take.ts";
+import { UdpAskers } from "./udp-askers.ts";
 import { boundUdpPorts } from "./udp-bound.ts";
 import { UdpFlow } from "./udp-flows.ts";
 
@@ -16,6 +17,8 @@ type BindCall = Extract<TrappedCall, { kind: "bind" }>;
 
 /** How soon a program that has closed its socket is missed, if no datagram tells. */
 const LOOK_MS = 1000;
+/** A socket that turns out to be a resolver's by then is not worth a word. */
+const TELL_MS = 100;
 /** Clients of all ports: each has a socket of ours. The agent ends those that are silent. */
 const MAX_FLOWS = 2048;
 /** Taken by a stranger, not ours to take, or an address of the pod: of loopback, another port then. */
@@ -41,6 +44,8 @@ interface Bound {
   readonly isIPv6Only: boolean;
 }
 
+type Sender = Pick<BindCall, "cookie" | "tgid">;
+
 interface PodPort {
   readonly port: number;
   readonly taken: Promise<Stolen>;
@@ -48,6 +53,8 @@ interface PodPort {
   sockets: Bound[];
   /** By the client: the last one that was heard of. */
   readonly flows: Map<string, UdpFlow>;
+  /** Somebody has been a client of it. */
+  isHeard: boolean;
 }
 
 const keyOf = ({ address, port }: Endpoint): string => `${address} ${port}`;
@@ -62,6 +69,7 @@ export class UdpServers {
   readonly #elsewhere = new Map<number, number>();
   readonly #asAsked = new Set<number>();
   readonly #ports = new Map<number, PodPort>();
+  readonly #askers = new UdpAskers();
   #flowCount = 0;
   #looking: NodeJS.Timeout | undefined;
 
@@ -97,7 +105,8 @@ export class UdpServers {
     const host = isOnIPv6 ? ("::1" as const) : ("127.0.0.1" as const);
     const socket = { cookie, requested, real, host, isIPv6, isIPv6Only };
     this.#bound.set(cookie, socket);
-    await untilTaken(this.#take(socket));
+    const isHeld = this.#askers.hold(call.tgid, requested, cookie, () => void this.#take(socket));
+    if (!isHeld) await untilTaken(this.#take(socket));
     this.#tap.replyBound(call.token, call.address);
   }
 
@@ -114,13 +123,30 @@ export class UdpServers {
   }
 
   /** A bound socket has been connected to somebody who is no client of it: it is not there to serve. */
-  connected(cookie: number): void {
+  connected({ cookie, tgid }: Sender, to: Endpoint): void {
     const socket = this.#bound.get(cookie);
-    if (socket) this.#forget(socket, ({ cookie: each }) => each === cookie);
+    if (!socket) return;
+    this.#askers.isQuestion(tgid, socket.requested, to);
+    this.#isClients(socket);
+  }
+
+  /** The same of one that is not connected, and of which nobody has been a client: whether it only asks for names. */
+  async sending({ cookie, tgid }: Sender, to: Endpoint): Promise<void> {
+    const socket = this.#bound.get(cookie);
+    if (!socket || this.#portOf(socket)?.isHeard) return;
+    if (this.#askers.isQuestion(tgid, socket.requested, to)) this.#isClients(socket);
+    else if (this.#askers.release(cookie)) await untilTaken(this.#take(socket));
+  }
+
+  #isClients(socket: Bound): void {
+    const { cookie } = socket;
+    if (this.#askers.release(cookie)) this.#bound.delete(cookie);
+    else this.#forget(socket, (each) => each.cookie === cookie);
   }
 
   close(): void {
     clearInterval(this.#looking);
+    this.#askers.close();
     for (const { flows } of this.#ports.values())
       for (const flow of [...flows.values()]) flow.close("ECONNRESET");
   }
@@ -150,25 +176,31 @@ export class UdpServers {
       await known.taken.catch(() => {});
       return;
     }
-    const isMirror = this.#config.mode === "mirror";
     const onConnection: OnConnection = (channel, { client, local }) =>
       this.#connection(port, channel, client, local);
     const taken = takePort(this.#source, this.#config, port, onConnection, { protocol: "udp" });
-    const entry: PodPort = { port, taken, sockets: [socket], flows: new Map() };
+    const entry: PodPort = { port, taken, sockets: [socket], flows: new Map(), isHeard: false };
     this.#ports.set(port, entry);
     this.#looking ??= setInterval(() => void this.#look(), LOOK_MS).unref();
     try {
       await taken;
-      this.#reporter.notice({
-        key: `UDP taken ${port}`,
-        text: isMirror
-          ? `datagrams that clients send to UDP port ${port} of the target are copied to your process; the target answers them (--steal: your process does)`
-          : `datagrams to UDP port ${port} of the target now arrive at your process`,
-      });
+      setTimeout(() => {
+        if (this.#ports.get(port) === entry) this.#tellTaken(port);
+      }, TELL_MS).unref();
     } catch (error) {
       if (this.#ports.get(port) === entry) this.#ports.delete(port);
       tellNotTaken(this.#reporter, this.#config, port, `UDP port ${port}`, error);
     }
+  }
+
+  #tellTaken(port: number): void {
+    const isMirror = this.#config.mode === "mirror";
+    this.#reporter.notice({
+      key: `UDP taken ${port}`,
+      text: isMirror
+        ? `datagrams that clients send to UDP port ${port} of the target are copied to your process; the target answers them (--steal: your process does)`
+        : `datagrams to UDP port ${port} of the target now arrive at your process`,
+    });
   }
 
   #connection(
@@ -186,6 +218,7 @@ export class UdpServers {
       return;
     }
     const key = keyOf(client);
+    entry.isHeard = true;
     this.#flowCount++;
     const flow = new UdpFlow({
       tap: this.#tap,
