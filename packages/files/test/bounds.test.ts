@@ -53,14 +53,15 @@ test("a file of any size is read and written in no more memory", async (t) => {
 import os
 part = b"x" * (1 << 20)
 with open("large", "wb") as f:
-    for i in range(100): f.write(part)
+    for i in range(200): f.write(part)
 with open("large", "rb") as f:
-    for i in range(100): assert f.read(1 << 20) == part
+    for i in range(200): assert f.read(1 << 20) == part
 `;
   await output(pod, "python3", "-c", script);
   const { residentBytes } = await pod.server.figures();
   t.diagnostic(`${Math.round(residentBytes / MIB)} MiB`);
-  assert.ok(residentBytes < 115 * MIB, String(residentBytes));
+  // It begins with 80; on a busy machine garbage is collected late.
+  assert.ok(residentBytes < 150 * MIB, String(residentBytes));
 });
 
 test("the kernel forgets what is too much, and finds it again", async (t) => {

@@ -67,7 +67,7 @@ export class Http2Talk {
       if (found !== undefined) return found;
       const left = deadline - performance.now();
       if (left <= 0 || this.#hasEnded) {
-        throw new Error(`${what} did not happen: ${JSON.stringify(this.#told).slice(0, 3000)}`);
+        throw new Error(`${what} did not happen: ${JSON.stringify(this.#told).slice(-3000)}`);
       }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
