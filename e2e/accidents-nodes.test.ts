@@ -57,7 +57,7 @@ async function untilPodsAreReplaced(): Promise<void> {
   await kubectl("delete", "deployment", "replaced", "--wait=false");
 }
 
-describe("accidents: nodes and daemons", { skip: notOnThisKernel, timeout: 500_000 }, () => {
+describe("accidents: nodes and daemons", { skip: notOnThisKernel, timeout: 850_000 }, () => {
   // Who asks, and who is connected to, live through all of it.
   const stage = useStage("inpod-nodes", "lab-1");
   if (!notOnThisKernel) {

@@ -10,7 +10,7 @@ import { tunnelAccidents } from "./accidents/tunnel.ts";
 import { useStage } from "./support/scene.ts";
 import { notOnThisKernel } from "./support/this-kernel.ts";
 
-describe("accidents", { skip: notOnThisKernel, timeout: 580_000, concurrency: 10 }, () => {
+describe("accidents", { skip: notOnThisKernel, timeout: 850_000, concurrency: 10 }, () => {
   const stage = useStage("inpod-accidents");
   // The longest first.
   tunnelAccidents(stage);

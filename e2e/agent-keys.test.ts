@@ -12,7 +12,7 @@ import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, runPod } from "./support/pods.ts";
 
-describe("keys of the agent on a cluster", { skip: noCluster, timeout: 400_000 }, () => {
+describe("keys of the agent on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-agent-keys");
   const agents = useNamespace("inpod-agent-keys-agents");
   const folder = mkdtempSync(join(tmpdir(), "inpod-agent-keys-"));

@@ -17,7 +17,7 @@ require("http").createServer((q, r) => { console.log("${name}: request"); r.end(
   .on("connection", (s) => s.on("close", () => console.log("${name}: connection of", s.bytesRead)))
   .listen(3000, () => setTimeout(() => console.log("${name} listens"), 1500));`;
 
-describe("a try through the pod's Service", { skip: noCluster, timeout: 400_000 }, () => {
+describe("a try through the pod's Service", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-canary");
   const folder = mkdtempSync(join(tmpdir(), "inpod-canary-"));
 

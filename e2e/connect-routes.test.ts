@@ -32,7 +32,7 @@ const PORTS = [
   { name: "udp", port: 82, targetPort: 3002, protocol: "UDP" },
 ];
 
-describe("connect by routes", { skip, timeout: 300_000 }, () => {
+describe("connect by routes", { skip, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-routes");
   const other = useNamespace("inpod-routes-b");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));

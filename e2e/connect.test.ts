@@ -9,7 +9,7 @@ import { runInpod, startInpod } from "./support/inpod.ts";
 import { kubectl, noCluster } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
-describe("the cluster's network", { skip: noCluster, timeout: 300_000 }, () => {
+describe("the cluster's network", { skip: noCluster, timeout: 850_000 }, () => {
   const { namespace, away, untilAsBefore } = useAllProtocols("inpod-connect");
 
   const startProxy = () =>

@@ -31,7 +31,7 @@ const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const BUSYBOX_FILE = "/bin/busybox";
 const SLEEP = ["sleep", "1000"];
 
-describe("inpod doctor on a cluster", { skip: noCluster, timeout: 400_000 }, () => {
+describe("inpod doctor on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-doctor");
   const restricted = useNamespace("inpod-doctor-restricted", {
     "pod-security.kubernetes.io/enforce": "restricted",

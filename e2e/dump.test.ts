@@ -9,7 +9,7 @@ interface Line {
   readonly [key: string]: unknown;
 }
 
-describe("a dump on a cluster", { skip: noCluster, timeout: 240_000 }, () => {
+describe("a dump on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const { namespace, away, untilAsBefore } = useAllProtocols("inpod-dump");
 
   const jsonpath = (what: string, path: string): Promise<string> =>

@@ -65,7 +65,7 @@ interface Shown {
   readonly removed: readonly { readonly name: string }[];
 }
 
-describe("inpod env on a cluster", { skip: noCluster, timeout: 400_000 }, () => {
+describe("inpod env on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-env");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-env-"));
   let found: string[] = [];

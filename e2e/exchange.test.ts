@@ -18,7 +18,7 @@ import {
 import { userWith } from "./support/users.ts";
 import { service } from "./support/workloads.ts";
 
-describe("exchange", { skip: noCluster, timeout: 300_000 }, () => {
+describe("exchange", { skip: noCluster, timeout: 850_000 }, () => {
   const scene = useService("inpod-exchange");
   const { namespace } = scene;
   const server = useDevServer();

@@ -21,7 +21,7 @@ const LOCAL_SERVER = `require("http")
   .listen(3000, () => console.log("local server listens"));
 `;
 
-describe("inpod exec on a cluster", { skip: noCluster, timeout: 400_000 }, () => {
+describe("inpod exec on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-exec");
   const restricted = useNamespace("inpod-exec-restricted", {
     "pod-security.kubernetes.io/enforce": "restricted",

@@ -27,7 +27,7 @@ interface Explained {
 
 const SERVER = `require("http").createServer((q, r) => r.end("pod")).listen(3000)`;
 
-describe("inpod explain on a cluster", { skip: noCluster, timeout: 400_000 }, () => {
+describe("inpod explain on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-explain");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-explain-"));
   let found: string[] = [];

@@ -16,7 +16,7 @@ const POD = `
 exec sleep 3600`;
 const listing = { cookie: 0n, maxEntries: 4000, maxBytes: 2 ** 21, inlineLimit: 65536 };
 
-describe("files of a pod, as its agent serves them", { skip: noCluster, timeout: 300_000 }, () => {
+describe("files of a pod, as its agent serves them", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-file-service");
   let target: Awaited<ReturnType<typeof openKubernetes>>;
   let agent: PlacedAgent;

@@ -11,7 +11,14 @@ import { MOUNTING, refusing } from "../packages/cli/test/refusing.ts";
 import { layCable } from "./support/cable.ts";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod } from "./support/pods.ts";
 
@@ -191,7 +198,7 @@ while True:
 
 const LARGE_BYTES = 48 * 1024 * 1024;
 
-describe("the pod's files on a cluster", { skip: noCluster, timeout: 580_000 }, () => {
+describe("the pod's files on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-files");
   const folder = mkdtempSync(join(tmpdir(), "inpod-files-"));
   let found: string[] = [];
@@ -292,11 +299,7 @@ describe("the pod's files on a cluster", { skip: noCluster, timeout: 580_000 }, 
       process.kill(-(child.pid as number), "SIGINT");
       await done;
     }
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      90_000,
-    );
+    await untilInventoryIs(namespace, found);
   });
 
   function start(

@@ -7,7 +7,14 @@ import { after, describe, test } from "node:test";
 import { buildWitness } from "@inpod/sandbox";
 import { imageOfFiles } from "./support/images.ts";
 import { startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runPod } from "./support/pods.ts";
 
@@ -21,7 +28,7 @@ interface Observed {
   readonly Count: number;
 }
 
-describe("gRPC filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+describe("gRPC filters on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-grpc");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));
@@ -84,10 +91,6 @@ describe("gRPC filters on a cluster", { skip: noCluster, timeout: 300_000 }, () 
     inpod.interrupt();
     await inpod.done;
     assert.deepEqual(whose(await ask("me")), ["pod"]);
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      100_000,
-    );
+    await untilInventoryIs(namespace, found);
   });
 });

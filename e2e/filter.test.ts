@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
+import { inventory, noCluster, untilAgentIsKnown, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { inClient, runWeb } from "./support/web.ts";
 
@@ -21,7 +21,7 @@ async function ended(inpod: Running): Promise<void> {
   await inpod.done;
 }
 
-describe("filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+describe("filters on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-filter");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   let found: string[] = [];
@@ -108,10 +108,6 @@ describe("filters on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
     assert.equal(await ask("bob"), `bob / from ${client}`);
     await ended(bob);
     assert.equal(await ask("bob"), `pod / from ${client}`);
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      100_000,
-    );
+    await untilInventoryIs(namespace, found);
   });
 });

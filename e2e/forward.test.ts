@@ -10,7 +10,7 @@ import { type Running, startInpod } from "./support/inpod.ts";
 import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
-describe("ports on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+describe("ports on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const { namespace, away, untilAsBefore } = useAllProtocols("inpod-forward");
 
   const forward = (...words: string[]): Running =>

@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { layCable } from "./support/cable.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
+import {
+  inventory,
+  kubectl,
+  noCluster,
+  untilAgentIsKnown,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runPod } from "./support/pods.ts";
 import { userWith } from "./support/users.ts";
@@ -14,7 +21,7 @@ import { userWith } from "./support/users.ts";
 const server = (port: number, says: string): string =>
   `require("http").createServer((q, r) => r.end(${JSON.stringify(says)})).listen(${port}, () => console.log("up"));\n`;
 
-describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, () => {
+describe("several sessions on one pod", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-join");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));
@@ -60,12 +67,7 @@ describe("several sessions on one pod", { skip: noCluster, timeout: 300_000 }, (
     );
   };
   /** The agent waits a minute for a session that was lost: it may come back. */
-  const untilAsBefore = (): Promise<unknown> =>
-    waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      110_000,
-    );
+  const untilAsBefore = (): Promise<unknown> => untilInventoryIs(namespace, found);
 
   test("the second joins the first one's agent; whoever made it may go first", async () => {
     const one = start("one.cjs");

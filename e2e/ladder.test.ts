@@ -41,7 +41,7 @@ const KEEPER = {
 const DATA = { name: "data", mountPath: "/srv-data" };
 const LOOK = `echo $GREETING; cat ${SECRET}; cat /etc/hostname; grep search /etc/resolv.conf; wget -qO- http://web/`;
 
-describe("the ladder on a cluster", { skip: noCluster, timeout: 500_000 }, () => {
+describe("the ladder on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-ladder");
   const agents = useNamespace("inpod-ladder-agents");
   const level = (value: string) => ({ "pod-security.kubernetes.io/enforce": value });

@@ -9,11 +9,11 @@ import { openKubernetes, type PodPath } from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
 import { AGENT_IMAGE } from "./support/images.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { inventory, kubectl, noCluster, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runPod } from "./support/pods.ts";
 
-describe("what sessions leave", { skip: noCluster, timeout: 300_000 }, () => {
+describe("what sessions leave", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-left");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));
@@ -37,10 +37,7 @@ describe("what sessions leave", { skip: noCluster, timeout: 300_000 }, () => {
     }[];
     return { ran, all, findings: all.filter(({ where }) => where === "cluster") };
   }
-  const untilAsBefore = (): Promise<unknown> =>
-    waitFor("the namespace to be as before", async () =>
-      (await inventory(namespace)).join() === found.join() ? true : undefined,
-    );
+  const untilAsBefore = (): Promise<unknown> => untilInventoryIs(namespace, found);
 
   /** An agent that no session has ever spoken with, as one whose developer's machine went away. */
   async function abandoned(): Promise<string> {

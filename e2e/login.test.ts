@@ -11,7 +11,14 @@ import { fileURLToPath } from "node:url";
 import { rightsFor, sessionPurposes } from "@inpod/targets";
 import { imageOfFiles } from "./support/images.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 
@@ -65,7 +72,7 @@ class ConnectProxy {
   }
 }
 
-describe("logins and ways to a cluster", { skip: noCluster, timeout: 400_000 }, () => {
+describe("logins and ways to a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-login");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-login-"));
   const proxy = new ConnectProxy();
@@ -80,12 +87,7 @@ describe("logins and ways to a cluster", { skip: noCluster, timeout: 400_000 }, 
     writeFileSync(path, JSON.stringify(value), { mode: 0o600 });
     return path;
   };
-  const untilAsBefore = (): Promise<unknown> =>
-    waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      75_000,
-    );
+  const untilAsBefore = (): Promise<unknown> => untilInventoryIs(namespace, found);
   /** What a client in the pod itself is answered. */
   const ask = (): Promise<string> =>
     kubectl("exec", "client", "-n", namespace, "--", "wget", "-qO-", `http://${address}:3000/`);

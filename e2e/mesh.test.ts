@@ -12,7 +12,7 @@ import {
   useService,
 } from "./support/service-modes.ts";
 
-describe("mesh", { skip: noCluster, timeout: 300_000 }, () => {
+describe("mesh", { skip: noCluster, timeout: 850_000 }, () => {
   const scene = useService("inpod-mesh");
   const { namespace } = scene;
   const alice = useDevServer();

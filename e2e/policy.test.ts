@@ -9,7 +9,7 @@ import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, runPod } from "./support/pods.ts";
 
-describe("policy and audit", { skip: noCluster, timeout: 300_000 }, () => {
+describe("policy and audit", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-policy");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));

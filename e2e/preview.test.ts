@@ -9,7 +9,7 @@ import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
 import { askService, often, useDevServer, useService } from "./support/service-modes.ts";
 import { userWith } from "./support/users.ts";
 
-describe("preview", { skip: noCluster, timeout: 300_000 }, () => {
+describe("preview", { skip: noCluster, timeout: 850_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), "inpod-preview-"));
   /** Of who may only look. */
   let kubeconfig = "";

@@ -38,7 +38,7 @@ const KINDS = ["http /healthz", "tcp", "grpc /grpc.health.v1.Health/Check"] as c
 
 describe("probes of a pod in whose place a program runs", {
   skip: noCluster,
-  timeout: 400_000,
+  timeout: 850_000,
 }, () => {
   const namespace = useNamespace("inpod-probes");
   const folder = mkdtempSync(join(tmpdir(), "inpod-probes-"));

@@ -33,7 +33,7 @@ const PODS = "200 pod,pod:hello,200 pod";
 const HERE = "200 I am here: /,hello,200 I am here: /";
 
 /** They wait for most of their time: each has a Service of its own, and all of them the same pods. */
-describe("the end of a relay pod", { skip: noCluster, timeout: 300_000, concurrency: true }, () => {
+describe("the end of a relay pod", { skip: noCluster, timeout: 850_000, concurrency: true }, () => {
   const namespace = useNamespace("inpod-relay-ends");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   const server = useDevServer();

@@ -27,7 +27,7 @@ const HARDENED = {
   },
 };
 
-describe("a relay pod", { skip: noCluster, timeout: 300_000 }, () => {
+describe("a relay pod", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-relay", {
     "pod-security.kubernetes.io/enforce": "restricted",
   });

@@ -61,7 +61,7 @@ type Answers = Record<string, number>;
 
 describe("a workload of several pods", {
   skip: noCluster || notOnThisKernel,
-  timeout: 600_000,
+  timeout: 850_000,
 }, () => {
   const namespace = useNamespace("inpod-replicas");
   const folder = mkdtempSync(join(tmpdir(), "inpod-replicas-"));

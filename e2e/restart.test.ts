@@ -7,7 +7,14 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { layCable } from "./support/cable.ts";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 
@@ -32,7 +39,7 @@ const CONFIG = { feature: { fs: { mode: "read", read_only: ["^/tmp/life$"] } } }
 
 describe("a session and the accidents of its target and agent", {
   skip: noCluster,
-  timeout: 500_000,
+  timeout: 850_000,
 }, () => {
   const namespace = useNamespace("inpod-restart");
   const folder = mkdtempSync(join(tmpdir(), "inpod-restart-"));
@@ -93,12 +100,7 @@ describe("a session and the accidents of its target and agent", {
     }
   };
 
-  const untilAsBefore = (): Promise<unknown> =>
-    waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      90_000,
-    );
+  const untilAsBefore = (): Promise<unknown> => untilInventoryIs(namespace, found);
 
   const running: Running[] = [];
   afterEach(async () => {

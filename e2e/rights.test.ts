@@ -56,7 +56,7 @@ function assertRefused(ran: Ran, name: string): void {
   assert.match(printedRole(ran), rule, ran.stderr);
 }
 
-describe("rights", { skip: noCluster, timeout: 500_000, concurrency: 2 }, () => {
+describe("rights", { skip: noCluster, timeout: 850_000, concurrency: 2 }, () => {
   const namespace = useNamespace("inpod-rights");
   const agents = useNamespace("inpod-rights-agents");
   const folder = mkdtempSync(join(tmpdir(), "inpod-rights-"));

@@ -34,7 +34,7 @@ import {
 
 const run = promisify(execFile);
 
-describe("every kind of target", { skip: noCluster, timeout: 400_000 }, () => {
+describe("every kind of target", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-targets");
   const folder = mkdtempSync(join(tmpdir(), "inpod-targets-"));
   after(() => rmSync(folder, { recursive: true }));

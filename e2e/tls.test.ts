@@ -8,7 +8,14 @@ import { makeCertificate } from "@inpod/sandbox";
 import { type Right, sessionRights } from "@inpod/targets";
 import { imageOfFiles } from "./support/images.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./support/pods.ts";
 import { rulesOf, userWith } from "./support/users.ts";
@@ -25,7 +32,7 @@ require("https").createServer({ cert: process.env.CERT, key: process.env.KEY }, 
 const CLIENT = `const [,host,user]=process.argv;require("https").get({host,port:${PORT},path:"/"+user,servername:"orders.test",
   ca:process.env.CERT,headers:{"x-user":user}},r=>r.on("data",b=>process.stdout.write(b))).on("error",e=>console.log(e.code))`;
 
-describe("TLS on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+describe("TLS on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-tls");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   const { cert, key } = makeCertificate({ names: ["orders.test"] });
@@ -118,11 +125,7 @@ describe("TLS on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
     inpod.interrupt();
     await inpod.done;
     assert.equal(await ask("me"), `pod /me from ${client}`);
-    await waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      100_000,
-    );
+    await untilInventoryIs(namespace, found);
   });
 
   test("without the right, without the Secret and with another kind of it nothing is begun", async () => {

@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./support/pods.ts";
 
@@ -46,7 +53,7 @@ lookup("dns").then(({ address }) => {
 const ASK = (path: string): string =>
   `require("http").get("http://127.0.0.1:8000/${path}", (r) => r.pipe(process.stdout))`;
 
-describe("UDP on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
+describe("UDP on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-udp");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   let found: string[] = [];
@@ -75,12 +82,7 @@ describe("UDP on a cluster", { skip: noCluster, timeout: 300_000 }, () => {
 
   const ask = (path: string): Promise<string> =>
     kubectl("exec", "client", "-n", namespace, "--", process.execPath, "-e", ASK(path));
-  const untilAsBefore = (): Promise<unknown> =>
-    waitFor(
-      "the namespace to be as before",
-      async () => ((await inventory(namespace)).join() === found.join() ? true : undefined),
-      100_000,
-    );
+  const untilAsBefore = (): Promise<unknown> => untilInventoryIs(namespace, found);
   const known = (from: string): Promise<unknown> =>
     waitFor(`the known flow to be ${from}'s`, async () =>
       (await ask("last")) === `${from} ${client} known` ? true : undefined,

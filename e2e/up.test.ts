@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  inventory,
+  kubectl,
+  noCluster,
+  untilInventoryIs,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runNodePod } from "./support/pods.ts";
 import { inClient, runWeb } from "./support/web.ts";
@@ -14,7 +21,7 @@ import { service } from "./support/workloads.ts";
 const POD = (name: string): string =>
   `require("http").createServer((q, r) => r.end("pod ${name}")).listen(3000)`;
 
-describe("several services from one file", { skip: noCluster, timeout: 240_000 }, () => {
+describe("several services from one file", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-up");
   const folder = mkdtempSync(join(tmpdir(), "inpod-up-"));
   let found: string[] = [];
@@ -97,9 +104,7 @@ services:
   });
 
   async function asBefore(): Promise<void> {
-    await waitFor("the namespace to be as before", async () =>
-      (await inventory(namespace)).join() === found.join() ? true : undefined,
-    );
+    await untilInventoryIs(namespace, found);
     assert.equal(await specs(), services);
   }
 });

@@ -5,13 +5,13 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
+import { inventory, noCluster, untilAgentIsKnown, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { inClient, runWeb } from "./support/web.ts";
 
 const LOCAL = `require("http").createServer((q, r) => r.end("local")).listen(3000, () => console.log("up"));`;
 
-describe("who has what", { skip: noCluster, timeout: 240_000 }, () => {
+describe("who has what", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-who");
   // Sessions of other tests are this user's, too.
   const runtime = mkdtempSync(join(tmpdir(), "inpod-who-"));
@@ -107,8 +107,6 @@ describe("who has what", { skip: noCluster, timeout: 240_000 }, () => {
     assert.equal(none.code, 1);
     assert.match(none.stderr, /you have no session that is called web/);
     assert.match((await inpod("birdseye", "--held")).stdout, /^nobody has a Service in namespace/);
-    await waitFor("the namespace to be as before", async () =>
-      (await inventory(namespace)).join() === found.join() ? true : undefined,
-    );
+    await untilInventoryIs(namespace, found);
   });
 });

@@ -41,13 +41,13 @@ fi
 
 if [ $# -gt 0 ]; then
   printf '%s\n' "$@" >"$work/files"
-  suite "e2e" "$run_seconds" 1 600000 "$work/e2e.tap" <"$work/files"
+  suite "e2e" "$run_seconds" 1 900000 "$work/e2e.tap" <"$work/files"
 else
   # Most of them wait most of the time. Whole nodes and their daemons are killed when nobody else is there.
   for file in e2e/*.test.ts; do echo "$file"; done >"$work/all"
   grep -v -e '-nodes\.test\.ts$' "$work/all" >"$work/files"
-  suite "e2e" "$run_seconds" 3 600000 "$work/e2e.tap" <"$work/files"
+  suite "e2e" "$run_seconds" 3 900000 "$work/e2e.tap" <"$work/files"
   grep -e '-nodes\.test\.ts$' "$work/all" >"$work/files"
-  suite "e2e of nodes" "$run_seconds" 1 600000 "$work/nodes.tap" <"$work/files"
+  suite "e2e of nodes" "$run_seconds" 1 900000 "$work/nodes.tap" <"$work/files"
 fi
 finish

@@ -5,8 +5,15 @@ import { fileURLToPath } from "node:url";
 import { signalGroup } from "./signal-group.ts";
 
 export const CLI = fileURLToPath(new URL("../../bin/inpod", import.meta.url));
-const RUN_TIMEOUT_MS = 90_000;
-const SAYS_TIMEOUT_MS = 60_000;
+/** For what hangs: a busy machine takes a minute for what else is a matter of seconds. */
+const RUN_TIMEOUT_MS = 240_000;
+const SAYS_TIMEOUT_MS = 120_000;
+
+const running = new Set<Running>();
+
+/** For a failure: what those have said that have not ended. */
+export const saidOfRunning = (): string =>
+  [...running].map((each) => `\n-- a session has said:\n${each.output()}`).join("");
 
 export interface Ran {
   readonly code: number | null;
@@ -59,15 +66,17 @@ export function startInpod(
     stderr += String(chunk);
     for (const listener of listeners) listener();
   });
-  const timer = setTimeout(
-    () => child.pid && signalGroup(child.pid, "SIGKILL"),
-    options.timeoutMs ?? RUN_TIMEOUT_MS,
-  );
+  const timeoutMs = options.timeoutMs ?? RUN_TIMEOUT_MS;
+  const timer = setTimeout(() => {
+    stderr += `\n[the test killed it: not over after ${timeoutMs / 1000} s]\n`;
+    if (child.pid !== undefined) signalGroup(child.pid, "SIGKILL");
+  }, timeoutMs);
   const done = once(child, "close").then(([code, signal]) => {
     clearTimeout(timer);
+    running.delete(inpod);
     return { code, signal, stdout, stderr };
   });
-  return {
+  const inpod: Running = {
     child,
     exited: once(child, "exit"),
     output: () => stdout + stderr,
@@ -80,7 +89,12 @@ export function startInpod(
           else resolve();
         };
         const late = setTimeout(
-          () => end(new Error(`inpod did not say ${words}: ${stdout}${stderr}`)),
+          () =>
+            end(
+              new Error(
+                `inpod did not say ${words} within ${SAYS_TIMEOUT_MS / 1000} s: ${stdout}${stderr}`,
+              ),
+            ),
           SAYS_TIMEOUT_MS,
         );
         const look = (): void => {
@@ -88,7 +102,9 @@ export function startInpod(
         };
         listeners.add(look);
         look();
-        void done.then(() => end(new Error(`inpod ended first: ${stdout}${stderr}`)));
+        void done.then(() =>
+          end(new Error(`inpod ended and did not say ${words}: ${stdout}${stderr}`)),
+        );
       }),
     interrupt: () => {
       if (child.pid !== undefined) signalGroup(child.pid, "SIGINT");
@@ -96,6 +112,8 @@ export function startInpod(
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
     done,
   };
+  running.add(inpod);
+  return inpod;
 }
 
 export const runInpod = (...args: Parameters<typeof startInpod>): Promise<Ran> =>

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
+import { saidOfRunning } from "./inpod.ts";
 
 const run = promisify(execFile);
 const COMMAND_TIMEOUT_MS = 60_000;
@@ -34,14 +35,16 @@ export async function applyText(text: string, ...flags: readonly string[]): Prom
 export async function waitFor<T>(
   what: string,
   ask: () => Promise<T | undefined>,
-  timeoutMs = 30_000,
+  timeoutMs = 90_000,
   pollMs = POLL_MS,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (Date.now() > end) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
+    if (Date.now() > end) {
+      throw new Error(`waited ${timeoutMs / 1000} s for ${what}${saidOfRunning()}`);
+    }
     await delay(pollMs);
   }
 }
@@ -59,6 +62,22 @@ export async function inventory(namespace: string): Promise<string[]> {
   const kinds = "jobs,pods,secrets,configmaps,services,leases";
   const names = await kubectl("get", kinds, "-n", namespace, "-o", "name");
   return names.split("\n").filter((name) => name !== "");
+}
+
+/** Until the namespace has again what `inventory()` has found before. */
+export async function untilInventoryIs(
+  namespace: string,
+  found: readonly string[],
+  timeoutMs = 150_000,
+): Promise<void> {
+  let now: string[] = [];
+  const isSo = async (): Promise<true | undefined> => {
+    now = await inventory(namespace);
+    return now.join() === found.join() ? true : undefined;
+  };
+  await waitFor("the namespace to be as before", isSo, timeoutMs).catch((error: Error) => {
+    throw new Error(`${error.message}\nthere is: ${now.join(" ")}\nbefore: ${found.join(" ")}`);
+  });
 }
 
 /** Services, endpoints and pods' specs, as they are written down: each change of one would change its version. */

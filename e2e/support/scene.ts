@@ -219,7 +219,7 @@ export class Scene {
         this.#uids.add(pod.metadata.uid);
         return { name: pod.metadata.name, uid: pod.metadata.uid, address: pod.status.podIP };
       },
-      90_000,
+      150_000,
     );
   }
 
@@ -229,7 +229,7 @@ export class Scene {
   }
 
   /** @returns the seconds that it took */
-  async until(words: RegExp, limitMs = 60_000, port = 3000, at?: string): Promise<number> {
+  async until(words: RegExp, limitMs = 120_000, port = 3000, at?: string): Promise<number> {
     const since = performance.now();
     const address = at ?? (await this.pod()).address;
     let last = "";

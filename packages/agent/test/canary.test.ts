@@ -28,7 +28,7 @@ const nonce = "0123456789abcdef".repeat(2);
 const wish = { nonce, port: 8081, host: SERVICE, attempts: 3, timeoutMs: MAX_CANARY_MS } as const;
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   async function place(t: { after(run: () => unknown): void }) {
     const neighbour = await startNeighbour(who, t, SERVERS, KUBE_PROXY);
@@ -144,7 +144,7 @@ for (const who of ["root", "user"] as Who[]) {
 
 for (const who of ["root", "user"] as Who[]) {
   test(`${who}: a try of somebody else's is answered by its own words, and by nothing when it is over`, {
-    timeout: 90_000,
+    timeout: 240_000,
     skip: skipUnless(who),
   }, async (t) => {
     const neighbour = await startNeighbour(who, t, SERVERS);

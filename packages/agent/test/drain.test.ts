@@ -100,7 +100,7 @@ async function served(who: Who, t: TestContext) {
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   test(
     `${who}: when stealing ends, who waits is answered, who does not is closed, and who upgraded goes on`,
@@ -239,7 +239,7 @@ const LOSSY = `table inet lossy { chain out { type filter hook output priority 0
   tcp dport 8081 tcp flags & (syn|ack) == ack counter drop\n}\n}`;
 
 test("a connection whose handshake has lost its last packet when stealing ends is served when that comes, however late", {
-  timeout: 90_000,
+  timeout: 240_000,
   skip: skipUnless("root"),
 }, async (t) => {
   const { place, clients, agent } = await served("root", t);

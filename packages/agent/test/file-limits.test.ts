@@ -41,7 +41,7 @@ const descriptorLimit = Number(
 );
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
   /** @param setup of /mnt, where a tmpfs is mounted */
   const start = async (
     t: { after(run: () => unknown): void },

@@ -115,7 +115,7 @@ async function place(who: Who, t: { after(run: () => unknown): void }): Promise<
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   test(
     `${who}: with a certificate each request inside TLS goes to who wants it`,

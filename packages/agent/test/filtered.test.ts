@@ -106,7 +106,7 @@ async function talk(
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   test(
     `${who}: each request goes to who wants it, the others to the pod, which sees the true client`,

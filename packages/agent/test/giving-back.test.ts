@@ -125,7 +125,7 @@ for (const accident of ACCIDENTS) {
   for (const isFiltered of [false, true]) {
     const how = isFiltered ? "with a filter" : "taken whole";
     test(`${accident}, ${how}, under load: every new connection reaches the pod, and none hangs`, {
-      timeout: 90_000,
+      timeout: 240_000,
       skip: skipUnless("root"),
     }, async (t) => {
       const place = await Place.start("root", SERVERS);

@@ -91,7 +91,7 @@ function goawayCode(frames: string): number | undefined {
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   test(`${who}: the streams of one connection go to different places`, options, async (t) => {
     const { me, talk } = await scene(who, t);

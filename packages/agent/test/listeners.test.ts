@@ -113,7 +113,7 @@ const clientOf = ({ host, from }: (typeof ASKED)[number]): string =>
   from === "inside" ? host : host === POD.v4 ? STRANGER.v4 : STRANGER.v6;
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   async function setUp(t: { after(run: () => unknown): void }) {
     const place = await Place.start(who, SERVERS);

@@ -59,7 +59,7 @@ const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PROGRAM = /an answer that nobody asked for/;
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 90_000, skip: skipUnless(who) };
+  const options = { timeout: 240_000, skip: skipUnless(who) };
 
   test(
     `${who}: probes of a stolen port reach the pod, all else the program`,

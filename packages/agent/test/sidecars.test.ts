@@ -96,7 +96,7 @@ async function ask({ place }: Sidecar, user: string, port = 8081): Promise<strin
 
 for (const rules of ["nft", "iptables-legacy"] as const) {
   for (const mesh of MESHES) {
-    const options = { timeout: 90_000, skip: sidecarMissing(rules) };
+    const options = { timeout: 240_000, skip: sidecarMissing(rules) };
 
     const begin = async (t: { after(run: () => unknown): void }, hasTls = false) => {
       const sidecar = await Sidecar.start(mesh, rules, SERVERS, { hasTls });
