@@ -1,12 +1,15 @@
 /** What outlives its command, and what becomes of it. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { NETWORK } from "@inpod/sandbox";
-import { leftRunning } from "../src/exec/rest.ts";
+import { leftRunning, untilTreeEnds } from "../src/exec/rest.ts";
 import {
   isRunning,
   isThere,
@@ -70,6 +73,34 @@ test("daemons are named when the command ends, and go on with this machine's net
   assert.equal(code, 4, stderr);
   for (const pid of started) process.kill(pid, "SIGKILL");
   await inventory.assertAsBefore(SCRIPT);
+});
+
+test("a daemon that ends right behind its command is not worth a line", async (t) => {
+  const sessionId = `test-${process.pid}`;
+  const daemon = spawn("sleep", ["300"], {
+    env: { ...process.env, INPOD_SESSION: sessionId },
+    stdio: "ignore",
+    detached: true,
+  });
+  t.after(() => daemon.kill("SIGKILL"));
+  const said: string[] = [];
+  const ended = once(daemon, "exit");
+  const tree = {
+    ended: ended.then(() => {}),
+    leaveRest: () => assert.fail("it was left"),
+  };
+  await once(daemon, "spawn");
+  const over = untilTreeEnds(
+    tree,
+    sessionId,
+    { afterCommand: () => {} },
+    { say: (text) => said.push(text) },
+  );
+  // It has looked once.
+  for (let turns = 0; turns < 3; turns++) await turn();
+  daemon.kill("SIGKILL");
+  await over;
+  assert.deepEqual(said, []);
 });
 
 test("when inpod is killed daemons end with the tree, also those that have overwritten their environment", async () => {

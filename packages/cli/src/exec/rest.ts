@@ -10,6 +10,8 @@ import { remainingProcesses, signalProcesses, type TreeProcess } from "./tree.ts
 
 /** How often what is left is looked at. */
 const TREE_POLL_MS = 250;
+/** Daemons that are there at so many looks stay: what ends with its command (tmux kill-server) may need a moment for it. */
+const DAEMON_LOOKS = 3;
 /** After so many looks without any of its processes the tree is over, though the kernel has not said so. */
 const UNSEEN_POLLS = 4;
 const MAX_NAMED = 10;
@@ -32,6 +34,7 @@ export async function untilTreeEnds(
   });
   let isTold = false;
   let looks = 0;
+  let daemonLooks = 0;
   let unseen = 0;
   for (;;) {
     await new Promise((resolve) => setImmediate(resolve)); // the end is told by another thread
@@ -40,7 +43,8 @@ export async function untilTreeEnds(
     // A process in the middle of execve(2) shows no environment: what is not seen is looked for again.
     unseen = near.length === 0 && daemons.length === 0 ? unseen + 1 : 0;
     if (unseen >= UNSEEN_POLLS) return;
-    if ((near.length === 0 && daemons.length > 0) || endings > 1) {
+    daemonLooks = near.length === 0 && daemons.length > 0 ? daemonLooks + 1 : 0;
+    if (daemonLooks >= DAEMON_LOOKS || endings > 1) {
       tree.leaveRest();
       for (const line of leftRunning([...near, ...daemons], commandLineOf)) say(line);
       return;
