@@ -107,6 +107,7 @@ export function takeTree(
   const failed = native.receive(listener);
   if (failed < 0) {
     keeper.dismiss();
+    tap.forgetTree(listener);
     native.close(listener);
     throw new TapError(getSystemErrorName(failed), "starting the tap's threads");
   }

@@ -94,6 +94,11 @@ export class Tap {
     });
   }
 
+  /** It was never received from, and has no end. */
+  forgetTree(listener: number): void {
+    this.#ends.delete(listener);
+  }
+
   get native(): Native {
     return this.#native;
   }

@@ -215,6 +215,13 @@ int receive_start(int listener) {
   pthread_cond_init(&crew->step_in, NULL);
   pthread_cond_init(&crew->watch, NULL);
   listener_ask(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, (void *)1 /* SYNC_WAKE_UP, since 6.6 */);
-  int failed = thread_start(watch, crew);
-  return failed ? failed : thread_start(receive, crew);
+  int failed = thread_start(watch, crew), started = !failed;
+  if (!failed) failed = thread_start(receive, crew);
+  if (!failed) return 0;
+  pthread_mutex_lock(&crew->mutex);
+  crew->is_over = true; /* what has not begun has no end that is told */
+  crew->threads = started + 1;
+  pthread_mutex_unlock(&crew->mutex);
+  crew_leave(crew, false); /* the watcher, if there is one, follows */
+  return failed;
 }
