@@ -160,6 +160,30 @@ async function run(...args: Parameters<typeof begin>): Promise<Ran> {
   return { code, stdout, stderr };
 }
 
+/** As one that is stopped: nobody comes to the door, and those who fit before it wait there already. */
+const CROWDED = `
+import socket, sys
+door = socket.socket(socket.AF_UNIX); door.bind(sys.argv[1]); door.listen(0)
+waiting = []
+try:
+    while True:
+        waiting.append(socket.socket(socket.AF_UNIX)); waiting[-1].setblocking(False); waiting[-1].connect(sys.argv[1])
+except BlockingIOError: print("full", flush=True)
+sys.stdin.read()
+`;
+const crowd = spawn("python3", ["-c", CROWDED, `${path}-crowded`], {
+  stdio: ["pipe", "pipe", "inherit"],
+});
+after(() => crowd.kill("SIGKILL"));
+/** Takes ten seconds, beside the other tests. */
+const beforeCrowd = once(crowd.stdout, "data").then(() =>
+  run(
+    [witness],
+    { INPOD_PRELOAD: `1:${path}-crowded` },
+    { timeout: 60_000, killSignal: "SIGKILL" },
+  ),
+);
+
 /** What it finds without the library. */
 const clean = async (program: string): Promise<string | undefined> =>
   (await run([program, "clean"], { LD_PRELOAD: "" })).stdout.split("\n")[0];
@@ -371,4 +395,10 @@ test("a session that ends takes nobody any more", async () => {
   const { code, stderr } = await run([witness]);
   assert.equal(code, 125);
   assert.match(stderr, /its session is gone|the session is ending|does not answer/);
+});
+
+test("one that comes to no door is not waited for without end", async () => {
+  const { code, stdout, stderr } = await beforeCrowd;
+  assert.deepEqual([code, stdout], [125, ""], stderr);
+  assert.match(stderr, /: its session does not answer; so it is ended \(unset LD_PRELOAD, /);
 });

@@ -29,7 +29,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { CANNOT_TAP = 125, ANSWER_SECONDS = 10, LINE = 256, SIGNAL_SET_BYTES = 8, EACCES_ = 13, EINTR_ = 4, EBUSY_ = 16, EINVAL_ = 22, SIGKILL_ = 9 };
+enum { CANNOT_TAP = 125, ANSWER_SECONDS = 10, LINE = 256, SIGNAL_SET_BYTES = 8, EACCES_ = 13, EAGAIN_ = 11, EINTR_ = 4, EBUSY_ = 16, EINVAL_ = 22, SIGKILL_ = 9 };
 
 /* What was found in the environment. */
 static struct {
@@ -122,12 +122,15 @@ static long read_line(int fd, char *line) {
   return (long)length;
 }
 
+/* -EAGAIN: it does not come to the door. Whoever waits there has no deadline (unix(7)) but that of sending. */
 static int dial(void) {
+  struct __kernel_old_timeval limit = {.tv_sec = ANSWER_SECONDS};
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   memcpy(to.sun_path, session.path, sizeof session.path);
   if (!*session.path) return -1;
   long fd = raw3(__NR_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return (int)fd;
+  raw5(__NR_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   long failed;
   while ((failed = raw3(__NR_connect, fd, &to, sizeof to)) == -EINTR_) continue;
   if (failed == 0) return (int)fd;
@@ -268,13 +271,15 @@ static void enter(int control, unsigned groups) {
   run_or_end();
 }
 
+static const char NO_ANSWER[] = "its session does not answer";
+
 /* Signals wait: what a handler does in between would be done in the messenger, too. */
 static void join(void) {
   char line[LINE];
   const char *rest;
   int control = dial();
   if (control < 0) {
-    without_session("its session is gone", "", 0);
+    without_session(control == -EAGAIN_ ? NO_ANSWER : "its session is gone", "", 0);
     run_or_end();
     return;
   }
@@ -284,7 +289,7 @@ static void join(void) {
     return;
   }
   raw3(__NR_close, control, 0, 0);
-  without_session(got > 1 ? "the session does not take it" : "its session does not answer", got > 1 ? line + 1 : "", 0);
+  without_session(got > 1 ? "the session does not take it" : NO_ANSWER, got > 1 ? line + 1 : "", 0);
   run_or_end();
 }
 
