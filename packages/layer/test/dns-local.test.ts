@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
+import { subscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { test } from "node:test";
-import { query, type Session } from "@inpod/session";
+import { setImmediate } from "node:timers/promises";
+import { type Channel, query, type Session } from "@inpod/session";
 import type { SocketCall, Tap } from "@inpod/tap";
 import { Datagrams } from "../src/outgoing/datagrams.ts";
-import type { DnsQuestions } from "../src/outgoing/dns-questions.ts";
+import { DnsQuestions } from "../src/outgoing/dns-questions.ts";
 
 const TXT = 16;
 /** In which no address can be reached, the own ones neither. */
@@ -58,5 +61,44 @@ test("an answer that comes after the program's socket was closed goes nowhere", 
   await datagrams.close();
   reply(Buffer.from(query(7, "slow.example.com", 1)));
   // What is thrown there nobody catches, and the test fails.
-  await new Promise((resolve) => setImmediate(resolve));
+  await setImmediate();
+});
+
+test("a program that asks over TCP more than the tunnel has room for is read no further until there is", {
+  timeout: 60_000,
+}, async () => {
+  let serving: Socket | undefined;
+  subscribe("net.server.socket", (message) => {
+    serving = (message as { socket: Socket }).socket;
+  });
+  let hasRoom = false;
+  let got = 0;
+  const channel: Partial<Channel> = {
+    write: (bytes: Uint8Array) => {
+      got += bytes.length;
+      return hasRoom;
+    },
+    end: () => {},
+  };
+  const session = { connectTcp: async () => ({ channel }) } as unknown as Session;
+  const decide = () => ({ verdict: "remote", why: "a test", key: "" }) as const;
+  const nameservers = ["198.18.0.53"];
+  const questions = new DnsQuestions({ session, nameservers, decide, decided: () => {} });
+  const port = await questions.portFor({ address: "198.18.0.53", port: 53 });
+  const question = query(7, "www.example.com", 1);
+  const length = Buffer.from([question.length >> 8, question.length & 0xff]);
+  const all = Buffer.concat(Array.from({ length: 60_000 }, () => [length, question]).flat());
+  const program = connect(port, "127.0.0.1");
+  program.write(all);
+  while (!serving?.isPaused()) await setImmediate();
+  await setImmediate();
+  assert.ok(got < 300_000, `${got} bytes were taken`);
+  hasRoom = true;
+  while (got < all.length) {
+    channel.onDrain?.();
+    await setImmediate();
+  }
+  assert.equal(got, all.length);
+  program.destroy();
+  questions.close();
 });

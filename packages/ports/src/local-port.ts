@@ -6,6 +6,8 @@ import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from
 /** Connections that come before somebody serves them; more are reset. */
 const MAX_EARLY = 128;
 const BACKLOG = 511;
+/** At once; whoever comes then is refused. */
+const MAX_CONNECTIONS = 8192;
 
 export interface LocalAddress {
   /** An IP literal; undefined: this machine's loopback, of both families where it has both. */
@@ -66,6 +68,7 @@ export class TcpPort {
       async (address, number) => {
         // Nothing is read of a connection before there is somebody to take it.
         const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
+        server.maxConnections = MAX_CONNECTIONS;
         server.listen({ host: address, port: number, exclusive: true, backlog: BACKLOG });
         await once(server, "listening");
         return { bound: server, port: (server.address() as AddressInfo).port };

@@ -11,6 +11,8 @@ import { answerLocally, answerNotFound } from "./dns-local.ts";
 const DNS_PORT = 53;
 /** Being answered here at once; more are not, and are asked again. */
 const MAX_OPEN = 256;
+/** Of one connection: questions that are not on their way, and answers that are not taken. Then it is not read further. */
+const MAX_HELD = 64;
 /** RFC 7766 has it up to the server; glibc ends the connection itself. */
 const STREAM_IDLE_MS = 10_000;
 
@@ -87,6 +89,8 @@ export class DnsQuestions {
   #stream(socket: Socket, to: Endpoint): void {
     let pending = Buffer.alloc(0);
     let upstream: ReturnType<Session["connectTcp"]> | undefined;
+    /** What the tunnel has no room for. */
+    const waiting: (() => void)[] = [];
     socket.setTimeout(STREAM_IDLE_MS, () => socket.destroy());
     socket.on("error", () => socket.destroy());
     socket.on("close", () =>
@@ -95,10 +99,19 @@ export class DnsQuestions {
         () => {},
       ),
     );
+    let held = 0;
+    const done = (): void => {
+      if (--held < MAX_HELD) socket.resume();
+    };
     const forward = (framed: Buffer): void => {
-      upstream ??= this.#upstream(socket, to);
+      upstream ??= this.#upstream(socket, to, () => {
+        for (const each of waiting.splice(0)) each();
+      });
       upstream.then(
-        ({ channel }) => channel.write(framed),
+        ({ channel }) => {
+          if (channel.write(framed)) done();
+          else waiting.push(done);
+        },
         () => socket.destroy(),
       );
     };
@@ -109,23 +122,32 @@ export class DnsQuestions {
         const framed = pending.subarray(0, end);
         pending = pending.subarray(end);
         const taken = this.take(framed.subarray(2));
+        if (++held >= MAX_HELD) socket.pause();
         if (taken === "remote") forward(framed);
         else
           void taken.then((reply) => {
-            if (reply === undefined) return;
+            if (reply === undefined || !socket.writable) {
+              done();
+              return;
+            }
             const length = Buffer.alloc(2);
             length.writeUInt16BE(reply.length);
-            socket.write(Buffer.concat([length, reply]));
+            socket.write(Buffer.concat([length, reply]), done);
           });
       }
     });
   }
 
-  async #upstream(socket: Socket, to: Endpoint): ReturnType<Session["connectTcp"]> {
+  async #upstream(
+    socket: Socket,
+    to: Endpoint,
+    onDrain: () => void,
+  ): ReturnType<Session["connectTcp"]> {
     const connected = await this.#parts.session.connectTcp(to.address, to.port);
     const { channel } = connected;
     // The answer to one question is small; the sender's credit is its limit.
     channel.onData = (bytes) => socket.write(bytes, () => channel.consumed(bytes.length));
+    channel.onDrain = onDrain;
     channel.onEnd = () => socket.end();
     channel.onReset = () => socket.destroy();
     return connected;
