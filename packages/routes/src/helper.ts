@@ -71,8 +71,9 @@ function ready(child: ChildProcess, descriptors: () => readonly number[]): Promi
       resolve(signal === null ? explained(words) || `it has ended with ${code}` : signal),
     );
   });
-  const send = (frame: Buffer): void => {
-    if (stdin.writable && stdin.writableLength < MAX_QUEUED) stdin.write(frame);
+  const send = (frame: Buffer, isSure = false): void => {
+    const hasRoom = isSure || stdin.writableLength < MAX_QUEUED;
+    if (stdin.writable && hasRoom) stdin.write(frame);
   };
   return new Promise<Helper>((resolve, reject) => {
     const late = setTimeout(() => child.kill("SIGKILL"), WITHIN_MS);
@@ -91,7 +92,7 @@ function ready(child: ChildProcess, descriptors: () => readonly number[]): Promi
         onDatagram: () => {},
         answer: (ends, payload) => send(datagramFrame(ends, payload)),
         refuse: (ends) => send(unreachableFrame(ends)),
-        guard: (directory, path) => send(guardFrame(directory, path)),
+        guard: (directory, path) => send(guardFrame(directory, path), true),
         close: async () => {
           isClosing = true;
           stdin.end();

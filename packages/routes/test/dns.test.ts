@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { addressesIn, type Channel, query, questionIn } from "@inpod/session";
 import { clusterServers, MessageCutter, withLength } from "../src/dns/ask.ts";
 import { clusterNames, searchOf, whose } from "../src/dns/decide.ts";
@@ -130,6 +133,51 @@ test("servers that do not answer are told as such, not as a name that is not the
   }
 });
 
+test("who does not take answers over TCP is asked for no more questions, and gets all when it does", {
+  timeout: 30_000,
+}, async (t) => {
+  const QUESTIONS = 600;
+  const LONG = 60_000;
+  let held = 0;
+  let serving: Socket | undefined;
+  const long = {
+    ask: async (message: Uint8Array) => {
+      held = Math.max(held, serving?.writableLength ?? 0);
+      return Buffer.concat([answerTo(message, RCODE.ok) ?? message, Buffer.alloc(LONG)]);
+    },
+  };
+  const split = new SplitDns({ names, routes, cluster: long, former: long });
+  const listener = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    serving = socket;
+    split.serve(socket);
+  }).listen(0, "127.0.0.1");
+  t.after(() => listener.close());
+  await once(listener, "listening");
+  const client = connect((listener.address() as AddressInfo).port, "127.0.0.1");
+  const messages = Array.from({ length: QUESTIONS }, (_, id) => query(id, "www.example.com", 1));
+  // It has nothing more to ask, and then reads.
+  client.end(Buffer.concat(messages.map(withLength)));
+  await once(client, "finish");
+  while (serving?.isPaused() !== true) await setImmediate();
+  const cutter = new MessageCutter();
+  const got: number[] = [];
+  client.on("data", (bytes: Buffer) => {
+    for (const answer of cutter.take(bytes)) got.push(answer.readUInt16BE(0));
+  });
+  await once(client, "end");
+  assert.deepEqual(got, [...messages.keys()]);
+  assert.ok(held < 40 * LONG, `${held} bytes were held for a client that did not read`);
+});
+
+test("questions without end are told that there is no answer, once very many are under way", async () => {
+  const never = { ask: () => new Promise<undefined>(() => {}) };
+  const split = new SplitDns({ names, routes, cluster: never, former: never });
+  const message = query(7, "www.example.com", 1);
+  for (let asked = 0; asked < 1024; asked++) void split.answer(message, false);
+  const reply = await split.answer(message, false);
+  assert.equal(reply && questionIn(reply)?.rcode, RCODE.servfail);
+});
+
 test("messages in a stream are found wherever it is cut", () => {
   const stream = Buffer.concat([withLength(query(1, "a", 1)), withLength(query(2, "b.c", 28))]);
   const cutter = new MessageCutter();
@@ -209,6 +257,6 @@ test("a name server of the cluster that takes its time to connect, and then says
     undefined,
   );
   connect({ channel });
-  await new Promise((resolve) => setImmediate(resolve));
+  await setImmediate();
   assert.deepEqual(resets, ["ECANCELED"]);
 });

@@ -1,6 +1,6 @@
 /** The name server that this machine has while it is connected: the cluster's names from the cluster, all others as before. */
 import type { Socket } from "node:net";
-import { addressesIn, query, questionIn, resetSocket } from "@inpod/session";
+import { addressesIn, type DnsQuestion, query, questionIn, resetSocket } from "@inpod/session";
 import type { Subnet } from "../plan/subnets.ts";
 import { MessageCutter, type NameServers, withLength } from "./ask.ts";
 import { type ClusterNames, whose } from "./decide.ts";
@@ -15,11 +15,17 @@ export interface SplitParts {
 
 const MAX_TCP_BYTES = 0xffff;
 const IDLE_MS = 30_000;
-/** Of one client's connection. */
-const MAX_ASKED = 64;
+/** Of one client's connection: questions whose answers it has not taken. More of them wait in its own socket. */
+const MAX_ASKED = 32;
+/** Connections at once; a program has one for a question whose answer is too long for a datagram. */
+const MAX_CLIENTS = 256;
+/** Of all: each holds a socket for as long as three servers say nothing. */
+const MAX_UNDER_WAY = 1024;
 
 export class SplitDns {
   readonly #parts: SplitParts;
+  #underWay = 0;
+  #clients = 0;
 
   constructor(parts: SplitParts) {
     this.#parts = parts;
@@ -29,6 +35,20 @@ export class SplitDns {
   async answer(message: Uint8Array, isTcp: boolean): Promise<Uint8Array | undefined> {
     const question = questionIn(message);
     if (question === undefined || question.isAnswer) return undefined;
+    if (this.#underWay >= MAX_UNDER_WAY) return answerTo(message, RCODE.servfail);
+    this.#underWay++;
+    try {
+      return await this.#ask(message, question, isTcp);
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  async #ask(
+    message: Uint8Array,
+    question: DnsQuestion,
+    isTcp: boolean,
+  ): Promise<Uint8Array | undefined> {
     const { names, routes, cluster, former } = this.#parts;
     const verdict = whose(question.name, names, routes);
     switch (verdict.kind) {
@@ -72,26 +92,51 @@ export class SplitDns {
       : answerTo(message, rcode, records);
   }
 
-  /** DNS over TCP (RFC 7766): several questions on one connection, answered as they come. */
+  /**
+   * DNS over TCP (RFC 7766): several questions on one connection, answered as they come. Who does not take the answers is
+   * not asked for further questions, and ends when nothing has moved for half a minute.
+   */
   serve(socket: Socket): void {
-    const cutter = new MessageCutter();
-    let asked = 0;
     socket.on("error", () => {});
-    socket.setTimeout(IDLE_MS, () => resetSocket(socket));
-    socket.on("data", (bytes: Buffer) => {
-      for (const message of cutter.take(bytes)) {
-        if (asked >= MAX_ASKED) {
-          resetSocket(socket);
-          return;
-        }
+    if (this.#clients >= MAX_CLIENTS) {
+      resetSocket(socket);
+      return;
+    }
+    this.#clients++;
+    socket.once("close", () => {
+      this.#clients--;
+    });
+    const cutter = new MessageCutter();
+    const waiting: Uint8Array[] = [];
+    let asked = 0;
+    let hasEnded = false;
+    const taken = (): void => {
+      asked--;
+      next();
+    };
+    const next = (): void => {
+      while (asked < MAX_ASKED && !socket.destroyed) {
+        const message = waiting.shift();
+        if (message === undefined) break;
         asked++;
         void this.answer(message, true).then((reply) => {
-          asked--;
-          if (reply !== undefined && socket.writable) socket.write(withLength(reply));
+          if (reply !== undefined && socket.writable) socket.write(withLength(reply), taken);
+          else taken();
         });
       }
+      if (waiting.length > 0) socket.pause();
+      else if (hasEnded && asked === 0) socket.end();
+      else socket.resume();
+    };
+    socket.setTimeout(IDLE_MS, () => resetSocket(socket));
+    socket.on("data", (bytes: Buffer) => {
+      waiting.push(...cutter.take(bytes));
+      next();
     });
-    socket.on("end", () => socket.end());
+    socket.on("end", () => {
+      hasEnded = true; // what came before it is answered
+      next();
+    });
     socket.resume();
   }
 }
