@@ -207,7 +207,7 @@ const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => 
 server.maxConnections = MAX_CONNECTIONS;
 // EMFILE and the like: the connection waits in the backlog.
 server.on("error", (error) => log("accept-failed", { errno: errnoOf(error) }));
-await relayPod?.start();
+if (ownPorts !== undefined) await relayPod?.start((port) => ownPorts.connect(port));
 server.listen({ fd: NODE_FDS.listen });
 if (values.metrics === true) {
   metrics.serve(

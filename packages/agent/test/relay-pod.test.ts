@@ -22,7 +22,9 @@ const PLACE = {
   ...{ restores: true, selectors: { selector, relay } },
 };
 
-const WAITS = { settleMs: 1, retryMs: 1, againMs: 1 };
+const WAITS = {
+  ...{ settleMs: 1, maxSettleMs: 20_000, retryMs: 1, againMs: 1, giveUpMs: 1, drainMs: 1 },
+};
 
 /** RFC 7386. */
 function merged(target: unknown, patch: unknown): unknown {
@@ -40,37 +42,42 @@ class Store implements ServiceApi {
   service: ServiceLike;
   asked = 0;
   /** What comes in the place of an answer. */
-  failure: (() => Promise<Answer>) | undefined;
+  failure: ((signal: AbortSignal) => Promise<Answer>) | undefined;
   onAsked: () => void = () => {};
 
   constructor() {
     const free = { metadata: { resourceVersion: "1" }, spec: { selector } };
     this.service = merged(free, takePatch(free, NOTE)) as ServiceLike;
   }
-  get(): Promise<Answer> {
-    return this.#answer();
+  get(signal: AbortSignal): Promise<Answer> {
+    return this.#answer(signal);
   }
-  patch(patch: unknown): Promise<Answer> {
+  patch(patch: unknown, signal: AbortSignal): Promise<Answer> {
     if (this.failure === undefined) this.service = merged(this.service, patch) as ServiceLike;
-    return this.#answer();
+    return this.#answer(signal);
   }
-  #answer(): Promise<Answer> {
+  #answer(signal: AbortSignal): Promise<Answer> {
     this.asked++;
     this.onAsked();
-    return this.failure?.() ?? Promise.resolve({ status: 200, service: this.service });
+    return this.failure?.(signal) ?? Promise.resolve({ status: 200, service: this.service });
   }
   async askedTimes(count: number): Promise<void> {
     while (this.asked < count) await new Promise<void>((resolve) => (this.onAsked = resolve));
   }
 }
 
-function relayPod(api: ServiceApi): { pod: RelayPod; served: () => boolean } {
+/** @param quietMs since the last connection, each time that it is asked for */
+function relayPod(
+  api: ServiceApi,
+  quietMs = (): number => Number.POSITIVE_INFINITY,
+): { pod: RelayPod; served: () => boolean } {
   let drained = false;
   const ports = {
     keep: async () => {},
     drainAll: async () => {
       drained = true;
     },
+    quietForMs: quietMs,
   };
   return { pod: new RelayPod(PLACE, ports, () => {}, api, WAITS), served: () => !drained };
 }
@@ -151,7 +158,7 @@ test("a relay that cannot give its Service back goes on for the pods until it ca
   }
 });
 
-test("told to end it tries once more, and ends", async () => {
+test("told to end it tries for as long as it may, and ends", async () => {
   const store = new Store();
   store.failure = refused;
   const { pod, served } = relayPod(store);
@@ -161,4 +168,61 @@ test("told to end it tries once more, and ends", async () => {
   await ending;
   assert.equal(served(), false);
   assert.deepEqual(store.service.spec, { selector: relay });
+});
+
+test("an API server that answers nothing keeps nobody who has been told to end", async () => {
+  const store = new Store();
+  store.failure = (signal) =>
+    new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+  const { pod, served } = relayPod(store);
+  const ending = pod.end("no session any more");
+  await store.askedTimes(1);
+  await pod.endSoon("told to");
+  await ending;
+  assert.equal(served(), false);
+});
+
+test("a relay whose Service is free goes on for as long as somebody still comes to it", async () => {
+  const store = new Store();
+  const quiet = [0, 0, 0.5, 0, 0];
+  const { pod, served } = relayPod(store, () => {
+    assert.equal(served(), true);
+    assert.deepEqual(store.service.spec, { selector });
+    return quiet.shift() ?? Number.POSITIVE_INFINITY;
+  });
+  await pod.end("no session any more");
+  assert.deepEqual(quiet, []);
+  assert.equal(served(), false);
+});
+
+test("a relay says that it is there when it reaches its origin, of which its node may learn later", async (t) => {
+  const ownPorts = new OwnPorts();
+  const own = { add: () => {}, remove: () => {} };
+  const ports = new Ports(ownPorts, () => {}, own, undefined, ownPorts);
+  const port = await freePort();
+  const origin = createServer();
+  t.after(() => origin.close());
+  const logged: unknown[] = [];
+  const place = { ...PLACE, ports: [port] };
+  const log = (_: string, fields?: unknown): void => void logged.push(fields);
+  const pod = new RelayPod(place, ports, log, new Store(), WAITS);
+  const at = await freePort();
+  let attempts = 0;
+  await pod.start(async () => {
+    if (++attempts === 3) await once(origin.listen(at, "127.0.0.1"), "listening");
+    const socket = connect(at, "127.0.0.1");
+    await once(socket, "connect");
+    return socket;
+  });
+  assert.equal(attempts, 3);
+  assert.ok(ports.quietForMs() > 0);
+  const before = performance.now();
+  const client = connect(port, "127.0.0.1");
+  await once(client, "connect");
+  client.destroy();
+  while (ports.quietForMs() > performance.now() - before)
+    await new Promise((resolve) => setImmediate(resolve));
+  await ports.drainAll(20_000);
 });

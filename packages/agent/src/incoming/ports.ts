@@ -84,6 +84,12 @@ export class Ports {
     }
   }
 
+  /** Since the last connection came. */
+  quietForMs(): number {
+    const last = [...this.#ports.values()].map(({ relay }) => relay?.lastAtMs ?? 0);
+    return performance.now() - Math.max(0, ...last);
+  }
+
   /** Every connection is asked to end, and until `graceMs` have passed there is time to. Then there are no ports any more. */
   async drainAll(graceMs: number): Promise<void> {
     const all = [...this.#ports.values()];

@@ -16,6 +16,8 @@ export class Relay {
   readonly port: number;
   readonly #servers: readonly Server[];
   readonly #connections = new Set<Socket>();
+  /** When the last connection came, by performance.now(); 0: none has. */
+  #lastAtMs = 0;
 
   private constructor(port: number, servers: readonly Server[], handlers: RelayHandlers) {
     this.port = port;
@@ -23,6 +25,7 @@ export class Relay {
     for (const server of servers) {
       server.on("connection", (socket) => {
         this.#connections.add(socket);
+        this.#lastAtMs = performance.now();
         // A peer's reset; "close" follows.
         socket.on("error", () => undefined);
         socket.once("close", () => {
@@ -68,6 +71,10 @@ export class Relay {
         if (errno !== "EADDRINUSE" || attempt === ATTEMPTS) throw error;
       }
     }
+  }
+
+  get lastAtMs(): number {
+    return this.#lastAtMs;
   }
 
   get connections(): Iterable<Socket> {

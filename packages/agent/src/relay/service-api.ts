@@ -17,9 +17,9 @@ export interface Answer {
 }
 
 export interface ServiceApi {
-  get(): Promise<Answer>;
+  get(signal: AbortSignal): Promise<Answer>;
   /** @param patch JSON Merge Patch */
-  patch(patch: unknown): Promise<Answer>;
+  patch(patch: unknown, signal: AbortSignal): Promise<Answer>;
 }
 
 /** Each rejects when there is no answer. */
@@ -29,13 +29,19 @@ export function serviceApi(
 ): ServiceApi {
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/services/${encodeURIComponent(service)}`;
   return {
-    get: () => ask(env, "GET", path),
-    patch: (patch) =>
-      ask(env, "PATCH", `${path}?fieldManager=${FIELD_MANAGER}`, JSON.stringify(patch)),
+    get: (signal) => ask(env, signal, "GET", path),
+    patch: (patch, signal) =>
+      ask(env, signal, "PATCH", `${path}?fieldManager=${FIELD_MANAGER}`, JSON.stringify(patch)),
   };
 }
 
-function ask(env: NodeJS.ProcessEnv, method: string, path: string, body?: string): Promise<Answer> {
+function ask(
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+  method: string,
+  path: string,
+  body?: string,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(
       {
@@ -45,6 +51,7 @@ function ask(env: NodeJS.ProcessEnv, method: string, path: string, body?: string
         method,
         ca: readFileSync(`${ACCOUNT}/ca.crt`),
         timeout: TIMEOUT_MS,
+        signal,
         headers: {
           // Read each time: the kubelet renews it.
           authorization: `Bearer ${readFileSync(`${ACCOUNT}/token`, "utf8").trim()}`,

@@ -16,8 +16,8 @@ import { labelsOf, OWNER_ANNOTATION, podLabels, SESSION_LABEL } from "../place/l
 import type { AgentPlacement } from "../place/placement.ts";
 import { portNumbers, type RelayPort } from "./relay-fit.ts";
 
-/** To give the Service back, let the nodes learn of it, and let what is under way end. */
-const END_TIMEOUT_S = 12;
+/** To give the Service back, let the nodes learn of it, and let what is under way end: 18 s at most (agent/src/relay). */
+const END_TIMEOUT_S = 20;
 /** A relay whose node has gone is made anew: without it the Service would lead to nobody. */
 const RETRIES = 3;
 const RBAC = "rbac.authorization.k8s.io";
