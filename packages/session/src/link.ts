@@ -16,7 +16,8 @@ const SHORT_LIFE_MS = 1000;
 const DEFAULT_GRACE_MS = 60_000;
 /** How long a call of the user's process waits for a tunnel that is being redialled. */
 const REDIAL_PATIENCE_MS = 10_000;
-const END_TIMEOUT_MS = 2000;
+/** The agent leaves a second for what is under way, once it has taken its rules away: on a busy node it took 1.9 s in all. */
+const END_TIMEOUT_MS = 4000;
 /** What another attempt does not change: the key, or the version. */
 const FINAL = /^(EACCES|EPROTONOSUPPORT)$/;
 
@@ -224,7 +225,7 @@ export class Link {
   }
 
   /**
-   * Tells the agent, for 2 s at most, and closes. Nothing is dialled any more.
+   * Tells the agent, for 4 s at most, and closes. Nothing is dialled any more.
    * @returns how many other sessions the agent has; undefined when it did not say
    */
   end(): Promise<number | undefined> {

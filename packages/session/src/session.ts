@@ -356,7 +356,7 @@ export class Session {
   }
 
   /**
-   * Everything of this session in the target is undone when it returns, or the agent was out of reach for 2 s.
+   * Everything of this session in the target is undone when it returns, or the agent was out of reach for 4 s.
    * @returns how many other sessions its agent has; undefined when it did not say
    */
   end(): Promise<number | undefined> {

@@ -36,7 +36,7 @@ import { takeOver } from "./take-over.ts";
  * a relay listens on.
  */
 const LINGER_MS = 1000;
-/** For what was asked before the session ended. A session waits for two seconds. */
+/** For what was asked before the session ended. A session waits for four seconds in all. */
 const END_GRACE_MS = 1000;
 
 export class Ports {
