@@ -45,7 +45,7 @@ const AT_ONCE = "--wait=false --force --grace-period=0";
 export const ACTS: readonly Act[] = [
   { name: "kill -9", costs: "what-it-had", do: signal("SIGKILL") },
   { name: "Ctrl-C", costs: "nothing", do: signal("SIGINT") },
-  { name: "Ctrl-C twice", costs: "nothing", do: signal("SIGINT", "SIGINT") },
+  { name: "Ctrl-C twice", costs: "what-it-had", do: signal("SIGINT", "SIGINT") },
   { name: "Ctrl-C, kill -9", costs: "what-it-had", do: signal("SIGINT", "SIGKILL") },
   { name: "hang-up", costs: "nothing", do: signal("SIGHUP") },
   { name: "Ctrl-Z, fg", costs: "nothing", do: signal("SIGTSTP", "SIGCONT") },

@@ -68,9 +68,14 @@ export async function round({ world, seed, server, ...parts }: RoundParts): Prom
   const stop = async (run: Running, signal: NodeJS.Signals): Promise<void> => {
     const { pid } = run.child;
     if (pid === undefined || run.hasExited()) return;
-    if (signal === "SIGKILL") killsMs.push(Date.now());
+    const signalledMs = Date.now();
+    if (signal === "SIGKILL") killsMs.push(signalledMs);
     signalGroup(pid, signal);
-    if (await Promise.race([run.exited.then(() => true), delay(END_MS, false)])) return;
+    if (await Promise.race([run.exited.then(() => true), delay(END_MS, false)])) {
+      // It was ending already: a second Ctrl-C costs what it had, and it says so.
+      if (/ended without waiting/.test(run.output())) killsMs.push(signalledMs);
+      return;
+    }
     faults.push(`it has not ended ${END_MS / 1000} s after ${signal}`);
     signalGroup(pid, "SIGKILL");
   };
