@@ -21,6 +21,9 @@ const LOCAL_SERVER = `require("http")
   .listen(3000, () => console.log("local server listens"));
 `;
 
+/** Where -i is to decide: the variable, by which a checkout names its own image, would. */
+const OWN_IMAGE = { env: { INPOD_AGENT_IMAGE: "" } };
+
 describe("inpod exec on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
   const namespace = useNamespace("inpod-exec");
   const restricted = useNamespace("inpod-exec-restricted", {
@@ -197,7 +200,7 @@ func main() {
     ],
   ] as const) {
     test(`${what} is explained, and nothing is left`, async () => {
-      const ran = await runInpod(["exec", "-n", namespace, ...args, "--", "true"]);
+      const ran = await runInpod(["exec", "-n", namespace, ...args, "--", "true"], OWN_IMAGE);
       assert.equal(ran.code, code, ran.stderr);
       assert.match(ran.stderr, words);
       assert.match(ran.stderr, /error: /);
@@ -255,17 +258,8 @@ func main() {
       OTHER_VERSION,
       `exec /bin/busybox nc -ll -p 61337 -e /bin/busybox sh -c 'printf "${frame}"; printf "%s" '"'"'${hello}'"'"'; exec /bin/busybox sleep 5'`,
     );
-    const ran = await runInpod([
-      "exec",
-      "-n",
-      namespace,
-      "-t",
-      "pod/web",
-      "-i",
-      OTHER_VERSION,
-      "--",
-      "true",
-    ]);
+    const words = ["exec", "-n", namespace, "-t", "pod/web", "-i", OTHER_VERSION, "--", "true"];
+    const ran = await runInpod(words, OWN_IMAGE);
     assert.equal(ran.code, 5, ran.stderr);
     assert.match(ran.stderr, /7 to 9/);
     await untilAsBefore();

@@ -316,7 +316,7 @@ for (const who of ["root", "user"] as Who[]) {
 
 const records = (all: readonly FileRecord[]): string[] => all.map(({ path }) => path);
 test("a cut tree can be gone on with by its directories, and nothing is missing", {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async (t) => {
   const pod = await Pod.start(
     "user",

@@ -127,7 +127,7 @@ async function answersTo(place: Place, server: Server): Promise<Record<string, s
 }
 
 async function run([command = "", ...rest]: readonly string[], input = ""): Promise<string> {
-  const child = spawn(command, rest, { stdio: ["pipe", "pipe", "pipe"], timeout: 60_000 });
+  const child = spawn(command, rest, { stdio: ["pipe", "pipe", "pipe"], timeout: 120_000 });
   let output = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk) => {

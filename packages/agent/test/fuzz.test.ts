@@ -14,7 +14,7 @@ const program = ["--import", "tsx", fuzzer];
 const ORDINARY = "setpriv --reuid 12345 --regid 12345 --clear-groups";
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 60_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
 
   test(
     `${who}: enter answers each request, whatever its fields, and keeps its rules in order`,

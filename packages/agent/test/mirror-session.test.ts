@@ -4,7 +4,7 @@ import { ARGS, Developer } from "./support/developer.ts";
 import { Agent, gone, Pod, skipUnless, type Who } from "./support/pod.ts";
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 60_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
 
   test(
     `${who}: what clients send is copied to every session that mirrors, the pod answers, no rule is made`,

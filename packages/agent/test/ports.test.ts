@@ -120,7 +120,7 @@ test("a relay serves what was redirected before the release, then closes, and th
 
 for (const who of ["root", "user"] as Who[]) {
   test(`${who}: stealing again and again leaves no descriptor behind in Node, nor in enter`, {
-    timeout: 60_000,
+    timeout: 120_000,
     skip: skipUnless(who),
   }, async (t) => {
     const pod = await Pod.start(who);

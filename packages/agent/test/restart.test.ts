@@ -11,7 +11,7 @@ import { FileClient } from "./support/file-client.ts";
 import { Agent, gone, Pause, Pod, skipUnless } from "./support/pod.ts";
 
 const agentJs = join(dirname(fileURLToPath(import.meta.url)), "../../../dist/agent.js");
-const options = { timeout: 60_000, skip: skipUnless("root") || noCgroups };
+const options = { timeout: 120_000, skip: skipUnless("root") || noCgroups };
 
 const newId = (): string => randomBytes(32).toString("hex");
 const newUid = (): string => `${randomBytes(4).toString("hex")}-2222-3333-4444-555555555555`;

@@ -52,7 +52,7 @@ test("who is busy is asked again and again, and ended at the end of our patience
 });
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 60_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
 
   test(
     `${who}: idle connections are ended at once, over IPv4 and IPv6, and their clients come to us`,

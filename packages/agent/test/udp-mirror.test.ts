@@ -6,7 +6,7 @@ import { ARGS, CLIENTS, clientOf, HOSTS, PORT, startPod, UdpDeveloper } from "./
 const UDP = { port: PORT, protocol: "udp" } as const;
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 60_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
 
   test(
     `${who}: what clients send is copied to every session that mirrors; the pod answers, and no rule is made`,

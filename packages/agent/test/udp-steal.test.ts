@@ -39,7 +39,7 @@ async function scene(
 }
 
 for (const who of ["root", "user"] as Who[]) {
-  const options = { timeout: 60_000, skip: skipUnless(who) };
+  const options = { timeout: 120_000, skip: skipUnless(who) };
 
   for (const otherRules of [false, true]) {
     const where = otherRules ? "beside rules that translate addresses" : "without other rules";
@@ -270,7 +270,7 @@ for (const who of ["root", "user"] as Who[]) {
 }
 
 test("a datagram from port 0 is the session's, who may answer it: nobody gets that, and the agent goes on", {
-  timeout: 60_000,
+  timeout: 120_000,
   skip: skipUnless("root") || (!HAS_PYTHON && "needs python3"),
 }, async (t) => {
   const { pod, one } = await scene(t, "root");
@@ -288,7 +288,7 @@ test("a datagram from port 0 is the session's, who may answer it: nobody gets th
 });
 
 test("of what a session does not read nothing is kept: it is dropped and counted, and the agent stays as large as it was", {
-  timeout: 60_000,
+  timeout: 120_000,
   skip: skipUnless("root"),
 }, async (t) => {
   const { pod, agent, one } = await scene(t, "root");
@@ -319,7 +319,7 @@ test("of what a session does not read nothing is kept: it is dropped and counted
 });
 
 test("what the session itself sends to the pod's port reaches the pod", {
-  timeout: 60_000,
+  timeout: 120_000,
   skip: skipUnless("root"),
 }, async (t) => {
   const pod = await startPod("root");

@@ -33,7 +33,7 @@ test("without a target: the agent's own environment less its internals, its file
 });
 
 const enter = (...args: string[]) =>
-  spawnSync(ENTER, ["--listen", "0", ...args], { encoding: "utf8", timeout: 60_000 });
+  spawnSync(ENTER, ["--listen", "0", ...args], { encoding: "utf8", timeout: 120_000 });
 const NODE = ["--", process.execPath, "-e", "process.exit(3)"];
 
 test("its events are lines for people where they are asked for", () => {

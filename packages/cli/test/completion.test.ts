@@ -223,7 +223,7 @@ const STARTS: Readonly<Record<string, { args: string[]; define: string; source: 
 for (const [shell, { args, define, source }] of Object.entries(STARTS)) {
   const missing = [shell, "script"].filter((name) => spawnSync("which", [name]).status !== 0);
   const skip = missing.length > 0 ? `needs ${missing.join(" and ")}` : false;
-  describe(`a real ${shell} on a terminal`, { skip, timeout: 60_000 }, () => {
+  describe(`a real ${shell} on a terminal`, { skip, timeout: 240_000 }, () => {
     const folder = mkdtempSync(join(tmpdir(), "inpod-completion-"));
     after(() => rmSync(folder, { recursive: true }));
 

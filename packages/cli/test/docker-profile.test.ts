@@ -167,7 +167,7 @@ const about = (found: readonly Finding[], id: string): string => {
 const hasRunc = spawnSync("runc", ["--version"]).status === 0;
 const skip = !isRoot ? "needs root" : !hasRunc && "needs runc";
 
-describe("under Docker's default profile", { skip, timeout: 120_000 }, () => {
+describe("under Docker's default profile", { skip, timeout: 280_000 }, () => {
   test("without more, exec ends with 6 and names the flag, and doctor names what each refusal means", async () => {
     const exec = await inContainer(["exec", "-t", "pod/nobody", "--", "true"]);
     assert.equal(exec.code, MACHINE, exec.stderr);

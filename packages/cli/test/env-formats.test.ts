@@ -273,7 +273,7 @@ test("docker's rules give back every value of one line that is text; the others 
   assert.equal(write("docker", [long], []).left.length, 1);
 });
 
-describe("podman", { skip: podmanMissing(), timeout: 120_000 }, () => {
+describe("podman", { skip: podmanMissing(), timeout: 280_000 }, () => {
   let podman: Podman | undefined;
   after(() => podman?.stop());
   test("podman run --env-file sets what docker's format says", async () => {

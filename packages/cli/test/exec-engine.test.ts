@@ -56,7 +56,7 @@ interface Finding {
 }
 const pick = ({ id, level, what }: Finding): string[] => [id, level, what];
 
-describe("containers without a cluster", { skip: podmanMissing(), timeout: 170_000 }, () => {
+describe("containers without a cluster", { skip: podmanMissing(), timeout: 280_000 }, () => {
   let podman: Podman;
   let web: number;
   const web1 = {
@@ -109,7 +109,7 @@ describe("containers without a cluster", { skip: podmanMissing(), timeout: 170_0
   }
 
   const ask = (host = "web"): Promise<string> =>
-    podman.sh("client", `timeout 5 wget -qO- http://${host}:3000/`).catch(String);
+    podman.sh("client", `timeout 30 wget -qO- http://${host}:3000/`).catch(String);
   const containers = async (): Promise<string[]> =>
     (await podman.run("ps", "--all", "--format", "{{.Names}}")).trim().split("\n").sort();
   const ruleset = (): string => {

@@ -199,7 +199,7 @@ async function onTerminal(
   const child = spawn("script", ["-qfec", command, "/dev/null"], {
     cwd: directory,
     env: { PATH: process.env.PATH, HOME: directory, TERM: "dumb", SHELL: "/bin/sh" },
-    timeout: 60_000,
+    timeout: 120_000,
   });
   let seen = "";
   const left = [...dialogue];

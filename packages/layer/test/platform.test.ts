@@ -57,7 +57,11 @@ test("the check loads nothing native: it runs where there is no addon, and no ta
   const { stdout, stderr } = spawnSync(
     process.execPath,
     ["--import", "tsx", "--input-type=module", "--eval", program],
-    { cwd: fileURLToPath(new URL("../../..", import.meta.url)), encoding: "utf8", timeout: 60_000 },
+    {
+      cwd: fileURLToPath(new URL("../../..", import.meta.url)),
+      encoding: "utf8",
+      timeout: 120_000,
+    },
   );
   assert.equal(stdout, "MACHINE_NOT_LINUX\n", stderr);
 });

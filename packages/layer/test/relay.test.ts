@@ -37,7 +37,7 @@ async function dial(relay: Relay): Promise<{ socket: Socket; port: number }> {
 }
 
 test("a connection is joined whether it or its channel comes first, and all it has sent is read", {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const relay = new Relay(tap);
   await relay.listen();

@@ -8,7 +8,7 @@ import { splice } from "@inpod/session";
 import { begun } from "../../session/test/support.ts";
 import { ExposedPort, serveProxy, TcpPort, UdpPort } from "../src/index.ts";
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 120_000 };
 
 /** A server of the target that answers each connection with the same, after the first bytes of it. */
 async function answering(

@@ -83,7 +83,7 @@ test("an agent is started, reached, and gone after remove()", async () => {
   await rejectsWith(agent.dial(AbortSignal.timeout(60_000)), "AGENT_GONE", /no agent any more/);
 });
 
-test("an agent that does not end on SIGTERM is killed", { timeout: 60_000 }, async () => {
+test("an agent that does not end on SIGTERM is killed", { timeout: 120_000 }, async () => {
   const stubborn = standIn(
     "stubborn",
     `${say} process.on("SIGTERM", () => {}); setInterval(() => {}, 1000);

@@ -38,7 +38,7 @@ const openSockets = (): number =>
   }).length;
 
 /** Else they would wait for ever. */
-const WITHIN = { timeout: 60_000 };
+const WITHIN = { timeout: 120_000 };
 
 const closed = (socket: Socket): Promise<void> =>
   new Promise((resolve) => {

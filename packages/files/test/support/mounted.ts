@@ -29,7 +29,7 @@ export interface Place {
 }
 
 /** Whatever is not over by then hangs. Nothing here is slow, but machines are. */
-const HANGS_MS = 100_000;
+const HANGS_MS = 150_000;
 
 /** The root of the mount is the program's descriptor 3, and the folder below it its working directory. */
 export function start({ server, folder: at }: Place, command: readonly string[], input?: string) {
