@@ -1,4 +1,4 @@
-"""PORT. What facts.c answers, with asyncio's streams: one thread, sockets that do not block."""
+"""PORT [uvloop]. What facts.c answers, with asyncio's streams: one thread, sockets that do not block. By libuv: with uvloop."""
 
 import asyncio
 import os
@@ -69,4 +69,9 @@ async def main():
     await server.serve_forever()
 
 
-asyncio.run(main())
+if sys.argv[2:] == ["uvloop"]:
+    import uvloop
+
+    uvloop.run(main())
+else:
+    asyncio.run(main())

@@ -2,6 +2,7 @@
 import type { Group } from "../row.ts";
 import { debuggedGroups } from "./debuggers.ts";
 import { dotnetGroup } from "./dotnet.ts";
+import { erlangGroup } from "./erlang.ts";
 import { gradleGroup } from "./gradle.ts";
 import { javascriptGroups } from "./javascript.ts";
 import { machineGroups } from "./machine.ts";
@@ -16,6 +17,7 @@ export const groups: readonly Group[] = [
   pythonWeb,
   ruby,
   phpGroup,
+  erlangGroup,
   dotnetGroup,
   redisGroup,
   postgresGroup,

@@ -40,8 +40,26 @@ export async function askReloaded(
   throw new Error("it does not start again when its program has changed");
 }
 
+async function uvloop(): Promise<Tool> {
+  const python = await installed(["python3"]);
+  if (python.kind === "missing") return python;
+  const packages = await fromPyPI("python3", ["uvloop"]);
+  if (packages.kind === "missing") return packages;
+  const argv = ["env", `PYTHONPATH=${packages.folder}`, "python3"];
+  return installed(argv, [...argv, "-c", "import uvloop; print(uvloop.__version__)"]);
+}
+
 export const pythonWeb: Group = {
   rows: [
+    row({
+      name: "Python, asyncio with uvloop",
+      without: NO_RESOLVER,
+      tool: uvloop,
+      program: (argv) => ({
+        start: ({ port }) =>
+          quoted([...argv, program("python-asyncio.py"), String(port), "uvloop"]),
+      }),
+    }),
     row({
       name: "Python, gunicorn with two workers",
       without: NO_RESOLVER,
