@@ -4,11 +4,8 @@ import { UserError } from "@inpod/protocol";
 import { peekAgent } from "@inpod/session";
 import type { AgentOptions, Joiner, PlacedAgent, Target } from "@inpod/targets";
 import type { Progress } from "../text/progress.ts";
+import { Patience } from "./patience.ts";
 
-/** Before each attempt to place another one, the last again and again: a next pod is there in seconds, a network in minutes. */
-const PAUSES_MS = [0, 500, 1000, 1000, 2000, 2000, 3000, 5000] as const;
-/** From the first attempt to the beginning of the last. */
-const PATIENCE_MS = 120_000;
 /** An agent that did not last so long was no help. */
 const SHORT_LIFE_MS = 30_000;
 const MAX_SHORT_LIVES = 5;
@@ -18,10 +15,6 @@ const ASK_MS = 3000;
 const ASK_PAUSE_MS = 200;
 /** For so long an agent waits for a session whose tunnel is lost, and counts it (agent/src/sessions). */
 const COMES_BACK_MS = 60_000;
-/** What another attempt does not change. */
-const FINAL =
-  /^(POD_NOT|TARGET_(?!NOT_RUNNING|SCALED_TO_ZERO|HAS_NO_PODS)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
-
 type Place = Pick<Target, "place">;
 type Fixed = Omit<AgentOptions, "signal" | "onProgress">;
 
@@ -70,7 +63,7 @@ export class Agents {
   }
 
   /**
-   * The next one, when the one before is gone; tries for about two minutes.
+   * The next one, when the one before is gone; tries for as long as it has patience (patience.ts).
    * @param isLeft the one before goes on until it ends: it is no failure
    * @throws UserError why there is none to be had, the signal's reason
    */
@@ -83,19 +76,16 @@ export class Agents {
   async #replace(why: string, signal: AbortSignal, isLeft: boolean): Promise<PlacedAgent> {
     if (isLeft) this.#progress.say(`inpod: ${why}`);
     else await this.#giveUp(why);
-    const until = performance.now() + PATIENCE_MS;
-    let said = "";
-    for (let attempt = 0; ; attempt++) {
+    const patience = new Patience(performance.now());
+    for (;;) {
       try {
-        await delay(PAUSES_MS[Math.min(attempt, PAUSES_MS.length - 1)], undefined, { signal });
         return await this.#place(signal, () => {});
       } catch (error) {
         signal.throwIfAborted();
-        const isFinal = error instanceof UserError && FINAL.test(error.code);
-        if (isFinal || performance.now() > until) throw error;
-        const cause = error instanceof Error ? error.message : String(error);
-        if (cause !== said) this.#progress.say(`inpod: no other agent yet (${cause})`);
-        said = cause;
+        const next = patience.failed(error, performance.now());
+        if (next.kind === "give-up") throw error;
+        if (next.say !== undefined) this.#progress.say(`inpod: ${next.say}`);
+        await delay(next.pauseMs, undefined, { signal });
       }
     }
   }
