@@ -5,7 +5,8 @@ import { promisify } from "node:util";
 import { saidOfRunning } from "./inpod.ts";
 
 const run = promisify(execFile);
-const COMMAND_TIMEOUT_MS = 60_000;
+/** Also of what goes on during a whole rollout. */
+const COMMAND_TIMEOUT_MS = 240_000;
 const POLL_MS = 100;
 
 /** A reason to skip every scenario, or false: for node:test's `skip`. */

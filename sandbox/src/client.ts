@@ -56,7 +56,12 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const ANSWER_SLACK_MS = 10_000;
 
 type Parameters = { readonly timeoutMs: number; readonly [name: string]: unknown };
-type Pending = { resolve(result: unknown): void; reject(error: Error): void };
+type Pending = {
+  /** Whose call it was: what comes back later has no stack of its own. */
+  readonly asked: Error;
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+};
 
 export class ClientControl {
   readonly #stream: Duplex;
@@ -103,6 +108,7 @@ export class ClientControl {
   #command<T>(kind: string, parameters: Parameters): Promise<T> {
     this.#lastId += 1;
     const id = this.#lastId;
+    const asked = new Error(kind);
     return new Promise<T>((resolve, reject) => {
       const late = (): void => {
         this.#pending.delete(id);
@@ -110,6 +116,7 @@ export class ClientControl {
       };
       const deadline = setTimeout(late, parameters.timeoutMs + ANSWER_SLACK_MS);
       this.#pending.set(id, {
+        asked,
         resolve: (result) => {
           clearTimeout(deadline);
           resolve(result as T);
@@ -132,6 +139,10 @@ export class ClientControl {
     const pending = this.#pending.get(answer.id);
     this.#pending.delete(answer.id);
     if (answer.error === undefined) pending?.resolve(answer.result);
-    else pending?.reject(new ClientError(answer.error.code, answer.error.message));
+    else {
+      const error = new ClientError(answer.error.code, answer.error.message);
+      error.stack = `${error.stack}\nasked for: ${pending?.asked.stack}`;
+      pending?.reject(error);
+    }
   }
 }
