@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import type { MachineFacts } from "./facts.ts";
 
 /** Two starts of Node, on a slow machine. */
-const PROBE_TIMEOUT_MS = 15_000;
+const PROBE_TIMEOUT_MS = 30_000;
 /** Not in --help: for `probeInChild`. */
 export const PROBE_FLAG = "--probe-tap";
 
@@ -20,7 +20,10 @@ export function probeInChild(script: string): Promise<MachineFacts["tap"]> {
         } catch {
           const lines = stderr.trim().split("\n");
           const said = lines.find((line) => /error/i.test(line)) ?? lines[0];
-          resolve({ kind: "no-answer", why: said || error?.message || "it said nothing" });
+          const ended = error?.killed
+            ? `nothing within ${PROBE_TIMEOUT_MS / 1000} s`
+            : error?.message;
+          resolve({ kind: "no-answer", why: said || ended || "it said nothing" });
         }
       },
     );
