@@ -178,21 +178,27 @@ look();
 console.log("watching");
 setInterval(look, 50);`;
 
-/** Reads a large file again and again, never from this machine's cache; says how a pass ended, and how long it took. */
+/** Reads a large file again and again, never from this machine's cache; says how a pass ended, and whether a call took longer than one may: a pass is many. */
 const READER = `
 import errno, hashlib, os, sys, time
 print("reading", flush=True)
+longest = 0
+def timed(call, *words):
+    global longest
+    since = time.monotonic()
+    try: return call(*words)
+    finally: longest = max(longest, time.monotonic() - since)
 while True:
-    since, digest = time.monotonic(), hashlib.sha256()
+    longest, digest = 0, hashlib.sha256()
     try:
-        fd = os.open(sys.argv[1], os.O_RDONLY)
+        fd = timed(os.open, sys.argv[1], os.O_RDONLY)
         try:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            while chunk := os.read(fd, 256 * 1024): digest.update(chunk)
+            while chunk := timed(os.read, fd, 256 * 1024): digest.update(chunk)
             end = "whole " + digest.hexdigest()[:16]
         finally: os.close(fd)
     except OSError as error: end = errno.errorcode[error.errno]
-    print("pass", end, "LATE" if time.monotonic() - since > 15 else "in time", flush=True)
+    print("pass", end, "LATE" if longest > 15 else "in time", flush=True)
     time.sleep(0.1)
 `;
 
