@@ -32,6 +32,8 @@ import { Target } from "./target.ts";
 
 /** Tunnels and greetings at a time; a greeting that does not come is over after 5 s. */
 const MAX_CONNECTIONS = 160;
+/** Told to end: for answers that are under way, of the second that enter and its pod leave. */
+const TOLD_GRACE_MS = 600;
 /** Of copies that sessions have not taken yet; where there is a limit of memory, its share. */
 const MIRROR_BUDGET_BYTES = 64 * 1024 * 1024;
 const BUILD = `inpod-agent, protocol ${PROTOCOL_VERSION}`;
@@ -223,8 +225,7 @@ process.once("SIGTERM", () => {
     sessions.close(why);
     setTimeout(() => process.exit(0), 100);
   };
-  // enter has removed the rules before it sends this; a relay has none, and what is under way through it can still end.
-  if (relayPod === undefined) end();
-  else void relayPod.endSoon(why).then(end);
+  // enter has given new connections back before it sends this, and removes the rest of the rules when we have ended.
+  void (relayPod?.endSoon(why) ?? ports.drainAll(TOLD_GRACE_MS)).then(end);
 });
 log("ready");

@@ -196,6 +196,27 @@ for (const who of ["root", "user"] as Who[]) {
     },
   );
 
+  test(
+    `${who}: an agent that is told to end has its answers under way come first`,
+    options,
+    async (t) => {
+      const { clients, agent } = await served(who, t);
+      const me = await developer(agent);
+      await me.tunnel.call("incoming.steal", { port: 8081, filter: FILTER });
+      const idle = await answered(clients, get("/1"));
+      const waits = await clients.talk(8081);
+      const mine = me.waiting();
+      waits.say(get("/wait", ME));
+      const response = await mine;
+      agent.process.kill("SIGTERM");
+      // Until it has been heard.
+      assert.equal(await idle.next(), "end");
+      response.end("me at last");
+      assert.match(await waits.next(), /me at last/);
+      assert.equal(await agent.ended(), 0);
+    },
+  );
+
   test(`${who}: what does not end by itself is ended with the last session`, options, async (t) => {
     const { clients, agent } = await served(who, t);
     const me = await developer(agent);
