@@ -7,6 +7,7 @@ import { Detector, type Field, type Routes, Splitter } from "@inpod/http";
 import { Connection, type ConnectionParts } from "./connection.ts";
 import { http2Passage } from "./http2/passage.ts";
 import { type Passage, Raw } from "./raw.ts";
+import { afterSilence } from "./silence.ts";
 import { Silent } from "./silent.ts";
 
 /** So long a server that speaks first is kept waiting. */
@@ -42,7 +43,7 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
   const detector = new Detector();
   const early: Buffer[] = [];
   const decide = (kind: string): void => {
-    clearTimeout(timer);
+    heard();
     client.off("data", onData);
     client.off("end", onEnd);
     client.off("close", onClose);
@@ -80,15 +81,15 @@ export function serveFiltered<D>(client: Socket, parts: FilteredParts<D>): void 
     const found = detector.push(bytes);
     if (found.kind !== "undecided") decide(found.kind === "other" ? found.why : found.kind);
     else if (early.length === 1) {
-      clearTimeout(timer);
-      timer = setTimeout(() => decide("undecided"), UNDECIDED_MS);
+      heard();
+      heard = afterSilence(UNDECIDED_MS, () => decide("undecided"));
     }
   };
   // Its FIN is seen again by what follows.
   const onEnd = (): void => decide("ended");
-  const onClose = (): void => clearTimeout(timer);
+  const onClose = (): void => heard();
   const silenceMs = parts.tls?.hasCertificate() ? TLS_SILENCE_MS : SILENCE_MS;
-  let timer = setTimeout(() => decide("silent"), silenceMs);
+  let heard = afterSilence(silenceMs, () => decide("silent"));
   client.on("data", onData);
   client.once("end", onEnd);
   client.once("close", onClose);

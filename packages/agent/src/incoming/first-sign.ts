@@ -1,5 +1,6 @@
 /** What a client does first, for who must know it before anybody takes its connection. */
 import type { Socket } from "node:net";
+import { afterSilence } from "./silence.ts";
 
 /** `ended`: a FIN, and no byte before it. */
 export type FirstSign = "bytes" | "ended" | "silent";
@@ -27,12 +28,12 @@ export function firstSign(
   };
   const onEnd = (): void => over("ended");
   const stop = (): void => {
-    clearTimeout(timer);
+    heard();
     socket.off("data", onData);
     socket.off("end", onEnd);
     socket.off("close", stop);
   };
-  const timer = setTimeout(() => over("silent"), patienceMs);
+  const heard = afterSilence(patienceMs, () => over("silent"));
   socket.on("data", onData);
   socket.once("end", onEnd);
   socket.once("close", stop);
