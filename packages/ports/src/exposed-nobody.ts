@@ -9,18 +9,22 @@ import { type Channel, duplexOf } from "@inpod/session";
 const SILENCE_MS = 100;
 /** Of a request's body, before it is answered: who answers earlier makes some clients fail without reading the answer. */
 const MAX_BODY = 64 * 1024 * 1024;
+/** Of a request, from its first byte to the answer's last. */
+const CLIENT_MS = 60_000;
 /** gRPC's UNAVAILABLE. */
 const UNAVAILABLE = "14";
 
 /** Answers 502 to whatever it is asked. The connection ends with it, so that the next request asks anew who listens. */
 export class Nobody {
   readonly #text: string;
+  readonly #clientMs: number;
   #http1: Server | undefined;
   #http2: Http2Server | undefined;
 
-  /** @param text of the body, for whoever reads the client's log */
-  constructor(text: string) {
+  /** @param text of the body, for whoever reads the client's log @param clientMs how long a client is listened to */
+  constructor(text: string, clientMs = CLIENT_MS) {
     this.#text = text;
+    this.#clientMs = clientMs;
   }
 
   /** @param channel nobody has read of it */
@@ -62,6 +66,9 @@ export class Nobody {
 
   #serve(kind: "http1" | "http2", stream: Duplex): void {
     stream.on("error", () => {});
+    // Node looks at its clients' time itself only where it listens.
+    const late = setTimeout(() => stream.destroy(), this.#clientMs).unref();
+    stream.once("close", () => clearTimeout(late));
     const server = kind === "http1" ? this.#server1() : this.#server2();
     server.emit("connection", stream);
   }

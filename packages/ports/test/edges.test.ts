@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { splice } from "@inpod/session";
 import { begun } from "../../session/test/support.ts";
+import { Nobody } from "../src/exposed-nobody.ts";
 import { ExposedPort, serveProxy, TcpPort, UdpPort } from "../src/index.ts";
 
 const LIMIT = { timeout: 120_000 };
@@ -166,6 +167,30 @@ test("whether somebody listens is known soon, also where nobody accepts", LIMIT,
   const exposed = new ExposedPort({ port, way: "steal", nobodyText: "" });
   assert.equal(await exposed.isListening(), true);
 });
+
+test(
+  "a client that never ends its request does not stay where nobody listens",
+  LIMIT,
+  async (t) => {
+    const { agent, session } = await begun(t);
+    const nobody = new Nobody("nobody listens\n", 300);
+    await session.steal(80, (channel) => nobody.meet(channel));
+    const ends = {
+      client: { address: "198.18.0.9", port: 4000 },
+      local: { address: "198.18.0.2", port: 80 },
+    };
+    const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n";
+    const http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for (const words of ["GET / HTTP/1.1\r\nHost:", head, http2]) {
+      const client = agent.tunnel.open({ kind: "incoming", ...ends });
+      const isReset = new Promise((resolve) => {
+        client.onReset = resolve;
+      });
+      client.write(Buffer.from(words, "latin1"));
+      assert.equal(await isReset, "ECONNRESET", words);
+    }
+  },
+);
 
 /** One datagram whose source port is 0, as RFC 768 has it of who wants no answer. Sockets have no such port. */
 const FROM_NOWHERE = `

@@ -15,6 +15,8 @@ import type { RunningSession } from "./entry.ts";
 /** Bytes that sun_path holds on macOS; Linux has four more. */
 const LONGEST_SOCKET = 103;
 const LEAVE = "leave\n";
+/** Each is a command of the same user's that waits for us. */
+const MAX_VISITORS = 64;
 const isWindows = process.platform === "win32";
 
 /** `folder`: of the files by which sessions are found. Undefined where there is no such place. */
@@ -71,6 +73,7 @@ export function openDoor(
       () => visitor.destroy(),
     );
   });
+  server.maxConnections = MAX_VISITORS;
   server.on("error", () => {}).unref();
   server.listen(path);
   if (isWindows) mark(folder, name, server);
