@@ -3,6 +3,9 @@
 %% PORT. What facts.c answers, from Erlang: names by its port program (libc's) and by inet_res, which is its own.
 
 main([Port]) ->
+    %% inet_res reads resolv.conf at its first question, line by line: others that ask meanwhile have no search list yet, in
+    %% the pod as well.
+    _ = inet_res:gethostbyname("localhost"),
     {ok, Listener} = gen_tcp:listen(list_to_integer(Port), [
         binary, {active, false}, {reuseaddr, true}, {packet, http_bin}, {backlog, 64}
     ]),
