@@ -41,6 +41,14 @@ test("what fails for another reason has two minutes, also behind a long wait for
   assert.equal(kind(unreachable, 14.1), "give-up");
 });
 
+test("a workload that is scaled to zero has two minutes to be scaled up again", () => {
+  const patience = new Patience(0);
+  const zero = new UserError("TARGET_SCALED_TO_ZERO", "deployment/web is scaled to zero");
+  assert.equal(patience.failed(zero, 0).kind, "again");
+  assert.equal(patience.failed(zero, 1.9 * MINUTE_MS).kind, "again");
+  assert.equal(patience.failed(zero, 2.1 * MINUTE_MS).kind, "give-up");
+});
+
 test("what another attempt does not change is not tried again", () => {
   for (const code of ["TARGET_GONE", "TARGET_NOT_FOUND", "FORBIDDEN", "NAMESPACE_NOT_FOUND"])
     assert.equal(new Patience(0).failed(new UserError(code, "no"), 1).kind, "give-up", code);

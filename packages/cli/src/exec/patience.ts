@@ -3,14 +3,14 @@ import { UserError } from "@inpod/protocol";
 
 /** Before each further attempt, the last again and again: a next pod is there in seconds, a network in minutes. */
 const PAUSES_MS = [500, 1000, 1000, 2000, 2000, 3000, 5000] as const;
-/** Of what fails again and again for another reason than that there is no pod. */
+/** Of what fails again and again for another reason, and of a workload that somebody has scaled to zero. */
 const PATIENCE_MS = 120_000;
-/** Of a workload that has no pod that runs: a rollout pulls large images, moves volumes, runs migrations. */
+/** Of a workload that has no pod that runs yet: a rollout pulls large images, moves volumes, runs migrations. */
 const POD_PATIENCE_MS = 30 * 60_000;
 /** What another attempt does not change. */
 const FINAL =
   /^(POD_NOT|TARGET_(?!NOT_RUNNING|SCALED_TO_ZERO|HAS_NO_PODS)|CONTAINER_|NAMESPACE_|PROCESS_|FORBIDDEN|UNAUTHORIZED|LOGIN|KUBECONFIG|CONTEXT|POD_SECURITY|QUOTA|IMAGE_|REFUSED|AGENT_REFUSED)/;
-const NO_POD = /^TARGET_(NOT_RUNNING|SCALED_TO_ZERO|HAS_NO_PODS)$/;
+const NO_POD = /^TARGET_(NOT_RUNNING|HAS_NO_PODS)$/;
 
 export type Next =
   | { readonly kind: "give-up" }
