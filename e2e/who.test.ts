@@ -106,7 +106,8 @@ describe("who has what", { skip: noCluster, timeout: 850_000 }, () => {
     const none = await inpod("leave", "web");
     assert.equal(none.code, 1);
     assert.match(none.stderr, /you have no session that is called web/);
-    assert.match((await inpod("birdseye", "--held")).stdout, /^nobody has a Service in namespace/);
+    // An agent that is ending is listed until its pod is gone.
     await untilInventoryIs(namespace, found);
+    assert.match((await inpod("birdseye", "--held")).stdout, /^nobody has a Service in namespace/);
   });
 });
