@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { apply, kubectl, waitFor } from "./support/kubectl.ts";
+import { apply, FILE_TIMEOUT_MS, kubectl, waitFor } from "./support/kubectl.ts";
 import { type Scene, seen, useStage } from "./support/scene.ts";
 import { daemonsOf, kill9, notOnThisKernel, parentOf } from "./support/this-kernel.ts";
 import { workload } from "./support/workloads.ts";
@@ -57,7 +57,10 @@ async function untilPodsAreReplaced(): Promise<void> {
   await kubectl("delete", "deployment", "replaced", "--wait=false");
 }
 
-describe("accidents: nodes and daemons", { skip: notOnThisKernel, timeout: 850_000 }, () => {
+describe("accidents: nodes and daemons", {
+  skip: notOnThisKernel,
+  timeout: FILE_TIMEOUT_MS,
+}, () => {
   // Who asks, and who is connected to, live through all of it.
   const stage = useStage("inpod-nodes", "lab-1");
   if (!notOnThisKernel) {

@@ -7,10 +7,11 @@ import { agentAccidents } from "./accidents/agent.ts";
 import { processAccidents } from "./accidents/processes.ts";
 import { targetAccidents } from "./accidents/target.ts";
 import { tunnelAccidents } from "./accidents/tunnel.ts";
+import { FILE_TIMEOUT_MS } from "./support/kubectl.ts";
 import { useStage } from "./support/scene.ts";
 import { notOnThisKernel } from "./support/this-kernel.ts";
 
-describe("accidents", { skip: notOnThisKernel, timeout: 850_000, concurrency: 10 }, () => {
+describe("accidents", { skip: notOnThisKernel, timeout: FILE_TIMEOUT_MS, concurrency: 10 }, () => {
   const stage = useStage("inpod-accidents");
   // The longest first.
   tunnelAccidents(stage);

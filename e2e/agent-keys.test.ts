@@ -8,11 +8,11 @@ import { newSessionKey } from "@inpod/session";
 import { openKubernetes } from "@inpod/targets";
 import { startCountingProxy } from "./support/counting-proxy.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, inventory, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, runPod } from "./support/pods.ts";
 
-describe("keys of the agent on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("keys of the agent on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-agent-keys");
   const agents = useNamespace("inpod-agent-keys-agents");
   const folder = mkdtempSync(join(tmpdir(), "inpod-agent-keys-"));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles } from "./support/images.ts";
 import { startInpod } from "./support/inpod.ts";
-import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { createPod, NODE_IMAGE, runNodePod } from "./support/pods.ts";
 import { inNetworkOf, notOnThisKernel, processesOfPod } from "./support/this-kernel.ts";
@@ -17,7 +17,7 @@ require("http").createServer((q, r) => { console.log("${name}: request"); r.end(
   .on("connection", (s) => s.on("close", () => console.log("${name}: connection of", s.bytesRead)))
   .listen(3000, () => setTimeout(() => console.log("${name} listens"), 1500));`;
 
-describe("a try through the pod's Service", { skip: noCluster, timeout: 850_000 }, () => {
+describe("a try through the pod's Service", onCluster, () => {
   const namespace = useNamespace("inpod-canary");
   const folder = mkdtempSync(join(tmpdir(), "inpod-canary-"));
 

@@ -9,7 +9,15 @@ import { after, before, describe, test } from "node:test";
 import { Laptop } from "../packages/cli/test/routes-laptop.ts";
 import { awayFrom } from "./support/another-node.ts";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor, written } from "./support/kubectl.ts";
+import {
+  apply,
+  FILE_TIMEOUT_MS,
+  inventory,
+  kubectl,
+  noCluster,
+  waitFor,
+  written,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { notOnThisKernel } from "./support/this-kernel.ts";
 import { kubeconfigWith } from "./support/users.ts";
@@ -32,7 +40,7 @@ const PORTS = [
   { name: "udp", port: 82, targetPort: 3002, protocol: "UDP" },
 ];
 
-describe("connect by routes", { skip, timeout: 850_000 }, () => {
+describe("connect by routes", { skip, timeout: FILE_TIMEOUT_MS }, () => {
   const namespace = useNamespace("inpod-routes");
   const other = useNamespace("inpod-routes-b");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));

@@ -6,10 +6,10 @@ import { describe, test } from "node:test";
 import { promisify } from "node:util";
 import { killAgent, useAllProtocols } from "./support/all-protocols.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { kubectl, noCluster } from "./support/kubectl.ts";
+import { kubectl, onCluster } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
-describe("the cluster's network", { skip: noCluster, timeout: 850_000 }, () => {
+describe("the cluster's network", onCluster, () => {
   const { namespace, away, untilAsBefore } = useAllProtocols("inpod-connect");
 
   const startProxy = () =>

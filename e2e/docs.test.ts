@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { testPage } from "./support/docs-page.ts";
 import { imageOfFiles } from "./support/images.ts";
-import { apply, inventory, kubectl, noCluster, untilInventoryIs } from "./support/kubectl.ts";
+import { apply, inventory, kubectl, onCluster, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE } from "./support/pods.ts";
 import { service, workload } from "./support/workloads.ts";
 
-describe("pages of docs/", { skip: noCluster, timeout: 850_000 }, () => {
+describe("pages of docs/", onCluster, () => {
   const namespace = useNamespace("inpod-docs");
   const cwd = mkdtempSync(join(tmpdir(), "inpod-docs-"));
   const env = { XDG_RUNTIME_DIR: cwd, INPOD_TARGET_NAMESPACE: namespace };

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { imageOfFiles } from "./support/images.ts";
 import { runInpod } from "./support/inpod.ts";
-import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, createPod, runPod } from "./support/pods.ts";
 
@@ -31,7 +31,7 @@ const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const BUSYBOX_FILE = "/bin/busybox";
 const SLEEP = ["sleep", "1000"];
 
-describe("inpod doctor on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("inpod doctor on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-doctor");
   const restricted = useNamespace("inpod-doctor-restricted", {
     "pod-security.kubernetes.io/enforce": "restricted",

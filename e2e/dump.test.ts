@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { askFromClient, POD_ANSWERS, useAllProtocols } from "./support/all-protocols.ts";
 import { startInpod } from "./support/inpod.ts";
-import { kubectl, noCluster } from "./support/kubectl.ts";
+import { kubectl, onCluster } from "./support/kubectl.ts";
 
 interface Line {
   readonly [key: string]: unknown;
 }
 
-describe("a dump on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("a dump on a cluster", onCluster, () => {
   const { namespace, away, untilAsBefore } = useAllProtocols("inpod-dump");
 
   const jsonpath = (what: string, path: string): Promise<string> =>

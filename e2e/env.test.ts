@@ -14,7 +14,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilAgentIsKnown,
   waitFor,
 } from "./support/kubectl.ts";
@@ -65,7 +65,7 @@ interface Shown {
   readonly removed: readonly { readonly name: string }[];
 }
 
-describe("inpod env on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("inpod env on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-env");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-env-"));
   let found: string[] = [];

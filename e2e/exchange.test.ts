@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { type Running, runInpod } from "./support/inpod.ts";
-import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import {
   type Asked,
   ask,
@@ -18,7 +18,7 @@ import {
 import { userWith } from "./support/users.ts";
 import { service } from "./support/workloads.ts";
 
-describe("exchange", { skip: noCluster, timeout: 850_000 }, () => {
+describe("exchange", onCluster, () => {
   const scene = useService("inpod-exchange");
   const { namespace } = scene;
   const server = useDevServer();

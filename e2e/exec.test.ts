@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles, imageOfStandIn } from "./support/images.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, inventory, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 
@@ -24,7 +24,7 @@ const LOCAL_SERVER = `require("http")
 /** Where -i is to decide: the variable, by which a checkout names its own image, would. */
 const OWN_IMAGE = { env: { INPOD_AGENT_IMAGE: "" } };
 
-describe("inpod exec on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("inpod exec on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-exec");
   const restricted = useNamespace("inpod-exec-restricted", {
     "pod-security.kubernetes.io/enforce": "restricted",

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { runInpod } from "./support/inpod.ts";
-import { inventory, noCluster, waitFor } from "./support/kubectl.ts";
+import { inventory, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runPod } from "./support/pods.ts";
 import { runWeb } from "./support/web.ts";
@@ -27,7 +27,7 @@ interface Explained {
 
 const SERVER = `require("http").createServer((q, r) => r.end("pod")).listen(3000)`;
 
-describe("inpod explain on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("inpod explain on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-explain");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-explain-"));
   let found: string[] = [];

@@ -7,7 +7,7 @@ import { openKubernetes, type PlacedAgent } from "@inpod/targets";
 import { connectTunnel, type Tunnel } from "@inpod/tunnel";
 import { FileClient, text } from "../packages/agent/test/support/file-client.ts";
 import { AGENT_IMAGE } from "./support/images.ts";
-import { apply, kubectl, noCluster } from "./support/kubectl.ts";
+import { apply, kubectl, onCluster } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX } from "./support/pods.ts";
 
@@ -16,7 +16,7 @@ const POD = `
 exec sleep 3600`;
 const listing = { cookie: 0n, maxEntries: 4000, maxBytes: 2 ** 21, inlineLimit: 65536 };
 
-describe("files of a pod, as its agent serves them", { skip: noCluster, timeout: 850_000 }, () => {
+describe("files of a pod, as its agent serves them", onCluster, () => {
   const namespace = useNamespace("inpod-file-service");
   let target: Awaited<ReturnType<typeof openKubernetes>>;
   let agent: PlacedAgent;

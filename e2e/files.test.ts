@@ -15,7 +15,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -204,7 +204,7 @@ while True:
 
 const LARGE_BYTES = 48 * 1024 * 1024;
 
-describe("the pod's files on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("the pod's files on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-files");
   const folder = mkdtempSync(join(tmpdir(), "inpod-files-"));
   let found: string[] = [];

@@ -11,7 +11,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -28,7 +28,7 @@ interface Observed {
   readonly Count: number;
 }
 
-describe("gRPC filters on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("gRPC filters on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-grpc");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));

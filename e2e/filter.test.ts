@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, noCluster, untilAgentIsKnown, untilInventoryIs } from "./support/kubectl.ts";
+import { inventory, onCluster, untilAgentIsKnown, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { inClient, runWeb } from "./support/web.ts";
 
@@ -21,7 +21,7 @@ async function ended(inpod: Running): Promise<void> {
   await inpod.done;
 }
 
-describe("filters on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("filters on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-filter");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   let found: string[] = [];

@@ -7,10 +7,10 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from "
 import { after, before, describe, test } from "node:test";
 import { askFromClient, killAgent, POD_ANSWERS, useAllProtocols } from "./support/all-protocols.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useSteps } from "./support/steps.ts";
 
-describe("ports on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("ports on a cluster", onCluster, () => {
   const { namespace, away, untilAsBefore } = useAllProtocols("inpod-forward");
 
   const forward = (...words: string[]): Running =>

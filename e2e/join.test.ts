@@ -9,7 +9,7 @@ import { runInpod, startInpod } from "./support/inpod.ts";
 import {
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilAgentIsKnown,
   untilInventoryIs,
   waitFor,
@@ -21,7 +21,7 @@ import { userWith } from "./support/users.ts";
 const server = (port: number, says: string): string =>
   `require("http").createServer((q, r) => r.end(${JSON.stringify(says)})).listen(${port}, () => console.log("up"));\n`;
 
-describe("several sessions on one pod", { skip: noCluster, timeout: 850_000 }, () => {
+describe("several sessions on one pod", onCluster, () => {
   const namespace = useNamespace("inpod-join");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));

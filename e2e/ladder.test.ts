@@ -9,7 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { rightsFor, sessionPurposes } from "@inpod/targets";
 import { imageOfFiles } from "./support/images.ts";
 import { CLI, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, inventory, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, NODE_IMAGE, runNodePod, runPod } from "./support/pods.ts";
 import { rulesOf, userWith } from "./support/users.ts";
@@ -41,7 +41,7 @@ const KEEPER = {
 const DATA = { name: "data", mountPath: "/srv-data" };
 const LOOK = `echo $GREETING; cat ${SECRET}; cat /etc/hostname; grep search /etc/resolv.conf; wget -qO- http://web/`;
 
-describe("the ladder on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("the ladder on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-ladder");
   const agents = useNamespace("inpod-ladder-agents");
   const level = (value: string) => ({ "pod-security.kubernetes.io/enforce": value });

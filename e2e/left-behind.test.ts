@@ -9,11 +9,11 @@ import { openKubernetes, type PodPath } from "@inpod/targets";
 import { parseTarget } from "@inpod/targets/path";
 import { AGENT_IMAGE } from "./support/images.ts";
 import { runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, kubectl, noCluster, untilInventoryIs } from "./support/kubectl.ts";
+import { inventory, kubectl, onCluster, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { runPod } from "./support/pods.ts";
 
-describe("what sessions leave", { skip: noCluster, timeout: 850_000 }, () => {
+describe("what sessions leave", onCluster, () => {
   const namespace = useNamespace("inpod-left");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   after(() => rmSync(folder, { recursive: true }));

@@ -15,7 +15,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -72,7 +72,7 @@ class ConnectProxy {
   }
 }
 
-describe("logins and ways to a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("logins and ways to a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-login");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-login-"));
   const proxy = new ConnectProxy();

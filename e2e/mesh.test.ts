@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Running, runInpod } from "./support/inpod.ts";
-import { noCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
+import { onCluster, untilAgentIsKnown, waitFor } from "./support/kubectl.ts";
 import {
   type Asked,
   ask,
@@ -12,7 +12,7 @@ import {
   useService,
 } from "./support/service-modes.ts";
 
-describe("mesh", { skip: noCluster, timeout: 850_000 }, () => {
+describe("mesh", onCluster, () => {
   const scene = useService("inpod-mesh");
   const { namespace } = scene;
   const alice = useDevServer();

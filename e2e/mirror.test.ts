@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { type Running, startInpod } from "./support/inpod.ts";
 import {
   inventory,
-  noCluster,
+  onCluster,
   untilAgentIsKnown,
   untilInventoryIs,
   waitFor,
@@ -32,7 +32,7 @@ require("http").createServer((q, r) => {
 `;
 const REQUESTS = 50;
 
-describe("mirroring on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("mirroring on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-mirror");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   let found: string[] = [];

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { type Running, runInpod } from "./support/inpod.ts";
-import { kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { askService, often, useDevServer, useService } from "./support/service-modes.ts";
 import { userWith } from "./support/users.ts";
 
-describe("preview", { skip: noCluster, timeout: 850_000 }, () => {
+describe("preview", onCluster, () => {
   const folder = mkdtempSync(join(tmpdir(), "inpod-preview-"));
   /** Of who may only look. */
   let kubeconfig = "";

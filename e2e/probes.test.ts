@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, startInpod } from "./support/inpod.ts";
-import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX, createPod, NODE_IMAGE } from "./support/pods.ts";
 
@@ -36,10 +36,7 @@ setTimeout(() => console.log("program listens, process", process.pid), 500);`;
 const EACH_SECOND = { periodSeconds: 1, failureThreshold: 5, timeoutSeconds: 1 };
 const KINDS = ["http /healthz", "tcp", "grpc /grpc.health.v1.Health/Check"] as const;
 
-describe("probes of a pod in whose place a program runs", {
-  skip: noCluster,
-  timeout: 850_000,
-}, () => {
+describe("probes of a pod in whose place a program runs", onCluster, () => {
   const namespace = useNamespace("inpod-probes");
   const folder = mkdtempSync(join(tmpdir(), "inpod-probes-"));
 

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { rightsFor } from "@inpod/targets";
 import { AGENT_IMAGE } from "./support/images.ts";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, applyText, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, applyText, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import {
   type Asked,
@@ -33,7 +33,7 @@ const PODS = "200 pod,pod:hello,200 pod";
 const HERE = "200 I am here: /,hello,200 I am here: /";
 
 /** They wait for most of their time: each has a Service of its own, and all of them the same pods. */
-describe("the end of a relay pod", { skip: noCluster, timeout: 850_000, concurrency: true }, () => {
+describe("the end of a relay pod", { ...onCluster, concurrency: true }, () => {
   const namespace = useNamespace("inpod-relay-ends");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   const server = useDevServer();

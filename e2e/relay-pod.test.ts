@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { rightsFor } from "@inpod/targets";
 import { AGENT_IMAGE, imageOfFiles } from "./support/images.ts";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, inventory, kubectl, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./support/pods.ts";
 import { RELAY_CLIENT, RELAY_POD_SERVER } from "./support/relay.ts";
@@ -27,7 +27,7 @@ const HARDENED = {
   },
 };
 
-describe("a relay pod", { skip: noCluster, timeout: 850_000 }, () => {
+describe("a relay pod", onCluster, () => {
   const namespace = useNamespace("inpod-relay", {
     "pod-security.kubernetes.io/enforce": "restricted",
   });

@@ -7,7 +7,14 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { startCountingProxy } from "./support/counting-proxy.ts";
 import { imageOfFiles } from "./support/images.ts";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { apply, inventory, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import {
+  apply,
+  FILE_TIMEOUT_MS,
+  inventory,
+  kubectl,
+  noCluster,
+  waitFor,
+} from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./support/pods.ts";
 import {
@@ -61,7 +68,7 @@ type Answers = Record<string, number>;
 
 describe("a workload of several pods", {
   skip: noCluster || notOnThisKernel,
-  timeout: 850_000,
+  timeout: FILE_TIMEOUT_MS,
 }, () => {
   const namespace = useNamespace("inpod-replicas");
   const folder = mkdtempSync(join(tmpdir(), "inpod-replicas-"));

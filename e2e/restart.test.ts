@@ -11,7 +11,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -37,10 +37,7 @@ require("http").createServer((q, r) => {
 /** Its path is the target's for files of /tmp, which are the developer's as a rule. */
 const CONFIG = { feature: { fs: { mode: "read", read_only: ["^/tmp/life$"] } } };
 
-describe("a session and the accidents of its target and agent", {
-  skip: noCluster,
-  timeout: 850_000,
-}, () => {
+describe("a session and the accidents of its target and agent", onCluster, () => {
   const namespace = useNamespace("inpod-restart");
   const folder = mkdtempSync(join(tmpdir(), "inpod-restart-"));
   let found: string[] = [];

@@ -13,7 +13,7 @@ import {
   apply,
   applyText,
   kubectl,
-  noCluster,
+  onCluster,
   untilAgentIsKnown,
   waitFor,
 } from "./support/kubectl.ts";
@@ -56,7 +56,7 @@ function assertRefused(ran: Ran, name: string): void {
   assert.match(printedRole(ran), rule, ran.stderr);
 }
 
-describe("rights", { skip: noCluster, timeout: 850_000, concurrency: 2 }, () => {
+describe("rights", { ...onCluster, concurrency: 2 }, () => {
   const namespace = useNamespace("inpod-rights");
   const agents = useNamespace("inpod-rights-agents");
   const folder = mkdtempSync(join(tmpdir(), "inpod-rights-"));

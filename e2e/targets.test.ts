@@ -17,7 +17,7 @@ import {
 import { parseTarget } from "@inpod/targets/path";
 import { startCountingProxy } from "./support/counting-proxy.ts";
 import { runInpod } from "./support/inpod.ts";
-import { apply, kubectl, noCluster, waitFor } from "./support/kubectl.ts";
+import { apply, kubectl, noCluster, onCluster, waitFor } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { BUSYBOX } from "./support/pods.ts";
 import { type Rule, rulesOf, userWith } from "./support/users.ts";
@@ -34,7 +34,7 @@ import {
 
 const run = promisify(execFile);
 
-describe("every kind of target", { skip: noCluster, timeout: 850_000 }, () => {
+describe("every kind of target", onCluster, () => {
   const namespace = useNamespace("inpod-targets");
   const folder = mkdtempSync(join(tmpdir(), "inpod-targets-"));
   after(() => rmSync(folder, { recursive: true }));

@@ -12,7 +12,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -32,7 +32,7 @@ require("https").createServer({ cert: process.env.CERT, key: process.env.KEY }, 
 const CLIENT = `const [,host,user]=process.argv;require("https").get({host,port:${PORT},path:"/"+user,servername:"orders.test",
   ca:process.env.CERT,headers:{"x-user":user}},r=>r.on("data",b=>process.stdout.write(b))).on("error",e=>console.log(e.code))`;
 
-describe("TLS on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("TLS on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-tls");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   const { cert, key } = makeCertificate({ names: ["orders.test"] });

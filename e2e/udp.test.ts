@@ -10,7 +10,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -53,7 +53,7 @@ lookup("dns").then(({ address }) => {
 const ASK = (path: string): string =>
   `require("http").get("http://127.0.0.1:8000/${path}", (r) => r.pipe(process.stdout))`;
 
-describe("UDP on a cluster", { skip: noCluster, timeout: 850_000 }, () => {
+describe("UDP on a cluster", onCluster, () => {
   const namespace = useNamespace("inpod-udp");
   const folder = mkdtempSync(join(tmpdir(), "inpod-e2e-"));
   let found: string[] = [];

@@ -9,7 +9,7 @@ import {
   apply,
   inventory,
   kubectl,
-  noCluster,
+  onCluster,
   untilInventoryIs,
   waitFor,
 } from "./support/kubectl.ts";
@@ -21,7 +21,7 @@ import { service } from "./support/workloads.ts";
 const POD = (name: string): string =>
   `require("http").createServer((q, r) => r.end("pod ${name}")).listen(3000)`;
 
-describe("several services from one file", { skip: noCluster, timeout: 850_000 }, () => {
+describe("several services from one file", onCluster, () => {
   const namespace = useNamespace("inpod-up");
   const folder = mkdtempSync(join(tmpdir(), "inpod-up-"));
   let found: string[] = [];

@@ -5,13 +5,13 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { type Running, runInpod, startInpod } from "./support/inpod.ts";
-import { inventory, noCluster, untilAgentIsKnown, untilInventoryIs } from "./support/kubectl.ts";
+import { inventory, onCluster, untilAgentIsKnown, untilInventoryIs } from "./support/kubectl.ts";
 import { useNamespace } from "./support/namespace.ts";
 import { inClient, runWeb } from "./support/web.ts";
 
 const LOCAL = `require("http").createServer((q, r) => r.end("local")).listen(3000, () => console.log("up"));`;
 
-describe("who has what", { skip: noCluster, timeout: 850_000 }, () => {
+describe("who has what", onCluster, () => {
   const namespace = useNamespace("inpod-who");
   // Sessions of other tests are this user's, too.
   const runtime = mkdtempSync(join(tmpdir(), "inpod-who-"));

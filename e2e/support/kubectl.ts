@@ -12,6 +12,10 @@ const POLL_MS = 100;
 /** A reason to skip every scenario, or false: for node:test's `skip`. */
 export const noCluster: string | false = process.env.KUBECONFIG ? false : "needs KUBECONFIG";
 
+/** Of a file's scenarios: less than its own deadline (scripts/e2e.sh), so that the failure names the scenario that hangs. */
+export const FILE_TIMEOUT_MS = 850_000;
+export const onCluster = { skip: noCluster, timeout: FILE_TIMEOUT_MS };
+
 /** Its stdout. @throws with kubectl's stderr */
 export async function kubectl(...args: readonly string[]): Promise<string> {
   const { stdout } = await run("kubectl", [...args], {

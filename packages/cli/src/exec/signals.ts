@@ -36,7 +36,7 @@ export class Signals {
     for (const signal of STOPPING) this.#on(signal, () => this.#arrived(signal));
   }
 
-  /** Aborts while there is no command yet. */
+  /** Aborts while no command runs. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
