@@ -107,7 +107,8 @@ export async function makeService(namespace: string): Promise<void> {
       ],
     }),
   );
-  const ready = ["wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s"];
+  // Not the agents of a session: one whose pod was deleted ends, and is never Ready.
+  const ready = ["wait", "--for=condition=Ready", "pod", "-l", "app", "--timeout=60s"];
   await kubectl(...ready, "-n", namespace);
 }
 
