@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { apply, FILE_TIMEOUT_MS, kubectl, waitFor } from "./support/kubectl.ts";
+import { BUSYBOX } from "./support/pods.ts";
 import { type Scene, seen, useStage } from "./support/scene.ts";
 import { daemonsOf, kill9, notOnThisKernel, parentOf } from "./support/this-kernel.ts";
 import { workload } from "./support/workloads.ts";
@@ -55,6 +56,29 @@ async function untilPodsAreReplaced(): Promise<void> {
   await kubectl("delete", "pods", "-l", "app=replaced", "--wait=false");
   await replaced(first);
   await kubectl("delete", "deployment", "replaced", "--wait=false");
+}
+
+/** Until the scheduler, which follows nodes for itself, puts no pod there any more. */
+async function untilNothingIsPlacedOn(node: string): Promise<void> {
+  const spec = { nodeSelector: { "kubernetes.io/hostname": node } };
+  const pod = ["pods", "placed", "-n", "default"];
+  const placed = ["-o", "jsonpath={.status.conditions[?(@.type=='PodScheduled')].status}"];
+  await waitFor(
+    `pods not to be placed on ${node}`,
+    async () => {
+      await apply({
+        ...{ apiVersion: "v1", kind: "Pod", metadata: { name: "placed", namespace: "default" } },
+        spec: { ...spec, containers: [{ name: "app", image: BUSYBOX, command: ["true"] }] },
+      });
+      const isPlaced = await waitFor("the scheduler", async () => {
+        const said = await kubectl("get", ...pod, ...placed);
+        return said === "" ? undefined : said;
+      });
+      await kubectl("delete", ...pod, "--grace-period=0", "--force", "--wait=true");
+      return isPlaced === "False" ? true : undefined;
+    },
+    CONTROLLERS_TIMEOUT_MS,
+  );
 }
 
 describe("accidents: nodes and daemons", {
@@ -139,6 +163,7 @@ describe("accidents: nodes and daemons", {
     const first = await scene.pod();
     const node = await nodeOf(scene, first.name);
     await kubectl("cordon", node);
+    await untilNothingIsPlacedOn(node);
     await kubectl("delete", "pod", first.name, "-n", scene.namespace, "--wait=false");
     await inpod.says(/the connection to the agent is back/);
     const next = await scene.pod();

@@ -87,6 +87,33 @@ for (const who of ["root", "user"] as Who[]) {
   );
 
   test(
+    `${who}: what an agent that was killed has left in connection tracking keeps no client from being copied`,
+    options,
+    async (t) => {
+      const pod = await Pod.start(who);
+      t.after(() => pod.stop());
+      const killed = await Agent.serve(who, pod, ARGS);
+      t.after(() => killed.stop());
+      const thief = await Developer.join(killed, "session-a");
+      await thief.tunnel.call("incoming.steal", { port: 8080 });
+      const hosts = ["127.0.0.1", "::1"];
+      // Taken and ended: its tracking knows for two minutes where it went.
+      for (const host of hosts)
+        assert.match(await pod.once(8080, host, 40_123), /^an answer.*closed$/);
+      killed.process.kill("SIGKILL");
+      await killed.ended();
+      const agent = await Agent.serve(who, pod, ARGS);
+      t.after(() => agent.stop());
+      const one = await Developer.join(agent, "session-b");
+      await one.tunnel.call("incoming.mirror", { port: 8080 });
+      for (const [index, host] of hosts.entries()) {
+        assert.equal(await pod.once(8080, host, 40_123), "pod");
+        await one.until("the copy", () => one.copies.length === index + 1);
+      }
+    },
+  );
+
+  test(
     `${who}: the reader of packets has no right; when it is killed sessions are told, and the pod answers`,
     options,
     async (t) => {

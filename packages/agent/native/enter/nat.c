@@ -34,23 +34,36 @@ static void end(struct message *message, struct nlattr *nest) {
   nest->nla_len = (uint8_t *)message + message->header.nlmsg_len - (uint8_t *)nest;
 }
 
-// A tuple's direction is that of its packets: what the socket knows is seen from its answers.
-static void put_tuple(struct message *message, const struct tracked *tracked) {
-  bool is_ipv6 = tracked->family == 6, is_reply = tracked->is_reply;
+// Where packets of a direction come from and go to. Ports are in network order, too.
+struct tuple {
+  uint8_t family, protocol;
+  uint16_t from_port, to_port;
+  const uint8_t *from, *to;
+};
+
+static void put_tuple(struct message *message, uint16_t type, const struct tuple *given) {
+  bool is_ipv6 = given->family == 6;
   size_t length = is_ipv6 ? 16 : 4;
-  uint16_t client_port = htons(tracked->client_port), port = htons(tracked->port);
-  uint8_t tcp = IPPROTO_TCP;
-  struct nlattr *tuple = put(message, (is_reply ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG) | NESTED, NULL, 0);
+  struct nlattr *tuple = put(message, type | NESTED, NULL, 0);
   struct nlattr *ip = put(message, CTA_TUPLE_IP | NESTED, NULL, 0);
-  put(message, is_ipv6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, is_reply ? tracked->address : tracked->client, length);
-  put(message, is_ipv6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, is_reply ? tracked->client : tracked->address, length);
+  put(message, is_ipv6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, given->from, length);
+  put(message, is_ipv6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, given->to, length);
   end(message, ip);
   struct nlattr *protocol = put(message, CTA_TUPLE_PROTO | NESTED, NULL, 0);
-  put(message, CTA_PROTO_NUM, &tcp, sizeof tcp);
-  put(message, CTA_PROTO_SRC_PORT, is_reply ? &port : &client_port, sizeof port);
-  put(message, CTA_PROTO_DST_PORT, is_reply ? &client_port : &port, sizeof port);
+  put(message, CTA_PROTO_NUM, &given->protocol, sizeof given->protocol);
+  put(message, CTA_PROTO_SRC_PORT, &given->from_port, sizeof given->from_port);
+  put(message, CTA_PROTO_DST_PORT, &given->to_port, sizeof given->to_port);
   end(message, protocol);
   end(message, tuple);
+}
+
+// A tuple's direction is that of its packets: what the socket knows is seen from its answers.
+static void put_tracked(struct message *message, const struct tracked *tracked) {
+  bool is_reply = tracked->is_reply;
+  uint16_t client_port = htons(tracked->client_port), port = htons(tracked->port);
+  struct tuple sent = {tracked->family, IPPROTO_TCP, client_port, port, tracked->client, tracked->address};
+  struct tuple answers = {tracked->family, IPPROTO_TCP, port, client_port, tracked->address, tracked->client};
+  put_tuple(message, is_reply ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG, is_reply ? &answers : &sent);
 }
 
 // NULL: there is none of that type, of that length at least.
@@ -92,23 +105,75 @@ static int read_other(const struct nlmsghdr *header, const struct tracked *track
   return 0;
 }
 
-static int ask(int netlink, const struct tracked *tracked, struct other_end *other) {
-  struct message question = {
-      .header = {.nlmsg_len = NLMSG_LENGTH(sizeof question.family),
-                 .nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET,
-                 .nlmsg_flags = NLM_F_REQUEST},
-      .family = {.nfgen_family = tracked->family == 6 ? AF_INET6 : AF_INET, .version = NFNETLINK_V0},
+static struct message message_of(uint16_t type, uint8_t family, uint16_t flags) {
+  return (struct message){
+      .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct nfgenmsg)),
+                 .nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | type,
+                 .nlmsg_flags = NLM_F_REQUEST | flags},
+      .family = {.nfgen_family = family == 6 ? AF_INET6 : AF_INET, .version = NFNETLINK_V0},
   };
-  put_tuple(&question, tracked);
-  if (send(netlink, &question, question.header.nlmsg_len, 0) < 0) return errno;
+}
+
+struct answer {
   _Alignas(struct nlmsghdr) uint8_t bytes[4096];
-  ssize_t got = recv(netlink, bytes, sizeof bytes, 0);
+};
+
+// 0: `answer` begins with what was asked for, or, of a request that wants no more, with nothing to read.
+static int request(int netlink, const struct message *message, struct answer *answer) {
+  if (send(netlink, message, message->header.nlmsg_len, 0) < 0) return errno;
+  ssize_t got = recv(netlink, answer->bytes, sizeof answer->bytes, 0);
   if (got < 0) return errno == EAGAIN ? ETIMEDOUT : errno;
-  const struct nlmsghdr *header = (const void *)bytes;
+  const struct nlmsghdr *header = (const void *)answer->bytes;
   if (!NLMSG_OK(header, (unsigned)got)) return EPROTO;
-  if (header->nlmsg_type != NLMSG_ERROR) return read_other(header, tracked, other);
+  if (header->nlmsg_type != NLMSG_ERROR) return 0;
   const struct nlmsgerr *error = NLMSG_DATA(header);
-  return header->nlmsg_len >= NLMSG_LENGTH(sizeof *error) && error->error ? -error->error : EPROTO;
+  return header->nlmsg_len >= NLMSG_LENGTH(sizeof *error) ? -error->error : EPROTO;
+}
+
+static int ask(int netlink, const struct tracked *tracked, struct other_end *other) {
+  struct message question = message_of(IPCTNL_MSG_CT_GET, tracked->family, 0);
+  put_tracked(&question, tracked);
+  struct answer answer;
+  int error = request(netlink, &question, &answer);
+  return error ? error : read_other((const void *)answer.bytes, tracked, other);
+}
+
+// Fills in `tuple`, which points into `local`.
+static int send_to_itself(uint8_t family, struct sockaddr_storage *local, struct tuple *tuple) {
+  struct sockaddr_in *v4 = (void *)local;
+  struct sockaddr_in6 *v6 = (void *)local;
+  bool is_ipv6 = family == 6;
+  socklen_t length = is_ipv6 ? sizeof *v6 : sizeof *v4;
+  if (is_ipv6) *v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  else *v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  int fd = socket(local->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
+  if (fd < 0) return errno;
+  if (bind(fd, (struct sockaddr *)local, length) || getsockname(fd, (struct sockaddr *)local, &length) ||
+      sendto(fd, NULL, 0, 0, (struct sockaddr *)local, length) < 0)
+    error = errno;
+  close(fd);
+  const uint8_t *address = is_ipv6 ? (const uint8_t *)&v6->sin6_addr : (const uint8_t *)&v4->sin_addr;
+  uint16_t port = is_ipv6 ? v6->sin6_port : v4->sin_port;
+  *tuple = (struct tuple){family, IPPROTO_UDP, port, port, address, address};
+  return error;
+}
+
+// Nothing is tracked when the last rule that needs it is gone, but what was tracked then stays known until it times out,
+// and a client that has the same port again is no more what is written there. A datagram shows it: the kernel has noted
+// that before sendto(2) returns.
+static bool tracks_now(int netlink, uint8_t family) {
+  struct sockaddr_storage local;
+  struct tuple tuple;
+  struct answer answer;
+  if (send_to_itself(family, &local, &tuple)) return true;
+  struct message question = message_of(IPCTNL_MSG_CT_GET, family, 0);
+  put_tuple(&question, CTA_TUPLE_ORIG, &tuple);
+  int error = request(netlink, &question, &answer);
+  if (error) return error != ENOENT;
+  struct message removal = message_of(IPCTNL_MSG_CT_DELETE, family, NLM_F_ACK);
+  put_tuple(&removal, CTA_TUPLE_ORIG, &tuple);
+  request(netlink, &removal, &answer);
+  return true;
 }
 
 // Asked otherwise, a kernel that tracks nothing would load the module for it.
@@ -128,9 +193,9 @@ int find_other_end(const struct tracked *tracked, struct other_end *other, char 
   else {
     struct timeval patience = {.tv_sec = PATIENCE_S};
     setsockopt(netlink, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    error = ask(netlink, tracked, other);
+    error = tracked->is_reply || tracks_now(netlink, tracked->family) ? ask(netlink, tracked, other) : ENODATA;
     close(netlink);
   }
-  if (error && error != ENOENT) snprintf(detail, size, "ctnetlink: %s", strerror(error));
+  if (error && error != ENOENT && error != ENODATA) snprintf(detail, size, "ctnetlink: %s", strerror(error));
   return error;
 }

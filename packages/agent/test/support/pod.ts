@@ -43,7 +43,8 @@ const SERVER = `require("net").createServer((s)=>{s.on("error",()=>{});s.on("dat
   .listen(8080,()=>{const u=require("dgram").createSocket("udp4");
   u.on("message",(m,r)=>u.send("pod "+m,r.port,r.address));u.bind(8080,()=>console.log("ready"))})`;
 /** Written for `node -e`: sends a byte for each line of stdin, prints what comes back, or the errno. */
-const CLIENT = `const s=require("net").connect(+process.argv[1],process.argv[2]);
+const CLIENT = `const [port,host,localPort]=process.argv.slice(1);
+  const s=require("net").connect({port,host,localPort:+localPort||undefined});
   s.on("data",(b)=>process.stdout.write(b));s.on("error",(e)=>{console.log(e.code);process.exit()});
   s.on("close",()=>{console.log("closed");process.exit()});process.stdin.on("data",()=>s.write("x"))`;
 
@@ -136,13 +137,15 @@ export class Pod {
     return text;
   }
 
-  connect(port = 8080, host = "127.0.0.1"): Client {
+  /** @param localPort 0: any */
+  connect(port = 8080, host = "127.0.0.1", localPort = 0): Client {
     const [command = "", ...rest] = this.inside([
       process.execPath,
       "-e",
       CLIENT,
       String(port),
       host,
+      String(localPort),
     ]);
     const child = spawn(command, rest, { stdio: ["pipe", "pipe", "inherit"] });
     const answers = lines(child);
@@ -155,8 +158,8 @@ export class Pod {
     };
   }
 
-  async once(port = 8080, host?: string): Promise<string> {
-    const client = this.connect(port, host);
+  async once(port = 8080, host?: string, localPort?: number): Promise<string> {
+    const client = this.connect(port, host, localPort);
     const answer = await client.ask();
     client.close();
     return answer;

@@ -26,22 +26,24 @@ int same_socket(pid_t tgid, int fd, uint64_t cookie) {
 /* Pool thread: a blocking connect whose other end is on its way. */
 static void tell_connected(void *argument) {
   struct op *op = argument;
+  uint64_t token = op_token(op);
   int error = 0;
   int copy = same_socket(op->tgid, (int)op->args[0], op->cookie);
   if (copy >= 0) {
     struct pollfd waiting = {copy, POLLOUT, 0};
     poll_again(&waiting, COMPLETION_MS);
-    /*
-     * The kernel marks a socket as connected when connect(2) says so, and until then the next connect(2) is 0 and not
-     * EISCONN. To a program that a signal has taken away nobody has said so.
-     */
-    if (op_is_valid(op)) {
+  }
+  /*
+   * The kernel marks a socket as connected when connect(2) says so, and until then the next connect(2) is 0 and not
+   * EISCONN. To a program that a signal has taken away nobody has said so: its next one is not to be taken for this one.
+   */
+  if (!op_drop_unawaited(op)) {
+    if (copy >= 0) {
       error = -connect_pending(op, copy);
       op->keep_result = true; /* a signal may take it away now, and the next connect(2) would be EISCONN */
     }
+    connect_answer(op, copy, error);
   }
-  uint64_t token = op_token(op);
-  connect_answer(op, copy, error);
   emit_relayed(token, 0, 0);
   if (copy >= 0) close(copy);
 }
@@ -68,7 +70,11 @@ static void make_failed(const struct failure *failure) {
   entry.pending = entry.failed = true;
   entry.error = failure->error;
   int copy = same_socket(failure->tgid, failure->fd, cookie);
-  bool is_waiting = op && op_is_valid(op);
+  /*
+   * Let go before anybody is woken: the program's next connect(2) would be taken for the interrupted one, and be told what
+   * SO_ERROR then tells once more. It is answered by ask_again(), as the interrupted one is when the kernel makes it again.
+   */
+  bool is_waiting = op && !op_drop_unawaited(op);
   pthread_mutex_lock(&failing);
   cookie_update(cookie, &entry);
   if (copy < 0) connect_reset(failure->user_port, failure->v6only); /* moved by dup2, or closed */
@@ -80,8 +86,7 @@ static void make_failed(const struct failure *failure) {
     cookie_settle(cookie);
     if (copy >= 0) socket_option(copy, SOL_SOCKET, SO_ERROR); /* reading takes the kernel's own (ECONNRESET) away */
   }
-  /* Of a call that a signal had taken away before, SO_ERROR may have told it already: it is told once. */
-  if (op && op_reply(op, 0, failure->error) == -ENOENT && is_waiting) {
+  if (is_waiting && op_reply(op, 0, failure->error) == -ENOENT) {
     pthread_mutex_lock(&failing);
     cookie_update(cookie, &entry);
     if (copy >= 0) connect_refuse(copy, failure->v6only);
