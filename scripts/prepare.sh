@@ -180,10 +180,11 @@ unpack_resolvers() {
   rm -rf "$folder"
   mkdir -p "$folder/packages"
   # shellcheck disable=SC2086 # a list of words
-  download_packages "$folder/packages" $packages || {
+  download_packages "$folder/packages" $packages $(libraries_of $packages) || {
     [ "$(id -u)" != 0 ] || timeout 120 apt-get update -qq >&2 || true
     # One by one, so that an unknown one is missed alone.
-    for package in $packages; do
+    # shellcheck disable=SC2086
+    for package in $packages $(libraries_of $packages); do
       download_packages "$folder/packages" "$package" || say "there is no $package: its tests are skipped"
     done
   }
@@ -192,6 +193,12 @@ unpack_resolvers() {
   done
   rm -rf "$folder/packages" "$folder/usr/share"
   [ ! -e "$folder/usr" ] || : >"$folder/complete" # without a network it is tried again
+}
+
+# libraries_of PACKAGE...: what an installation of them would bring that this machine has not
+libraries_of() {
+  timeout 120 apt-get -s -qq install --no-install-recommends "$@" 2>/dev/null </dev/null |
+    awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }' | grep -vxF "$(printf '%s\n' "$@")" || true
 }
 
 # download_packages FOLDER PACKAGE...
