@@ -17,16 +17,21 @@ import { workload } from "./support/workloads.ts";
 const CLUSTER = fileURLToPath(new URL("cluster/cluster", import.meta.url));
 const HOST = "lab-2";
 const UIDS = "jsonpath={.items[*].metadata.uid}";
-/** Twice the longest pause of theirs. */
 const CONTROLLERS_TIMEOUT_MS = 120_000;
+
+/** Kills a daemon, which its keeper starts again, and waits until another one runs. */
+async function killDaemon(node: string, command: RegExp): Promise<void> {
+  const pids = daemonsOf(node, command);
+  assert.equal(pids.length, 1, `${command}`);
+  kill9(...pids);
+  await waitFor("it to be started again", async () =>
+    daemonsOf(node, command).some((pid) => !pids.includes(pid)) ? true : undefined,
+  );
+}
 
 /** Nodes are Ready, names are answered, pods replaced: whoever comes next finds the cluster as it was. */
 async function untilHealthy(): Promise<void> {
-  await waitFor(
-    "the API server",
-    () => kubectl("get", "--raw", "/readyz").catch(() => undefined),
-    90_000,
-  );
+  await untilApiServerIsReady();
   await kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s");
   await waitFor("pods of the node", () => kubectl("get", "pods", "-A").catch(() => undefined));
   const rollout = ["-n", "kube-system", "rollout", "status", "deployment/coredns"];
@@ -34,10 +39,25 @@ async function untilHealthy(): Promise<void> {
   await untilPodsAreReplaced();
 }
 
+const untilApiServerIsReady = (): Promise<string> =>
+  waitFor(
+    "the API server",
+    () => kubectl("get", "--raw", "/readyz").catch(() => undefined),
+    90_000,
+  );
+
 /**
- * Until the controllers follow what happens: after an API server that was away they look again after pauses that
- * double, up to a minute (client-go, tools/cache/reflector.go), each kind of object for itself.
+ * The same after an API server that was away. Who follows it looks again after pauses that double, up to a minute
+ * (client-go, tools/cache/reflector.go), each kind of object for itself, which may add up to minutes: those whose work
+ * is waited for here begin anew.
  */
+async function untilHealthyAfterOutage(): Promise<void> {
+  await untilApiServerIsReady();
+  for (const each of [/kube kube-controller-manager /, /kube kube-scheduler /])
+    await killDaemon("lab-1", each);
+  await untilHealthy();
+}
+
 async function untilPodsAreReplaced(): Promise<void> {
   const labels = { app: "replaced" };
   // No node runs it: what is waited for is that there is one.
@@ -92,16 +112,6 @@ describe("accidents: nodes and daemons", {
     after(untilHealthy);
   }
 
-  /** Kills a daemon, which its keeper starts again, and waits until another one runs. */
-  async function killDaemon(node: string, command: RegExp): Promise<void> {
-    const pids = daemonsOf(node, command);
-    assert.equal(pids.length, 1, `${command}`);
-    kill9(...pids);
-    await waitFor("it to be started again", async () =>
-      daemonsOf(node, command).some((pid) => !pids.includes(pid)) ? true : undefined,
-    );
-  }
-
   for (const [who, node, command] of [
     ["kubelet", HOST, /kube kubelet /],
     ["containerd", HOST, /^containerd /],
@@ -120,7 +130,7 @@ describe("accidents: nodes and daemons", {
       await inpod.says(/the connection to the agent is back/);
       const backAfter = await scene.untilAllIsWell(undefined, 3000, address);
       assert.deepEqual([scene.programs(), scene.enters()], [programs, agent]);
-      await untilHealthy();
+      await (who === "the API server" ? untilHealthyAfterOutage() : untilHealthy());
       await scene.end(inpod);
       seen(t, "answers after", answersAfter, "all is well again after", backAfter);
     });
@@ -148,7 +158,7 @@ describe("accidents: nodes and daemons", {
       /job\/inpod-.* could not be removed .*ends by itself.*inpod clean.*/.exec(stderr) ?? [];
     assert.ok(told, stderr);
     process.kill(starter, "SIGCONT");
-    await untilHealthy();
+    await untilHealthyAfterOutage();
     seen(t, "the pod answers after", podAfter, told);
   });
 
