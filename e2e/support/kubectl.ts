@@ -7,7 +7,9 @@ import { saidOfRunning } from "./inpod.ts";
 const run = promisify(execFile);
 /** Also of what goes on during a whole rollout. */
 const COMMAND_TIMEOUT_MS = 240_000;
+/** Milliseconds between questions: at first, and at most. Each is a process, of a tenth of a second of one processor. */
 const POLL_MS = 100;
+const MAX_POLL_MS = 500;
 
 /** A reason to skip every scenario, or false: for node:test's `skip`. */
 export const noCluster: string | false = process.env.KUBECONFIG ? false : "needs KUBECONFIG";
@@ -36,7 +38,7 @@ export async function applyText(text: string, ...flags: readonly string[]): Prom
   await child;
 }
 
-/** Asks again until the answer is not undefined. For what the cluster tells nobody about. */
+/** Asks again, more and more rarely, until the answer is not undefined. For what the cluster tells nobody about. */
 export async function waitFor<T>(
   what: string,
   ask: () => Promise<T | undefined>,
@@ -44,13 +46,13 @@ export async function waitFor<T>(
   pollMs = POLL_MS,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
-  for (;;) {
+  for (let pauseMs = pollMs; ; pauseMs = Math.min(pauseMs * 1.3, Math.max(pollMs, MAX_POLL_MS))) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (Date.now() > end) {
       throw new Error(`waited ${timeoutMs / 1000} s for ${what}${saidOfRunning()}`);
     }
-    await delay(pollMs);
+    await delay(pauseMs);
   }
 }
 

@@ -17,7 +17,7 @@ import { test } from "node:test";
 import { FileServerFailed, startFileServer } from "../src/index.ts";
 import { LEASED_MS } from "../src/tree/policy.ts";
 import { Backend } from "./support/backend.ts";
-import { begun, comes, folder, output, run, serving, start } from "./support/mounted.ts";
+import { begun, comes, folder, hint, output, run, serving, start } from "./support/mounted.ts";
 
 /** The server's process, a child of that one. */
 function serverPid(parent = process.pid): number {
@@ -262,6 +262,26 @@ print("ok")
   reader.child.stdin?.end("\n");
   const { stdout, stderr } = await reader.ended;
   assert.equal(stdout, "open\nok\n", stderr);
+});
+
+test("an answer that all leases were lost before is not believed, also about what was not known then", async (t) => {
+  const { backend, pod, open } = await held(t);
+  mkdirSync(join(backend.root, "new"));
+  writeFileSync(join(backend.root, "new/file"), "before");
+  [backend.gate, backend.delivery] = [undefined, backend.gate];
+  const hinted = hint(pod, "/new/file");
+  await asked(backend, "chain");
+  backend.loseLeases();
+  open();
+  await hinted;
+  assert.equal(await output(pod, "cat", "/proc/self/fd/3/new/file"), "before");
+  writeFileSync(join(backend.root, "new/file"), "and after");
+  await comes(
+    "what has changed",
+    (async () => {
+      while ((await output(pod, "cat", "/proc/self/fd/3/new/file")) !== "and after");
+    })(),
+  );
 });
 
 test("10,000 files can be open at once", async (t) => {

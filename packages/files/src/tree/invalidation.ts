@@ -3,9 +3,19 @@ import type { FileEvent } from "@inpod/protocol";
 import type { FileNode } from "./node.ts";
 import type { Kernel, Nodes } from "./nodes.ts";
 
+/**
+ * An answer about a name that the kernel has taken, and a program has not come to yet, is believed from the moment on in
+ * which the program comes to it, also when the name was taken back in between: it is taken back once more, after so long.
+ */
+const AGAIN_AFTER_MS = 500;
+/** Names that wait for that. More are believed for their time (LEASED_MS). */
+const MAX_AGAIN = 10_000;
+
 export class Invalidation {
   readonly #nodes: Nodes;
   readonly #kernel: () => Kernel | undefined;
+  readonly #again = new Map<string, [parent: number, name: string, atMs: number]>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(nodes: Nodes, kernel: () => Kernel | undefined) {
     this.#nodes = nodes;
@@ -24,6 +34,28 @@ export class Invalidation {
     else this.#nameChanged(directory, event.name, event.what === "changed");
   }
 
+  #expireName(parent: number, name: string): void {
+    this.#kernel()?.expireName(parent, name);
+    const key = `${parent} ${name}`;
+    this.#again.delete(key);
+    if (this.#again.size >= MAX_AGAIN) return;
+    this.#again.set(key, [parent, name, performance.now() + AGAIN_AFTER_MS]);
+    this.#timer ??= setTimeout(() => this.#expireAgain(), AGAIN_AFTER_MS).unref();
+  }
+
+  #expireAgain(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const [key, [parent, name, atMs]] of this.#again) {
+      if (atMs > now) {
+        this.#timer = setTimeout(() => this.#expireAgain(), atMs - now).unref();
+        return;
+      }
+      this.#again.delete(key);
+      this.#kernel()?.expireName(parent, name);
+    }
+  }
+
   #nameChanged(parent: FileNode, name: string, isSameName: boolean): void {
     const node = parent.directory?.children.get(name);
     if (!isSameName) {
@@ -31,7 +63,7 @@ export class Invalidation {
       this.#nodes.expireListing(parent);
       parent.directory?.absent.delete(name);
       this.#nodes.expireAttributes(parent);
-      this.#kernel()?.expireName(parent.id, name);
+      this.#expireName(parent.id, name);
       this.#kernel()?.invalidateNode(parent.id, false);
     } else if (!node) {
       this.#nodes.changed(parent, true);
@@ -57,10 +89,10 @@ export class Invalidation {
     this.#nodes.expireListing(node);
     directory?.absent.clear();
     this.#kernel()?.invalidateNode(node.id, false);
-    for (const name of directory?.toldAbsent ?? []) this.#kernel()?.expireName(node.id, name);
+    for (const name of directory?.toldAbsent ?? []) this.#expireName(node.id, name);
     directory?.toldAbsent.clear();
     for (const child of directory?.children.values() ?? []) {
-      if (child.lookups > 0) this.#kernel()?.expireName(node.id, child.name);
+      if (child.lookups > 0) this.#expireName(node.id, child.name);
       this.#fileChanged(child, false);
     }
   }
@@ -69,7 +101,7 @@ export class Invalidation {
     this.#nodes.loseLeases(node);
     this.#nodes.expire(node);
     this.#forgetBelow(node);
-    if (node.parent) this.#kernel()?.expireName(node.parent.id, node.name);
+    if (node.parent) this.#expireName(node.parent.id, node.name);
   }
 
   #forgetBelow(node: FileNode): void {

@@ -31,6 +31,8 @@ export class Nodes {
   #trimAt: number;
   #nextLease = 1;
   #clock = 0;
+  /** What was asked before is no longer true of anything, also of what was not known then. */
+  #floor = 0;
   root: FileNode | undefined;
   kernel: Kernel | undefined;
 
@@ -103,9 +105,8 @@ export class Nodes {
   }
 
   #isCurrent(asked: Asked, parent: FileNode | undefined, node: FileNode | undefined): boolean {
-    return (
-      (parent?.directory?.changedAt ?? 0) <= asked.clock && (node?.changedAt ?? 0) <= asked.clock
-    );
+    const changes = [this.#floor, parent?.directory?.changedAt ?? 0, node?.changedAt ?? 0];
+    return changes.every((clock) => clock <= asked.clock);
   }
 
   // ---- what holds
@@ -364,6 +365,7 @@ export class Nodes {
 
   /** Nothing is watched any more, or all may be another. */
   expireAll(): void {
+    this.#floor = ++this.#clock;
     for (const node of this.#byId.values()) {
       this.expire(node);
       if (!node.directory) continue;

@@ -61,6 +61,8 @@ export class Backend implements FilesLink {
   readonly hasLeases: boolean;
   /** While set, what is asked waits for it. */
   gate: Promise<void> | undefined;
+  /** While set, what is answered waits for it. */
+  delivery: Promise<void> | undefined;
   /** What changes is not told. */
   isMute = false;
   /** While set, no stream can be opened. */
@@ -94,7 +96,18 @@ export class Backend implements FilesLink {
 
   close(): void {
     this.#closeAll();
+    this.#unwatch();
+  }
+
+  /** As the agent does when more happens than is taken. */
+  loseLeases(): void {
+    this.#unwatch();
+    this.tell({ kind: "leases-lost" });
+  }
+
+  #unwatch(): void {
     for (const watcher of this.#watchers.values()) watcher.close();
+    this.#watchers.clear();
   }
 
   #closeAll(): void {
@@ -117,6 +130,7 @@ export class Backend implements FilesLink {
       if (errno === undefined) throw error;
       answer = encodeFileFailure(id, Math.abs(errno));
     }
+    if (this.delivery) await this.delivery;
     // Never within write(): as from afar.
     setImmediate(() => channel.say(answer));
   }
