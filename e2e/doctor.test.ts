@@ -556,10 +556,12 @@ describe("inpod doctor on a cluster", onCluster, () => {
         },
       });
       // Its exit code is the report's, which kubectl tells as an error.
-      const script = `${process.execPath} ${join(DIST, "cli.js")} doctor -o json; true`;
-      return JSON.parse(
-        await kubectl("exec", name, "-n", namespace, "--", BUSYBOX_FILE, "sh", "-c", script),
-      ) as Report;
+      const script = `${process.execPath} ${join(DIST, "cli.js")} doctor -o json 2>&1; true`;
+      const said = await kubectl(
+        ...["exec", name, "-n", namespace, "--", BUSYBOX_FILE, "sh", "-c", script],
+      );
+      assert.match(said, /^\{.*\}$/s);
+      return JSON.parse(said) as Report;
     };
     const closed = await inPod("developer", []);
     has(closed, "machine-pidfd-getfd", "problem", /add: \[SYS_PTRACE\]/);

@@ -336,7 +336,18 @@ describe("a workload of several pods", {
           ? true
           : undefined,
       );
-      const count = proxy.requests.length;
+      // The beginning is over: what it tells the cluster (an Event, for one) is told behind the program's first words.
+      let count = -1;
+      await waitFor(
+        "the session to be idle",
+        async () => {
+          const before = count;
+          count = proxy.requests.length;
+          return before === count ? true : undefined;
+        },
+        90_000,
+        2000,
+      );
       assert.deepEqual(await ask(200), { local: 200 });
       assert.equal(proxy.requests.length, count, proxy.requests.slice(count).join("\n"));
       await end(inpod);

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 const COMMAND_TIMEOUT_MS = 240_000;
 /** Milliseconds between questions: at first, and at most. Each is a process, of a tenth of a second of one processor. */
 const POLL_MS = 100;
-const MAX_POLL_MS = 500;
+const MAX_POLL_MS = 1000;
 
 /** A reason to skip every scenario, or false: for node:test's `skip`. */
 export const noCluster: string | false = process.env.KUBECONFIG ? false : "needs KUBECONFIG";

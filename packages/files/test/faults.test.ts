@@ -242,7 +242,7 @@ test("a removed file can be read as long as it is open", async (t) => {
     writeFileSync(join(root, "small"), "small");
     writeFileSync(join(root, "large"), "l".repeat(300_000));
   });
-  // What is removed in the pod is told here, and believed to be there for LEASED_MS at most.
+  // What is removed in the pod is told here, and believed to be there for LEASED_MS at most, on whatever machine.
   const script = `
 import os, sys, time
 f = os.open("small", os.O_RDONLY); g = os.open("large", os.O_RDONLY)
