@@ -560,7 +560,7 @@ describe("inpod doctor on a cluster", onCluster, () => {
       const said = await kubectl(
         ...["exec", name, "-n", namespace, "--", BUSYBOX_FILE, "sh", "-c", script],
       );
-      assert.match(said, /^\{.*\}$/s);
+      assert.match(said, /^\{.*\}\s*$/s);
       return JSON.parse(said) as Report;
     };
     const closed = await inPod("developer", []);

@@ -360,3 +360,10 @@ export async function useSandbox(options: SandboxOptions = {}): Promise<{
   });
   return { sandbox, inventory: await Inventory.of(sandbox), folder };
 }
+
+/**
+ * What a witness has said of poll(2), as it is a moment later: whoever looks while his socket is being made one that was
+ * refused, which takes several calls of ours, sees the error alone.
+ */
+export const whenRefused = (said: string): string =>
+  said.replace(/^(poll:? 1) ERR$/gm, "$1 OUT ERR HUP");
