@@ -56,13 +56,29 @@ export async function waitFor<T>(
   }
 }
 
-/** Agents that `labels` select: the node tells the cluster up to a second after their first answer. */
+/** All agents that `labels` select: the node tells the cluster up to a second after their first answer. */
 export const untilAgentIsKnown = (namespace: string, labels: string): Promise<true> =>
   waitFor("the agent's pod to be known to run", async () => {
-    const path = "jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}";
-    const states = await kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", path);
-    return states === "" ? undefined : true;
+    const { items } = JSON.parse(
+      await kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", "json"),
+    ) as { items: PodItem[] };
+    const living = items.filter(
+      ({ metadata, status }) =>
+        metadata.deletionTimestamp === undefined && !/Succeeded|Failed/.test(status.phase),
+    );
+    const areKnown = living.every(({ status }) =>
+      status.containerStatuses?.every((each) => each.state.running !== undefined),
+    );
+    return living.length > 0 && areKnown ? true : undefined;
   });
+
+interface PodItem {
+  readonly metadata: { readonly deletionTimestamp?: string };
+  readonly status: {
+    readonly phase: string;
+    readonly containerStatuses?: readonly { readonly state: { readonly running?: object } }[];
+  };
+}
 
 /** Every object that a session may have left in a namespace, as `kind/name`. */
 export async function inventory(namespace: string): Promise<string[]> {
