@@ -100,7 +100,7 @@ run_installation() {
 package_of() {
   case $1 in
     musl-gcc) pick musl-tools musl-gcc '' ;;
-    curl | zsh | fish | tmux | entr | rsync | fio | git | vim | haproxy | openssl | wrk) echo "$1" ;;
+    curl | zsh | fish | ksh | mksh | tmux | entr | rsync | fio | git | vim | haproxy | openssl | wrk) echo "$1" ;;
     nginx) pick nginx-light nginx nginx ;;
     h2load) pick nghttp2-client nghttp2 nghttp2 ;;
     iptables-legacy) pick iptables iptables-legacy iptables-legacy ;;
@@ -112,6 +112,7 @@ package_of() {
     rustc) pick rustc rust rust ;;
     # The other architecture that inpod is for: what it ships in C must compile there, too.
     aarch64-linux-gnu-gcc) pick 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' '' '' ;;
+    qemu-aarch64-static) pick qemu-user-static qemu-user-static qemu-aarch64 ;;
     busybox) pick busybox-static busybox busybox-static ;;
     # Debian leaves to chance what podman makes containers, networks and user namespaces with. Its crun
     # refuses machines with both versions of cgroups, runc does not.
@@ -120,7 +121,7 @@ package_of() {
 }
 
 missing_test_programs() {
-  for program in tmux entr musl-gcc curl python3 javac go rustc busybox podman zsh fish aarch64-linux-gnu-gcc git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk h2load; do
+  for program in tmux entr musl-gcc curl python3 javac go rustc busybox podman zsh fish ksh mksh aarch64-linux-gnu-gcc qemu-aarch64-static git rsync sqlite3 vim fio haproxy openssl iptables-legacy nginx wrk h2load; do
     has "$program" || printf ' %s' "$program"
   done
   # The system's own Python: that is where packages of the system are seen.
