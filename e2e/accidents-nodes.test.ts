@@ -17,6 +17,7 @@ import { workload } from "./support/workloads.ts";
 const CLUSTER = fileURLToPath(new URL("cluster/cluster", import.meta.url));
 const HOST = "lab-2";
 const UIDS = "jsonpath={.items[*].metadata.uid}";
+/** Twice the longest pause of who follows the API server. */
 const CONTROLLERS_TIMEOUT_MS = 120_000;
 
 /** Kills a daemon, which its keeper starts again, and waits until another one runs. */
@@ -40,11 +41,7 @@ async function untilHealthy(): Promise<void> {
 }
 
 const untilApiServerIsReady = (): Promise<string> =>
-  waitFor(
-    "the API server",
-    () => kubectl("get", "--raw", "/readyz").catch(() => undefined),
-    90_000,
-  );
+  waitFor("the API server", () => kubectl("get", "--raw", "/readyz").catch(() => undefined));
 
 /**
  * The same after an API server that was away. Who follows it looks again after pauses that double, up to a minute
@@ -80,7 +77,7 @@ async function untilPodsAreReplaced(): Promise<void> {
 
 /** Until the scheduler, which follows nodes for itself, puts no pod there any more. */
 async function untilNothingIsPlacedOn(node: string): Promise<void> {
-  const spec = { nodeSelector: { "kubernetes.io/hostname": node } };
+  const nodeSelector = { "kubernetes.io/hostname": node };
   const pod = ["pods", "placed", "-n", "default"];
   const placed = ["-o", "jsonpath={.status.conditions[?(@.type=='PodScheduled')].status}"];
   await waitFor(
@@ -88,7 +85,7 @@ async function untilNothingIsPlacedOn(node: string): Promise<void> {
     async () => {
       await apply({
         ...{ apiVersion: "v1", kind: "Pod", metadata: { name: "placed", namespace: "default" } },
-        spec: { ...spec, containers: [{ name: "app", image: BUSYBOX, command: ["true"] }] },
+        spec: { nodeSelector, containers: [{ name: "app", image: BUSYBOX, command: ["true"] }] },
       });
       const isPlaced = await waitFor("the scheduler", async () => {
         const said = await kubectl("get", ...pod, ...placed);
@@ -112,10 +109,10 @@ describe("accidents: nodes and daemons", {
     after(untilHealthy);
   }
 
-  for (const [who, node, command] of [
-    ["kubelet", HOST, /kube kubelet /],
-    ["containerd", HOST, /^containerd /],
-    ["the API server", "lab-1", /kube kube-apiserver /],
+  for (const [who, node, command, untilRecovered] of [
+    ["kubelet", HOST, /kube kubelet /, untilHealthy],
+    ["containerd", HOST, /^containerd /, untilHealthy],
+    ["the API server", "lab-1", /kube kube-apiserver /, untilHealthyAfterOutage],
   ] as const) {
     test(`${who} is killed and comes back: the pod has its traffic, then the same agent goes on`, async (t) => {
       const scene = await stage.scene(who.replaceAll(/[^a-z]/gi, "").toLowerCase(), { node: HOST });
@@ -130,7 +127,7 @@ describe("accidents: nodes and daemons", {
       await inpod.says(/the connection to the agent is back/);
       const backAfter = await scene.untilAllIsWell(undefined, 3000, address);
       assert.deepEqual([scene.programs(), scene.enters()], [programs, agent]);
-      await (who === "the API server" ? untilHealthyAfterOutage() : untilHealthy());
+      await untilRecovered();
       await scene.end(inpod);
       seen(t, "answers after", answersAfter, "all is well again after", backAfter);
     });

@@ -56,29 +56,39 @@ export async function waitFor<T>(
   }
 }
 
+/** What the tests read of a pod. */
+export interface PodItem {
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly deletionTimestamp?: string;
+  };
+  readonly status: {
+    readonly phase?: string;
+    readonly podIP?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly { readonly state: { readonly running?: object } }[];
+  };
+}
+
+/** Pods that `labels` select, without those that are being deleted. */
+export async function stayingPods(namespace: string, labels: string): Promise<PodItem[]> {
+  const text = await kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", "json");
+  const { items } = JSON.parse(text) as { items: PodItem[] };
+  return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+}
+
 /** All agents that `labels` select: the node tells the cluster up to a second after their first answer. */
 export const untilAgentIsKnown = (namespace: string, labels: string): Promise<true> =>
   waitFor("the agent's pod to be known to run", async () => {
-    const { items } = JSON.parse(
-      await kubectl("get", "pods", "-n", namespace, "-l", labels, "-o", "json"),
-    ) as { items: PodItem[] };
-    const living = items.filter(
-      ({ metadata, status }) =>
-        metadata.deletionTimestamp === undefined && !/Succeeded|Failed/.test(status.phase),
+    const living = (await stayingPods(namespace, labels)).filter(
+      ({ status }) => !/Succeeded|Failed/.test(status.phase ?? ""),
     );
     const areKnown = living.every(({ status }) =>
       status.containerStatuses?.every((each) => each.state.running !== undefined),
     );
     return living.length > 0 && areKnown ? true : undefined;
   });
-
-interface PodItem {
-  readonly metadata: { readonly deletionTimestamp?: string };
-  readonly status: {
-    readonly phase: string;
-    readonly containerStatuses?: readonly { readonly state: { readonly running?: object } }[];
-  };
-}
 
 /** Every object that a session may have left in a namespace, as `kind/name`. */
 export async function inventory(namespace: string): Promise<string[]> {

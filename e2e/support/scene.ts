@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { imageOfFiles } from "./images.ts";
 import { type Running, startInpod } from "./inpod.ts";
-import { apply, inventory, kubectl, waitFor } from "./kubectl.ts";
+import { apply, inventory, kubectl, stayingPods, waitFor } from "./kubectl.ts";
 import { useNamespace } from "./namespace.ts";
 import { NODE_IMAGE, runNodePod } from "./pods.ts";
 import {
@@ -206,12 +206,8 @@ export class Scene {
     return waitFor(
       "a target pod that is ready",
       async () => {
-        const list = JSON.parse(
-          await kubectl("get", "pods", "-n", this.namespace, "-l", "app=web", "-o", "json"),
-        ) as { items: PodItem[] };
-        const pod = list.items.find(
-          ({ metadata, status }) =>
-            metadata.deletionTimestamp === undefined &&
+        const pod = (await stayingPods(this.namespace, "app=web")).find(
+          ({ status }) =>
             status.phase === "Running" &&
             status.conditions?.some((each) => each.type === "Ready" && each.status === "True"),
         );
@@ -391,15 +387,6 @@ export class Scene {
       }
     }
   }
-}
-
-interface PodItem {
-  readonly metadata: { name: string; uid: string; deletionTimestamp?: string };
-  readonly status: {
-    phase?: string;
-    podIP?: string;
-    conditions?: { type: string; status: string }[];
-  };
 }
 
 /** One row of the table of accidents: what was seen. */

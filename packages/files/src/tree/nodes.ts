@@ -105,8 +105,9 @@ export class Nodes {
   }
 
   #isCurrent(asked: Asked, parent: FileNode | undefined, node: FileNode | undefined): boolean {
-    const changes = [this.#floor, parent?.directory?.changedAt ?? 0, node?.changedAt ?? 0];
-    return changes.every((clock) => clock <= asked.clock);
+    const { clock } = asked;
+    if (this.#floor > clock) return false;
+    return (parent?.directory?.changedAt ?? 0) <= clock && (node?.changedAt ?? 0) <= clock;
   }
 
   // ---- what holds
